@@ -1,0 +1,31 @@
+//! Posthorn tells each merchant's systems about every committed status change.
+//!
+//! ```text
+//! events ──feed──▶ route ──▶ lane ──▶ shape ──▶ send ──▶ judge ──▶ plan ──▶ record
+//!  (SQL)   window   pure   memory   pure     HTTP    pure     pure    SQL, batched
+//!                             ▲                                  │
+//!                             └── refill ◀── pending_deliveries ◀┘  exceptions only
+//! ```
+//!
+//! The rooms stand in the order of the flow. Start at [`dispatch::deliver`]: one
+//! delivery, from its request to what is recorded of it.
+
+pub mod model;
+
+pub mod dispatch;
+pub mod feed;
+pub mod judge;
+pub mod plan;
+pub mod record;
+pub mod route;
+pub mod send;
+pub mod shape;
+
+pub mod cli;
+pub mod config;
+pub mod demo;
+pub mod http;
+pub mod maintenance;
+pub mod receiver;
+pub mod store;
+pub mod worker;

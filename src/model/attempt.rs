@@ -1,0 +1,139 @@
+//! One HTTP exchange: what happened on the wire, and what the rules say of it.
+
+use std::fmt;
+use std::time::Duration;
+
+use bytes::Bytes;
+use chrono::{DateTime, Utc};
+
+/// What happened on the wire, with its times.
+#[derive(Clone, Debug)]
+pub struct Outcome {
+    pub wire: Wire,
+    /// By the database's clock, carried forward monotonically.
+    pub started_at: DateTime<Utc>,
+    pub duration: Duration,
+}
+
+#[derive(Clone, Debug)]
+pub enum Wire {
+    Answer(Answer),
+    /// No complete answer came. `detail` is for an operator: it names hosts and
+    /// causes, never credentials, query strings or payloads.
+    Failed {
+        class: FailureClass,
+        detail: String,
+    },
+}
+
+/// A complete answer; the body is capped.
+#[derive(Clone)]
+pub struct Answer {
+    pub status: u16,
+    /// The reason phrase as it came (WIRE.md 1.10), or the status's usual one.
+    pub reason: String,
+    /// The first bytes of the body, up to the reading cap.
+    pub body: Bytes,
+    /// The `Retry-After` header as it came: seconds or an HTTP date.
+    pub retry_after: Option<String>,
+}
+
+/// Leaves the body out: a receiver may echo the payload (invariant 9).
+impl fmt::Debug for Answer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Answer")
+            .field("status", &self.status)
+            .field("body_bytes", &self.body.len())
+            .finish_non_exhaustive()
+    }
+}
+
+/// Why no complete answer came.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum FailureClass {
+    Dns,
+    Connect,
+    Tls,
+    /// The total deadline passed, wherever the exchange stood.
+    Timeout,
+    /// The connection broke, or what came was not HTTP.
+    Protocol,
+    /// The egress policy forbids the address.
+    Refused,
+}
+
+/// What the subscription's rule says of an outcome.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Verdict {
+    Delivered,
+    Retry,
+    GiveUp,
+}
+
+/// A verdict with its reason: the line that support staff read.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Judgement {
+    pub verdict: Verdict,
+    pub class: OutcomeClass,
+    /// Short and human, such as `503 Service Unavailable`; no payload, no secret.
+    pub reason: String,
+}
+
+/// The class under which an attempt is recorded and counted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum OutcomeClass {
+    Ok,
+    /// The status is outside the success ranges.
+    Status,
+    /// The status fits, the body text does not.
+    BodyRule,
+    Dns,
+    Connect,
+    Tls,
+    Timeout,
+    Protocol,
+    Refused,
+}
+
+impl OutcomeClass {
+    pub const ALL: [Self; 9] = [
+        Self::Ok,
+        Self::Status,
+        Self::BodyRule,
+        Self::Dns,
+        Self::Connect,
+        Self::Tls,
+        Self::Timeout,
+        Self::Protocol,
+        Self::Refused,
+    ];
+
+    /// The spelling of `posthorn.outcome_class` and of metrics.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Ok => "ok",
+            Self::Status => "status",
+            Self::BodyRule => "body_rule",
+            Self::Dns => "dns",
+            Self::Connect => "connect",
+            Self::Tls => "tls",
+            Self::Timeout => "timeout",
+            Self::Protocol => "protocol",
+            Self::Refused => "refused",
+        }
+    }
+}
+
+impl From<FailureClass> for OutcomeClass {
+    fn from(class: FailureClass) -> Self {
+        match class {
+            FailureClass::Dns => Self::Dns,
+            FailureClass::Connect => Self::Connect,
+            FailureClass::Tls => Self::Tls,
+            FailureClass::Timeout => Self::Timeout,
+            FailureClass::Protocol => Self::Protocol,
+            FailureClass::Refused => Self::Refused,
+        }
+    }
+}

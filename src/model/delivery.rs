@@ -1,0 +1,60 @@
+//! A delivery is an event for a subscription; a replay opens a new generation of it.
+
+use std::fmt;
+
+use uuid::Uuid;
+
+/// What identifies a delivery in every table.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct DeliveryKey {
+    pub event_id: Uuid,
+    pub subscription_id: Uuid,
+    /// 0 for the delivery that the event itself caused, 1 and up for replays.
+    pub generation: i32,
+}
+
+/// Where a delivery stands. The first two are open, the others are final.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum State {
+    /// Waits for its first attempt (or for the answer to it).
+    Pending,
+    /// Failed at least once and waits for its next attempt.
+    PendingRetry,
+    Delivered,
+    /// The attempts are used up, or it can never be sent.
+    PostingError,
+    /// A newer event of the same transaction took its place.
+    Superseded,
+    /// Withdrawn before it was delivered.
+    Cancelled,
+}
+
+impl State {
+    pub const ALL: [Self; 6] = [
+        Self::Pending,
+        Self::PendingRetry,
+        Self::Delivered,
+        Self::PostingError,
+        Self::Superseded,
+        Self::Cancelled,
+    ];
+
+    /// The spelling of `posthorn.delivery_state`, of metrics and of the docs.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Pending => "pending",
+            Self::PendingRetry => "pending_retry",
+            Self::Delivered => "delivered",
+            Self::PostingError => "posting_error",
+            Self::Superseded => "superseded",
+            Self::Cancelled => "cancelled",
+        }
+    }
+}
+
+impl fmt::Display for State {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}

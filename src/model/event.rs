@@ -1,0 +1,37 @@
+//! One committed status change of one transaction.
+
+use std::fmt;
+
+use chrono::{DateTime, Utc};
+use uuid::Uuid;
+
+use super::Shard;
+
+/// A row of `posthorn.events`.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Event {
+    /// UUID version 7: its order is the order of insertion, to the microsecond.
+    pub id: Uuid,
+    pub shard: Shard,
+    pub merchant: Box<str>,
+    /// What kind of change, such as `payment.approved`; free text of the provider.
+    pub kind: Box<str>,
+    pub transaction_id: Box<str>,
+    /// The transaction's new status, in the provider's own spelling.
+    pub status: Box<str>,
+    /// The published JSON, byte for byte as it was written.
+    pub data: Box<str>,
+    /// When the row was inserted, by the database's clock.
+    pub created_at: DateTime<Utc>,
+}
+
+/// Leaves the payload out: it may hold health or card data (invariant 9).
+impl fmt::Debug for Event {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Event")
+            .field("id", &self.id)
+            .field("shard", &self.shard)
+            .field("data_bytes", &self.data.len())
+            .finish_non_exhaustive()
+    }
+}
