@@ -7,6 +7,7 @@ pub mod pattern;
 pub mod policy;
 pub mod settings;
 pub mod shard;
+pub mod snapshot;
 pub mod subscription;
 
 pub use attempt::{Answer, FailureClass, Judgement, Outcome, OutcomeClass, Verdict, Wire};
@@ -16,4 +17,5 @@ pub use pattern::Pattern;
 pub use policy::{RetryPolicy, Schedule, StatusRanges, SuccessRule};
 pub use settings::{Problem, Settings};
 pub use shard::{Epoch, Shard};
+pub use snapshot::Snapshot;
 pub use subscription::{Auth, Encoding, Field, Method, Order, Subscription};

@@ -1,1 +1,42 @@
-//! store
+//! All SQL. Concrete functions with sentence-like names; each statement carries the
+//! reason for its locks and its order.
+
+pub mod clock;
+pub mod events;
+pub mod grants;
+pub mod ledger;
+pub mod partitions;
+pub mod pending;
+pub mod pool;
+pub mod schema;
+pub mod shards;
+pub mod subscriptions;
+
+pub use clock::DbClock;
+pub use pool::connect;
+
+use std::time::Duration;
+
+/// Why the database did not do what was asked.
+#[derive(Debug, thiserror::Error)]
+pub enum StoreError {
+    #[error("the database refused: {0}")]
+    Database(#[from] sqlx::Error),
+    /// The connection hangs: a partition, a stopped server. Nothing is known of the
+    /// statement's fate.
+    #[error("the database did not answer within {0:?}")]
+    Stalled(Duration),
+    /// A value that only Posthorn writes does not have its form.
+    #[error("{0} in the database has a form that this version does not know")]
+    Unreadable(&'static str),
+}
+
+/// Gives a statement a deadline: a TCP connection that hangs says nothing by itself.
+pub async fn within<T>(
+    deadline: Duration,
+    statement: impl Future<Output = Result<T, StoreError>>,
+) -> Result<T, StoreError> {
+    tokio::time::timeout(deadline, statement)
+        .await
+        .unwrap_or(Err(StoreError::Stalled(deadline)))
+}

@@ -1,0 +1,39 @@
+-- Who owns which merchants, and up to where their events are dealt with.
+
+CREATE TABLE posthorn.workers (
+    id         uuid        NOT NULL PRIMARY KEY,
+    name       text        NOT NULL,
+    version    text        NOT NULL,
+    started_at timestamptz NOT NULL DEFAULT now(),
+    seen_at    timestamptz NOT NULL DEFAULT now()
+) WITH (fillfactor = 50);
+COMMENT ON TABLE posthorn.workers IS 'The worker processes that were seen lately.';
+COMMENT ON COLUMN posthorn.workers.id IS 'New for each start of a process.';
+COMMENT ON COLUMN posthorn.workers.name IS 'For people: from the config file, or host and process id.';
+COMMENT ON COLUMN posthorn.workers.version IS 'Posthorn''s version.';
+COMMENT ON COLUMN posthorn.workers.started_at IS 'When the process started.';
+COMMENT ON COLUMN posthorn.workers.seen_at IS 'Its last heartbeat; older than the lease means gone.';
+
+-- Checkpoints and leases are updated every second or so: room for HOT updates.
+CREATE TABLE posthorn.shards (
+    shard         smallint    NOT NULL PRIMARY KEY,
+    owner         uuid,
+    epoch         bigint      NOT NULL DEFAULT 0,
+    expires_at    timestamptz,
+    checkpoint    pg_snapshot NOT NULL,
+    checkpoint_at timestamptz NOT NULL DEFAULT now(),
+    cluster       text        NOT NULL,
+    CONSTRAINT shards_owner_has_lease CHECK ((owner IS NULL) = (expires_at IS NULL))
+) WITH (fillfactor = 20);
+COMMENT ON TABLE posthorn.shards IS 'Fixed slices of the merchants; one worker owns a shard at a time.';
+COMMENT ON COLUMN posthorn.shards.shard IS 'As in posthorn.shard_of(merchant).';
+COMMENT ON COLUMN posthorn.shards.owner IS 'The worker that owns it; NULL: free.';
+COMMENT ON COLUMN posthorn.shards.epoch IS 'Counts the owners; every write of an owner names it.';
+COMMENT ON COLUMN posthorn.shards.expires_at IS 'When the lease runs out unless it is renewed.';
+COMMENT ON COLUMN posthorn.shards.checkpoint IS 'Every matched delivery of the events visible in it is in deliveries or pending_deliveries.';
+COMMENT ON COLUMN posthorn.shards.checkpoint_at IS 'When the checkpoint was written.';
+COMMENT ON COLUMN posthorn.shards.cluster IS 'posthorn.cluster() when it was written; in another one it means nothing.';
+
+INSERT INTO posthorn.shards (shard, checkpoint, cluster)
+SELECT shard, '3:3:'::pg_snapshot, posthorn.cluster()
+  FROM generate_series(0, posthorn.shard_count() - 1) AS shard;

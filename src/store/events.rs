@@ -1,0 +1,169 @@
+//! Reading the log by snapshot windows.
+
+use chrono::{DateTime, Utc};
+use sqlx::PgPool;
+use uuid::Uuid;
+
+use super::StoreError;
+use crate::model::{Event, Shard, Snapshot};
+
+/// Which part of a window to read; see `feed::window` for how it moves on.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PageRequest {
+    /// The end of the window; none: this very moment, which the answer then names.
+    pub until: Option<Snapshot>,
+    /// Transactions that ran when the window began, each with the last id already read.
+    pub late: Vec<(u64, Uuid)>,
+    /// Of the younger transactions: everything after this one.
+    pub after: (u64, Uuid),
+    pub limit: i64,
+}
+
+#[derive(Debug)]
+pub struct Page {
+    pub until: Snapshot,
+    /// With the transaction that wrote each; late ones first, then by `(xid, id)`.
+    pub events: Vec<(u64, Event)>,
+}
+
+/// Reads up to `limit` events of each late transaction and `limit` of the younger ones.
+///
+/// - One statement: its own snapshot is the window's end, so what it sees is exactly
+///   what is visible there, without a second round trip.
+/// - Late transactions are looked up one by one (`xid = …`): with `xid = ANY(…)`
+///   PostgreSQL 16 and older lose the index's order and sort the whole window.
+/// - ORDER BY columns are qualified: an output alias of the same name would win, and
+///   every page would sort the whole window.
+/// - `floor` leaves out the partitions of closed days (`feed::floor`).
+pub async fn read_page(
+    pool: &PgPool,
+    request: &PageRequest,
+    shards: &[Shard],
+    floor: Uuid,
+) -> Result<Page, StoreError> {
+    let shards: Vec<i16> = shards.iter().map(|shard| shard.0).collect();
+    let (late, late_after): (Vec<String>, Vec<Uuid>) = request
+        .late
+        .iter()
+        .map(|(xid, after)| (xid.to_string(), *after))
+        .unzip();
+    let rows = sqlx::query!(
+        r#"
+        WITH upto AS MATERIALIZED (
+            SELECT coalesce($1::text::pg_snapshot, pg_current_snapshot()) AS snapshot
+        )
+        SELECT upto.snapshot::text AS "until!", e.xid::text AS "xid?", e.id AS "id?",
+               e.shard AS "shard?", e.merchant AS "merchant?", e.kind AS "kind?",
+               e.transaction_id AS "transaction_id?", e.status AS "status?",
+               e.data::text AS "data?", e.created_at AS "created_at?: DateTime<Utc>"
+          FROM upto
+          LEFT JOIN LATERAL (
+            (SELECT one.*
+               FROM unnest($2::text[], $3::uuid[]) AS late (xid, after)
+              CROSS JOIN LATERAL (
+                    SELECT v.* FROM posthorn.events v
+                     WHERE v.xid = late.xid::xid8 AND v.id > late.after
+                       AND v.id >= $7 AND v.shard = ANY ($6)
+                       AND pg_visible_in_snapshot(v.xid, upto.snapshot)
+                     ORDER BY v.id LIMIT $8) AS one)
+            UNION ALL
+            (SELECT v.* FROM posthorn.events v
+              WHERE (v.xid, v.id) > ($4::text::xid8, $5::uuid)
+                AND v.id >= $7 AND v.shard = ANY ($6)
+                AND pg_visible_in_snapshot(v.xid, upto.snapshot)
+              ORDER BY v.xid, v.id LIMIT $8)
+          ) AS e ON true
+        "#,
+        request.until.as_ref().map(ToString::to_string),
+        &late,
+        &late_after,
+        request.after.0.to_string(),
+        request.after.1,
+        &shards,
+        floor,
+        request.limit,
+    )
+    .fetch_all(pool)
+    .await?;
+
+    let until = rows
+        .first()
+        .and_then(|row| row.until.parse().ok())
+        .ok_or(StoreError::Unreadable("a snapshot"))?;
+    let events = rows
+        .into_iter()
+        .filter_map(|row| {
+            let event = Event {
+                id: row.id?,
+                shard: Shard(row.shard?),
+                merchant: row.merchant?.into(),
+                kind: row.kind?.into(),
+                transaction_id: row.transaction_id?.into(),
+                status: row.status?.into(),
+                data: row.data?.into(),
+                created_at: row.created_at?,
+            };
+            Some((row.xid?.parse().ok()?, event))
+        })
+        .collect();
+    Ok(Page { until, events })
+}
+
+/// The database's snapshot of this moment, and its clock.
+pub async fn current_snapshot(pool: &PgPool) -> Result<Snapshot, StoreError> {
+    sqlx::query_scalar!(r#"SELECT pg_current_snapshot()::text AS "snapshot!""#)
+        .fetch_one(pool)
+        .await?
+        .parse()
+        .map_err(|_| StoreError::Unreadable("a snapshot"))
+}
+
+/// Where the partitions of the last day that may still receive rows begin, given how
+/// many whole days before today that is.
+pub async fn day_floor(pool: &PgPool, days_back: i32) -> Result<Uuid, StoreError> {
+    Ok(sqlx::query_scalar!(
+        r#"SELECT posthorn.uuid_floor(date_trunc('day', now()) - make_interval(days => $1)) AS "floor!""#,
+        days_back
+    )
+    .fetch_one(pool)
+    .await?)
+}
+
+/// Events of some shards from `since` on that have no delivery at all, by id: what is
+/// left when transaction ids mean nothing (another cluster). Everything that is visible
+/// counts; the page after the last id comes next.
+pub async fn read_unanswered(
+    pool: &PgPool,
+    shards: &[Shard],
+    after: Uuid,
+    limit: i64,
+) -> Result<Vec<Event>, StoreError> {
+    let shards: Vec<i16> = shards.iter().map(|shard| shard.0).collect();
+    let rows = sqlx::query!(
+        r#"
+        SELECT v.id, v.shard AS "shard!", v.merchant, v.kind, v.transaction_id, v.status,
+               v.data::text AS "data!", v.created_at
+          FROM posthorn.events v
+         WHERE v.id > $1 AND v.shard = ANY ($2)
+         ORDER BY v.id LIMIT $3
+        "#,
+        after,
+        &shards,
+        limit
+    )
+    .fetch_all(pool)
+    .await?;
+    Ok(rows
+        .into_iter()
+        .map(|row| Event {
+            id: row.id,
+            shard: Shard(row.shard),
+            merchant: row.merchant.into(),
+            kind: row.kind.into(),
+            transaction_id: row.transaction_id.into(),
+            status: row.status.into(),
+            data: row.data.into(),
+            created_at: row.created_at,
+        })
+        .collect())
+}

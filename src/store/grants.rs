@@ -1,0 +1,81 @@
+//! The rights of the three kinds of database role.
+
+use sqlx::{AssertSqlSafe, Executor, PgPool};
+
+use super::StoreError;
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Part {
+    /// The provider's application: may insert events, and nothing else.
+    Publisher,
+    /// A worker process.
+    Worker,
+    /// Support staff: everything but secrets and payloads.
+    Viewer,
+}
+
+/// Column rights keep a publisher from choosing `id` and `xid`: the feed leaves out
+/// closed days by the one and finds new rows by the other.
+const PUBLISHER: &str = "
+GRANT USAGE ON SCHEMA posthorn TO {role};
+GRANT INSERT (merchant, kind, transaction_id, status, data) ON posthorn.events TO {role};
+GRANT EXECUTE ON FUNCTION posthorn.publish TO {role};
+";
+
+/// The ledger is append-only for a worker too.
+const WORKER: &str = "
+GRANT USAGE ON SCHEMA posthorn TO {role};
+GRANT SELECT ON ALL TABLES IN SCHEMA posthorn TO {role};
+GRANT INSERT ON posthorn.deliveries, posthorn.attempts TO {role};
+GRANT INSERT, UPDATE, DELETE ON posthorn.pending_deliveries, posthorn.workers TO {role};
+GRANT UPDATE ON posthorn.shards TO {role};
+GRANT INSERT, UPDATE ON posthorn.subscriptions, posthorn.profiles TO {role};
+GRANT UPDATE ON posthorn.config_revision TO {role};
+GRANT EXECUTE ON FUNCTION posthorn.make_partitions, posthorn.drop_partitions TO {role};
+";
+
+const VIEWER: &str = "
+GRANT USAGE ON SCHEMA posthorn TO {role};
+GRANT SELECT ON posthorn.delivery_status, posthorn.subscriptions, posthorn.profiles,
+    posthorn.pending_deliveries, posthorn.deliveries, posthorn.attempts, posthorn.shards,
+    posthorn.workers, posthorn.config_revision TO {role};
+GRANT SELECT (id, xid, created_at, shard, merchant, kind, transaction_id, status)
+    ON posthorn.events TO {role};
+";
+
+#[derive(Debug, thiserror::Error)]
+pub enum GrantFailed {
+    #[error("the database has no role {0:?}; CREATE ROLE it first")]
+    NoSuchRole(String),
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+/// Gives an existing role just the rights of its part; safe to run again.
+pub async fn grant(pool: &PgPool, part: Part, role: &str) -> Result<(), GrantFailed> {
+    let quoted: Option<String> = sqlx::query_scalar!(
+        r#"SELECT quote_ident(rolname) AS "role!" FROM pg_roles WHERE rolname = $1"#,
+        role
+    )
+    .fetch_optional(pool)
+    .await
+    .map_err(StoreError::from)?;
+    let Some(quoted) = quoted else {
+        return Err(GrantFailed::NoSuchRole(role.to_owned()));
+    };
+    let statements = match part {
+        Part::Publisher => PUBLISHER,
+        Part::Worker => WORKER,
+        Part::Viewer => VIEWER,
+    };
+    // Safe: the only text put in is the server's own quoting of an existing role's name.
+    let mut transaction = pool.begin().await.map_err(StoreError::from)?;
+    transaction
+        .execute(sqlx::raw_sql(AssertSqlSafe(
+            statements.replace("{role}", &quoted),
+        )))
+        .await
+        .map_err(StoreError::from)?;
+    transaction.commit().await.map_err(StoreError::from)?;
+    Ok(())
+}

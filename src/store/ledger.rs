@@ -1,0 +1,359 @@
+//! Writing what became of deliveries: one fenced statement per batch.
+
+use std::collections::{BTreeMap, HashSet};
+use std::time::Duration;
+
+use chrono::{DateTime, Utc};
+use sqlx::PgPool;
+use uuid::Uuid;
+
+use super::StoreError;
+use crate::model::{DeliveryKey, Epoch, OutcomeClass, Shard, State};
+
+/// What one delivery has become, and the attempt that made it so, if there was one.
+#[derive(Debug)]
+pub struct Entry {
+    pub key: DeliveryKey,
+    pub shard: Shard,
+    /// Under which the shard was held when this came about.
+    pub epoch: Epoch,
+    pub transaction_id: Box<str>,
+    pub change: Change,
+    pub attempt: Option<Attempt>,
+}
+
+#[derive(Debug)]
+pub enum Change {
+    /// A final state. `had_row`: it waited in `pending_deliveries`, and leaves it.
+    Finish {
+        state: State,
+        attempts: u32,
+        reason: Option<String>,
+        had_row: bool,
+    },
+    /// Failed; the next attempt is due after the delay.
+    Retry {
+        attempts: u32,
+        delay: Duration,
+        reason: String,
+    },
+    /// Not tried yet, and better kept in the database than in memory.
+    Spill,
+    /// The older events of the same transaction that wait in the database give way to
+    /// this one, but for the delivery named, which is in the air.
+    SupersedeOlder { except: Option<DeliveryKey> },
+}
+
+/// A row of `posthorn.attempts`, apart from its key.
+#[derive(Debug)]
+pub struct Attempt {
+    pub number: u32,
+    pub started_at: DateTime<Utc>,
+    pub duration: Duration,
+    pub outcome: OutcomeClass,
+    pub http_status: Option<u16>,
+    pub reason: String,
+    /// At most 2 KiB.
+    pub body: Option<String>,
+}
+
+/// What a batch came to.
+#[derive(Debug, Default)]
+pub struct Written {
+    /// Shards that are no longer held under the entry's epoch: nothing of theirs was
+    /// written.
+    pub lost: HashSet<Shard>,
+    /// Final rows that were already there. Never expected: the ledger has one row per
+    /// delivery and generation, and another one came first.
+    pub conflicts: u64,
+}
+
+/// Writes a batch in one statement, so in one transaction and one round trip.
+///
+/// - `fence` locks the shard rows FOR SHARE and looks at their owner and epoch. A take-over
+///   (an UPDATE of the row) waits for this transaction; after one, the row no longer
+///   matches and nothing of that shard is written. FOR KEY SHARE would not stop the
+///   UPDATE. ORDER BY keeps two batches from locking in opposite orders.
+/// - No key may stand in the batch twice, as all parts of the statement see the same
+///   snapshot: the recorder cuts batches so.
+/// - `due_at` is the database's clock plus the delay, never the worker's clock.
+pub async fn write_batch(
+    pool: &PgPool,
+    owner: Uuid,
+    entries: &[Entry],
+) -> Result<Written, StoreError> {
+    let rows = Columns::of(entries);
+    let row = sqlx::query!(
+        r#"
+        WITH fence AS MATERIALIZED (
+            SELECT s.shard
+              FROM unnest($2::smallint[], $3::bigint[]) AS held (shard, epoch)
+              JOIN posthorn.shards s ON s.shard = held.shard AND s.epoch = held.epoch
+             WHERE s.owner = $1
+             ORDER BY s.shard
+               FOR SHARE OF s
+        ), finish AS MATERIALIZED (
+            SELECT f.* FROM unnest($4::uuid[], $5::uuid[], $6::int[], $7::smallint[], $8::text[],
+                                   $9::int[], $10::text[], $11::boolean[])
+                 AS f (event_id, subscription_id, generation, shard, state, attempts, reason, had_row)
+             WHERE f.shard IN (SELECT shard FROM fence)
+        ), finished AS (
+            INSERT INTO posthorn.deliveries
+                   (event_id, subscription_id, generation, state, attempts, reason)
+            SELECT event_id, subscription_id, generation, state::posthorn.delivery_state,
+                   attempts, reason
+              FROM finish
+            ON CONFLICT DO NOTHING RETURNING 1
+        ), closed AS (
+            DELETE FROM posthorn.pending_deliveries p USING finish f
+             WHERE f.had_row AND p.event_id = f.event_id
+               AND p.subscription_id = f.subscription_id AND p.generation = f.generation
+        ), waiting AS (
+            INSERT INTO posthorn.pending_deliveries AS p
+                   (event_id, subscription_id, generation, shard, transaction_id, state,
+                    attempts, due_at, reason)
+            SELECT event_id, subscription_id, generation, shard, transaction_id,
+                   CASE attempts WHEN 0 THEN 'pending' ELSE 'pending_retry' END::posthorn.delivery_state,
+                   attempts, clock_timestamp() + make_interval(secs => delay), reason
+              FROM unnest($12::uuid[], $13::uuid[], $14::int[], $15::smallint[], $16::text[],
+                          $17::int[], $18::float8[], $19::text[])
+                AS w (event_id, subscription_id, generation, shard, transaction_id,
+                      attempts, delay, reason)
+             WHERE w.shard IN (SELECT shard FROM fence)
+            ON CONFLICT (event_id, subscription_id, generation) DO UPDATE
+               SET state = excluded.state, attempts = excluded.attempts,
+                   due_at = excluded.due_at, reason = excluded.reason
+             WHERE excluded.attempts > p.attempts
+        ), tried AS (
+            INSERT INTO posthorn.attempts
+                   (event_id, subscription_id, generation, number, started_at, duration_us,
+                    outcome, http_status, reason, body)
+            SELECT event_id, subscription_id, generation, number, started_at, duration_us,
+                   outcome::posthorn.outcome_class, http_status, reason, body
+              FROM unnest($20::uuid[], $21::uuid[], $22::int[], $23::smallint[], $24::int[],
+                          $25::timestamptz[], $26::int[], $27::text[], $28::smallint[],
+                          $29::text[], $30::text[])
+                AS a (event_id, subscription_id, generation, shard, number, started_at,
+                      duration_us, outcome, http_status, reason, body)
+             WHERE a.shard IN (SELECT shard FROM fence)
+            ON CONFLICT DO NOTHING
+        ), older AS (
+            DELETE FROM posthorn.pending_deliveries p
+             USING unnest($31::uuid[], $32::uuid[], $33::smallint[], $34::text[], $35::uuid[])
+                AS n (event_id, subscription_id, shard, transaction_id, except_event)
+             WHERE n.shard IN (SELECT shard FROM fence)
+               AND p.subscription_id = n.subscription_id
+               AND p.transaction_id = n.transaction_id AND p.event_id < n.event_id
+               AND p.event_id IS DISTINCT FROM n.except_event
+            RETURNING p.event_id, p.subscription_id, p.generation, p.attempts
+        ), superseded AS (
+            INSERT INTO posthorn.deliveries
+                   (event_id, subscription_id, generation, state, attempts, reason)
+            SELECT event_id, subscription_id, generation, 'superseded', attempts,
+                   'a newer event of the transaction took its place'
+              FROM older
+            ON CONFLICT DO NOTHING
+        )
+        SELECT ARRAY(SELECT shard FROM fence) AS "held!",
+               (SELECT count(*) FROM finish) - (SELECT count(*) FROM finished) AS "conflicts!"
+        "#,
+        owner,
+        &rows.held.keys().map(|shard| shard.0).collect::<Vec<_>>(),
+        &rows.held.values().map(|epoch| epoch.0).collect::<Vec<_>>(),
+        &rows.finish.events,
+        &rows.finish.subscriptions,
+        &rows.finish.generations,
+        &rows.finish.shards,
+        &rows.finish_states as &[&str],
+        &rows.finish_attempts,
+        &rows.finish_reasons as &[Option<&str>],
+        &rows.finish_had_row,
+        &rows.wait.events,
+        &rows.wait.subscriptions,
+        &rows.wait.generations,
+        &rows.wait.shards,
+        &rows.wait_transactions as &[&str],
+        &rows.wait_attempts,
+        &rows.wait_delays,
+        &rows.wait_reasons as &[Option<&str>],
+        &rows.tried.events,
+        &rows.tried.subscriptions,
+        &rows.tried.generations,
+        &rows.tried.shards,
+        &rows.tried_numbers,
+        &rows.tried_started,
+        &rows.tried_durations,
+        &rows.tried_outcomes as &[&str],
+        &rows.tried_statuses as &[Option<i16>],
+        &rows.tried_reasons as &[&str],
+        &rows.tried_bodies as &[Option<&str>],
+        &rows.newer.events,
+        &rows.newer.subscriptions,
+        &rows.newer.shards,
+        &rows.newer_transactions as &[&str],
+        &rows.newer_except as &[Option<Uuid>],
+    )
+    .fetch_one(pool)
+    .await?;
+    let held: HashSet<Shard> = row.held.into_iter().map(Shard).collect();
+    Ok(Written {
+        lost: rows
+            .held
+            .into_keys()
+            .filter(|shard| !held.contains(shard))
+            .collect(),
+        conflicts: u64::try_from(row.conflicts).unwrap_or(0),
+    })
+}
+
+/// Which of these events' first-generation deliveries already have a row: a shard that
+/// changed hands is read again from its checkpoint, and these are left out.
+pub async fn find_known_deliveries(
+    pool: &PgPool,
+    events: &[Uuid],
+) -> Result<HashSet<DeliveryKey>, StoreError> {
+    let rows = sqlx::query!(
+        r#"
+        SELECT d.event_id AS "event_id!", d.subscription_id AS "subscription_id!"
+          FROM unnest($1::uuid[]) AS e (id)
+          JOIN posthorn.deliveries d ON d.event_id = e.id AND d.generation = 0
+        UNION ALL
+        SELECT p.event_id, p.subscription_id
+          FROM unnest($1::uuid[]) AS e (id)
+          JOIN posthorn.pending_deliveries p ON p.event_id = e.id AND p.generation = 0
+        "#,
+        events
+    )
+    .fetch_all(pool)
+    .await?;
+    Ok(rows
+        .into_iter()
+        .map(|row| DeliveryKey {
+            event_id: row.event_id,
+            subscription_id: row.subscription_id,
+            generation: 0,
+        })
+        .collect())
+}
+
+/// A batch turned on its side: PostgreSQL takes it as one array per column.
+#[derive(Default)]
+struct Columns<'a> {
+    held: BTreeMap<Shard, Epoch>,
+    finish: Keys,
+    finish_states: Vec<&'static str>,
+    finish_attempts: Vec<i32>,
+    finish_reasons: Vec<Option<&'a str>>,
+    finish_had_row: Vec<bool>,
+    wait: Keys,
+    wait_transactions: Vec<&'a str>,
+    wait_attempts: Vec<i32>,
+    wait_delays: Vec<f64>,
+    wait_reasons: Vec<Option<&'a str>>,
+    tried: Keys,
+    tried_numbers: Vec<i32>,
+    tried_started: Vec<DateTime<Utc>>,
+    tried_durations: Vec<i32>,
+    tried_outcomes: Vec<&'static str>,
+    tried_statuses: Vec<Option<i16>>,
+    tried_reasons: Vec<&'a str>,
+    tried_bodies: Vec<Option<&'a str>>,
+    newer: Keys,
+    newer_transactions: Vec<&'a str>,
+    newer_except: Vec<Option<Uuid>>,
+}
+
+#[derive(Default)]
+struct Keys {
+    events: Vec<Uuid>,
+    subscriptions: Vec<Uuid>,
+    generations: Vec<i32>,
+    shards: Vec<i16>,
+}
+
+impl Keys {
+    fn push(&mut self, entry: &Entry) {
+        self.events.push(entry.key.event_id);
+        self.subscriptions.push(entry.key.subscription_id);
+        self.generations.push(entry.key.generation);
+        self.shards.push(entry.shard.0);
+    }
+}
+
+impl<'a> Columns<'a> {
+    fn of(entries: &'a [Entry]) -> Self {
+        let mut columns = Self::default();
+        for entry in entries {
+            columns.held.insert(entry.shard, entry.epoch);
+            columns.push_change(entry);
+            if let Some(attempt) = &entry.attempt {
+                columns.push_attempt(entry, attempt);
+            }
+        }
+        columns
+    }
+
+    fn push_change(&mut self, entry: &'a Entry) {
+        match &entry.change {
+            Change::Finish {
+                state,
+                attempts,
+                reason,
+                had_row,
+            } => {
+                self.finish.push(entry);
+                self.finish_states.push(state.as_str());
+                self.finish_attempts.push(int(*attempts));
+                self.finish_reasons.push(reason.as_deref());
+                self.finish_had_row.push(*had_row);
+            }
+            Change::Retry {
+                attempts,
+                delay,
+                reason,
+            } => {
+                self.push_wait(entry, *attempts, *delay, Some(reason));
+            }
+            Change::Spill => self.push_wait(entry, 0, Duration::ZERO, None),
+            Change::SupersedeOlder { except } => {
+                self.newer.push(entry);
+                self.newer_transactions.push(&entry.transaction_id);
+                self.newer_except.push(except.map(|key| key.event_id));
+            }
+        }
+    }
+
+    fn push_wait(
+        &mut self,
+        entry: &'a Entry,
+        attempts: u32,
+        delay: Duration,
+        reason: Option<&'a str>,
+    ) {
+        self.wait.push(entry);
+        self.wait_transactions.push(&entry.transaction_id);
+        self.wait_attempts.push(int(attempts));
+        self.wait_delays.push(delay.as_secs_f64());
+        self.wait_reasons.push(reason);
+    }
+
+    fn push_attempt(&mut self, entry: &Entry, attempt: &'a Attempt) {
+        self.tried.push(entry);
+        self.tried_numbers.push(int(attempt.number));
+        self.tried_started.push(attempt.started_at);
+        self.tried_durations
+            .push(i32::try_from(attempt.duration.as_micros()).unwrap_or(i32::MAX));
+        self.tried_outcomes.push(attempt.outcome.as_str());
+        self.tried_statuses.push(
+            attempt
+                .http_status
+                .and_then(|status| i16::try_from(status).ok()),
+        );
+        self.tried_reasons.push(&attempt.reason);
+        self.tried_bodies.push(attempt.body.as_deref());
+    }
+}
+
+fn int(number: u32) -> i32 {
+    i32::try_from(number).unwrap_or(i32::MAX)
+}

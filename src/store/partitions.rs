@@ -1,0 +1,26 @@
+//! Daily partitions: ahead of time, and dropped whole.
+
+use sqlx::PgPool;
+
+use super::StoreError;
+
+/// Makes the partitions from today to so many days ahead; returns how many it made.
+pub async fn make_partitions(pool: &PgPool, days_ahead: u16) -> Result<i32, StoreError> {
+    Ok(sqlx::query_scalar!(
+        r#"SELECT posthorn.make_partitions($1) AS "made!""#,
+        i32::from(days_ahead)
+    )
+    .fetch_one(pool)
+    .await?)
+}
+
+/// Drops the days that are older than `keep_days` and hold neither an open delivery nor
+/// an event that no worker has read; returns their names.
+pub async fn drop_partitions(pool: &PgPool, keep_days: u16) -> Result<Vec<String>, StoreError> {
+    Ok(sqlx::query_scalar!(
+        r#"SELECT posthorn.drop_partitions($1) AS "name!""#,
+        i32::from(keep_days)
+    )
+    .fetch_all(pool)
+    .await?)
+}

@@ -1,0 +1,140 @@
+//! Deliveries that wait in the database: what is due, and when the next one is.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use sqlx::PgPool;
+use uuid::Uuid;
+
+use super::StoreError;
+use crate::model::{DeliveryKey, Event, Shard};
+
+/// A lane that has room, and what it holds already.
+#[derive(Clone, Debug)]
+pub struct RefillRequest {
+    pub shard: Shard,
+    pub subscription_id: Uuid,
+    pub room: i64,
+    /// The subscription's `order = "transaction"`: the oldest of each transaction only.
+    pub heads_only: bool,
+}
+
+/// An open delivery read back into memory.
+#[derive(Clone, Debug)]
+pub struct Refilled {
+    pub key: DeliveryKey,
+    pub event: Arc<Event>,
+    pub attempts: u32,
+}
+
+/// The earliest due deliveries of each lane, up to its room, in one query: a lane
+/// without room costs nothing. `held` are deliveries in memory, or whose rows are about
+/// to change: their rows are passed over.
+///
+/// `heads_only` passes over a delivery while an older one of its transaction is open.
+pub async fn refill_lanes(
+    pool: &PgPool,
+    lanes: &[RefillRequest],
+    held: &[DeliveryKey],
+) -> Result<Vec<Refilled>, StoreError> {
+    let shards: Vec<i16> = lanes.iter().map(|lane| lane.shard.0).collect();
+    let subscriptions: Vec<Uuid> = lanes.iter().map(|lane| lane.subscription_id).collect();
+    let rooms: Vec<i64> = lanes.iter().map(|lane| lane.room).collect();
+    let heads: Vec<bool> = lanes.iter().map(|lane| lane.heads_only).collect();
+    let held_events: Vec<Uuid> = held.iter().map(|key| key.event_id).collect();
+    let held_subscriptions: Vec<Uuid> = held.iter().map(|key| key.subscription_id).collect();
+    let held_generations: Vec<i32> = held.iter().map(|key| key.generation).collect();
+    let rows = sqlx::query!(
+        r#"
+        SELECT due.event_id AS "event_id!", due.subscription_id AS "subscription_id!",
+               due.generation AS "generation!", due.attempts AS "attempts!",
+               e.shard AS "shard!", e.merchant AS "merchant!", e.kind AS "kind!",
+               e.transaction_id AS "transaction_id!", e.status AS "status!",
+               e.data::text AS "data!", e.created_at AS "created_at!"
+          FROM unnest($1::smallint[], $2::uuid[], $3::bigint[], $4::boolean[])
+            AS lane (shard, subscription_id, room, heads_only)
+         CROSS JOIN LATERAL (
+            SELECT p.event_id, p.subscription_id, p.generation, p.attempts, p.due_at
+              FROM posthorn.pending_deliveries p
+             WHERE p.shard = lane.shard AND p.subscription_id = lane.subscription_id
+               AND p.due_at <= clock_timestamp()
+               AND (p.event_id, p.subscription_id, p.generation) NOT IN
+                   (SELECT * FROM unnest($5::uuid[], $6::uuid[], $7::int[]))
+               AND NOT (lane.heads_only AND EXISTS (
+                   SELECT FROM posthorn.pending_deliveries older
+                    WHERE older.subscription_id = p.subscription_id
+                      AND older.transaction_id = p.transaction_id
+                      AND older.event_id < p.event_id))
+             ORDER BY p.due_at, p.event_id
+             LIMIT lane.room) AS due
+          JOIN posthorn.events e ON e.id = due.event_id
+         ORDER BY due.due_at, due.event_id
+        "#,
+        &shards,
+        &subscriptions,
+        &rooms,
+        &heads,
+        &held_events,
+        &held_subscriptions,
+        &held_generations,
+    )
+    .fetch_all(pool)
+    .await?;
+    Ok(rows
+        .into_iter()
+        .map(|row| Refilled {
+            key: DeliveryKey {
+                event_id: row.event_id,
+                subscription_id: row.subscription_id,
+                generation: row.generation,
+            },
+            attempts: u32::try_from(row.attempts).unwrap_or(0),
+            event: Arc::new(Event {
+                id: row.event_id,
+                shard: Shard(row.shard),
+                merchant: row.merchant.into(),
+                kind: row.kind.into(),
+                transaction_id: row.transaction_id.into(),
+                status: row.status.into(),
+                data: row.data.into(),
+                created_at: row.created_at,
+            }),
+        })
+        .collect())
+}
+
+/// What waits in the database for one subscription.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Waiting {
+    pub shard: Shard,
+    pub subscription_id: Uuid,
+    pub rows: u64,
+    /// Until the earliest is due; zero if it already is.
+    pub due_in: Duration,
+}
+
+/// All that waits in these shards, per subscription.
+pub async fn count_waiting(pool: &PgPool, shards: &[Shard]) -> Result<Vec<Waiting>, StoreError> {
+    let shards: Vec<i16> = shards.iter().map(|shard| shard.0).collect();
+    let rows = sqlx::query!(
+        r#"
+        SELECT shard, subscription_id, count(*) AS "rows!",
+               greatest(0, extract(epoch FROM min(due_at) - clock_timestamp()))::float8 AS "due_in!"
+          FROM posthorn.pending_deliveries
+         WHERE shard = ANY ($1)
+         GROUP BY shard, subscription_id
+        "#,
+        &shards
+    )
+    .fetch_all(pool)
+    .await?;
+    Ok(rows
+        .into_iter()
+        .map(|row| Waiting {
+            shard: Shard(row.shard),
+            subscription_id: row.subscription_id,
+            rows: u64::try_from(row.rows).unwrap_or(0),
+            due_in: Duration::try_from_secs_f64(row.due_in).unwrap_or(Duration::MAX),
+        })
+        .collect())
+}

@@ -1,0 +1,104 @@
+//! The schema's version: applying it, and refusing to work on another one.
+
+use std::str::FromStr;
+
+use secrecy::{ExposeSecret, SecretString};
+use sqlx::migrate::{MigrateError, Migrator};
+use sqlx::postgres::PgConnectOptions;
+use sqlx::{ConnectOptions, Executor, PgPool};
+
+use super::StoreError;
+
+/// In Posthorn's own schema: the database is the provider's.
+const TABLE: &str = "posthorn.migrations";
+
+/// PostgreSQL 14 is the oldest with `xid8` snapshots, SQL function bodies and
+/// multi-partition planning as the feed needs them.
+const OLDEST_SERVER: i32 = 140_000;
+
+fn migrator() -> Migrator {
+    let mut migrator = sqlx::migrate!();
+    migrator.dangerous_set_table_name(TABLE);
+    migrator
+}
+
+#[derive(Debug, thiserror::Error)]
+pub enum MigrationFailed {
+    #[error("cannot connect: {0}")]
+    Connect(#[source] sqlx::Error),
+    #[error("PostgreSQL {0} is too old; Posthorn needs 14 or newer")]
+    ServerTooOld(String),
+    #[error("{0}")]
+    Migrate(#[from] MigrateError),
+}
+
+/// Applies what is missing of the schema. Safe to run twice and from two machines at
+/// once: an advisory lock makes the second wait, and it then finds nothing to do.
+/// `shards` takes effect at the first migration only.
+pub async fn migrate(url: &SecretString, shards: u16) -> Result<(), MigrationFailed> {
+    let mut connection = PgConnectOptions::from_str(url.expose_secret())
+        .map_err(MigrationFailed::Connect)?
+        .application_name("posthorn migrate")
+        .options([
+            ("posthorn.shards", shards.to_string()),
+            ("client_min_messages", "warning".to_owned()),
+        ])
+        .connect()
+        .await
+        .map_err(MigrationFailed::Connect)?;
+    let (number, name): (i32, String) = sqlx::query_as(
+        "SELECT current_setting('server_version_num')::int, current_setting('server_version')",
+    )
+    .fetch_one(&mut connection)
+    .await
+    .map_err(MigrationFailed::Connect)?;
+    if number < OLDEST_SERVER {
+        return Err(MigrationFailed::ServerTooOld(name));
+    }
+    // Two machines may make the schema at once; IF NOT EXISTS alone can still collide.
+    connection
+        .execute(
+            "DO $$ BEGIN
+                 PERFORM pg_advisory_xact_lock(hashtext('posthorn.schema'));
+                 CREATE SCHEMA IF NOT EXISTS posthorn;
+             END $$",
+        )
+        .await
+        .map_err(MigrationFailed::Connect)?;
+    migrator().run_direct(None, &mut connection, false).await?;
+    Ok(())
+}
+
+/// How the database's schema stands to the one that this binary knows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SchemaState {
+    Current,
+    /// Not there, or migrations are missing: run `posthorn migrate`.
+    Older,
+    /// A newer Posthorn migrated it: upgrade this binary.
+    Newer,
+}
+
+pub async fn schema_state(pool: &PgPool) -> Result<SchemaState, StoreError> {
+    let known = migrator()
+        .iter()
+        .map(|migration| migration.version)
+        .max()
+        .unwrap_or(0);
+    let there: bool = sqlx::query_scalar("SELECT to_regclass('posthorn.migrations') IS NOT NULL")
+        .fetch_one(pool)
+        .await?;
+    if !there {
+        return Ok(SchemaState::Older);
+    }
+    let applied: i64 = sqlx::query_scalar(
+        "SELECT coalesce(max(version), 0) FROM posthorn.migrations WHERE success",
+    )
+    .fetch_one(pool)
+    .await?;
+    Ok(match applied.cmp(&known) {
+        std::cmp::Ordering::Less => SchemaState::Older,
+        std::cmp::Ordering::Equal => SchemaState::Current,
+        std::cmp::Ordering::Greater => SchemaState::Newer,
+    })
+}

@@ -1,0 +1,219 @@
+//! Leases, epochs and checkpoints.
+
+use std::time::Duration;
+
+use chrono::{DateTime, Utc};
+use sqlx::PgPool;
+use sqlx::postgres::types::PgInterval;
+use uuid::Uuid;
+
+use super::StoreError;
+use crate::model::{Epoch, Shard, Snapshot};
+
+/// What a worker sees when it looks at the fleet.
+#[derive(Clone, Debug)]
+pub struct FleetView {
+    pub live_workers: usize,
+    pub shards: usize,
+    /// Free, or with a lease that has run out.
+    pub takeable: Vec<Shard>,
+}
+
+/// A shard just taken, with what its last owner left.
+#[derive(Clone, Debug)]
+pub struct Taken {
+    pub shard: Shard,
+    pub epoch: Epoch,
+    pub checkpoint: Snapshot,
+    pub checkpoint_at: DateTime<Utc>,
+    /// The cluster in which the checkpoint means something.
+    pub cluster: String,
+}
+
+/// The cluster this connection talks to, and its clock.
+pub async fn cluster_and_time(pool: &PgPool) -> Result<(String, DateTime<Utc>), StoreError> {
+    let row =
+        sqlx::query!(r#"SELECT posthorn.cluster() AS "cluster!", clock_timestamp() AS "time!""#)
+            .fetch_one(pool)
+            .await?;
+    Ok((row.cluster, row.time))
+}
+
+/// Says that this worker is alive, and forgets workers that have not been for a day.
+pub async fn heartbeat(pool: &PgPool, worker: Uuid, name: &str) -> Result<(), StoreError> {
+    sqlx::query!(
+        "WITH gone AS (DELETE FROM posthorn.workers WHERE seen_at < now() - interval '1 day')
+         INSERT INTO posthorn.workers (id, name, version) VALUES ($1, $2, $3)
+         ON CONFLICT (id) DO UPDATE SET seen_at = now()",
+        worker,
+        name,
+        env!("CARGO_PKG_VERSION"),
+    )
+    .execute(pool)
+    .await?;
+    Ok(())
+}
+
+pub async fn forget_worker(pool: &PgPool, worker: Uuid) -> Result<(), StoreError> {
+    sqlx::query!("DELETE FROM posthorn.workers WHERE id = $1", worker)
+        .execute(pool)
+        .await?;
+    Ok(())
+}
+
+pub async fn look_at_fleet(pool: &PgPool, lease: Duration) -> Result<FleetView, StoreError> {
+    let row = sqlx::query!(
+        r#"
+        SELECT (SELECT count(*) FROM posthorn.workers WHERE seen_at > now() - $1::interval) AS "live!",
+               count(*) AS "shards!",
+               coalesce(array_agg(shard ORDER BY shard)
+                        FILTER (WHERE owner IS NULL OR expires_at < now()), '{}') AS "takeable!"
+          FROM posthorn.shards
+        "#,
+        interval(lease)
+    )
+    .fetch_one(pool)
+    .await?;
+    Ok(FleetView {
+        live_workers: usize::try_from(row.live).unwrap_or(0),
+        shards: usize::try_from(row.shards).unwrap_or(0),
+        takeable: row.takeable.into_iter().map(Shard).collect(),
+    })
+}
+
+/// Takes shards that are still free or expired, under a new epoch. A row that another
+/// worker is taking at this moment is looked at again once it has. A batch of the last
+/// owner that is being committed holds a share lock on the row: it is waited for, so
+/// what the new owner reads next includes it.
+pub async fn take_shards(
+    pool: &PgPool,
+    worker: Uuid,
+    lease: Duration,
+    shards: &[Shard],
+) -> Result<Vec<Taken>, StoreError> {
+    let shards: Vec<i16> = shards.iter().map(|shard| shard.0).collect();
+    let rows = sqlx::query!(
+        r#"
+        UPDATE posthorn.shards s
+           SET owner = $1, epoch = s.epoch + 1, expires_at = now() + $2::interval
+         WHERE s.shard = ANY ($3) AND (s.owner IS NULL OR s.expires_at < now())
+        RETURNING s.shard, s.epoch, s.checkpoint::text AS "checkpoint!", s.checkpoint_at, s.cluster
+        "#,
+        worker,
+        interval(lease),
+        &shards
+    )
+    .fetch_all(pool)
+    .await?;
+    rows.into_iter()
+        .map(|row| {
+            Ok(Taken {
+                shard: Shard(row.shard),
+                epoch: Epoch(row.epoch),
+                checkpoint: row
+                    .checkpoint
+                    .parse()
+                    .map_err(|_| StoreError::Unreadable("a checkpoint"))?,
+                checkpoint_at: row.checkpoint_at,
+                cluster: row.cluster,
+            })
+        })
+        .collect()
+}
+
+/// Renews leases; returns the shards that are still this worker's. One that is missing
+/// from the answer was taken by another worker.
+pub async fn renew_leases(
+    pool: &PgPool,
+    worker: Uuid,
+    lease: Duration,
+    held: &[(Shard, Epoch)],
+) -> Result<Vec<Shard>, StoreError> {
+    let (shards, epochs) = columns(held);
+    let rows = sqlx::query_scalar!(
+        "UPDATE posthorn.shards s SET expires_at = now() + $2::interval
+           FROM unnest($3::smallint[], $4::bigint[]) AS held (shard, epoch)
+          WHERE s.shard = held.shard AND s.epoch = held.epoch AND s.owner = $1
+         RETURNING s.shard",
+        worker,
+        interval(lease),
+        &shards,
+        &epochs
+    )
+    .fetch_all(pool)
+    .await?;
+    Ok(rows.into_iter().map(Shard).collect())
+}
+
+/// Writes checkpoints, fenced by epoch, and only in the cluster whose transaction ids
+/// they are made of: after a failover they would mean something else.
+pub async fn write_checkpoints(
+    pool: &PgPool,
+    worker: Uuid,
+    cluster: &str,
+    checkpoints: &[(Shard, Epoch, Snapshot)],
+) -> Result<(), StoreError> {
+    let (shards, epochs, texts) = checkpoint_columns(checkpoints);
+    sqlx::query!(
+        "UPDATE posthorn.shards s
+            SET checkpoint = c.checkpoint::pg_snapshot, checkpoint_at = now(), cluster = $2
+           FROM unnest($3::smallint[], $4::bigint[], $5::text[]) AS c (shard, epoch, checkpoint)
+          WHERE s.shard = c.shard AND s.epoch = c.epoch AND s.owner = $1
+            AND posthorn.cluster() = $2",
+        worker,
+        cluster,
+        &shards,
+        &epochs,
+        &texts
+    )
+    .execute(pool)
+    .await?;
+    Ok(())
+}
+
+/// Gives shards up, with their final checkpoints.
+pub async fn release_shards(
+    pool: &PgPool,
+    worker: Uuid,
+    cluster: &str,
+    checkpoints: &[(Shard, Epoch, Snapshot)],
+) -> Result<(), StoreError> {
+    write_checkpoints(pool, worker, cluster, checkpoints).await?;
+    let (shards, epochs, _) = checkpoint_columns(checkpoints);
+    sqlx::query!(
+        "UPDATE posthorn.shards s SET owner = NULL, expires_at = NULL
+           FROM unnest($2::smallint[], $3::bigint[]) AS held (shard, epoch)
+          WHERE s.shard = held.shard AND s.epoch = held.epoch AND s.owner = $1",
+        worker,
+        &shards,
+        &epochs
+    )
+    .execute(pool)
+    .await?;
+    Ok(())
+}
+
+fn columns(held: &[(Shard, Epoch)]) -> (Vec<i16>, Vec<i64>) {
+    held.iter().map(|(shard, epoch)| (shard.0, epoch.0)).unzip()
+}
+
+fn checkpoint_columns(
+    checkpoints: &[(Shard, Epoch, Snapshot)],
+) -> (Vec<i16>, Vec<i64>, Vec<String>) {
+    let mut columns = (Vec::new(), Vec::new(), Vec::new());
+    for (shard, epoch, snapshot) in checkpoints {
+        columns.0.push(shard.0);
+        columns.1.push(epoch.0);
+        columns.2.push(snapshot.to_string());
+    }
+    columns
+}
+
+/// A lease or a delay as an SQL interval; whole microseconds, at most 30 days here.
+pub(super) fn interval(span: Duration) -> PgInterval {
+    PgInterval {
+        months: 0,
+        days: 0,
+        microseconds: i64::try_from(span.as_micros()).unwrap_or(i64::MAX),
+    }
+}
