@@ -1,1 +1,215 @@
-//! judge
+//! Judge: what a subscription's rule says of what happened on the wire. Pure.
+
+use crate::model::{Answer, FailureClass, Judgement, OutcomeClass, SuccessRule, Verdict, Wire};
+
+/// The longest reason, in characters: one line of a terminal or a table cell.
+const MAX_REASON_CHARS: usize = 200;
+
+/// Success is a status in the ranges and, if the rule asks for one, the body text
+/// (WIRE.md 5.3). A status that gives up ends the delivery; everything else is retried,
+/// a forbidden address too, because the policy and the DNS may change.
+#[must_use]
+pub fn judge(wire: &Wire, rule: &SuccessRule) -> Judgement {
+    match wire {
+        Wire::Answer(answer) => judge_answer(answer, rule),
+        Wire::Failed { class, detail } => Judgement {
+            verdict: Verdict::Retry,
+            class: (*class).into(),
+            reason: one_line(&format!("{}: {detail}", failure(*class))),
+        },
+    }
+}
+
+fn judge_answer(answer: &Answer, rule: &SuccessRule) -> Judgement {
+    let line = format!("{} {}", answer.status, answer.reason);
+    let line = line.trim_end();
+    let status_fits = rule.statuses.contains(answer.status);
+    let body_fits = rule
+        .body
+        .as_deref()
+        .is_none_or(|text| is_same_text(&answer.body, text));
+    let (class, reason) = match (status_fits, body_fits) {
+        (true, true) => (OutcomeClass::Ok, line.to_owned()),
+        (true, false) => (
+            OutcomeClass::BodyRule,
+            format!("{line}, but the body is not the required text"),
+        ),
+        (false, _) => (OutcomeClass::Status, line.to_owned()),
+    };
+    let verdict = if class == OutcomeClass::Ok {
+        Verdict::Delivered
+    } else if rule.give_up.contains(answer.status) {
+        Verdict::GiveUp
+    } else {
+        Verdict::Retry
+    };
+    Judgement {
+        verdict,
+        class,
+        reason: one_line(&reason),
+    }
+}
+
+/// Letter case and surrounding white space do not count.
+fn is_same_text(body: &[u8], text: &str) -> bool {
+    let body = String::from_utf8_lossy(body);
+    body.trim().to_lowercase() == text.trim().to_lowercase()
+}
+
+const fn failure(class: FailureClass) -> &'static str {
+    match class {
+        FailureClass::Dns => "name look-up failed",
+        FailureClass::Connect => "connection failed",
+        FailureClass::Tls => "TLS failed",
+        FailureClass::Timeout => "timeout",
+        FailureClass::Protocol => "broken exchange",
+        FailureClass::Refused => "refused by the egress policy, tried again in case it changes",
+    }
+}
+
+/// Receivers choose the reason phrase: it must not break a log line, a terminal or the
+/// database's text type.
+fn one_line(text: &str) -> String {
+    let safe = |character: char| {
+        if character.is_control() {
+            char::REPLACEMENT_CHARACTER
+        } else {
+            character
+        }
+    };
+    let mut line: String = text.chars().take(MAX_REASON_CHARS).map(safe).collect();
+    if text.chars().nth(MAX_REASON_CHARS).is_some() {
+        line.pop();
+        line.push('…');
+    }
+    line
+}
+
+#[cfg(test)]
+mod tests {
+    use bytes::Bytes;
+
+    use super::*;
+    use crate::model::StatusRanges;
+
+    fn rule(body: Option<&str>) -> SuccessRule {
+        SuccessRule {
+            statuses: StatusRanges(vec![(200, 299)]),
+            body: body.map(str::to_owned),
+            give_up: StatusRanges(vec![(410, 410)]),
+        }
+    }
+
+    fn answer(status: u16, reason: &str, body: &'static [u8]) -> Wire {
+        Wire::Answer(Answer {
+            status,
+            reason: reason.to_owned(),
+            body: Bytes::from_static(body),
+            retry_after: None,
+        })
+    }
+
+    #[test]
+    fn an_answer_is_judged_by_status_and_body() {
+        use OutcomeClass::{BodyRule, Ok, Status};
+        use Verdict::{Delivered, GiveUp, Retry};
+        const BODY: Option<&str> = Some("RECEIVED");
+        for (wire, body, verdict, class, reason) in [
+            (answer(200, "OK", b""), None, Delivered, Ok, "200 OK"),
+            (answer(299, "", b""), None, Delivered, Ok, "299"),
+            (answer(199, "Odd", b""), None, Retry, Status, "199 Odd"),
+            (answer(302, "Found", b""), None, Retry, Status, "302 Found"),
+            (
+                answer(503, "Service Unavailable", b""),
+                None,
+                Retry,
+                Status,
+                "503 Service Unavailable",
+            ),
+            (answer(410, "Gone", b""), None, GiveUp, Status, "410 Gone"),
+            (
+                answer(200, "OK", b"\r\n received "),
+                BODY,
+                Delivered,
+                Ok,
+                "200 OK",
+            ),
+            (
+                answer(200, "OK", b"RECEIVED, thanks"),
+                BODY,
+                Retry,
+                BodyRule,
+                "200 OK, but the body is not the required text",
+            ),
+            (
+                answer(200, "OK", b"\xff\xfe"),
+                BODY,
+                Retry,
+                BodyRule,
+                "200 OK, but the body is not the required text",
+            ),
+            (
+                answer(500, "No", b"RECEIVED"),
+                BODY,
+                Retry,
+                Status,
+                "500 No",
+            ),
+        ] {
+            let expected = Judgement {
+                verdict,
+                class,
+                reason: reason.to_owned(),
+            };
+            assert_eq!(judge(&wire, &rule(body)), expected);
+        }
+    }
+
+    #[test]
+    fn a_narrow_range_is_held_to() {
+        let mut only_200 = rule(None);
+        only_200.statuses = StatusRanges(vec![(200, 200)]);
+        let judgement = judge(&answer(201, "Created", b""), &only_200);
+        assert_eq!(judgement.verdict, Verdict::Retry);
+    }
+
+    #[test]
+    fn every_failure_is_retried_and_says_what_failed() {
+        for (class, expected) in [
+            (FailureClass::Dns, "name look-up failed: x"),
+            (FailureClass::Connect, "connection failed: x"),
+            (FailureClass::Tls, "TLS failed: x"),
+            (FailureClass::Timeout, "timeout: x"),
+            (FailureClass::Protocol, "broken exchange: x"),
+            (
+                FailureClass::Refused,
+                "refused by the egress policy, tried again in case it changes: x",
+            ),
+        ] {
+            let wire = Wire::Failed {
+                class,
+                detail: "x".to_owned(),
+            };
+            let judgement = judge(&wire, &rule(None));
+            assert_eq!(judgement.verdict, Verdict::Retry);
+            assert_eq!(judgement.class, class.into());
+            assert_eq!(judgement.reason, expected);
+        }
+    }
+
+    #[test]
+    fn a_receiver_cannot_spoil_the_reason() {
+        let long = "é".repeat(5_000);
+        let judgement = judge(
+            &answer(500, &format!("a\0b\x1b[2J\n{long}"), b""),
+            &rule(None),
+        );
+        assert!(
+            judgement
+                .reason
+                .starts_with("500 a\u{FFFD}b\u{FFFD}[2J\u{FFFD}é")
+        );
+        assert!(judgement.reason.ends_with("é…"));
+        assert_eq!(judgement.reason.chars().count(), 200);
+    }
+}

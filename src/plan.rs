@@ -1,1 +1,167 @@
-//! plan
+//! Plan: what becomes of a delivery after an attempt. Pure; time and chance are
+//! arguments.
+
+#[cfg(test)]
+mod tests;
+
+use std::fmt;
+use std::time::{Duration, SystemTime};
+
+use chrono::{DateTime, Utc};
+
+use crate::model::{Judgement, RetryPolicy, Schedule, Verdict};
+
+/// Where the delivery stands after the attempt that was judged.
+#[derive(Clone, Copy, Debug)]
+pub struct Circumstances {
+    /// The number of the attempt just made, from 1.
+    pub attempt: u32,
+    /// Since the event's insertion.
+    pub age: Duration,
+    /// What the receiver asked for, see [`parse_retry_after`].
+    pub retry_after: Option<Duration>,
+    /// A random number from 0 to 1 that spreads the retries.
+    pub chance: f64,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Next {
+    Delivered,
+    RetryIn(Duration),
+    PostingError(Ending),
+}
+
+/// Why no further attempt is made. Its text is for support.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Ending {
+    /// The answer, such as `410 Gone`, is one that ends the delivery.
+    AtOnce {
+        answer: String,
+    },
+    AttemptsUsed {
+        used: u32,
+        allowed: u32,
+    },
+    /// The list has a delay after each attempt but the last.
+    DelaysUsed {
+        attempts: u32,
+    },
+    TooOld {
+        max_age: Duration,
+    },
+}
+
+impl fmt::Display for Ending {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::AtOnce { answer } => write!(f, "status {answer} ends it at once"),
+            Self::AttemptsUsed { used, allowed } => {
+                write!(f, "{used} of {allowed} attempts used")
+            }
+            Self::DelaysUsed { attempts } => {
+                write!(f, "{attempts} attempts used, the list has no further delay")
+            }
+            Self::TooOld { max_age } => {
+                write!(f, "older than {} by the next attempt", in_words(*max_age))
+            }
+        }
+    }
+}
+
+/// The next state, and for a retry the wait before it. The wait is never longer than
+/// the policy's cap, and a retry that would come after `max_age` is not planned.
+#[must_use]
+pub fn plan(judgement: &Judgement, now: Circumstances, policy: &RetryPolicy) -> Next {
+    match judgement.verdict {
+        Verdict::Delivered => Next::Delivered,
+        Verdict::GiveUp => Next::PostingError(Ending::AtOnce {
+            answer: judgement.reason.clone(),
+        }),
+        Verdict::Retry => match retry_in(now, policy) {
+            Ok(delay) => Next::RetryIn(delay),
+            Err(ending) => Next::PostingError(ending),
+        },
+    }
+}
+
+fn retry_in(now: Circumstances, policy: &RetryPolicy) -> Result<Duration, Ending> {
+    if let Some(allowed) = policy.max_attempts
+        && now.attempt >= allowed
+    {
+        return Err(Ending::AttemptsUsed {
+            used: now.attempt,
+            allowed,
+        });
+    }
+    let Some(mut delay) = scheduled(&policy.schedule, now, policy.cap) else {
+        return Err(Ending::DelaysUsed {
+            attempts: now.attempt,
+        });
+    };
+    if policy.honour_retry_after {
+        // A receiver may ask for more time, never for a retry sooner than planned.
+        delay = delay.max(now.retry_after.unwrap_or_default());
+    }
+    let delay = delay.min(policy.cap);
+    match policy.max_age {
+        Some(max_age) if now.age.saturating_add(delay) > max_age => Err(Ending::TooOld { max_age }),
+        _ => Ok(delay),
+    }
+}
+
+/// None after the end of a list.
+fn scheduled(schedule: &Schedule, now: Circumstances, cap: Duration) -> Option<Duration> {
+    let failures_before = now.attempt.saturating_sub(1);
+    match schedule {
+        Schedule::Fixed(interval) => Some(*interval),
+        Schedule::Exponential {
+            interval,
+            factor,
+            jitter,
+        } => {
+            let grown = interval.as_secs_f64() * factor.powf(f64::from(failures_before));
+            // Capped before the spread too, so that retries at the cap do not march in
+            // step; `min` also turns a growth out of all bounds into the cap.
+            let capped = grown.min(cap.as_secs_f64());
+            let spread = 1.0 + jitter.clamp(0.0, 1.0) * (2.0 * now.chance.clamp(0.0, 1.0) - 1.0);
+            Some(Duration::try_from_secs_f64(capped * spread).unwrap_or(cap))
+        }
+        Schedule::List(delays) => {
+            let position = usize::try_from(failures_before).ok()?;
+            delays.get(position).copied()
+        }
+    }
+}
+
+/// `Retry-After` (RFC 9110, section 10.2.3): seconds, or an HTTP date, of which a past
+/// one means now. None for anything else.
+#[must_use]
+pub fn parse_retry_after(text: &str, now: DateTime<Utc>) -> Option<Duration> {
+    let text = text.trim();
+    if !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit()) {
+        // Too many digits for a number are still a very long time.
+        return Some(Duration::from_secs(text.parse().unwrap_or(u64::MAX)));
+    }
+    let date = httpdate::parse_http_date(text).ok()?;
+    let wait = date.duration_since(SystemTime::from(now));
+    Some(wait.unwrap_or_default())
+}
+
+/// In the largest unit that fits without a rest: `3 days`, `90 minutes`.
+fn in_words(duration: Duration) -> String {
+    const UNITS: [(u128, &str); 5] = [
+        (86_400_000, "day"),
+        (3_600_000, "hour"),
+        (60_000, "minute"),
+        (1_000, "second"),
+        (1, "millisecond"),
+    ];
+    let milliseconds = duration.as_millis();
+    let fitting = UNITS
+        .iter()
+        .find(|(length, _)| milliseconds >= *length && milliseconds.is_multiple_of(*length));
+    let (length, unit) = fitting.unwrap_or(&(1, "millisecond"));
+    let count = milliseconds / length;
+    let plural = if count == 1 { "" } else { "s" };
+    format!("{count} {unit}{plural}")
+}

@@ -10,6 +10,9 @@ pub mod shard;
 pub mod snapshot;
 pub mod subscription;
 
+#[cfg(test)]
+pub(crate) mod samples;
+
 pub use attempt::{Answer, FailureClass, Judgement, Outcome, OutcomeClass, Verdict, Wire};
 pub use delivery::{DeliveryKey, State};
 pub use event::Event;

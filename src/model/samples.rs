@@ -1,0 +1,74 @@
+//! One event and one subscription for the tests of every room: each test changes
+//! what it is about.
+
+#![expect(clippy::unwrap_used, reason = "the samples are constants")]
+
+use std::time::Duration;
+
+use chrono::{DateTime, Utc};
+use uuid::Uuid;
+
+use super::subscription::{RequestForm, TlsSettings};
+use super::{
+    Auth, Encoding, Event, Method, Order, RetryPolicy, Schedule, Shard, StatusRanges, Subscription,
+    SuccessRule,
+};
+
+pub fn event() -> Event {
+    Event {
+        id: Uuid::from_u128(0x0190_0000_0000_7000_8000_0000_0000_0001),
+        shard: Shard(7),
+        merchant: "acme".into(),
+        kind: "payment.approved".into(),
+        transaction_id: "8263a268-5388-492a-bca2-28e1ff4a69f0".into(),
+        status: "approved".into(),
+        data: r#"{"amount": 1234.50}"#.into(),
+        created_at: time("2026-03-01T12:00:00.000001Z"),
+    }
+}
+
+pub fn subscription() -> Subscription {
+    Subscription {
+        id: Uuid::from_u128(0x0190_0000_0000_7000_8000_0000_0000_00aa),
+        merchant: "acme".to_owned(),
+        name: "orders".to_owned(),
+        shard: Shard(7),
+        revision: 1,
+        created_at: time("2026-01-01T00:00:00Z"),
+        enabled: true,
+        paused: false,
+        kinds: Vec::new(),
+        statuses: Vec::new(),
+        form: RequestForm {
+            url: "https://merchant.example/hook".parse().unwrap(),
+            method: Method::Post,
+            encoding: Encoding::Json,
+            fields: None,
+            xml_root: "event".to_owned(),
+        },
+        auth: Auth::None,
+        tls: TlsSettings::default(),
+        success: SuccessRule {
+            statuses: StatusRanges(vec![(200, 299)]),
+            body: None,
+            give_up: StatusRanges::default(),
+        },
+        retry: RetryPolicy {
+            schedule: Schedule::Fixed(Duration::from_secs(60)),
+            max_attempts: Some(5),
+            max_age: None,
+            cap: Duration::from_secs(3600),
+            honour_retry_after: true,
+        },
+        timeout: Duration::from_secs(10),
+        connect_timeout: Duration::from_secs(5),
+        max_in_flight: 10,
+        rate: None,
+        order: Order::None,
+        supersede: false,
+    }
+}
+
+pub fn time(text: &str) -> DateTime<Utc> {
+    text.parse().unwrap()
+}

@@ -1,0 +1,59 @@
+//! The headers that say which event this is, and who sends it.
+
+use base64::Engine;
+use base64::prelude::BASE64_STANDARD;
+use http::header::{AUTHORIZATION, HeaderMap, HeaderName, HeaderValue, USER_AGENT};
+use secrecy::ExposeSecret;
+use uuid::Uuid;
+
+use super::Unsendable;
+use crate::model::{Auth, Event};
+
+/// The Standard Webhooks name of a message's id.
+const WEBHOOK_ID: HeaderName = HeaderName::from_static("webhook-id");
+const PRODUCT: &str = concat!("Posthorn/", env!("CARGO_PKG_VERSION"));
+
+/// All but the content type.
+pub fn of(event: &Event, auth: &Auth) -> Result<HeaderMap, Unsendable> {
+    let mut headers = HeaderMap::with_capacity(4);
+    headers.insert(USER_AGENT, HeaderValue::from_static(PRODUCT));
+    headers.insert(WEBHOOK_ID, id_value(event.id)?);
+    match auth {
+        Auth::None => {}
+        Auth::Basic(credentials) => {
+            // RFC 7617: `user:password` as it stands, in base64.
+            let token = BASE64_STANDARD.encode(credentials.expose_secret());
+            let value = format!("Basic {token}");
+            headers.insert(AUTHORIZATION, secret_value(&AUTHORIZATION, &value)?);
+        }
+        Auth::ApiKey { header, value } => {
+            let name =
+                HeaderName::from_bytes(header.as_bytes()).map_err(|_| Unsendable::HeaderName)?;
+            let value = secret_value(&name, value.expose_secret())?;
+            headers.insert(name, value);
+        }
+    }
+    Ok(headers)
+}
+
+/// The same at every attempt, and for a replay too, so that a receiver can leave out
+/// repeats (invariant 5, WIRE.md 4.5).
+fn id_value(id: Uuid) -> Result<HeaderValue, Unsendable> {
+    let mut buffer = Uuid::encode_buffer();
+    let text = id.hyphenated().encode_lower(&mut buffer);
+    header_value(&WEBHOOK_ID, text)
+}
+
+/// A value that no log of the HTTP client shows.
+fn secret_value(name: &HeaderName, text: &str) -> Result<HeaderValue, Unsendable> {
+    let mut value = header_value(name, text)?;
+    value.set_sensitive(true);
+    Ok(value)
+}
+
+/// Any bytes but control characters (RFC 9110, section 5.5).
+fn header_value(name: &HeaderName, text: &str) -> Result<HeaderValue, Unsendable> {
+    HeaderValue::from_bytes(text.as_bytes()).map_err(|_| Unsendable::HeaderValue {
+        header: name.to_string(),
+    })
+}
