@@ -1,1 +1,123 @@
-//! send
+//! The only caller of the HTTP client: one request, one exchange, one outcome.
+//!
+//! ```text
+//! Request ─▶ egress (scheme, literal address) ─▶ clients (one per TLS set-up)
+//!                                                   │ resolver (names, vetted)
+//!                                                   ▼
+//!            Outcome ◀─ answer (capped) or failure (classified) ◀─ wire
+//! ```
+//!
+//! Nothing here returns an error to the engine: each way in which an exchange can go
+//! wrong is a [`FailureClass`](crate::model::FailureClass).
+
+mod address;
+mod answer;
+mod clients;
+mod egress;
+mod failure;
+mod resolver;
+#[cfg(test)]
+mod tests;
+mod tls;
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use chrono::{DateTime, Utc};
+use tokio::time::timeout;
+use url::Url;
+
+pub use self::egress::{EgressPolicy, Refusal};
+
+use self::clients::Clients;
+use self::failure::Failure;
+use crate::model::{Answer, Outcome, Subscription, Wire};
+use crate::shape::Request;
+
+/// Sends requests. A clone shares the connections of its original.
+#[derive(Clone)]
+pub struct Sender {
+    clients: Arc<Clients>,
+    egress: EgressPolicy,
+    answer_cap: usize,
+}
+
+impl Sender {
+    /// `answer_cap` is in bytes: as much of an answer's body is read, and no more.
+    #[must_use]
+    pub fn new(egress: EgressPolicy, answer_cap: usize) -> Self {
+        Self {
+            clients: Arc::new(Clients::new(egress.clone())),
+            egress,
+            answer_cap,
+        }
+    }
+
+    /// Makes one exchange under the subscription's TLS settings and timeouts.
+    ///
+    /// The request goes out as it is; the client adds `host`, `content-length` and,
+    /// where the request has none, `accept: */*`, which means the same as no `accept`
+    /// (RFC 9110, 12.5.1). `started_at` is the database's time and is only passed on.
+    pub async fn send(
+        &self,
+        request: Request,
+        subscription: &Subscription,
+        started_at: DateTime<Utc>,
+    ) -> Outcome {
+        let began = Instant::now();
+        let target = host_and_port(&request.url);
+        let wire = match self.exchange(request, subscription, began).await {
+            Ok(answer) => Wire::Answer(answer),
+            Err(Failure { class, cause }) => Wire::Failed {
+                class,
+                detail: format!("{target}: {cause}"),
+            },
+        };
+        Outcome {
+            wire,
+            started_at,
+            duration: began.elapsed(),
+        }
+    }
+
+    /// The subscription's timeout spans both steps, from name look-up to the last byte.
+    async fn exchange(
+        &self,
+        request: Request,
+        subscription: &Subscription,
+        began: Instant,
+    ) -> Result<Answer, Failure> {
+        let channel = self.egress.admit(&request.url)?;
+        let client = self.clients.client_for(channel, subscription)?;
+
+        let limit = subscription.timeout;
+        let response = timeout(limit, client.execute(on_the_wire(request)))
+            .await
+            .map_err(|_| Failure::timeout("no answer", limit))??;
+
+        let left = limit.saturating_sub(began.elapsed());
+        let answer = timeout(left, answer::read(response, self.answer_cap))
+            .await
+            .map_err(|_| Failure::timeout("the answer was not complete", limit))??;
+        Ok(answer)
+    }
+}
+
+/// Moves every part: nothing of a request is copied.
+fn on_the_wire(request: Request) -> reqwest::Request {
+    let mut wire = reqwest::Request::new(request.method, request.url);
+    *wire.headers_mut() = request.headers;
+    if !request.body.is_empty() {
+        *wire.body_mut() = Some(request.body.into());
+    }
+    wire
+}
+
+/// What an operator may see of a URL: its path and query can hold secrets.
+fn host_and_port(url: &Url) -> String {
+    let host = url.host_str().unwrap_or("(no host)");
+    match url.port_or_known_default() {
+        Some(port) => format!("{host}:{port}"),
+        None => host.to_owned(),
+    }
+}
