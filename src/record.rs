@@ -1,1 +1,210 @@
-//! record
+//! Record: gathers what became of deliveries and writes it in batches, each in one fenced
+//! transaction.
+
+use std::collections::HashSet;
+use std::time::{Duration, Instant};
+
+use sqlx::PgPool;
+use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender};
+use tokio::time::timeout_at;
+use tracing::{error, warn};
+use uuid::Uuid;
+
+use crate::dispatch::input::{Input, Recorded, RecordedKind};
+use crate::feed::checkpoint::PageId;
+use crate::http::metrics::Metrics;
+use crate::model::{DeliveryKey, Shard, State};
+use crate::store::ledger::{Change, Entry, Written, write_batch};
+use crate::store::{StoreError, within};
+
+/// Longer than any batch takes on a database that works.
+const STATEMENT: Duration = Duration::from_secs(10);
+
+/// Between two tries while the database is away.
+const AWAY: Duration = Duration::from_millis(250);
+
+#[derive(Clone, Copy, Debug)]
+pub struct RecorderSettings {
+    /// A batch is written when its first entry is this old,
+    pub flush_after: Duration,
+    /// or when it has so many.
+    pub flush_rows: usize,
+}
+
+/// An entry, and the page whose checkpoint waits for it.
+#[derive(Debug)]
+pub struct ToRecord {
+    pub entry: Entry,
+    pub page: Option<PageId>,
+}
+
+pub struct Recorder {
+    pub pool: PgPool,
+    pub owner: Uuid,
+    pub settings: RecorderSettings,
+    pub metrics: Metrics,
+    pub dispatcher: UnboundedSender<Input>,
+}
+
+impl Recorder {
+    /// Writes until the dispatcher is gone and everything it handed over is written. The
+    /// channel is bounded by the dispatcher, which sends nothing new while too much is
+    /// unrecorded.
+    pub async fn run(self, mut entries: UnboundedReceiver<ToRecord>) {
+        let mut left_over = None;
+        loop {
+            let first = match left_over.take() {
+                Some(entry) => entry,
+                None => match entries.recv().await {
+                    Some(entry) => entry,
+                    None => return,
+                },
+            };
+            let mut batch = vec![first];
+            left_over = self.gather(&mut entries, &mut batch).await;
+            self.write(batch).await;
+        }
+    }
+
+    /// Fills the batch; returns the entry that begins the next one. A delivery stands in a
+    /// batch once only: all parts of the statement see the same snapshot, so a row made
+    /// and removed in it would stay.
+    async fn gather(
+        &self,
+        entries: &mut UnboundedReceiver<ToRecord>,
+        batch: &mut Vec<ToRecord>,
+    ) -> Option<ToRecord> {
+        let deadline = tokio::time::Instant::now() + self.settings.flush_after;
+        let mut keys: HashSet<DeliveryKey> = batch.iter().map(|next| next.entry.key).collect();
+        while batch.len() < self.settings.flush_rows {
+            let Ok(Some(next)) = timeout_at(deadline, entries.recv()).await else { break };
+            if !keys.insert(next.entry.key) {
+                return Some(next);
+            }
+            batch.push(next);
+        }
+        None
+    }
+
+    /// Writes a batch, however long the database is away: an entry that is dropped would be
+    /// a delivery made again.
+    async fn write(&self, batch: Vec<ToRecord>) {
+        let (entries, pages): (Vec<Entry>, Vec<Option<PageId>>) =
+            batch.into_iter().map(|next| (next.entry, next.page)).unzip();
+        let mut recorded = Vec::with_capacity(entries.len());
+        let mut rest = vec![(entries, pages)];
+        while let Some((mut entries, mut pages)) = rest.pop() {
+            match self.write_until_answered(&entries).await {
+                Ok(written) => recorded.extend(acknowledge(entries, pages, &written)),
+                Err(error) if entries.len() > 1 => {
+                    warn!(%error, entries = entries.len(), "a batch was refused; writing it in halves");
+                    let half = entries.len() / 2;
+                    rest.push((entries.split_off(half), pages.split_off(half)));
+                    rest.push((entries, pages));
+                }
+                Err(error) => {
+                    for (entry, page) in entries.into_iter().zip(pages) {
+                        recorded.extend(self.write_unwritable(entry, page, &error).await);
+                    }
+                }
+            }
+        }
+        // The dispatcher is gone only when the worker ends.
+        let _ = self.dispatcher.send(Input::Recorded(recorded));
+    }
+
+    /// Waits out a database that is away; returns an error only for what it refuses.
+    async fn write_until_answered(&self, entries: &[Entry]) -> Result<Written, StoreError> {
+        let mut said = false;
+        loop {
+            let started = Instant::now();
+            match within(STATEMENT, write_batch(&self.pool, self.owner, entries)).await {
+                Ok(written) => {
+                    self.metrics.batch_written(entries.len() as u64, started.elapsed());
+                    if written.conflicts > 0 {
+                        self.metrics.ledger_conflicts(written.conflicts);
+                        warn!(rows = written.conflicts, "deliveries that had ended ended again; the first ending stays");
+                    }
+                    return Ok(written);
+                }
+                Err(error) if is_refusal(&error) => return Err(error),
+                Err(error) => {
+                    self.metrics.database_error();
+                    if !said {
+                        warn!(%error, entries = entries.len(), "cannot record; trying until the database is back");
+                        said = true;
+                    }
+                    tokio::time::sleep(AWAY).await;
+                }
+            }
+        }
+    }
+
+    /// An entry that the database refuses by itself ends as a posting error that says so:
+    /// it must not stop the lane. If even that is refused, it is left open for the audit.
+    async fn write_unwritable(
+        &self,
+        mut entry: Entry,
+        page: Option<PageId>,
+        error: &StoreError,
+    ) -> Vec<Recorded> {
+        error!(event = %entry.key.event_id, subscription = %entry.key.subscription_id, %error,
+               "the database refuses to record this delivery as it is");
+        entry.attempt = None;
+        entry.change = Change::Finish {
+            state: State::PostingError,
+            attempts: 0,
+            reason: Some("its outcome could not be recorded; see the worker's log".to_owned()),
+            had_row: true,
+        };
+        let entries = vec![entry];
+        match self.write_until_answered(&entries).await {
+            Ok(written) => acknowledge(entries, vec![page], &written).collect(),
+            Err(error) => {
+                error!(%error, "nor as a posting error; it stays open");
+                Vec::new()
+            }
+        }
+    }
+}
+
+fn acknowledge(
+    entries: Vec<Entry>,
+    pages: Vec<Option<PageId>>,
+    written: &Written,
+) -> impl Iterator<Item = Recorded> {
+    let now = Instant::now();
+    entries.into_iter().zip(pages).map(move |(entry, page)| Recorded {
+        key: entry.key,
+        shard: entry.shard,
+        page,
+        kind: if written.lost.contains(&entry.shard) {
+            RecordedKind::Fenced
+        } else {
+            kind_of(&entry.change, now)
+        },
+    })
+}
+
+fn kind_of(change: &Change, now: Instant) -> RecordedKind {
+    match change {
+        Change::Finish { .. } => RecordedKind::Finished,
+        Change::Retry { delay, .. } => RecordedKind::Retry(now + *delay),
+        Change::Spill => RecordedKind::Spilled,
+        Change::SupersedeOlder { .. } => RecordedKind::SupersededOlder,
+    }
+}
+
+/// SQLSTATE classes 22 (data exception) and 23 (integrity constraint violation): the rows
+/// are at fault, not the connection or the server.
+fn is_refusal(error: &StoreError) -> bool {
+    let StoreError::Database(sqlx::Error::Database(error)) = error else { return false };
+    error.code().is_some_and(|code| code.starts_with("22") || code.starts_with("23"))
+}
+
+/// The shards among these that were fenced off.
+#[must_use]
+pub fn fenced(recorded: &[Recorded]) -> HashSet<Shard> {
+    let lost = recorded.iter().filter(|entry| entry.kind == RecordedKind::Fenced);
+    lost.map(|entry| entry.shard).collect()
+}

@@ -24,6 +24,8 @@ pub struct Page {
     pub until: Snapshot,
     /// With the transaction that wrote each; late ones first, then by `(xid, id)`.
     pub events: Vec<(u64, Event)>,
+    /// The newest configuration that these events can have met.
+    pub revision: i64,
 }
 
 /// Reads up to `limit` events of each late transaction and `limit` of the younger ones.
@@ -35,6 +37,8 @@ pub struct Page {
 /// - ORDER BY columns are qualified: an output alias of the same name would win, and
 ///   every page would sort the whole window.
 /// - `floor` leaves out the partitions of closed days (`feed::floor`).
+/// - The configuration's revision comes from the same snapshot: whoever commits a
+///   subscription and then an event can rely on the one for the other.
 pub async fn read_page(
     pool: &PgPool,
     request: &PageRequest,
@@ -52,7 +56,8 @@ pub async fn read_page(
         WITH upto AS MATERIALIZED (
             SELECT coalesce($1::text::pg_snapshot, pg_current_snapshot()) AS snapshot
         )
-        SELECT upto.snapshot::text AS "until!", e.xid::text AS "xid?", e.id AS "id?",
+        SELECT upto.snapshot::text AS "until!",
+               (SELECT revision FROM posthorn.config_revision) AS "revision!", e.xid::text AS "xid?", e.id AS "id?",
                e.shard AS "shard?", e.merchant AS "merchant?", e.kind AS "kind?",
                e.transaction_id AS "transaction_id?", e.status AS "status?",
                e.data::text AS "data?", e.created_at AS "created_at?: DateTime<Utc>"
@@ -86,10 +91,13 @@ pub async fn read_page(
     .fetch_all(pool)
     .await?;
 
-    let until = rows
-        .first()
-        .and_then(|row| row.until.parse().ok())
-        .ok_or(StoreError::Unreadable("a snapshot"))?;
+    // The left join gives a row even where there is no event.
+    let first = rows.first().ok_or(StoreError::Unreadable("a page"))?;
+    let until = first
+        .until
+        .parse()
+        .map_err(|_| StoreError::Unreadable("a snapshot"))?;
+    let revision = first.revision;
     let events = rows
         .into_iter()
         .filter_map(|row| {
@@ -106,7 +114,11 @@ pub async fn read_page(
             Some((row.xid?.parse().ok()?, event))
         })
         .collect();
-    Ok(Page { until, events })
+    Ok(Page {
+        until,
+        events,
+        revision,
+    })
 }
 
 /// The database's snapshot of this moment, and its clock.
@@ -118,21 +130,9 @@ pub async fn current_snapshot(pool: &PgPool) -> Result<Snapshot, StoreError> {
         .map_err(|_| StoreError::Unreadable("a snapshot"))
 }
 
-/// Where the partitions of the last day that may still receive rows begin, given how
-/// many whole days before today that is.
-pub async fn day_floor(pool: &PgPool, days_back: i32) -> Result<Uuid, StoreError> {
-    Ok(sqlx::query_scalar!(
-        r#"SELECT posthorn.uuid_floor(date_trunc('day', now()) - make_interval(days => $1)) AS "floor!""#,
-        days_back
-    )
-    .fetch_one(pool)
-    .await?)
-}
-
-/// Events of some shards from `since` on that have no delivery at all, by id: what is
-/// left when transaction ids mean nothing (another cluster). Everything that is visible
-/// counts; the page after the last id comes next.
-pub async fn read_unanswered(
+/// Events of some shards by id, whichever transaction wrote them: what is left when
+/// transaction ids mean nothing (another cluster).
+pub async fn read_by_id(
     pool: &PgPool,
     shards: &[Shard],
     after: Uuid,

@@ -138,3 +138,32 @@ pub async fn count_waiting(pool: &PgPool, shards: &[Shard]) -> Result<Vec<Waitin
         })
         .collect())
 }
+
+/// When the next delivery of each subscription that is not due yet will be.
+pub async fn find_next_due(
+    pool: &PgPool,
+    lanes: &[(Shard, Uuid)],
+) -> Result<Vec<(Uuid, Duration)>, StoreError> {
+    let (shards, subscriptions): (Vec<i16>, Vec<Uuid>) =
+        lanes.iter().map(|(shard, id)| (shard.0, *id)).unzip();
+    let rows = sqlx::query!(
+        r#"
+        SELECT lane.subscription_id AS "subscription_id!",
+               extract(epoch FROM next.due_at - clock_timestamp())::float8 AS "due_in!"
+          FROM unnest($1::smallint[], $2::uuid[]) AS lane (shard, subscription_id)
+         CROSS JOIN LATERAL (
+            SELECT p.due_at FROM posthorn.pending_deliveries p
+             WHERE p.shard = lane.shard AND p.subscription_id = lane.subscription_id
+               AND p.due_at > clock_timestamp()
+             ORDER BY p.due_at LIMIT 1) AS next
+        "#,
+        &shards,
+        &subscriptions
+    )
+    .fetch_all(pool)
+    .await?;
+    Ok(rows
+        .into_iter()
+        .map(|row| (row.subscription_id, Duration::try_from_secs_f64(row.due_in).unwrap_or_default()))
+        .collect())
+}

@@ -1,0 +1,100 @@
+//! What the dispatcher is told, in the order in which it happens.
+
+use std::collections::HashSet;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use tokio::sync::oneshot;
+use uuid::Uuid;
+
+use super::deliver::Tried;
+use crate::feed::checkpoint::PageId;
+use crate::model::{DeliveryKey, Epoch, Event, Shard, Snapshot, Subscription};
+use crate::shape::Unsendable;
+use crate::store::pending::{Refilled, Waiting};
+
+#[derive(Debug)]
+pub enum Input {
+    /// From the feed: shards to act for from now on.
+    Adopt(Adoption),
+    /// From the feed: new and changed subscriptions, of any shard.
+    Subscriptions(Vec<Arc<Subscription>>),
+    /// From the feed: committed events.
+    Page(Page),
+    /// From the feed: these shards have been read up to this snapshot.
+    WindowRead { shards: Vec<Shard>, end: Snapshot },
+    /// From the feed, after the last page: hand these over.
+    Drain(Vec<Shard>),
+    /// From the keeper: these are no longer ours. Nothing more may be sent for them.
+    Lost(Vec<Shard>),
+    /// From the keeper: which checkpoints have moved?
+    Checkpoints(oneshot::Sender<Vec<(Shard, Epoch, Snapshot)>>),
+    /// From a send.
+    Landed(Landed),
+    /// From the recorder: these entries are durable.
+    Recorded(Vec<Recorded>),
+    /// From a refill.
+    Refilled(Vec<LaneRefill>),
+}
+
+#[derive(Debug)]
+pub struct Adoption {
+    pub shards: Vec<(Shard, Epoch, Snapshot)>,
+    pub subscriptions: Vec<Arc<Subscription>>,
+    pub waiting: Vec<Waiting>,
+}
+
+#[derive(Debug)]
+pub struct Page {
+    pub events: Vec<Event>,
+    /// Deliveries that have a row from before a take-over.
+    pub known: HashSet<DeliveryKey>,
+    /// Answered when the page is in the lanes: the next one may be read.
+    pub taken: oneshot::Sender<()>,
+}
+
+#[derive(Debug)]
+pub struct Landed {
+    pub key: DeliveryKey,
+    pub took: Duration,
+    pub result: Result<Tried, Failed>,
+}
+
+/// Why there is no attempt to judge.
+#[derive(Debug, thiserror::Error)]
+pub enum Failed {
+    #[error(transparent)]
+    Unsendable(#[from] Unsendable),
+    /// A fault of Posthorn's own; the payload is not in its text.
+    #[error("internal error; see the worker's log")]
+    Panicked,
+}
+
+/// An entry that the recorder has dealt with.
+#[derive(Debug)]
+pub struct Recorded {
+    pub key: DeliveryKey,
+    pub shard: Shard,
+    pub page: Option<PageId>,
+    pub kind: RecordedKind,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum RecordedKind {
+    Finished,
+    /// Due again then.
+    Retry(Instant),
+    Spilled,
+    SupersededOlder,
+    /// The shard is another worker's: nothing was written.
+    Fenced,
+}
+
+/// What a refill brought to one lane.
+#[derive(Debug)]
+pub struct LaneRefill {
+    pub subscription_id: Uuid,
+    /// None: the database did not answer.
+    pub found: Option<Vec<Refilled>>,
+    pub next_due_in: Option<Duration>,
+}

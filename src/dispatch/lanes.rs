@@ -1,0 +1,161 @@
+//! All lanes of a worker: which of them to look at next, and what they hold in all.
+
+use std::collections::{BTreeSet, HashMap, HashSet, VecDeque};
+use std::sync::Arc;
+use std::time::Instant;
+
+use uuid::Uuid;
+
+use super::lane::{Lane, LaneSettings};
+use super::shelf::Shelf;
+use crate::model::{Epoch, Shard, Subscription};
+
+/// The lanes take turns: one that has much to do goes to the back of the row.
+#[derive(Debug, Default)]
+pub struct Lanes {
+    lanes: HashMap<Uuid, Lane>,
+    row: VecDeque<Uuid>,
+    in_row: HashSet<Uuid>,
+    agenda: BTreeSet<(Instant, Uuid)>,
+    on_agenda: HashMap<Uuid, Instant>,
+    /// Deliveries and bytes in all queues.
+    queued: (usize, usize),
+    in_flight: usize,
+}
+
+impl Lanes {
+    /// Works on a lane, and keeps the sums right.
+    pub fn with<T>(&mut self, id: Uuid, work: impl FnOnce(&mut Lane) -> T) -> Option<T> {
+        let lane = self.lanes.get_mut(&id)?;
+        let (queued, bytes) = lane.queued();
+        let in_flight = lane.in_flight();
+        let result = work(lane);
+        let (queued_now, bytes_now) = lane.queued();
+        self.queued.0 = self.queued.0 + queued_now - queued;
+        self.queued.1 = self.queued.1 + bytes_now - bytes;
+        self.in_flight = self.in_flight + lane.in_flight() - in_flight;
+        Some(result)
+    }
+
+    /// Makes a lane for a subscription that has none.
+    pub fn open(
+        &mut self,
+        subscription: &Arc<Subscription>,
+        epoch: Epoch,
+        settings: LaneSettings,
+        now: Instant,
+    ) {
+        self.lanes.entry(subscription.id).or_insert_with(|| {
+            Lane::new(Arc::clone(subscription), epoch, Shelf::default(), settings, now)
+        });
+    }
+
+    /// Notes what waits in the database for a lane.
+    pub fn found_waiting(&mut self, id: Uuid, rows: u64, due: Instant) {
+        if let Some(lane) = self.lanes.get_mut(&id) {
+            lane.shelf = Shelf::found(rows, Some(due));
+        }
+    }
+
+    /// Forgets a lane of a shard that has gone.
+    pub fn close(&mut self, id: Uuid) {
+        if let Some(lane) = self.lanes.remove(&id) {
+            self.queued.0 -= lane.queued().0;
+            self.queued.1 -= lane.queued().1;
+            self.in_flight -= lane.in_flight();
+        }
+        if let Some(at) = self.on_agenda.remove(&id) {
+            self.agenda.remove(&(at, id));
+        }
+    }
+
+    #[must_use]
+    pub fn of_shard(&self, shard: Shard) -> Vec<Uuid> {
+        let lanes = self.lanes.iter().filter(|(_, lane)| lane.subscription.shard == shard);
+        lanes.map(|(id, _)| *id).collect()
+    }
+
+    /// Puts a lane into the row, once.
+    pub fn look_at(&mut self, id: Uuid) {
+        if self.in_row.insert(id) {
+            self.row.push_back(id);
+        }
+    }
+
+    /// The lane whose turn it is.
+    pub fn next_in_row(&mut self) -> Option<Uuid> {
+        let id = self.row.pop_front()?;
+        self.in_row.remove(&id);
+        Some(id)
+    }
+
+    /// The lanes whose time has come join the row.
+    pub fn wake(&mut self, now: Instant) {
+        while let Some((at, id)) = self.agenda.first().copied()
+            && at <= now
+        {
+            self.agenda.pop_first();
+            self.on_agenda.remove(&id);
+            self.look_at(id);
+        }
+    }
+
+    /// Notes when to look at a lane again at the latest.
+    pub fn schedule(&mut self, id: Uuid, at: Option<Instant>) {
+        let before = match at {
+            Some(at) => self.on_agenda.insert(id, at),
+            None => self.on_agenda.remove(&id),
+        };
+        if before == at {
+            return;
+        }
+        if let Some(before) = before {
+            self.agenda.remove(&(before, id));
+        }
+        if let Some(at) = at {
+            self.agenda.insert((at, id));
+        }
+    }
+
+    /// How long the dispatcher may sleep.
+    #[must_use]
+    pub fn next_wake(&self) -> Option<Instant> {
+        self.agenda.first().map(|(at, _)| *at)
+    }
+
+    /// The share of the memory for waiting deliveries that is in use, 0 to 1 and above.
+    #[must_use]
+    pub fn pressure(&self, most: usize, most_bytes: usize) -> f64 {
+        // Far below 2^52: nothing is lost.
+        #[expect(clippy::cast_precision_loss, reason = "see above")]
+        let share = |used: usize, of: usize| used as f64 / of.max(1) as f64;
+        share(self.queued.0, most).max(share(self.queued.1, most_bytes))
+    }
+
+    #[must_use]
+    pub const fn in_flight(&self) -> usize {
+        self.in_flight
+    }
+
+    /// For the gauges.
+    #[must_use]
+    pub fn sums(&self) -> Sums {
+        Sums {
+            queued: self.queued.0,
+            bytes: self.queued.1,
+            in_flight: self.in_flight,
+            waiting: self.lanes.values().map(|lane| lane.shelf.rows()).sum(),
+            failing: self.lanes.values().filter(|lane| lane.is_failing()).count(),
+        }
+    }
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Sums {
+    pub queued: usize,
+    pub bytes: usize,
+    pub in_flight: usize,
+    pub waiting: u64,
+    pub failing: usize,
+}
+

@@ -1,0 +1,102 @@
+//! Brings due deliveries back from the database, for many lanes in one query.
+
+use std::collections::HashMap;
+use std::time::Duration;
+
+use sqlx::PgPool;
+use tokio::sync::mpsc::UnboundedSender;
+use tracing::debug;
+use uuid::Uuid;
+
+use super::input::{Input, LaneRefill};
+use crate::http::metrics::Metrics;
+use crate::model::{DeliveryKey, Shard};
+use crate::store::pending::{RefillRequest, Refilled, find_next_due, refill_lanes};
+use crate::store::{StoreError, within};
+
+/// The most rows that one query brings: a bound on memory.
+const ROWS: i64 = 2000;
+
+const STATEMENT: Duration = Duration::from_secs(10);
+
+/// Lanes with room, and the rows to pass over.
+#[derive(Debug, Default)]
+pub struct RefillOrder {
+    pub lanes: Vec<RefillRequest>,
+    pub held: Vec<DeliveryKey>,
+}
+
+/// Answers every lane of the order, whatever the database does.
+pub async fn refill(
+    pool: PgPool,
+    order: RefillOrder,
+    dispatcher: UnboundedSender<Input>,
+    metrics: Metrics,
+) {
+    let RefillOrder { lanes, held } = order;
+    let mut rest = lanes.as_slice();
+    while !rest.is_empty() {
+        let (chunk, later) = rest.split_at(chunk_len(rest));
+        rest = later;
+        let answer = match within(STATEMENT, refill_chunk(&pool, chunk, &held)).await {
+            Ok(answer) => answer,
+            Err(error) => {
+                metrics.database_error();
+                debug!(%error, "cannot refill lanes");
+                failed(chunk)
+            }
+        };
+        // The dispatcher is gone only when the worker ends.
+        let _ = dispatcher.send(Input::Refilled(answer));
+    }
+}
+
+/// As many lanes as one query may bring rows for; at least one.
+fn chunk_len(lanes: &[RefillRequest]) -> usize {
+    let mut rows = 0;
+    let fitting = lanes.iter().take_while(|lane| {
+        rows += lane.room;
+        rows <= ROWS
+    });
+    fitting.count().max(1)
+}
+
+async fn refill_chunk(
+    pool: &PgPool,
+    lanes: &[RefillRequest],
+    held: &[DeliveryKey],
+) -> Result<Vec<LaneRefill>, StoreError> {
+    let mut found: HashMap<Uuid, Vec<Refilled>> = HashMap::new();
+    for row in refill_lanes(pool, lanes, held).await? {
+        found.entry(row.key.subscription_id).or_default().push(row);
+    }
+    let short: Vec<(Shard, Uuid)> = lanes
+        .iter()
+        .filter(|lane| {
+            let count = found.get(&lane.subscription_id).map_or(0, Vec::len);
+            i64::try_from(count).is_ok_and(|count| count < lane.room)
+        })
+        .map(|lane| (lane.shard, lane.subscription_id))
+        .collect();
+    let mut next_due: HashMap<Uuid, Duration> =
+        find_next_due(pool, &short).await?.into_iter().collect();
+    Ok(lanes
+        .iter()
+        .map(|lane| LaneRefill {
+            subscription_id: lane.subscription_id,
+            found: Some(found.remove(&lane.subscription_id).unwrap_or_default()),
+            next_due_in: next_due.remove(&lane.subscription_id),
+        })
+        .collect())
+}
+
+fn failed(lanes: &[RefillRequest]) -> Vec<LaneRefill> {
+    lanes
+        .iter()
+        .map(|lane| LaneRefill {
+            subscription_id: lane.subscription_id,
+            found: None,
+            next_due_in: None,
+        })
+        .collect()
+}

@@ -1,0 +1,59 @@
+//! How fast an endpoint is: what a lane may keep in memory follows from it. Pure.
+
+use std::time::{Duration, Instant};
+
+/// Assumed of an endpoint that has not answered yet.
+const UNKNOWN: Duration = Duration::from_millis(10);
+
+/// Weight of the newest answer in the average.
+const NEWEST: f64 = 0.1;
+
+/// A moving average of the time that an exchange takes, and the moment of the last one.
+#[derive(Debug)]
+pub struct ServiceTime {
+    average: f64,
+    last_progress: Instant,
+}
+
+impl ServiceTime {
+    #[must_use]
+    pub fn new(now: Instant) -> Self {
+        Self { average: UNKNOWN.as_secs_f64(), last_progress: now }
+    }
+
+    /// A request goes out while none was in the air: the wait for an answer begins.
+    pub const fn began(&mut self, now: Instant) {
+        self.last_progress = now;
+    }
+
+    pub fn answered(&mut self, took: Duration, now: Instant) {
+        self.average += NEWEST * (took.as_secs_f64() - self.average);
+        self.last_progress = now;
+    }
+
+    /// Exchanges a second with so many in the air at a time. An endpoint that answers
+    /// nothing at all gets slower with every moment that passes.
+    #[must_use]
+    pub fn rate(&self, parallel: u16, waiting: bool, now: Instant) -> f64 {
+        let silence = if waiting { now.saturating_duration_since(self.last_progress) } else { Duration::ZERO };
+        f64::from(parallel) / self.average.max(silence.as_secs_f64()).max(1e-6)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_silent_endpoint_loses_its_rate_at_once() {
+        let start = Instant::now();
+        let mut service = ServiceTime::new(start);
+        for _ in 0..100 {
+            service.answered(Duration::from_millis(1), start);
+        }
+        assert!(service.rate(10, true, start) > 9_000.0);
+        let later = start + Duration::from_secs(2);
+        assert!(service.rate(10, true, later) <= 5.0, "ten requests, no answer for 2 s");
+        assert!(service.rate(10, false, later) > 9_000.0, "nothing was asked of it");
+    }
+}

@@ -1,0 +1,194 @@
+//! What a lane knows of its deliveries that wait in the database. Without I/O.
+//!
+//! Only the time of the next one is kept, not the deliveries: memory does not grow with
+//! the backlog (invariant 6).
+
+use std::collections::HashMap;
+use std::time::Instant;
+
+use crate::model::DeliveryKey;
+
+#[derive(Debug, Default)]
+pub struct Shelf {
+    /// Rows that are not in memory too.
+    rows: u64,
+    next_due: Option<Instant>,
+    /// Rows are due that found no room: what is fresh queues up behind them.
+    behind: bool,
+    refill: Option<Refill>,
+    /// Rows that the recorder is about to change or remove; true once it has, while a
+    /// refill that may have read them before is still under way.
+    changing: HashMap<DeliveryKey, bool>,
+    /// Entries handed to the recorder and not yet written.
+    unrecorded: usize,
+}
+
+#[derive(Debug)]
+struct Refill {
+    asked: usize,
+    /// Whether something was shelved while it ran.
+    shelved_since: bool,
+}
+
+impl Shelf {
+    #[must_use]
+    pub fn found(rows: u64, next_due: Option<Instant>) -> Self {
+        Self { rows, next_due, behind: rows > 0, ..Self::default() }
+    }
+
+    #[must_use]
+    pub const fn rows(&self) -> u64 {
+        self.rows
+    }
+
+    #[must_use]
+    pub const fn is_behind(&self) -> bool {
+        self.behind
+    }
+
+    #[must_use]
+    pub fn next_due(&self) -> Option<Instant> {
+        if self.refill.is_some() { None } else { self.next_due }
+    }
+
+    /// A due delivery went to the database for want of room.
+    pub fn shelve(&mut self) {
+        self.rows += 1;
+        self.behind = true;
+        if let Some(refill) = &mut self.refill {
+            refill.shelved_since = true;
+        }
+    }
+
+    /// A failed delivery went there until its time.
+    pub const fn await_retry(&mut self) {
+        self.rows += 1;
+    }
+
+    pub fn due_at(&mut self, at: Instant) {
+        self.next_due = Some(self.next_due.map_or(at, |due| due.min(at)));
+    }
+
+    pub const fn handed_to_recorder(&mut self) {
+        self.unrecorded += 1;
+    }
+
+    pub fn row_changes(&mut self, key: DeliveryKey) {
+        self.changing.insert(key, false);
+    }
+
+    /// The recorder has written what concerns this delivery.
+    pub fn recorded(&mut self, key: DeliveryKey) {
+        self.unrecorded = self.unrecorded.saturating_sub(1);
+        if self.refill.is_some() {
+            if let Some(changed) = self.changing.get_mut(&key) {
+                *changed = true;
+            }
+        } else {
+            self.changing.remove(&key);
+        }
+    }
+
+    /// Begins a refill of so many; returns the rows to pass over that are in no queue.
+    pub fn begin_refill(&mut self, asked: usize) -> impl Iterator<Item = DeliveryKey> {
+        self.refill = Some(Refill { asked, shelved_since: false });
+        self.next_due = None;
+        self.changing.keys().copied()
+    }
+
+    #[must_use]
+    pub const fn is_refilling(&self) -> bool {
+        self.refill.is_some()
+    }
+
+    #[must_use]
+    pub fn is_changing(&self, key: DeliveryKey) -> bool {
+        self.changing.contains_key(&key)
+    }
+
+    /// Ends the refill: so many rows were found, so many of them go into memory, and the
+    /// next one is due then.
+    pub fn end_refill(&mut self, found: usize, taken: usize, next_due: Option<Instant>, now: Instant) {
+        let Some(refill) = self.refill.take() else { return };
+        self.changing.retain(|_, changed| !*changed);
+        self.rows = self.rows.saturating_sub(taken as u64);
+        let more = found >= refill.asked;
+        self.behind = more || refill.shelved_since;
+        if more {
+            self.due_at(now);
+        } else if let Some(due) = next_due {
+            self.due_at(due);
+        } else if found == 0 && self.unrecorded == 0 && self.next_due.is_none() {
+            // Nothing is there and nothing is on its way: hand-run SQL, or a newer
+            // event, may have removed rows that were counted.
+            self.rows = 0;
+            self.behind = false;
+        }
+    }
+
+    /// The refill failed: the database is away.
+    pub fn refill_failed(&mut self, again: Instant) {
+        self.refill = None;
+        self.changing.retain(|_, changed| !*changed);
+        self.due_at(again);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use uuid::Uuid;
+
+    use super::*;
+
+    const KEY: DeliveryKey =
+        DeliveryKey { event_id: Uuid::nil(), subscription_id: Uuid::nil(), generation: 0 };
+
+    #[test]
+    fn a_full_refill_is_followed_by_another_and_a_short_one_by_the_next_retry() {
+        let now = Instant::now();
+        let mut shelf = Shelf::found(5, Some(now));
+        let _ = shelf.begin_refill(3);
+        assert_eq!(shelf.next_due(), None, "one at a time");
+        shelf.end_refill(3, 3, None, now);
+        assert_eq!((shelf.next_due(), shelf.is_behind(), shelf.rows()), (Some(now), true, 2));
+        let later = now + Duration::from_mins(30);
+        let _ = shelf.begin_refill(3);
+        shelf.end_refill(1, 1, Some(later), now);
+        assert_eq!((shelf.next_due(), shelf.is_behind(), shelf.rows()), (Some(later), false, 1));
+    }
+
+    #[test]
+    fn a_row_changed_during_a_refill_is_passed_over_until_the_refill_ends() {
+        let now = Instant::now();
+        let mut shelf = Shelf::found(1, Some(now));
+        shelf.row_changes(KEY);
+        assert_eq!(shelf.begin_refill(1).collect::<Vec<_>>(), [KEY]);
+        shelf.recorded(KEY);
+        assert!(shelf.is_changing(KEY), "the refill may have read it before");
+        shelf.end_refill(0, 0, None, now);
+        assert!(!shelf.is_changing(KEY));
+    }
+
+    #[test]
+    fn what_is_shelved_during_a_refill_keeps_the_lane_behind() {
+        let now = Instant::now();
+        let mut shelf = Shelf::found(0, None);
+        let _ = shelf.begin_refill(9);
+        shelf.shelve();
+        shelf.due_at(now);
+        shelf.end_refill(0, 0, None, now);
+        assert!(shelf.is_behind());
+        assert_eq!(shelf.next_due(), Some(now));
+    }
+
+    #[test]
+    fn rows_that_others_removed_are_forgotten() {
+        let now = Instant::now();
+        let mut shelf = Shelf::found(7, Some(now));
+        let _ = shelf.begin_refill(9);
+        shelf.end_refill(0, 0, None, now);
+        assert_eq!((shelf.rows(), shelf.is_behind()), (0, false));
+    }
+}

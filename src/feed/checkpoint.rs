@@ -1,0 +1,224 @@
+//! Up to where everything of a shard is durable. Bookkeeping without I/O.
+
+use std::collections::{BTreeMap, VecDeque};
+
+use crate::model::{Shard, Snapshot};
+
+/// Names the page in which a delivery was read, until the delivery is durable.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct PageId(pub u64);
+
+/// The checkpoints of the shards that this worker owns.
+///
+/// A page counts its deliveries that have no row yet; a window's last page carries the
+/// window's end. The checkpoint is the end of the last window before the first page
+/// that still counts one, so it never passes an undurable delivery (invariant 3).
+#[derive(Debug, Default)]
+pub struct Checkpoints {
+    shards: BTreeMap<Shard, Track>,
+    pages: u64,
+}
+
+#[derive(Debug)]
+struct Track {
+    durable: Snapshot,
+    /// Pages that were not all durable when they were read, oldest first.
+    open: VecDeque<OpenPage>,
+    /// Whether `durable` has moved since it was last taken for writing.
+    moved: bool,
+}
+
+#[derive(Debug)]
+struct OpenPage {
+    id: PageId,
+    undurable: usize,
+    /// The end of the window that is complete with this page.
+    ends: Option<Snapshot>,
+}
+
+impl Checkpoints {
+    /// Begins to keep a shard whose events up to `durable` are dealt with.
+    pub fn adopt(&mut self, shard: Shard, durable: Snapshot) {
+        self.shards.insert(
+            shard,
+            Track {
+                durable,
+                open: VecDeque::new(),
+                moved: false,
+            },
+        );
+    }
+
+    pub fn drop_shard(&mut self, shard: Shard) {
+        self.shards.remove(&shard);
+    }
+
+    /// A name for the page that is about to be routed.
+    pub fn next_page(&mut self) -> PageId {
+        self.pages += 1;
+        PageId(self.pages)
+    }
+
+    /// Notes how many deliveries a page brought for a shard: before any of them can
+    /// become durable.
+    pub fn page_read(&mut self, shard: Shard, id: PageId, undurable: usize) {
+        if undurable > 0
+            && let Some(track) = self.shards.get_mut(&shard)
+        {
+            track.open.push_back(OpenPage {
+                id,
+                undurable,
+                ends: None,
+            });
+        }
+    }
+
+    /// Notes that a window has been read to its end for these shards.
+    pub fn window_read(&mut self, shards: &[Shard], end: &Snapshot) {
+        for shard in shards {
+            if let Some(track) = self.shards.get_mut(shard) {
+                match track.open.back_mut() {
+                    Some(page) => page.ends = Some(end.clone()),
+                    None => track.reach(end.clone()),
+                }
+            }
+        }
+    }
+
+    /// Notes that one delivery of a page has its row. A shard that has gone meanwhile is
+    /// no longer this worker's to keep.
+    pub fn settle(&mut self, shard: Shard, id: PageId) {
+        let Some(track) = self.shards.get_mut(&shard) else {
+            return;
+        };
+        if let Ok(at) = track.open.binary_search_by_key(&id, |page| page.id) {
+            track.open[at].undurable = track.open[at].undurable.saturating_sub(1);
+        }
+        while track.open.front().is_some_and(|page| page.undurable == 0) {
+            let ends = track.open.pop_front().and_then(|page| page.ends);
+            if let Some(end) = ends {
+                track.reach(end);
+            }
+        }
+    }
+
+    /// Whether nothing of a shard is only in memory.
+    #[must_use]
+    pub fn is_settled(&self, shard: Shard) -> bool {
+        self.shards
+            .get(&shard)
+            .is_none_or(|track| track.open.is_empty())
+    }
+
+    #[must_use]
+    pub fn checkpoint(&self, shard: Shard) -> Option<&Snapshot> {
+        self.shards.get(&shard).map(|track| &track.durable)
+    }
+
+    /// The checkpoints that have moved since this was last asked.
+    pub fn take_moved(&mut self) -> Vec<(Shard, Snapshot)> {
+        let moved = self.shards.iter_mut().filter(|(_, track)| track.moved);
+        moved
+            .map(|(shard, track)| {
+                track.moved = false;
+                (*shard, track.durable.clone())
+            })
+            .collect()
+    }
+}
+
+impl Track {
+    fn reach(&mut self, end: Snapshot) {
+        self.moved |= self.durable != end;
+        self.durable = end;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "a panic is how a test fails")]
+    use super::*;
+
+    const SHARD: Shard = Shard(7);
+
+    fn at(xid: u64) -> Snapshot {
+        Snapshot {
+            xmin: xid,
+            xmax: xid,
+            running: vec![],
+        }
+    }
+
+    fn adopted() -> Checkpoints {
+        let mut checkpoints = Checkpoints::default();
+        checkpoints.adopt(SHARD, at(1));
+        checkpoints
+    }
+
+    fn read(checkpoints: &mut Checkpoints, deliveries: usize) -> PageId {
+        let page = checkpoints.next_page();
+        checkpoints.page_read(SHARD, page, deliveries);
+        page
+    }
+
+    #[test]
+    fn an_empty_window_moves_the_checkpoint_at_once() {
+        let mut checkpoints = adopted();
+        checkpoints.window_read(&[SHARD], &at(2));
+        assert_eq!(checkpoints.take_moved(), [(SHARD, at(2))]);
+        assert_eq!(checkpoints.take_moved(), []);
+    }
+
+    #[test]
+    fn a_checkpoint_waits_for_every_delivery_before_it() {
+        let mut checkpoints = adopted();
+        let first = read(&mut checkpoints, 2);
+        checkpoints.window_read(&[SHARD], &at(2));
+        let second = read(&mut checkpoints, 1);
+        checkpoints.window_read(&[SHARD], &at(3));
+        checkpoints.settle(SHARD, second);
+        checkpoints.settle(SHARD, first);
+        assert_eq!(
+            checkpoints.checkpoint(SHARD),
+            Some(&at(1)),
+            "one of the first is missing"
+        );
+        checkpoints.settle(SHARD, first);
+        assert_eq!(checkpoints.checkpoint(SHARD), Some(&at(3)));
+        assert!(checkpoints.is_settled(SHARD));
+    }
+
+    #[test]
+    fn a_window_counts_only_when_its_last_page_is_read() {
+        let mut checkpoints = adopted();
+        let page = read(&mut checkpoints, 1);
+        checkpoints.settle(SHARD, page);
+        assert_eq!(
+            checkpoints.checkpoint(SHARD),
+            Some(&at(1)),
+            "the window goes on"
+        );
+        checkpoints.window_read(&[SHARD], &at(2));
+        assert_eq!(checkpoints.checkpoint(SHARD), Some(&at(2)));
+    }
+
+    #[test]
+    fn an_empty_window_after_an_open_page_waits_for_it() {
+        let mut checkpoints = adopted();
+        let page = read(&mut checkpoints, 1);
+        checkpoints.window_read(&[SHARD], &at(2));
+        checkpoints.window_read(&[SHARD], &at(3));
+        assert_eq!(checkpoints.checkpoint(SHARD), Some(&at(1)));
+        checkpoints.settle(SHARD, page);
+        assert_eq!(checkpoints.checkpoint(SHARD), Some(&at(3)));
+    }
+
+    #[test]
+    fn what_settles_after_the_shard_has_gone_changes_nothing() {
+        let mut checkpoints = adopted();
+        let page = read(&mut checkpoints, 1);
+        checkpoints.drop_shard(SHARD);
+        checkpoints.settle(SHARD, page);
+        assert_eq!(checkpoints.take_moved(), []);
+    }
+}
