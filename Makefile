@@ -5,8 +5,10 @@ ARGS ?=
 TOOLS := $(CURDIR)/target/tools
 SQLX_CLI := 0.9.0
 CARGO_DENY := 0.20.2
-# `cargo sqlx` is the subcommand of whichever cargo-sqlx comes first on the PATH.
-SANDBOXED_SQLX = PATH="$(TOOLS)/bin:$$PATH" cargo run --quiet -- sandbox -- env -u SQLX_OFFLINE cargo sqlx prepare
+POSTHORN = $${CARGO_TARGET_DIR:-target}/debug/posthorn
+# `cargo sqlx` is the subcommand of whichever cargo-sqlx comes first on the PATH. Not under
+# `cargo run`, whose variables would make every build script that looks at them run again.
+SQLX_PREPARE = PATH="$(TOOLS)/bin:$$PATH" $(POSTHORN) sandbox -- env -u SQLX_OFFLINE cargo sqlx prepare
 
 .DEFAULT_GOAL := help
 .PHONY: help setup demo test lint prepare advisories bench tools
@@ -29,11 +31,14 @@ bench: setup ## the benches (ARGS="--bench latency -- --json" chooses)
 lint: setup tools ## format, clippy, the checked SQL, licences and sources
 	cargo fmt --check
 	cargo clippy --all-targets -- -D warnings
-	$(SANDBOXED_SQLX) --check -- --all-targets
+	cargo build --quiet
+	$(SQLX_PREPARE) --check -- --all-targets
 	$(TOOLS)/bin/cargo-deny --log-level error check bans licenses sources
 
+# New SQL does not compile before this has run, so the last binary that did will do.
 prepare: setup tools ## write .sqlx/ anew after a change of SQL
-	$(SANDBOXED_SQLX) -- --all-targets
+	cargo build --quiet || test -x $(POSTHORN)
+	$(SQLX_PREPARE) -- --all-targets
 
 advisories: tools ## known vulnerabilities in the dependencies (needs the network)
 	$(TOOLS)/bin/cargo-deny check advisories

@@ -59,7 +59,7 @@ pub enum StartError {
     NoPort,
     #[error("the private PostgreSQL did not start: {output}")]
     Failed { output: String },
-    #[error("the private PostgreSQL could not be run: {0}")]
+    #[error("the private PostgreSQL could not be run")]
     Io(#[from] io::Error),
 }
 
@@ -77,7 +77,7 @@ impl PrivatePostgres {
                 .args(["-c", include_str!("postgres/keeper.sh"), "posthorn-keeper"])
                 .args([&binaries, &base])
                 .args([SUPERUSER, &settings.to_conf(port)])
-                .current_dir(&base)
+                .current_dir("/")
                 .env("LC_ALL", "C")
                 // Ctrl-C at the terminal reaches this process only, which then decides.
                 .process_group(0);
