@@ -2,6 +2,8 @@
 //! transaction.
 
 use std::collections::HashSet;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use sqlx::PgPool;
@@ -31,6 +33,31 @@ pub struct RecorderSettings {
     pub flush_rows: usize,
 }
 
+/// How many entries the recorder has before it. The dispatcher adds, the recorder takes
+/// away; the keeper waits for zero before it takes back shards that it has lost.
+#[derive(Clone, Debug, Default)]
+pub struct Backlog(Arc<AtomicUsize>);
+
+impl Backlog {
+    pub fn add(&self, entries: usize) {
+        self.0.fetch_add(entries, Ordering::Relaxed);
+    }
+
+    fn take(&self, entries: usize) {
+        self.0.fetch_sub(entries, Ordering::Relaxed);
+    }
+
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.0.load(Ordering::Relaxed)
+    }
+
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+}
+
 /// An entry, and the page whose checkpoint waits for it.
 #[derive(Debug)]
 pub struct ToRecord {
@@ -43,6 +70,7 @@ pub struct Recorder {
     pub owner: Uuid,
     pub settings: RecorderSettings,
     pub metrics: Metrics,
+    pub backlog: Backlog,
     pub dispatcher: UnboundedSender<Input>,
 }
 
@@ -91,7 +119,8 @@ impl Recorder {
     async fn write(&self, batch: Vec<ToRecord>) {
         let (entries, pages): (Vec<Entry>, Vec<Option<PageId>>) =
             batch.into_iter().map(|next| (next.entry, next.page)).unzip();
-        let mut recorded = Vec::with_capacity(entries.len());
+        let count = entries.len();
+        let mut recorded = Vec::with_capacity(count);
         let mut rest = vec![(entries, pages)];
         while let Some((mut entries, mut pages)) = rest.pop() {
             match self.write_until_answered(&entries).await {
@@ -109,6 +138,7 @@ impl Recorder {
                 }
             }
         }
+        self.backlog.take(count);
         // The dispatcher is gone only when the worker ends.
         let _ = self.dispatcher.send(Input::Recorded(recorded));
     }

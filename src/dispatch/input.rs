@@ -27,6 +27,9 @@ pub enum Input {
     Drain(Vec<Shard>),
     /// From the keeper: these are no longer ours. Nothing more may be sent for them.
     Lost(Vec<Shard>),
+    /// From the feed, now and then: what waits in the database. Hand-run SQL may have made
+    /// something due.
+    Waiting(Vec<Waiting>),
     /// From the keeper: which checkpoints have moved?
     Checkpoints(oneshot::Sender<Vec<(Shard, Epoch, Snapshot)>>),
     /// From a send.

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::breaker::{Breaker, BreakerSettings};
+use super::input::RecordedKind;
 use super::item::{Item, Row};
 use super::pace::Pace;
 use super::service::ServiceTime;
@@ -88,7 +89,6 @@ impl Lane {
     pub fn new(
         subscription: Arc<Subscription>,
         epoch: Epoch,
-        shelf: Shelf,
         settings: LaneSettings,
         now: Instant,
     ) -> Self {
@@ -96,7 +96,7 @@ impl Lane {
             pace: subscription.rate.map(|rate| Pace::new(rate, now)),
             subscription,
             epoch,
-            shelf,
+            shelf: Shelf::default(),
             settings,
             queue: VecDeque::new(),
             queued_bytes: 0,
@@ -166,7 +166,8 @@ impl Lane {
         usize::from(self.limit(now)).saturating_sub(self.in_flight.len())
     }
 
-    fn is_ordered(&self) -> bool {
+    #[must_use]
+    pub fn is_ordered(&self) -> bool {
         self.subscription.order == Order::Transaction
     }
 
@@ -357,6 +358,21 @@ impl Lane {
     pub fn drain(&mut self) -> Vec<Item> {
         self.draining = true;
         self.take_queued(|_| true)
+    }
+
+    /// The recorder has written an entry of this lane: when to look for rows again.
+    pub fn recorded(&mut self, kind: RecordedKind, now: Instant) {
+        match kind {
+            RecordedKind::Retry(due) => self.shelf.due_at(due),
+            RecordedKind::Spilled | RecordedKind::SupersededOlder if self.shelf.rows() > 0 => {
+                self.shelf.due_at(now);
+            }
+            // The next event of the transaction may wait for this one.
+            RecordedKind::Finished if self.is_ordered() && self.shelf.rows() > 0 => {
+                self.shelf.due_at(now);
+            }
+            _ => {}
+        }
     }
 
     /// Gives up what is in the air: nobody waits for the answers any more.

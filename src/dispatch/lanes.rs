@@ -7,7 +7,6 @@ use std::time::Instant;
 use uuid::Uuid;
 
 use super::lane::{Lane, LaneSettings};
-use super::shelf::Shelf;
 use crate::model::{Epoch, Shard, Subscription};
 
 /// The lanes take turns: one that has much to do goes to the back of the row.
@@ -46,15 +45,8 @@ impl Lanes {
         now: Instant,
     ) {
         self.lanes.entry(subscription.id).or_insert_with(|| {
-            Lane::new(Arc::clone(subscription), epoch, Shelf::default(), settings, now)
+            Lane::new(Arc::clone(subscription), epoch, settings, now)
         });
-    }
-
-    /// Notes what waits in the database for a lane.
-    pub fn found_waiting(&mut self, id: Uuid, rows: u64, due: Instant) {
-        if let Some(lane) = self.lanes.get_mut(&id) {
-            lane.shelf = Shelf::found(rows, Some(due));
-        }
     }
 
     /// Forgets a lane of a shard that has gone.

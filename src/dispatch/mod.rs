@@ -40,10 +40,10 @@ use crate::feed::checkpoint::{Checkpoints, PageId};
 use crate::http::metrics::Metrics;
 use crate::model::{DeliveryKey, Epoch, Event, Shard, Snapshot, State, Subscription};
 use crate::plan::Next;
-use crate::record::{ToRecord, fenced};
+use crate::record::{Backlog, ToRecord, fenced};
 use crate::route::Routes;
-use crate::store::ledger::{Change, Entry};
-use crate::store::pending::RefillRequest;
+use crate::store::ledger::{Attempt, Change, Entry};
+use crate::store::pending::{RefillRequest, Waiting};
 
 /// A lane sends so many before the next lane has its turn.
 const TURN: usize = 8;
@@ -87,6 +87,7 @@ pub struct Outlets {
     pub delivering: Delivering,
     pub pool: PgPool,
     pub recorder: UnboundedSender<ToRecord>,
+    pub backlog: Backlog,
     /// To the keeper: shards that are drained, with their last checkpoint.
     pub drained: UnboundedSender<(Shard, Snapshot)>,
     /// To the feed: whether there is room for another page.
@@ -100,15 +101,21 @@ pub struct Dispatcher {
     settings: DispatchSettings,
     out: Outlets,
     routes: Routes,
-    epochs: HashMap<Shard, Epoch>,
+    owned: HashMap<Shard, Owned>,
     checkpoints: Checkpoints,
     lanes: Lanes,
     sends: HashMap<DeliveryKey, AbortHandle>,
     /// Shards being handed over, and until when what is in the air may take.
     draining: HashMap<Shard, Instant>,
-    unrecorded: usize,
     refills: usize,
     gauges_at: Instant,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Owned {
+    epoch: Epoch,
+    /// Entries of the shard that the recorder has not written yet.
+    unrecorded: usize,
 }
 
 impl Dispatcher {
@@ -118,12 +125,11 @@ impl Dispatcher {
             settings,
             out,
             routes: Routes::default(),
-            epochs: HashMap::new(),
+            owned: HashMap::new(),
             checkpoints: Checkpoints::default(),
             lanes: Lanes::default(),
             sends: HashMap::new(),
             draining: HashMap::new(),
-            unrecorded: 0,
             refills: 0,
             gauges_at: Instant::now(),
         }
@@ -168,12 +174,13 @@ impl Dispatcher {
             Input::Checkpoints(answer) => {
                 let moved = self.checkpoints.take_moved();
                 let with_epochs = moved.into_iter().filter_map(|(shard, snapshot)| {
-                    Some((shard, *self.epochs.get(&shard)?, snapshot))
+                    Some((shard, self.owned.get(&shard)?.epoch, snapshot))
                 });
                 // The keeper may have given up waiting; it will ask again.
                 let _ = answer.send(with_epochs.collect());
             }
             Input::Landed(landed) => self.land(landed, now),
+            Input::Waiting(waiting) => self.found_waiting(waiting, now),
             Input::Recorded(recorded) => self.recorded(&recorded, now),
             Input::Refilled(answers) => self.refilled(answers, now),
         }
@@ -183,26 +190,29 @@ impl Dispatcher {
 
     fn adopt(&mut self, adoption: Adoption, now: Instant) {
         for (shard, epoch, checkpoint) in adoption.shards {
-            self.epochs.insert(shard, epoch);
+            self.owned.insert(shard, Owned { epoch, unrecorded: 0 });
             self.checkpoints.adopt(shard, checkpoint);
         }
         for subscription in adoption.subscriptions {
             self.routes.upsert(subscription);
         }
-        for waiting in adoption.waiting {
-            let Some(subscription) = self.routes.get(waiting.subscription_id).cloned() else {
-                continue;
-            };
+        self.found_waiting(adoption.waiting, now);
+    }
+
+    /// Opens the lanes of deliveries that wait in the database, and notes the next time.
+    fn found_waiting(&mut self, waiting: Vec<Waiting>, now: Instant) {
+        for Waiting { subscription_id: id, rows, due_in, .. } in waiting {
+            let Some(subscription) = self.routes.get(id).cloned() else { continue };
             self.open_lane(&subscription, now);
-            self.lanes.found_waiting(subscription.id, waiting.rows, now + waiting.due_in);
-            self.lanes.look_at(subscription.id);
+            self.lanes.with(id, |lane| lane.shelf.found(rows, now + due_in));
+            self.lanes.look_at(id);
         }
     }
 
     fn configure(&mut self, changed: Vec<Arc<Subscription>>, now: Instant) {
         for subscription in changed {
             let known = self.routes.get(subscription.id).map(|known| known.revision);
-            let ours = self.epochs.contains_key(&subscription.shard);
+            let ours = self.owned.contains_key(&subscription.shard);
             if ours && known.is_none_or(|known| known <= subscription.revision) {
                 self.lanes.with(subscription.id, |lane| lane.configure(Arc::clone(&subscription), now));
                 self.lanes.look_at(subscription.id);
@@ -216,7 +226,7 @@ impl Dispatcher {
         self.out.metrics.events_read(events.len() as u64);
         let id = self.checkpoints.next_page();
         let mut routed: Vec<(Arc<Subscription>, Arc<Event>)> = Vec::with_capacity(events.len());
-        for event in events.into_iter().filter(|event| self.epochs.contains_key(&event.shard)) {
+        for event in events.into_iter().filter(|event| self.owned.contains_key(&event.shard)) {
             let event = Arc::new(event);
             let wanted = self.routes.matches(&event).filter(|subscription| {
                 known.is_empty() || !known.contains(&first_delivery(&event, subscription))
@@ -285,8 +295,8 @@ impl Dispatcher {
     }
 
     fn open_lane(&mut self, subscription: &Arc<Subscription>, now: Instant) {
-        if let Some(epoch) = self.epochs.get(&subscription.shard) {
-            self.lanes.open(subscription, *epoch, self.settings.lane, now);
+        if let Some(owned) = self.owned.get(&subscription.shard) {
+            self.lanes.open(subscription, owned.epoch, self.settings.lane, now);
         }
     }
 
@@ -339,13 +349,14 @@ impl Dispatcher {
             sent += 1;
         };
         if self.refills < REFILLS
+            && !order.is_full()
             && let Some(Some((request, held))) = self.lanes.with(id, |lane| {
                 let (room, held) = lane.begin_refill(pressure, now)?;
                 let request = RefillRequest {
                     shard: lane.subscription.shard,
                     subscription_id: id,
                     room: i64::try_from(room).unwrap_or(i64::MAX),
-                    heads_only: lane.subscription.order == crate::model::Order::Transaction,
+                    heads_only: lane.is_ordered(),
                 };
                 Some((request, held))
             })
@@ -363,7 +374,7 @@ impl Dispatcher {
     fn may_send(&mut self, id: Uuid) -> bool {
         let most = self.settings.max_in_flight_total;
         let in_flight = self.lanes.in_flight();
-        self.unrecorded < UNRECORDED
+        self.out.backlog.len() < UNRECORDED
             && in_flight < most
             && (in_flight < most / 4 * 3
                 || self.lanes.with(id, |lane| lane.in_flight() < FEW).unwrap_or(false))
@@ -435,7 +446,7 @@ impl Dispatcher {
         state: State,
         attempts: u32,
         reason: Option<String>,
-        attempt: Option<crate::store::ledger::Attempt>,
+        attempt: Option<Attempt>,
     ) {
         self.out.metrics.finished(state);
         let had_row = item.row != Row::None;
@@ -449,13 +460,13 @@ impl Dispatcher {
         &mut self,
         item: &Item,
         attempts: u32,
-        attempt: Option<crate::store::ledger::Attempt>,
+        attempt: Option<Attempt>,
     ) {
         let reason = "a newer event of the transaction took its place".to_owned();
         self.finish(item, State::Superseded, attempts, Some(reason), attempt);
     }
 
-    fn retry(&mut self, item: &Item, delay: Duration, attempt: crate::store::ledger::Attempt) {
+    fn retry(&mut self, item: &Item, delay: Duration, attempt: Attempt) {
         self.out.metrics.retry_planned();
         let id = item.key.subscription_id;
         let transaction_id = &item.event.transaction_id;
@@ -487,10 +498,12 @@ impl Dispatcher {
         item: &Item,
         page: Option<PageId>,
         change: Change,
-        attempt: Option<crate::store::ledger::Attempt>,
+        attempt: Option<Attempt>,
     ) {
-        let Some(epoch) = self.epochs.get(&item.event.shard).copied() else { return };
-        self.unrecorded += 1;
+        let Some(owned) = self.owned.get_mut(&item.event.shard) else { return };
+        owned.unrecorded += 1;
+        let epoch = owned.epoch;
+        self.out.backlog.add(1);
         self.lanes.with(item.key.subscription_id, |lane| lane.shelf.handed_to_recorder());
         let entry = Entry {
             key: item.key,
@@ -506,10 +519,12 @@ impl Dispatcher {
     }
 
     fn recorded(&mut self, recorded: &[Recorded], now: Instant) {
-        self.unrecorded = self.unrecorded.saturating_sub(recorded.len());
         let pressure = self.pressure();
         let mut spilled: HashMap<Uuid, HashSet<DeliveryKey>> = HashMap::new();
         for Recorded { key, shard, page, kind } in recorded {
+            if let Some(owned) = self.owned.get_mut(shard) {
+                owned.unrecorded = owned.unrecorded.saturating_sub(1);
+            }
             if let Some(page) = page
                 && *kind != RecordedKind::Fenced
             {
@@ -518,12 +533,7 @@ impl Dispatcher {
             let id = key.subscription_id;
             self.lanes.with(id, |lane| {
                 lane.shelf.recorded(*key);
-                match kind {
-                    RecordedKind::Retry(due) => lane.shelf.due_at(*due),
-                    // Rows of its own, or followers of what ended, may be due.
-                    _ if lane.shelf.rows() > 0 => lane.shelf.due_at(now),
-                    _ => {}
-                }
+                lane.recorded(*kind, now);
             });
             if *kind == RecordedKind::Spilled {
                 spilled.entry(id).or_default().insert(*key);
@@ -567,7 +577,7 @@ impl Dispatcher {
     // ── shards that go ────────────────────────────────────────────────────────────
 
     fn drain(&mut self, shards: &[Shard], now: Instant) {
-        for shard in shards.iter().filter(|shard| self.epochs.contains_key(shard)) {
+        for shard in shards.iter().filter(|shard| self.owned.contains_key(shard)) {
             self.draining.insert(*shard, now + self.settings.grace);
             for id in self.lanes.of_shard(*shard) {
                 for item in self.lanes.with(id, lane::Lane::drain).unwrap_or_default() {
@@ -591,7 +601,7 @@ impl Dispatcher {
             }
             let in_the_air = lanes.iter().any(|id| self.lanes.with(*id, |lane| lane.in_flight() > 0) == Some(true));
             if !in_the_air
-                && self.unrecorded == 0
+                && self.owned.get(&shard).is_none_or(|owned| owned.unrecorded == 0)
                 && self.checkpoints.is_settled(shard)
                 && let Some(checkpoint) = self.checkpoints.checkpoint(shard).cloned()
             {
@@ -613,7 +623,7 @@ impl Dispatcher {
     }
 
     fn lose(&mut self, shards: &[Shard]) {
-        for shard in shards.iter().filter(|shard| self.epochs.contains_key(shard)) {
+        for shard in shards.iter().filter(|shard| self.owned.contains_key(shard)) {
             for id in self.lanes.of_shard(*shard) {
                 for item in self.lanes.with(id, lane::Lane::cut_off).unwrap_or_default() {
                     if let Some(send) = self.sends.remove(&item.key) {
@@ -633,7 +643,7 @@ impl Dispatcher {
         self.draining.remove(&shard);
         self.routes.remove_shard(shard);
         self.checkpoints.drop_shard(shard);
-        self.epochs.remove(&shard);
+        self.owned.remove(&shard);
     }
 
     // ── room ──────────────────────────────────────────────────────────────────────
@@ -645,7 +655,7 @@ impl Dispatcher {
     /// The feed reads on while less than half of the memory is in use: the other half is
     /// for what a page fans out to, and for refills.
     fn tell_room(&self) {
-        let room = self.pressure() < 0.5 && self.unrecorded < UNRECORDED;
+        let room = self.pressure() < 0.5 && self.out.backlog.len() < UNRECORDED;
         self.out.room.send_if_modified(|before| std::mem::replace(before, room) != room);
     }
 
@@ -660,7 +670,7 @@ impl Dispatcher {
         metrics.set_in_flight(sums.in_flight);
         metrics.set_waiting(sums.waiting);
         metrics.set_breakers_open(sums.failing);
-        metrics.set_unrecorded(self.unrecorded);
+        metrics.set_unrecorded(self.out.backlog.len());
     }
 }
 

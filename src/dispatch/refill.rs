@@ -14,7 +14,7 @@ use crate::model::{DeliveryKey, Shard};
 use crate::store::pending::{RefillRequest, Refilled, find_next_due, refill_lanes};
 use crate::store::{StoreError, within};
 
-/// The most rows that one query brings: a bound on memory.
+/// The most rows that one query brings, but for the last lane's: a bound on memory.
 const ROWS: i64 = 2000;
 
 const STATEMENT: Duration = Duration::from_secs(10);
@@ -26,6 +26,14 @@ pub struct RefillOrder {
     pub held: Vec<DeliveryKey>,
 }
 
+impl RefillOrder {
+    /// Whether the query brings as many rows already as it may.
+    #[must_use]
+    pub fn is_full(&self) -> bool {
+        self.lanes.iter().map(|lane| lane.room).sum::<i64>() >= ROWS
+    }
+}
+
 /// Answers every lane of the order, whatever the database does.
 pub async fn refill(
     pool: PgPool,
@@ -34,34 +42,19 @@ pub async fn refill(
     metrics: Metrics,
 ) {
     let RefillOrder { lanes, held } = order;
-    let mut rest = lanes.as_slice();
-    while !rest.is_empty() {
-        let (chunk, later) = rest.split_at(chunk_len(rest));
-        rest = later;
-        let answer = match within(STATEMENT, refill_chunk(&pool, chunk, &held)).await {
-            Ok(answer) => answer,
-            Err(error) => {
-                metrics.database_error();
-                debug!(%error, "cannot refill lanes");
-                failed(chunk)
-            }
-        };
-        // The dispatcher is gone only when the worker ends.
-        let _ = dispatcher.send(Input::Refilled(answer));
-    }
+    let answer = match within(STATEMENT, refill_all(&pool, &lanes, &held)).await {
+        Ok(answer) => answer,
+        Err(error) => {
+            metrics.database_error();
+            debug!(%error, "cannot refill lanes");
+            failed(&lanes)
+        }
+    };
+    // The dispatcher is gone only when the worker ends.
+    let _ = dispatcher.send(Input::Refilled(answer));
 }
 
-/// As many lanes as one query may bring rows for; at least one.
-fn chunk_len(lanes: &[RefillRequest]) -> usize {
-    let mut rows = 0;
-    let fitting = lanes.iter().take_while(|lane| {
-        rows += lane.room;
-        rows <= ROWS
-    });
-    fitting.count().max(1)
-}
-
-async fn refill_chunk(
+async fn refill_all(
     pool: &PgPool,
     lanes: &[RefillRequest],
     held: &[DeliveryKey],

@@ -31,9 +31,11 @@ struct Refill {
 }
 
 impl Shelf {
-    #[must_use]
-    pub fn found(rows: u64, next_due: Option<Instant>) -> Self {
-        Self { rows, next_due, behind: rows > 0, ..Self::default() }
+    /// The database was asked what waits: so many rows, the first due then. Rows that are
+    /// in memory too count here; the next refill that finds nothing more sets that right.
+    pub fn found(&mut self, rows: u64, due: Instant) {
+        self.rows = self.rows.max(rows);
+        self.due_at(due);
     }
 
     #[must_use]
@@ -145,10 +147,16 @@ mod tests {
     const KEY: DeliveryKey =
         DeliveryKey { event_id: Uuid::nil(), subscription_id: Uuid::nil(), generation: 0 };
 
+    fn found(rows: u64, due: Instant) -> Shelf {
+        let mut shelf = Shelf::default();
+        shelf.found(rows, due);
+        shelf
+    }
+
     #[test]
     fn a_full_refill_is_followed_by_another_and_a_short_one_by_the_next_retry() {
         let now = Instant::now();
-        let mut shelf = Shelf::found(5, Some(now));
+        let mut shelf = found(5, now);
         let _ = shelf.begin_refill(3);
         assert_eq!(shelf.next_due(), None, "one at a time");
         shelf.end_refill(3, 3, None, now);
@@ -162,7 +170,7 @@ mod tests {
     #[test]
     fn a_row_changed_during_a_refill_is_passed_over_until_the_refill_ends() {
         let now = Instant::now();
-        let mut shelf = Shelf::found(1, Some(now));
+        let mut shelf = found(1, now);
         shelf.row_changes(KEY);
         assert_eq!(shelf.begin_refill(1).collect::<Vec<_>>(), [KEY]);
         shelf.recorded(KEY);
@@ -174,7 +182,7 @@ mod tests {
     #[test]
     fn what_is_shelved_during_a_refill_keeps_the_lane_behind() {
         let now = Instant::now();
-        let mut shelf = Shelf::found(0, None);
+        let mut shelf = Shelf::default();
         let _ = shelf.begin_refill(9);
         shelf.shelve();
         shelf.due_at(now);
@@ -186,7 +194,7 @@ mod tests {
     #[test]
     fn rows_that_others_removed_are_forgotten() {
         let now = Instant::now();
-        let mut shelf = Shelf::found(7, Some(now));
+        let mut shelf = found(7, now);
         let _ = shelf.begin_refill(9);
         shelf.end_refill(0, 0, None, now);
         assert_eq!((shelf.rows(), shelf.is_behind()), (0, false));
