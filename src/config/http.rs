@@ -13,8 +13,8 @@ pub struct Http {
 impl Default for Http {
     fn default() -> Self {
         Self {
-            // Loopback: who may see the metrics is the operator's choice. The port is
-            // free in the list of Prometheus exporters' defaults.
+            // Loopback: who may see the metrics is the operator's choice. 9464 is where
+            // OpenTelemetry's Prometheus exporters listen by default.
             listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 9464)),
         }
     }
