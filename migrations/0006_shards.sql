@@ -37,3 +37,18 @@ COMMENT ON COLUMN posthorn.shards.cluster IS 'posthorn.cluster() when it was wri
 INSERT INTO posthorn.shards (shard, checkpoint, cluster)
 SELECT shard, '3:3:'::pg_snapshot, posthorn.cluster()
   FROM generate_series(0, posthorn.shard_count() - 1) AS shard;
+
+-- A restored or upgraded cluster counts transactions anew: an event of the old one may
+-- carry a number that the new one has yet to reach, and would look new once it does.
+CREATE FUNCTION posthorn.settle_foreign_events() RETURNS bigint
+    LANGUAGE sql VOLATILE SECURITY DEFINER
+BEGIN ATOMIC
+    WITH foreign_events AS (
+        UPDATE posthorn.events SET xid = '3'
+         WHERE xid >= pg_snapshot_xmax(pg_current_snapshot())
+        RETURNING 1)
+    SELECT count(*) FROM foreign_events;
+END;
+COMMENT ON FUNCTION posthorn.settle_foreign_events IS
+    'Marks events whose transaction id is from the future, so from another cluster, as old; returns how many.';
+REVOKE ALL ON FUNCTION posthorn.settle_foreign_events FROM PUBLIC;

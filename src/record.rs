@@ -105,7 +105,9 @@ impl Recorder {
         let deadline = tokio::time::Instant::now() + self.settings.flush_after;
         let mut keys: HashSet<DeliveryKey> = batch.iter().map(|next| next.entry.key).collect();
         while batch.len() < self.settings.flush_rows {
-            let Ok(Some(next)) = timeout_at(deadline, entries.recv()).await else { break };
+            let Ok(Some(next)) = timeout_at(deadline, entries.recv()).await else {
+                break;
+            };
             if !keys.insert(next.entry.key) {
                 return Some(next);
             }
@@ -117,8 +119,10 @@ impl Recorder {
     /// Writes a batch, however long the database is away: an entry that is dropped would be
     /// a delivery made again.
     async fn write(&self, batch: Vec<ToRecord>) {
-        let (entries, pages): (Vec<Entry>, Vec<Option<PageId>>) =
-            batch.into_iter().map(|next| (next.entry, next.page)).unzip();
+        let (entries, pages): (Vec<Entry>, Vec<Option<PageId>>) = batch
+            .into_iter()
+            .map(|next| (next.entry, next.page))
+            .unzip();
         let count = entries.len();
         let mut recorded = Vec::with_capacity(count);
         let mut rest = vec![(entries, pages)];
@@ -150,10 +154,14 @@ impl Recorder {
             let started = Instant::now();
             match within(STATEMENT, write_batch(&self.pool, self.owner, entries)).await {
                 Ok(written) => {
-                    self.metrics.batch_written(entries.len() as u64, started.elapsed());
+                    self.metrics
+                        .batch_written(entries.len() as u64, started.elapsed());
                     if written.conflicts > 0 {
                         self.metrics.ledger_conflicts(written.conflicts);
-                        warn!(rows = written.conflicts, "deliveries that had ended ended again; the first ending stays");
+                        warn!(
+                            rows = written.conflicts,
+                            "deliveries that had ended ended again; the first ending stays"
+                        );
                     }
                     return Ok(written);
                 }
@@ -204,16 +212,19 @@ fn acknowledge(
     written: &Written,
 ) -> impl Iterator<Item = Recorded> {
     let now = Instant::now();
-    entries.into_iter().zip(pages).map(move |(entry, page)| Recorded {
-        key: entry.key,
-        shard: entry.shard,
-        page,
-        kind: if written.lost.contains(&entry.shard) {
-            RecordedKind::Fenced
-        } else {
-            kind_of(&entry.change, now)
-        },
-    })
+    entries
+        .into_iter()
+        .zip(pages)
+        .map(move |(entry, page)| Recorded {
+            key: entry.key,
+            shard: entry.shard,
+            page,
+            kind: if written.lost.contains(&entry.shard) {
+                RecordedKind::Fenced
+            } else {
+                kind_of(&entry.change, now)
+            },
+        })
 }
 
 fn kind_of(change: &Change, now: Instant) -> RecordedKind {
@@ -228,13 +239,19 @@ fn kind_of(change: &Change, now: Instant) -> RecordedKind {
 /// SQLSTATE classes 22 (data exception) and 23 (integrity constraint violation): the rows
 /// are at fault, not the connection or the server.
 fn is_refusal(error: &StoreError) -> bool {
-    let StoreError::Database(sqlx::Error::Database(error)) = error else { return false };
-    error.code().is_some_and(|code| code.starts_with("22") || code.starts_with("23"))
+    let StoreError::Database(sqlx::Error::Database(error)) = error else {
+        return false;
+    };
+    error
+        .code()
+        .is_some_and(|code| code.starts_with("22") || code.starts_with("23"))
 }
 
 /// The shards among these that were fenced off.
 #[must_use]
 pub fn fenced(recorded: &[Recorded]) -> HashSet<Shard> {
-    let lost = recorded.iter().filter(|entry| entry.kind == RecordedKind::Fenced);
+    let lost = recorded
+        .iter()
+        .filter(|entry| entry.kind == RecordedKind::Fenced);
     lost.map(|entry| entry.shard).collect()
 }

@@ -1,1 +1,358 @@
-//! worker
+//! The worker: puts the rooms together and runs them until it is told to stop.
+
+use std::path::PathBuf;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, bail};
+use sqlx::PgPool;
+use tokio::net::TcpListener;
+use tokio::sync::{mpsc, watch};
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+use tracing::{info, warn};
+use uuid::Uuid;
+
+use crate::config::{self, Config, secrets};
+use crate::dispatch::deliver::Delivering;
+use crate::dispatch::{BreakerSettings, DispatchSettings, Dispatcher, LaneSettings, Outlets};
+use crate::feed::keeper::{Keeper, KeeperSettings, Wiring};
+use crate::feed::lease::Lease;
+use crate::feed::reader::{Inlets, Reader, ReaderSettings};
+use crate::http::health::Health;
+use crate::http::metrics::Metrics;
+use crate::http::server::serve;
+use crate::maintenance;
+use crate::model::settings::resolve;
+use crate::model::{Identity, Shard};
+use crate::record::{Backlog, Recorder, RecorderSettings};
+use crate::send::{EgressPolicy, Sender};
+use crate::store::schema::{SchemaState, schema_state};
+use crate::store::shards::cluster_and_time;
+use crate::store::subscriptions::{Declared, apply_declared};
+use crate::store::{self, DbClock, StoreError, within};
+
+/// How much of an answer's body is read: enough for any text that a success rule asks
+/// for.
+const ANSWER_CAP: usize = 64 * 1024;
+
+/// Between two looks for a database that is away at start.
+const AWAY: Duration = Duration::from_secs(1);
+
+/// Each send in the air needs a file descriptor; so do the database, the logs and the
+/// listening socket.
+const SPARE_FILES: u64 = 256;
+
+/// Runs a worker until `stop`. `reload` is the file to read again at each of its signals.
+pub async fn run(
+    config: Config,
+    path: Option<PathBuf>,
+    mut reload: mpsc::Receiver<()>,
+    stop: CancellationToken,
+) -> anyhow::Result<()> {
+    let url = config.database.url.read().context("database.url")?;
+    let pool = store::connect(&url, config.database.max_connections)?;
+    let declared = declare(&config)?;
+    let Some((cluster, clock)) = reach_database(&pool, &stop).await? else {
+        return Ok(());
+    };
+    apply_declared(&pool, &declared).await?;
+    allow_open_files(config.lanes.max_in_flight_total);
+
+    let metrics = Metrics::new();
+    let health = Health::new();
+    let ends = CancellationToken::new();
+    let mut rooms = JoinSet::new();
+    let listener = TcpListener::bind(config.http.listen)
+        .await
+        .with_context(|| format!("http.listen: cannot listen on {}", config.http.listen))?;
+    info!(address = %listener.local_addr()?, "metrics and health");
+    rooms.spawn(serve(
+        listener,
+        metrics.clone(),
+        health.clone(),
+        ends.clone(),
+    ));
+    rooms.spawn(maintenance::run(
+        pool.clone(),
+        clock.clone(),
+        maintenance_settings(&config.maintenance),
+        ends.clone(),
+    ));
+    let kept = start_flow(
+        &config, &pool, cluster, clock, &metrics, &health, &mut rooms, &stop,
+    );
+    tokio::pin!(kept);
+
+    loop {
+        tokio::select! {
+            result = &mut kept => {
+                result.context("the keeper ended in a panic")?;
+                break;
+            }
+            Some(()) = reload.recv() => reload_file(path.as_deref(), &pool).await,
+            Some(ended) = rooms.join_next() => {
+                ended.context("a room of the worker ended in a panic")?;
+                bail!("a room of the worker ended before its time");
+            }
+        }
+    }
+    // Everything is handed over: what still runs waits for nothing.
+    ends.cancel();
+    rooms.shutdown().await;
+    pool.close().await;
+    info!("stopped");
+    Ok(())
+}
+
+/// Starts feed, dispatcher and recorder; returns the keeper, which ends when everything
+/// is handed over.
+#[expect(
+    clippy::too_many_arguments,
+    reason = "the composition root sees every room"
+)]
+fn start_flow(
+    config: &Config,
+    pool: &PgPool,
+    cluster: String,
+    clock: DbClock,
+    metrics: &Metrics,
+    health: &Health,
+    rooms: &mut JoinSet<()>,
+    stop: &CancellationToken,
+) -> tokio::task::JoinHandle<()> {
+    let id = Uuid::now_v7();
+    let (inputs, inputs_rx) = mpsc::unbounded_channel();
+    let (entries, entries_rx) = mpsc::unbounded_channel();
+    let (drained, drained_rx) = mpsc::unbounded_channel::<(Shard, _)>();
+    let (orders, orders_rx) = mpsc::unbounded_channel();
+    let (room, room_rx) = watch::channel(true);
+    let backlog = Backlog::default();
+    let lease = Lease::new(Instant::now());
+
+    let sender = Sender::new(EgressPolicy::new(&config.egress.allow), ANSWER_CAP);
+    let recorder = Recorder {
+        pool: pool.clone(),
+        owner: id,
+        settings: RecorderSettings {
+            flush_after: config.worker.flush_after,
+            flush_rows: config.worker.flush_rows,
+        },
+        metrics: metrics.clone(),
+        backlog: backlog.clone(),
+        dispatcher: inputs.clone(),
+    };
+    let dispatcher = Dispatcher::new(
+        dispatch_settings(config),
+        Outlets {
+            delivering: Delivering {
+                sender,
+                clock: clock.clone(),
+            },
+            pool: pool.clone(),
+            recorder: entries,
+            backlog: backlog.clone(),
+            drained,
+            room,
+            inputs: inputs.clone(),
+            lease: lease.clone(),
+            metrics: metrics.clone(),
+        },
+    );
+    let reader = Reader::new(
+        Inlets {
+            pool: pool.clone(),
+            dispatcher: inputs.clone(),
+            room: room_rx,
+            clock: clock.clone(),
+            metrics: metrics.clone(),
+            health: health.clone(),
+        },
+        ReaderSettings {
+            poll_min: config.worker.poll_min,
+            poll_max: config.worker.poll_max,
+            page_rows: config.worker.page_rows,
+        },
+    );
+    let keeper = Keeper::new(
+        keeper_settings(&config.worker, id),
+        cluster,
+        Wiring {
+            pool: pool.clone(),
+            dispatcher: inputs,
+            reader: orders,
+            drained: drained_rx,
+            backlog,
+            lease,
+            clock,
+            metrics: metrics.clone(),
+            health: health.clone(),
+        },
+    );
+    rooms.spawn(recorder.run(entries_rx));
+    rooms.spawn(dispatcher.run(inputs_rx));
+    rooms.spawn(async move {
+        reader.run(orders_rx).await;
+        // It ends with the keeper; the worker ends the rest.
+        std::future::pending::<()>().await;
+    });
+    tokio::spawn(keeper.run(stop.clone()))
+}
+
+fn dispatch_settings(config: &Config) -> DispatchSettings {
+    let lanes = &config.lanes;
+    DispatchSettings {
+        lane: LaneSettings {
+            spill_after: lanes.spill_after,
+            breaker: BreakerSettings {
+                failures: lanes.breaker_failures,
+                probe_min: lanes.probe_interval_min,
+                probe_max: lanes.probe_interval_max,
+            },
+        },
+        memory_deliveries: lanes.memory_deliveries,
+        memory_bytes: lanes.memory_bytes,
+        max_in_flight_total: lanes.max_in_flight_total,
+        max_data_bytes: config.worker.max_data_bytes,
+        grace: config.worker.grace,
+    }
+}
+
+fn keeper_settings(worker: &config::Worker, id: Uuid) -> KeeperSettings {
+    let name = worker.name.clone().unwrap_or_else(|| {
+        let host = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
+        format!("{}/{}", host.trim(), std::process::id())
+    });
+    KeeperSettings {
+        id,
+        name,
+        lease: worker.lease,
+        checkpoint_every: worker.checkpoint_every,
+        grace: worker.grace,
+    }
+}
+
+fn maintenance_settings(settings: &config::Maintenance) -> maintenance::Settings {
+    maintenance::Settings {
+        schedule: settings.schedule.clone(),
+        partitions_ahead_days: settings.partitions_ahead_days,
+        retention_days: settings.retention_days,
+    }
+}
+
+/// Waits for the database, and refuses a schema that this version does not know. None: it
+/// was told to stop before the database came.
+async fn reach_database(
+    pool: &PgPool,
+    stop: &CancellationToken,
+) -> anyhow::Result<Option<(String, DbClock)>> {
+    let mut said = false;
+    loop {
+        match within(AWAY * 10, look_at_database(pool)).await {
+            Ok((SchemaState::Current, cluster, clock)) => return Ok(Some((cluster, clock))),
+            Ok((SchemaState::Older, ..)) => {
+                bail!(
+                    "the database's schema is older than this version needs; run `posthorn migrate`"
+                )
+            }
+            Ok((SchemaState::Newer, ..)) => {
+                bail!("the database's schema is newer than this version knows; upgrade posthorn")
+            }
+            Err(error) if !said => {
+                warn!(%error, "cannot reach the database; trying until it answers");
+                said = true;
+            }
+            Err(_) => {}
+        }
+        tokio::select! {
+            () = tokio::time::sleep(AWAY) => {}
+            () = stop.cancelled() => return Ok(None),
+        }
+    }
+}
+
+async fn look_at_database(pool: &PgPool) -> Result<(SchemaState, String, DbClock), StoreError> {
+    let state = schema_state(pool).await?;
+    if state != SchemaState::Current {
+        let clock = DbClock::anchored(Instant::now(), chrono::DateTime::UNIX_EPOCH);
+        return Ok((state, String::new(), clock));
+    }
+    let (cluster, time) = cluster_and_time(pool).await?;
+    Ok((state, cluster, DbClock::anchored(Instant::now(), time)))
+}
+
+/// The file's profiles and subscriptions as rows; every one is resolved first, secrets
+/// included, so that all that is wrong with the file shows at once.
+fn declare(config: &Config) -> anyhow::Result<Declared> {
+    let mut declared = Declared::default();
+    let mut problems = Vec::new();
+    for profile in &config.profiles {
+        let mut row = profile.settings.to_row();
+        row.insert("name".into(), profile.name.clone().into());
+        declared.profiles.push(row.into());
+    }
+    for subscription in &config.subscriptions {
+        let identity = Identity {
+            id: Uuid::nil(),
+            merchant: subscription.merchant.clone(),
+            name: subscription.name.clone(),
+            shard: Shard(0),
+            revision: 0,
+            created_at: chrono::DateTime::UNIX_EPOCH,
+            enabled: subscription.enabled,
+            paused: subscription.paused,
+        };
+        let settings = config.settings_of(subscription);
+        if let Err(found) = resolve(identity, &settings, &secrets::read) {
+            let (merchant, name) = (&subscription.merchant, &subscription.name);
+            let place = format!("line {}, subscription {merchant}/{name}", subscription.line);
+            problems.extend(
+                found
+                    .into_iter()
+                    .map(|problem| format!("{place}: {problem}")),
+            );
+        }
+        let mut row = subscription.settings.to_row();
+        row.insert("merchant".into(), subscription.merchant.clone().into());
+        row.insert("name".into(), subscription.name.clone().into());
+        row.insert("profile".into(), subscription.profile.clone().into());
+        row.insert("enabled".into(), subscription.enabled.into());
+        row.insert("paused".into(), subscription.paused.into());
+        declared.subscriptions.push(row.into());
+    }
+    if !problems.is_empty() {
+        bail!(
+            "the config file's subscriptions cannot be used:\n  {}",
+            problems.join("\n  ")
+        );
+    }
+    Ok(declared)
+}
+
+/// SIGHUP: the file's profiles and subscriptions take effect; its other sections at the
+/// next start. A file that is wrong changes nothing.
+async fn reload_file(path: Option<&std::path::Path>, pool: &PgPool) {
+    let Some(path) = path else { return };
+    let reloaded = async {
+        let declared = declare(&Config::load(path)?)?;
+        Ok::<_, anyhow::Error>(apply_declared(pool, &declared).await?)
+    };
+    match reloaded.await {
+        Ok(()) => info!(path = %path.display(), "subscriptions and profiles reloaded"),
+        Err(error) => warn!(path = %path.display(), "not reloaded: {error:#}"),
+    }
+}
+
+fn allow_open_files(max_in_flight: usize) {
+    let wanted = max_in_flight as u64 + SPARE_FILES;
+    match rlimit::increase_nofile_limit(wanted) {
+        Ok(allowed) if allowed < wanted => {
+            warn!(
+                allowed,
+                wanted,
+                "this process may open fewer files than lanes.max_in_flight_total needs; raise its limit (ulimit -n)"
+            );
+        }
+        Ok(_) => {}
+        Err(error) => warn!(%error, "cannot raise the limit of open files"),
+    }
+}

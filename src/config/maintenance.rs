@@ -10,9 +10,9 @@ pub struct Maintenance {
     /// Seconds, minutes, hours, day of month, month, day of week; UTC.
     pub schedule: Schedule,
     /// Days for which partitions are made ahead of time.
-    pub partitions_ahead_days: u32,
+    pub partitions_ahead_days: u16,
     /// Days after which a partition without open deliveries is dropped.
-    pub retention_days: u32,
+    pub retention_days: u16,
 }
 
 impl Default for Maintenance {

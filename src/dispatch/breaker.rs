@@ -19,17 +19,27 @@ pub struct Breaker {
 
 #[derive(Clone, Copy, Debug)]
 enum State {
-    Closed { failures: u32 },
+    Closed {
+        failures: u32,
+    },
     /// One request at a time, the next not before `next`.
-    Probing { pause: Duration, next: Instant },
+    Probing {
+        pause: Duration,
+        next: Instant,
+    },
     /// Recovering: the limit grows by one with each success.
-    Ramp { limit: u16 },
+    Ramp {
+        limit: u16,
+    },
 }
 
 impl Breaker {
     #[must_use]
     pub const fn new(settings: BreakerSettings) -> Self {
-        Self { settings, state: State::Closed { failures: 0 } }
+        Self {
+            settings,
+            state: State::Closed { failures: 0 },
+        }
     }
 
     /// How many requests may be in the air, at most `max`.
@@ -66,19 +76,27 @@ impl Breaker {
     }
 
     pub fn failed(&mut self, now: Instant) {
-        let BreakerSettings { failures: most, probe_min, probe_max } = self.settings;
+        let BreakerSettings {
+            failures: most,
+            probe_min,
+            probe_max,
+        } = self.settings;
         self.state = match self.state {
-            State::Closed { failures } if failures + 1 < most => {
-                State::Closed { failures: failures + 1 }
-            }
-            State::Closed { .. } | State::Ramp { .. } => {
-                State::Probing { pause: probe_min, next: now + probe_min }
-            }
+            State::Closed { failures } if failures + 1 < most => State::Closed {
+                failures: failures + 1,
+            },
+            State::Closed { .. } | State::Ramp { .. } => State::Probing {
+                pause: probe_min,
+                next: now + probe_min,
+            },
             // Requests that were already in the air when it opened fail after it.
             State::Probing { .. } if now < self.next_probe().unwrap_or(now) => return,
             State::Probing { pause, .. } => {
                 let pause = (pause * 2).min(probe_max);
-                State::Probing { pause, next: now + pause }
+                State::Probing {
+                    pause,
+                    next: now + pause,
+                }
             }
         };
     }

@@ -42,7 +42,10 @@ pub async fn deliver(
 ) -> Result<Tried, Unsendable> {
     let number = item.attempts + 1;
     let request = shape(&item.event, subscription, number)?;
-    let outcome = with.sender.send(request, subscription, with.clock.now()).await;
+    let outcome = with
+        .sender
+        .send(request, subscription, with.clock.now())
+        .await;
     let judgement = judge(&outcome.wire, &subscription.success);
     let now = with.clock.now();
     let circumstances = Circumstances {
@@ -56,7 +59,11 @@ pub async fn deliver(
         Wire::Answer(answer) => (Some(answer.status), excerpt(&answer.body)),
         Wire::Failed { .. } => (None, None),
     };
-    let Outcome { started_at, duration, .. } = outcome;
+    let Outcome {
+        started_at,
+        duration,
+        ..
+    } = outcome;
     let attempt = Attempt {
         number,
         started_at,
@@ -66,7 +73,11 @@ pub async fn deliver(
         reason: judgement.reason,
         body,
     };
-    Ok(Tried { attempt, verdict: judgement.verdict, next })
+    Ok(Tried {
+        attempt,
+        verdict: judgement.verdict,
+        next,
+    })
 }
 
 /// Zero for an event that the clock takes to be from the future.
@@ -84,7 +95,8 @@ fn retry_after(wire: &Wire, now: DateTime<Utc>) -> Option<Duration> {
 /// The beginning of a body as text that PostgreSQL takes: UTF-8 without NUL, cut between
 /// characters. None for an empty one.
 fn excerpt(body: &Bytes) -> Option<String> {
-    let mut text = String::from_utf8_lossy(&body[..body.len().min(BODY_KEPT)]).replace('\0', "\u{fffd}");
+    let mut text =
+        String::from_utf8_lossy(&body[..body.len().min(BODY_KEPT)]).replace('\0', "\u{fffd}");
     text.truncate(text.floor_char_boundary(BODY_KEPT));
     (!text.is_empty()).then_some(text)
 }

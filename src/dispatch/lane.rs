@@ -11,7 +11,7 @@ use super::item::{Item, Row};
 use super::pace::Pace;
 use super::service::ServiceTime;
 use super::shelf::Shelf;
-use crate::model::{DeliveryKey, Epoch, Event, Order, Subscription, Verdict};
+use crate::model::{DeliveryKey, Event, Order, Subscription, Verdict};
 
 /// A lane keeps what its endpoint can take within this time; the rest goes to the
 /// database.
@@ -30,7 +30,6 @@ pub struct LaneSettings {
 #[derive(Debug)]
 pub struct Lane {
     pub subscription: Arc<Subscription>,
-    pub epoch: Epoch,
     pub shelf: Shelf,
     settings: LaneSettings,
     queue: VecDeque<Item>,
@@ -86,16 +85,10 @@ pub struct Landed {
 
 impl Lane {
     #[must_use]
-    pub fn new(
-        subscription: Arc<Subscription>,
-        epoch: Epoch,
-        settings: LaneSettings,
-        now: Instant,
-    ) -> Self {
+    pub fn new(subscription: Arc<Subscription>, settings: LaneSettings, now: Instant) -> Self {
         Self {
             pace: subscription.rate.map(|rate| Pace::new(rate, now)),
             subscription,
-            epoch,
             shelf: Shelf::default(),
             settings,
             queue: VecDeque::new(),
@@ -129,7 +122,10 @@ impl Lane {
             self.shelf.shelve();
             return Offer::Shelved(item);
         }
-        self.oldest = Some(self.oldest.map_or(item.since, |oldest| oldest.min(item.since)));
+        self.oldest = Some(
+            self.oldest
+                .map_or(item.since, |oldest| oldest.min(item.since)),
+        );
         self.push(item);
         Offer::Queued
     }
@@ -149,11 +145,17 @@ impl Lane {
 
     /// How many deliveries the endpoint can take within the horizon.
     fn capacity(&self, pressure: f64, now: Instant) -> usize {
-        let rate = self.service.rate(self.limit(now), !self.in_flight.is_empty(), now);
+        let rate = self
+            .service
+            .rate(self.limit(now), !self.in_flight.is_empty(), now);
         let rate = self.subscription.rate.map_or(rate, |limit| rate.min(limit));
         let capacity = rate * HORIZON.as_secs_f64() * (1.0 - pressure).max(0.0);
         // Finite and not negative; more than memory holds is cut by `pressure`.
-        #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "see above")]
+        #[expect(
+            clippy::cast_possible_truncation,
+            clippy::cast_sign_loss,
+            reason = "see above"
+        )]
         let capacity = capacity as usize;
         capacity
     }
@@ -179,7 +181,9 @@ impl Lane {
         let at = if self.busy.is_empty() {
             (!self.queue.is_empty()).then_some(0)
         } else {
-            self.queue.iter().position(|item| !self.busy.contains(&item.event.transaction_id))
+            self.queue
+                .iter()
+                .position(|item| !self.busy.contains(&item.event.transaction_id))
         }?;
         if let Some(pace) = &self.pace
             && let Err(again) = pace.take(now)
@@ -195,13 +199,23 @@ impl Lane {
         if self.in_flight.is_empty() {
             self.service.began(now);
         }
-        self.in_flight.insert(item.key, Flight { item: item.clone(), outdated: false });
+        self.in_flight.insert(
+            item.key,
+            Flight {
+                item: item.clone(),
+                outdated: false,
+            },
+        );
         Some(item)
     }
 
     /// A delivery in memory that a disabled subscription withdraws.
     pub fn next_to_cancel(&mut self) -> Option<Item> {
-        if self.subscription.enabled { None } else { self.remove(0) }
+        if self.subscription.enabled {
+            None
+        } else {
+            self.remove(0)
+        }
     }
 
     /// A send came back. `verdict` is none where nothing went over the wire.
@@ -245,11 +259,18 @@ impl Lane {
     pub fn supersede(&mut self, event: &Arc<Event>) -> Superseded {
         let same = |other: &Event| other.transaction_id == event.transaction_id;
         let mut result = Superseded {
-            stale: self.queue.iter().any(|item| same(&item.event) && item.event.id > event.id),
+            stale: self
+                .queue
+                .iter()
+                .any(|item| same(&item.event) && item.event.id > event.id),
             look_in_rows: self.shelf.rows() > 0,
             ..Superseded::default()
         };
-        for flight in self.in_flight.values_mut().filter(|flight| same(&flight.item.event)) {
+        for flight in self
+            .in_flight
+            .values_mut()
+            .filter(|flight| same(&flight.item.event))
+        {
             if flight.item.event.id > event.id {
                 result.stale = true;
             } else {
@@ -265,21 +286,33 @@ impl Lane {
     }
 
     /// How many rows the lane wants now, and which of its rows to pass over.
-    pub fn begin_refill(&mut self, pressure: f64, now: Instant) -> Option<(usize, Vec<DeliveryKey>)> {
+    pub fn begin_refill(
+        &mut self,
+        pressure: f64,
+        now: Instant,
+    ) -> Option<(usize, Vec<DeliveryKey>)> {
         let due = self.shelf.next_due().is_some_and(|due| due <= now);
         let room = self.refill_room(pressure, now);
         if !due || room == 0 {
             return None;
         }
-        let in_memory = self.queue.iter().chain(self.in_flight.values().map(|flight| &flight.item));
-        let mut held: Vec<DeliveryKey> =
-            in_memory.filter(|item| item.row != Row::None).map(|item| item.key).collect();
+        let in_memory = self
+            .queue
+            .iter()
+            .chain(self.in_flight.values().map(|flight| &flight.item));
+        let mut held: Vec<DeliveryKey> = in_memory
+            .filter(|item| item.row != Row::None)
+            .map(|item| item.key)
+            .collect();
         held.extend(self.shelf.begin_refill(room));
         Some((room, held))
     }
 
     fn refill_room(&self, pressure: f64, now: Instant) -> usize {
-        if self.draining || (self.subscription.paused && self.subscription.enabled) || pressure >= 1.0 {
+        if self.draining
+            || (self.subscription.paused && self.subscription.enabled)
+            || pressure >= 1.0
+        {
             return 0;
         }
         if !self.subscription.enabled {
@@ -312,7 +345,9 @@ impl Lane {
 
     /// Deliveries that have been here without a row for too long: they get one, and stay.
     pub fn overdue(&mut self, now: Instant) -> Vec<Item> {
-        let Some(limit) = now.checked_sub(self.settings.spill_after) else { return Vec::new() };
+        let Some(limit) = now.checked_sub(self.settings.spill_after) else {
+            return Vec::new();
+        };
         if self.oldest.is_none_or(|oldest| oldest > limit) {
             return Vec::new();
         }
@@ -346,7 +381,10 @@ impl Lane {
         }
         let keep = self.capacity(pressure, now).max(self.free_slots(now));
         while self.queue.len() > keep
-            && self.queue.back().is_some_and(|item| item.row == Row::Written)
+            && self
+                .queue
+                .back()
+                .is_some_and(|item| item.row == Row::Written)
         {
             self.remove(self.queue.len() - 1);
             self.shelf.shelve();
@@ -378,7 +416,10 @@ impl Lane {
     /// Gives up what is in the air: nobody waits for the answers any more.
     pub fn cut_off(&mut self) -> Vec<Item> {
         self.busy.clear();
-        self.in_flight.drain().map(|(_, flight)| flight.item).collect()
+        self.in_flight
+            .drain()
+            .map(|(_, flight)| flight.item)
+            .collect()
     }
 
     /// When the lane should be looked at again if nothing else happens.
@@ -386,7 +427,10 @@ impl Lane {
     pub fn wake_at(&self, pressure: f64, now: Instant) -> Option<Instant> {
         let waiting = !self.queue.is_empty() && !self.subscription.paused && !self.draining;
         let probe = self.breaker.next_probe().filter(|probe| *probe > now);
-        let refill = self.shelf.next_due().filter(|due| *due > now || self.refill_room(pressure, now) > 0);
+        let refill = self
+            .shelf
+            .next_due()
+            .filter(|due| *due > now || self.refill_room(pressure, now) > 0);
         [
             self.paced_until.filter(|_| waiting),
             probe.filter(|_| waiting || self.shelf.rows() > 0),
@@ -425,8 +469,9 @@ impl Lane {
     }
 
     fn take_queued(&mut self, wanted: impl Fn(&Item) -> bool) -> Vec<Item> {
-        let (taken, kept): (VecDeque<Item>, VecDeque<Item>) =
-            std::mem::take(&mut self.queue).into_iter().partition(wanted);
+        let (taken, kept): (VecDeque<Item>, VecDeque<Item>) = std::mem::take(&mut self.queue)
+            .into_iter()
+            .partition(wanted);
         self.queue = kept;
         self.queued_bytes -= taken.iter().map(Item::bytes).sum::<usize>();
         taken.into()

@@ -7,7 +7,7 @@ use std::time::Instant;
 use uuid::Uuid;
 
 use super::lane::{Lane, LaneSettings};
-use crate::model::{Epoch, Shard, Subscription};
+use crate::model::{Shard, Subscription};
 
 /// The lanes take turns: one that has much to do goes to the back of the row.
 #[derive(Debug, Default)]
@@ -37,16 +37,9 @@ impl Lanes {
     }
 
     /// Makes a lane for a subscription that has none.
-    pub fn open(
-        &mut self,
-        subscription: &Arc<Subscription>,
-        epoch: Epoch,
-        settings: LaneSettings,
-        now: Instant,
-    ) {
-        self.lanes.entry(subscription.id).or_insert_with(|| {
-            Lane::new(Arc::clone(subscription), epoch, settings, now)
-        });
+    pub fn open(&mut self, subscription: &Arc<Subscription>, settings: LaneSettings, now: Instant) {
+        let lane = self.lanes.entry(subscription.id);
+        lane.or_insert_with(|| Lane::new(Arc::clone(subscription), settings, now));
     }
 
     /// Forgets a lane of a shard that has gone.
@@ -63,7 +56,10 @@ impl Lanes {
 
     #[must_use]
     pub fn of_shard(&self, shard: Shard) -> Vec<Uuid> {
-        let lanes = self.lanes.iter().filter(|(_, lane)| lane.subscription.shard == shard);
+        let lanes = self
+            .lanes
+            .iter()
+            .filter(|(_, lane)| lane.subscription.shard == shard);
         lanes.map(|(id, _)| *id).collect()
     }
 
@@ -150,4 +146,3 @@ pub struct Sums {
     pub waiting: u64,
     pub failing: usize,
 }
-

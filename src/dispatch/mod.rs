@@ -37,6 +37,7 @@ use self::lane::Offer;
 use self::lanes::Lanes;
 use self::refill::{RefillOrder, refill};
 use crate::feed::checkpoint::{Checkpoints, PageId};
+use crate::feed::lease::Lease;
 use crate::http::metrics::Metrics;
 use crate::model::{DeliveryKey, Epoch, Event, Shard, Snapshot, State, Subscription};
 use crate::plan::Next;
@@ -94,6 +95,7 @@ pub struct Outlets {
     pub room: watch::Sender<bool>,
     /// Back to the dispatcher itself: what its tasks bring.
     pub inputs: UnboundedSender<Input>,
+    pub lease: Lease,
     pub metrics: Metrics,
 }
 
@@ -160,7 +162,12 @@ impl Dispatcher {
     fn next_wake(&self) -> Instant {
         let lanes = self.lanes.next_wake();
         let grace = self.draining.values().min().copied();
-        lanes.into_iter().chain(grace).chain([self.gauges_at]).min().unwrap_or(self.gauges_at)
+        lanes
+            .into_iter()
+            .chain(grace)
+            .chain([self.gauges_at])
+            .min()
+            .unwrap_or(self.gauges_at)
     }
 
     fn take(&mut self, input: Input, now: Instant) {
@@ -190,7 +197,13 @@ impl Dispatcher {
 
     fn adopt(&mut self, adoption: Adoption, now: Instant) {
         for (shard, epoch, checkpoint) in adoption.shards {
-            self.owned.insert(shard, Owned { epoch, unrecorded: 0 });
+            self.owned.insert(
+                shard,
+                Owned {
+                    epoch,
+                    unrecorded: 0,
+                },
+            );
             self.checkpoints.adopt(shard, checkpoint);
         }
         for subscription in adoption.subscriptions {
@@ -201,10 +214,19 @@ impl Dispatcher {
 
     /// Opens the lanes of deliveries that wait in the database, and notes the next time.
     fn found_waiting(&mut self, waiting: Vec<Waiting>, now: Instant) {
-        for Waiting { subscription_id: id, rows, due_in, .. } in waiting {
-            let Some(subscription) = self.routes.get(id).cloned() else { continue };
+        for Waiting {
+            subscription_id: id,
+            rows,
+            due_in,
+            ..
+        } in waiting
+        {
+            let Some(subscription) = self.routes.get(id).cloned() else {
+                continue;
+            };
             self.open_lane(&subscription, now);
-            self.lanes.with(id, |lane| lane.shelf.found(rows, now + due_in));
+            self.lanes
+                .with(id, |lane| lane.shelf.found(rows, now + due_in));
             self.lanes.look_at(id);
         }
     }
@@ -214,7 +236,9 @@ impl Dispatcher {
             let known = self.routes.get(subscription.id).map(|known| known.revision);
             let ours = self.owned.contains_key(&subscription.shard);
             if ours && known.is_none_or(|known| known <= subscription.revision) {
-                self.lanes.with(subscription.id, |lane| lane.configure(Arc::clone(&subscription), now));
+                self.lanes.with(subscription.id, |lane| {
+                    lane.configure(Arc::clone(&subscription), now)
+                });
                 self.lanes.look_at(subscription.id);
                 self.routes.upsert(subscription);
             }
@@ -222,16 +246,24 @@ impl Dispatcher {
     }
 
     fn route(&mut self, page: Page, now: Instant) {
-        let Page { events, known, taken } = page;
+        let Page {
+            events,
+            known,
+            taken,
+        } = page;
         self.out.metrics.events_read(events.len() as u64);
         let id = self.checkpoints.next_page();
         let mut routed: Vec<(Arc<Subscription>, Arc<Event>)> = Vec::with_capacity(events.len());
-        for event in events.into_iter().filter(|event| self.owned.contains_key(&event.shard)) {
+        for event in events
+            .into_iter()
+            .filter(|event| self.owned.contains_key(&event.shard))
+        {
             let event = Arc::new(event);
             let wanted = self.routes.matches(&event).filter(|subscription| {
                 known.is_empty() || !known.contains(&first_delivery(&event, subscription))
             });
-            routed.extend(wanted.map(|subscription| (Arc::clone(subscription), Arc::clone(&event))));
+            routed
+                .extend(wanted.map(|subscription| (Arc::clone(subscription), Arc::clone(&event))));
         }
         let mut counts: HashMap<Shard, usize> = HashMap::new();
         for (_, event) in &routed {
@@ -248,7 +280,13 @@ impl Dispatcher {
         let _ = taken.send(());
     }
 
-    fn offer(&mut self, subscription: &Arc<Subscription>, event: Arc<Event>, page: PageId, now: Instant) {
+    fn offer(
+        &mut self,
+        subscription: &Arc<Subscription>,
+        event: Arc<Event>,
+        page: PageId,
+        now: Instant,
+    ) {
         let item = Item {
             key: first_delivery(&event, subscription),
             event,
@@ -271,7 +309,10 @@ impl Dispatcher {
             return;
         }
         let pressure = self.pressure();
-        match self.lanes.with(subscription.id, |lane| lane.offer(item, pressure, now)) {
+        match self
+            .lanes
+            .with(subscription.id, |lane| lane.offer(item, pressure, now))
+        {
             Some(Offer::Shelved(item)) => self.spill(&item),
             Some(Offer::Queued) | None => {}
         }
@@ -281,12 +322,21 @@ impl Dispatcher {
     /// Makes way for the delivery; true if it is itself the older one and has ended.
     fn supersede(&mut self, item: &Item) -> bool {
         let id = item.key.subscription_id;
-        let Some(result) = self.lanes.with(id, |lane| lane.supersede(&item.event)) else { return false };
+        let Some(result) = self.lanes.with(id, |lane| lane.supersede(&item.event)) else {
+            return false;
+        };
         for dropped in &result.dropped {
             self.finish_superseded(dropped, dropped.attempts, None);
         }
         if result.look_in_rows {
-            self.record(item, None, Change::SupersedeOlder { except: result.in_the_air }, None);
+            self.record(
+                item,
+                None,
+                Change::SupersedeOlder {
+                    except: result.in_the_air,
+                },
+                None,
+            );
         }
         if result.stale {
             self.finish_superseded(item, item.attempts, None);
@@ -295,8 +345,8 @@ impl Dispatcher {
     }
 
     fn open_lane(&mut self, subscription: &Arc<Subscription>, now: Instant) {
-        if let Some(owned) = self.owned.get(&subscription.shard) {
-            self.lanes.open(subscription, owned.epoch, self.settings.lane, now);
+        if self.owned.contains_key(&subscription.shard) {
+            self.lanes.open(subscription, self.settings.lane, now);
         }
     }
 
@@ -317,7 +367,12 @@ impl Dispatcher {
         }
         if !order.lanes.is_empty() {
             self.refills += 1;
-            let Outlets { pool, inputs, metrics, .. } = &self.out;
+            let Outlets {
+                pool,
+                inputs,
+                metrics,
+                ..
+            } = &self.out;
             tokio::spawn(refill(pool.clone(), order, inputs.clone(), metrics.clone()));
         }
     }
@@ -330,7 +385,11 @@ impl Dispatcher {
             let reason = "the subscription was disabled".to_owned();
             self.finish(&item, State::Cancelled, item.attempts, Some(reason), None);
         }
-        for item in self.lanes.with(id, |lane| lane.overdue(now)).unwrap_or_default() {
+        for item in self
+            .lanes
+            .with(id, |lane| lane.overdue(now))
+            .unwrap_or_default()
+        {
             self.spill(&item);
         }
         let mut sent = 0;
@@ -364,20 +423,32 @@ impl Dispatcher {
             order.lanes.push(request);
             order.held.extend(held);
         }
-        let at = self.lanes.with(id, |lane| lane.wake_at(pressure, now)).flatten();
+        let at = self
+            .lanes
+            .with(id, |lane| lane.wake_at(pressure, now))
+            .flatten();
         // A refill that had to wait for another one is due already: look again soon, not
         // at once.
-        self.lanes.schedule(id, at.map(|at| at.max(now + Duration::from_millis(1))));
-        held_back && self.lanes.with(id, |lane| lane.queued().0 > 0).unwrap_or(false)
+        self.lanes
+            .schedule(id, at.map(|at| at.max(now + Duration::from_millis(1))));
+        held_back
+            && self
+                .lanes
+                .with(id, |lane| lane.queued().0 > 0)
+                .unwrap_or(false)
     }
 
     fn may_send(&mut self, id: Uuid) -> bool {
         let most = self.settings.max_in_flight_total;
         let in_flight = self.lanes.in_flight();
         self.out.backlog.len() < UNRECORDED
+            && self.out.lease.is_valid(Instant::now())
             && in_flight < most
             && (in_flight < most / 4 * 3
-                || self.lanes.with(id, |lane| lane.in_flight() < FEW).unwrap_or(false))
+                || self
+                    .lanes
+                    .with(id, |lane| lane.in_flight() < FEW)
+                    .unwrap_or(false))
     }
 
     fn send(&mut self, item: Item, id: Uuid) {
@@ -399,7 +470,11 @@ impl Dispatcher {
                 .await
                 .map_or(Err(Failed::Panicked), |tried| tried.map_err(Failed::from));
             // The dispatcher is gone only when the worker ends.
-            let _ = inputs.send(Input::Landed(Landed { key, took: began.elapsed(), result }));
+            let _ = inputs.send(Input::Landed(Landed {
+                key,
+                took: began.elapsed(),
+                result,
+            }));
         });
         self.sends.insert(key, task.abort_handle());
     }
@@ -411,7 +486,10 @@ impl Dispatcher {
         self.sends.remove(&key);
         let verdict = result.as_ref().ok().map(|tried| tried.verdict);
         let id = key.subscription_id;
-        let Some(Some(landed)) = self.lanes.with(id, |lane| lane.landed(key, verdict, took, now)) else {
+        let Some(Some(landed)) = self
+            .lanes
+            .with(id, |lane| lane.landed(key, verdict, took, now))
+        else {
             return;
         };
         self.lanes.look_at(id);
@@ -421,12 +499,22 @@ impl Dispatcher {
                 self.out.metrics.attempt(attempt.outcome, attempt.duration);
                 let attempts = attempt.number;
                 match next {
-                    Next::Delivered => self.finish(&item, State::Delivered, attempts, None, Some(attempt)),
-                    Next::RetryIn(_) if outdated => self.finish_superseded(&item, attempts, Some(attempt)),
+                    Next::Delivered => {
+                        self.finish(&item, State::Delivered, attempts, None, Some(attempt))
+                    }
+                    Next::RetryIn(_) if outdated => {
+                        self.finish_superseded(&item, attempts, Some(attempt))
+                    }
                     Next::RetryIn(delay) => self.retry(&item, delay, attempt),
                     Next::PostingError(ending) => {
                         let reason = format!("{ending}; the last: {}", attempt.reason);
-                        self.finish(&item, State::PostingError, attempts, Some(reason), Some(attempt));
+                        self.finish(
+                            &item,
+                            State::PostingError,
+                            attempts,
+                            Some(reason),
+                            Some(attempt),
+                        );
                     }
                 }
             }
@@ -451,17 +539,24 @@ impl Dispatcher {
         self.out.metrics.finished(state);
         let had_row = item.row != Row::None;
         if had_row {
-            self.lanes.with(item.key.subscription_id, |lane| lane.shelf.row_changes(item.key));
+            self.lanes.with(item.key.subscription_id, |lane| {
+                lane.shelf.row_changes(item.key)
+            });
         }
-        self.record(item, item.page, Change::Finish { state, attempts, reason, had_row }, attempt);
+        self.record(
+            item,
+            item.page,
+            Change::Finish {
+                state,
+                attempts,
+                reason,
+                had_row,
+            },
+            attempt,
+        );
     }
 
-    fn finish_superseded(
-        &mut self,
-        item: &Item,
-        attempts: u32,
-        attempt: Option<Attempt>,
-    ) {
+    fn finish_superseded(&mut self, item: &Item, attempts: u32, attempt: Option<Attempt>) {
         let reason = "a newer event of the transaction took its place".to_owned();
         self.finish(item, State::Superseded, attempts, Some(reason), attempt);
     }
@@ -470,13 +565,24 @@ impl Dispatcher {
         self.out.metrics.retry_planned();
         let id = item.key.subscription_id;
         let transaction_id = &item.event.transaction_id;
-        let followers =
-            self.lanes.with(id, |lane| lane.await_retry(transaction_id)).unwrap_or_default();
+        let followers = self
+            .lanes
+            .with(id, |lane| lane.await_retry(transaction_id))
+            .unwrap_or_default();
         if item.row != Row::None {
             self.lanes.with(id, |lane| lane.shelf.row_changes(item.key));
         }
         let (attempts, reason) = (attempt.number, attempt.reason.clone());
-        self.record(item, item.page, Change::Retry { attempts, delay, reason }, Some(attempt));
+        self.record(
+            item,
+            item.page,
+            Change::Retry {
+                attempts,
+                delay,
+                reason,
+            },
+            Some(attempt),
+        );
         for follower in &followers {
             self.spill(follower);
         }
@@ -489,7 +595,8 @@ impl Dispatcher {
             self.record(item, item.page, Change::Spill, None);
         } else {
             let now = Instant::now();
-            self.lanes.with(item.key.subscription_id, |lane| lane.shelf.due_at(now));
+            self.lanes
+                .with(item.key.subscription_id, |lane| lane.shelf.due_at(now));
         }
     }
 
@@ -500,11 +607,15 @@ impl Dispatcher {
         change: Change,
         attempt: Option<Attempt>,
     ) {
-        let Some(owned) = self.owned.get_mut(&item.event.shard) else { return };
+        let Some(owned) = self.owned.get_mut(&item.event.shard) else {
+            return;
+        };
         owned.unrecorded += 1;
         let epoch = owned.epoch;
         self.out.backlog.add(1);
-        self.lanes.with(item.key.subscription_id, |lane| lane.shelf.handed_to_recorder());
+        self.lanes.with(item.key.subscription_id, |lane| {
+            lane.shelf.handed_to_recorder()
+        });
         let entry = Entry {
             key: item.key,
             shard: item.event.shard,
@@ -521,7 +632,13 @@ impl Dispatcher {
     fn recorded(&mut self, recorded: &[Recorded], now: Instant) {
         let pressure = self.pressure();
         let mut spilled: HashMap<Uuid, HashSet<DeliveryKey>> = HashMap::new();
-        for Recorded { key, shard, page, kind } in recorded {
+        for Recorded {
+            key,
+            shard,
+            page,
+            kind,
+        } in recorded
+        {
             if let Some(owned) = self.owned.get_mut(shard) {
                 owned.unrecorded = owned.unrecorded.saturating_sub(1);
             }
@@ -541,22 +658,35 @@ impl Dispatcher {
             self.lanes.look_at(id);
         }
         for (id, keys) in spilled {
-            self.lanes.with(id, |lane| lane.rows_written(&keys, pressure, now));
+            self.lanes
+                .with(id, |lane| lane.rows_written(&keys, pressure, now));
         }
         let lost: Vec<Shard> = fenced(recorded).into_iter().collect();
         if !lost.is_empty() {
-            let entries = recorded.iter().filter(|entry| entry.kind == RecordedKind::Fenced).count();
+            let entries = recorded
+                .iter()
+                .filter(|entry| entry.kind == RecordedKind::Fenced)
+                .count();
             self.out.metrics.fenced_off(entries as u64);
-            warn!(?lost, entries, "outcomes of shards that another worker owns were not written");
+            warn!(
+                ?lost,
+                entries, "outcomes of shards that another worker owns were not written"
+            );
         }
     }
 
     fn refilled(&mut self, answers: Vec<LaneRefill>, now: Instant) {
         self.refills = self.refills.saturating_sub(1);
-        for LaneRefill { subscription_id: id, found, next_due_in } in answers {
+        for LaneRefill {
+            subscription_id: id,
+            found,
+            next_due_in,
+        } in answers
+        {
             self.lanes.look_at(id);
             let Some(found) = found else {
-                self.lanes.with(id, |lane| lane.shelf.refill_failed(now + REFILL_AGAIN));
+                self.lanes
+                    .with(id, |lane| lane.shelf.refill_failed(now + REFILL_AGAIN));
                 continue;
             };
             self.out.metrics.refilled(found.len() as u64);
@@ -570,16 +700,17 @@ impl Dispatcher {
             });
             let items: Vec<Item> = items.collect();
             let next_due = next_due_in.map(|due_in| now + due_in);
-            self.lanes.with(id, |lane| lane.refilled(items, next_due, now));
+            self.lanes
+                .with(id, |lane| lane.refilled(items, next_due, now));
         }
     }
 
     // ── shards that go ────────────────────────────────────────────────────────────
 
     fn drain(&mut self, shards: &[Shard], now: Instant) {
-        for shard in shards.iter().filter(|shard| self.owned.contains_key(shard)) {
-            self.draining.insert(*shard, now + self.settings.grace);
-            for id in self.lanes.of_shard(*shard) {
+        for shard in self.ours(shards) {
+            self.draining.insert(shard, now + self.settings.grace);
+            for id in self.lanes.of_shard(shard) {
                 for item in self.lanes.with(id, lane::Lane::drain).unwrap_or_default() {
                     self.spill(&item);
                 }
@@ -590,8 +721,11 @@ impl Dispatcher {
     /// Hands over the shards of which nothing is in the air or only in memory any more.
     /// At the end of the grace period what is in the air is cut off; it has its row.
     fn finish_draining(&mut self, now: Instant) {
-        let draining: Vec<(Shard, Instant)> =
-            self.draining.iter().map(|(shard, until)| (*shard, *until)).collect();
+        let draining: Vec<(Shard, Instant)> = self
+            .draining
+            .iter()
+            .map(|(shard, until)| (*shard, *until))
+            .collect();
         for (shard, until) in draining {
             let lanes = self.lanes.of_shard(shard);
             if now >= until {
@@ -599,9 +733,14 @@ impl Dispatcher {
                     self.cut_off(*id);
                 }
             }
-            let in_the_air = lanes.iter().any(|id| self.lanes.with(*id, |lane| lane.in_flight() > 0) == Some(true));
+            let in_the_air = lanes
+                .iter()
+                .any(|id| self.lanes.with(*id, |lane| lane.in_flight() > 0) == Some(true));
             if !in_the_air
-                && self.owned.get(&shard).is_none_or(|owned| owned.unrecorded == 0)
+                && self
+                    .owned
+                    .get(&shard)
+                    .is_none_or(|owned| owned.unrecorded == 0)
                 && self.checkpoints.is_settled(shard)
                 && let Some(checkpoint) = self.checkpoints.checkpoint(shard).cloned()
             {
@@ -623,17 +762,28 @@ impl Dispatcher {
     }
 
     fn lose(&mut self, shards: &[Shard]) {
-        for shard in shards.iter().filter(|shard| self.owned.contains_key(shard)) {
-            for id in self.lanes.of_shard(*shard) {
+        for shard in self.ours(shards) {
+            for id in self.lanes.of_shard(shard) {
                 for item in self.lanes.with(id, lane::Lane::cut_off).unwrap_or_default() {
                     if let Some(send) = self.sends.remove(&item.key) {
                         send.abort();
                     }
                 }
             }
-            self.forget(*shard);
+            self.forget(shard);
         }
-        info!(?shards, "stopped sending for shards that are no longer ours");
+        info!(
+            ?shards,
+            "stopped sending for shards that are no longer ours"
+        );
+    }
+
+    fn ours(&self, shards: &[Shard]) -> Vec<Shard> {
+        shards
+            .iter()
+            .copied()
+            .filter(|shard| self.owned.contains_key(shard))
+            .collect()
     }
 
     fn forget(&mut self, shard: Shard) {
@@ -649,14 +799,17 @@ impl Dispatcher {
     // ── room ──────────────────────────────────────────────────────────────────────
 
     fn pressure(&self) -> f64 {
-        self.lanes.pressure(self.settings.memory_deliveries, self.settings.memory_bytes)
+        self.lanes
+            .pressure(self.settings.memory_deliveries, self.settings.memory_bytes)
     }
 
     /// The feed reads on while less than half of the memory is in use: the other half is
     /// for what a page fans out to, and for refills.
     fn tell_room(&self) {
         let room = self.pressure() < 0.5 && self.out.backlog.len() < UNRECORDED;
-        self.out.room.send_if_modified(|before| std::mem::replace(before, room) != room);
+        self.out
+            .room
+            .send_if_modified(|before| std::mem::replace(before, room) != room);
     }
 
     fn set_gauges(&mut self, now: Instant) {
@@ -676,5 +829,9 @@ impl Dispatcher {
 
 /// The delivery that an event itself causes.
 fn first_delivery(event: &Event, subscription: &Subscription) -> DeliveryKey {
-    DeliveryKey { event_id: event.id, subscription_id: subscription.id, generation: 0 }
+    DeliveryKey {
+        event_id: event.id,
+        subscription_id: subscription.id,
+        generation: 0,
+    }
 }

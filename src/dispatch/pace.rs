@@ -13,7 +13,8 @@ use governor::{Quota, RateLimiter};
 /// Lets one send through per period; none is saved up beyond the first.
 #[derive(Debug)]
 pub struct Pace {
-    limiter: RateLimiter<NotKeyed, InMemoryState, Stepped, governor::middleware::NoOpMiddleware<Nanos>>,
+    limiter:
+        RateLimiter<NotKeyed, InMemoryState, Stepped, governor::middleware::NoOpMiddleware<Nanos>>,
     clock: Stepped,
     origin: Instant,
 }
@@ -29,7 +30,11 @@ impl Pace {
         let quota = Quota::with_period(period)
             .unwrap_or(Quota::per_second(NonZeroU32::MIN))
             .allow_burst(NonZeroU32::MIN);
-        Self { limiter: RateLimiter::direct_with_clock(quota, clock.clone()), clock, origin: now }
+        Self {
+            limiter: RateLimiter::direct_with_clock(quota, clock.clone()),
+            clock,
+            origin: now,
+        }
     }
 
     /// Takes the right to send now, or says when to ask again.

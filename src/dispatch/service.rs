@@ -18,7 +18,10 @@ pub struct ServiceTime {
 impl ServiceTime {
     #[must_use]
     pub fn new(now: Instant) -> Self {
-        Self { average: UNKNOWN.as_secs_f64(), last_progress: now }
+        Self {
+            average: UNKNOWN.as_secs_f64(),
+            last_progress: now,
+        }
     }
 
     /// A request goes out while none was in the air: the wait for an answer begins.
@@ -35,7 +38,11 @@ impl ServiceTime {
     /// nothing at all gets slower with every moment that passes.
     #[must_use]
     pub fn rate(&self, parallel: u16, waiting: bool, now: Instant) -> f64 {
-        let silence = if waiting { now.saturating_duration_since(self.last_progress) } else { Duration::ZERO };
+        let silence = if waiting {
+            now.saturating_duration_since(self.last_progress)
+        } else {
+            Duration::ZERO
+        };
         f64::from(parallel) / self.average.max(silence.as_secs_f64()).max(1e-6)
     }
 }
@@ -53,7 +60,13 @@ mod tests {
         }
         assert!(service.rate(10, true, start) > 9_000.0);
         let later = start + Duration::from_secs(2);
-        assert!(service.rate(10, true, later) <= 5.0, "ten requests, no answer for 2 s");
-        assert!(service.rate(10, false, later) > 9_000.0, "nothing was asked of it");
+        assert!(
+            service.rate(10, true, later) <= 5.0,
+            "ten requests, no answer for 2 s"
+        );
+        assert!(
+            service.rate(10, false, later) > 9_000.0,
+            "nothing was asked of it"
+        );
     }
 }

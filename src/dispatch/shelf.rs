@@ -50,7 +50,11 @@ impl Shelf {
 
     #[must_use]
     pub fn next_due(&self) -> Option<Instant> {
-        if self.refill.is_some() { None } else { self.next_due }
+        if self.refill.is_some() {
+            None
+        } else {
+            self.next_due
+        }
     }
 
     /// A due delivery went to the database for want of room.
@@ -93,7 +97,10 @@ impl Shelf {
 
     /// Begins a refill of so many; returns the rows to pass over that are in no queue.
     pub fn begin_refill(&mut self, asked: usize) -> impl Iterator<Item = DeliveryKey> {
-        self.refill = Some(Refill { asked, shelved_since: false });
+        self.refill = Some(Refill {
+            asked,
+            shelved_since: false,
+        });
         self.next_due = None;
         self.changing.keys().copied()
     }
@@ -110,8 +117,16 @@ impl Shelf {
 
     /// Ends the refill: so many rows were found, so many of them go into memory, and the
     /// next one is due then.
-    pub fn end_refill(&mut self, found: usize, taken: usize, next_due: Option<Instant>, now: Instant) {
-        let Some(refill) = self.refill.take() else { return };
+    pub fn end_refill(
+        &mut self,
+        found: usize,
+        taken: usize,
+        next_due: Option<Instant>,
+        now: Instant,
+    ) {
+        let Some(refill) = self.refill.take() else {
+            return;
+        };
         self.changing.retain(|_, changed| !*changed);
         self.rows = self.rows.saturating_sub(taken as u64);
         let more = found >= refill.asked;
@@ -144,8 +159,11 @@ mod tests {
 
     use super::*;
 
-    const KEY: DeliveryKey =
-        DeliveryKey { event_id: Uuid::nil(), subscription_id: Uuid::nil(), generation: 0 };
+    const KEY: DeliveryKey = DeliveryKey {
+        event_id: Uuid::nil(),
+        subscription_id: Uuid::nil(),
+        generation: 0,
+    };
 
     fn found(rows: u64, due: Instant) -> Shelf {
         let mut shelf = Shelf::default();
@@ -160,11 +178,17 @@ mod tests {
         let _ = shelf.begin_refill(3);
         assert_eq!(shelf.next_due(), None, "one at a time");
         shelf.end_refill(3, 3, None, now);
-        assert_eq!((shelf.next_due(), shelf.is_behind(), shelf.rows()), (Some(now), true, 2));
+        assert_eq!(
+            (shelf.next_due(), shelf.is_behind(), shelf.rows()),
+            (Some(now), true, 2)
+        );
         let later = now + Duration::from_mins(30);
         let _ = shelf.begin_refill(3);
         shelf.end_refill(1, 1, Some(later), now);
-        assert_eq!((shelf.next_due(), shelf.is_behind(), shelf.rows()), (Some(later), false, 1));
+        assert_eq!(
+            (shelf.next_due(), shelf.is_behind(), shelf.rows()),
+            (Some(later), false, 1)
+        );
     }
 
     #[test]

@@ -2,6 +2,9 @@
 
 pub mod checkpoint;
 pub mod floor;
+pub mod keeper;
+pub mod lease;
 pub mod ownership;
 pub mod poll;
+pub mod reader;
 pub mod window;

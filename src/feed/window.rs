@@ -13,6 +13,7 @@ use crate::store::events::{Page, PageRequest};
 /// A window being read: from the snapshot before it to one that the first page names.
 #[derive(Clone, Debug)]
 pub struct Window {
+    from: Snapshot,
     next: PageRequest,
 }
 
@@ -30,6 +31,7 @@ impl Window {
     #[must_use]
     pub fn since(from: &Snapshot, until: Option<Snapshot>) -> Self {
         Self {
+            from: from.clone(),
             next: PageRequest {
                 until,
                 late: from.running.iter().map(|xid| (*xid, Uuid::nil())).collect(),
@@ -37,6 +39,12 @@ impl Window {
                 limit: 0,
             },
         }
+    }
+
+    /// The snapshot before it.
+    #[must_use]
+    pub const fn from(&self) -> &Snapshot {
+        &self.from
     }
 
     /// The next page: `limit` events of the younger transactions, and of each late one.

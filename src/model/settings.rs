@@ -1,6 +1,7 @@
 //! The settings of a subscription as people write them, in TOML or SQL: every one
 //! may be absent, and then the profile's holds, and after it the engine's default.
 
+mod column;
 mod credentials;
 pub mod defaults;
 mod fields;
@@ -43,6 +44,15 @@ macro_rules! settings {
                 Self {
                     $($key: self.$key.or_else(|| base.$key.clone()),)*
                 }
+            }
+
+            /// The given settings as a JSON object that `json_populate_record` takes for
+            /// a row: durations are intervals in seconds.
+            #[must_use]
+            pub fn to_row(&self) -> serde_json::Map<String, serde_json::Value> {
+                let columns = [$((stringify!($key), self.$key.as_ref().map(column::Column::to_json))),*];
+                let given = columns.into_iter();
+                given.filter_map(|(key, value)| Some((key.to_owned(), value?))).collect()
             }
 
             /// Whether the key is given here.

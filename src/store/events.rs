@@ -121,7 +121,7 @@ pub async fn read_page(
     })
 }
 
-/// The database's snapshot of this moment, and its clock.
+/// The database's snapshot of this moment.
 pub async fn current_snapshot(pool: &PgPool) -> Result<Snapshot, StoreError> {
     sqlx::query_scalar!(r#"SELECT pg_current_snapshot()::text AS "snapshot!""#)
         .fetch_one(pool)
@@ -130,12 +130,13 @@ pub async fn current_snapshot(pool: &PgPool) -> Result<Snapshot, StoreError> {
         .map_err(|_| StoreError::Unreadable("a snapshot"))
 }
 
-/// Events of some shards by id, whichever transaction wrote them: what is left when
-/// transaction ids mean nothing (another cluster).
+/// Events of some shards by id, whichever transaction wrote them, that are visible in a
+/// snapshot: what is left when the ids of earlier transactions mean nothing.
 pub async fn read_by_id(
     pool: &PgPool,
     shards: &[Shard],
     after: Uuid,
+    until: &Snapshot,
     limit: i64,
 ) -> Result<Vec<Event>, StoreError> {
     let shards: Vec<i16> = shards.iter().map(|shard| shard.0).collect();
@@ -145,25 +146,34 @@ pub async fn read_by_id(
                v.data::text AS "data!", v.created_at
           FROM posthorn.events v
          WHERE v.id > $1 AND v.shard = ANY ($2)
-         ORDER BY v.id LIMIT $3
+           AND pg_visible_in_snapshot(v.xid, $3::text::pg_snapshot)
+         ORDER BY v.id LIMIT $4
         "#,
         after,
         &shards,
+        until.to_string(),
         limit
     )
     .fetch_all(pool)
     .await?;
-    Ok(rows
-        .into_iter()
-        .map(|row| Event {
-            id: row.id,
-            shard: Shard(row.shard),
-            merchant: row.merchant.into(),
-            kind: row.kind.into(),
-            transaction_id: row.transaction_id.into(),
-            status: row.status.into(),
-            data: row.data.into(),
-            created_at: row.created_at,
-        })
-        .collect())
+    let events = rows.into_iter().map(|row| Event {
+        id: row.id,
+        shard: Shard(row.shard),
+        merchant: row.merchant.into(),
+        kind: row.kind.into(),
+        transaction_id: row.transaction_id.into(),
+        status: row.status.into(),
+        data: row.data.into(),
+        created_at: row.created_at,
+    });
+    Ok(events.collect())
+}
+
+/// Makes events of another cluster old in this one; returns how many there were.
+pub async fn settle_foreign_events(pool: &PgPool) -> Result<i64, StoreError> {
+    Ok(
+        sqlx::query_scalar!(r#"SELECT posthorn.settle_foreign_events() AS "count!""#)
+            .fetch_one(pool)
+            .await?,
+    )
 }

@@ -164,6 +164,11 @@ pub async fn find_next_due(
     .await?;
     Ok(rows
         .into_iter()
-        .map(|row| (row.subscription_id, Duration::try_from_secs_f64(row.due_in).unwrap_or_default()))
+        .map(|row| {
+            (
+                row.subscription_id,
+                Duration::try_from_secs_f64(row.due_in).unwrap_or_default(),
+            )
+        })
         .collect())
 }

@@ -15,7 +15,8 @@ use crate::model::{Epoch, Shard, Snapshot};
 pub struct FleetView {
     pub live_workers: usize,
     pub shards: usize,
-    /// Free, or with a lease that has run out.
+    /// Free, with a lease that has run out, or this worker's own (which it may have given
+    /// up by its own clock).
     pub takeable: Vec<Shard>,
 }
 
@@ -61,16 +62,21 @@ pub async fn forget_worker(pool: &PgPool, worker: Uuid) -> Result<(), StoreError
     Ok(())
 }
 
-pub async fn look_at_fleet(pool: &PgPool, lease: Duration) -> Result<FleetView, StoreError> {
+pub async fn look_at_fleet(
+    pool: &PgPool,
+    worker: Uuid,
+    lease: Duration,
+) -> Result<FleetView, StoreError> {
     let row = sqlx::query!(
         r#"
         SELECT (SELECT count(*) FROM posthorn.workers WHERE seen_at > now() - $1::interval) AS "live!",
                count(*) AS "shards!",
                coalesce(array_agg(shard ORDER BY shard)
-                        FILTER (WHERE owner IS NULL OR expires_at < now()), '{}') AS "takeable!"
+                        FILTER (WHERE owner IS NULL OR owner = $2 OR expires_at < now()), '{}') AS "takeable!"
           FROM posthorn.shards
         "#,
-        interval(lease)
+        interval(lease),
+        worker
     )
     .fetch_one(pool)
     .await?;
@@ -96,7 +102,7 @@ pub async fn take_shards(
         r#"
         UPDATE posthorn.shards s
            SET owner = $1, epoch = s.epoch + 1, expires_at = now() + $2::interval
-         WHERE s.shard = ANY ($3) AND (s.owner IS NULL OR s.expires_at < now())
+         WHERE s.shard = ANY ($3) AND (s.owner IS NULL OR s.owner = $1 OR s.expires_at < now())
         RETURNING s.shard, s.epoch, s.checkpoint::text AS "checkpoint!", s.checkpoint_at, s.cluster
         "#,
         worker,
