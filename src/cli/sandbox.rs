@@ -12,12 +12,17 @@ use tokio::time::timeout;
 
 use super::signals::end_requested;
 use crate::demo::postgres::{PrivatePostgres, Settings};
+use crate::store::schema::migrate;
 
 /// What the command gets to end by itself after Ctrl-C, which reaches it too. A SIGTERM
 /// may have been for this process only, and must not leave the command behind.
 const GRACE: Duration = Duration::from_secs(5);
 
-/// Runs a command with `DATABASE_URL` set to an empty PostgreSQL, which is removed after it.
+/// The default of `posthorn migrate`.
+const SHARDS: u16 = 64;
+
+/// Runs a command with `DATABASE_URL` set to a private PostgreSQL that has the schema and
+/// nothing else, and is removed after it.
 #[derive(Debug, clap::Args)]
 pub struct Args {
     /// The command and its arguments
@@ -40,6 +45,7 @@ async fn run_beside(
     end: impl Future<Output = ()>,
 ) -> anyhow::Result<ExitStatus> {
     let url = postgres.url("postgres");
+    migrate(&url.clone().into(), SHARDS).await?;
     let [program, arguments @ ..] = command else {
         anyhow::bail!("there is no command to run");
     };

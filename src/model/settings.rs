@@ -46,7 +46,7 @@ macro_rules! settings {
                 }
             }
 
-            /// The given settings as a JSON object that `json_populate_record` takes for
+            /// The given settings as a JSON object that `jsonb_populate_record` takes for
             /// a row: durations are intervals in seconds.
             #[must_use]
             pub fn to_row(&self) -> serde_json::Map<String, serde_json::Value> {

@@ -224,7 +224,7 @@ pub async fn apply_declared(pool: &PgPool, declared: &Declared) -> Result<(), Ap
                 r.retry_jitter, r.retry_delays, r.max_attempts, r.max_age,
                 r.retry_after, r.timeout, r.connect_timeout, r.max_in_flight,
                 r.rate, r."order", r.supersede
-          FROM json_populate_recordset(NULL::posthorn.profiles, $1) AS r
+          FROM jsonb_populate_recordset(NULL::posthorn.profiles, $1) AS r
         ON CONFLICT (name) DO UPDATE SET (
                 url, method, encoding, fields, xml_root, kinds, statuses,
                 success_statuses, success_body, give_up_statuses, auth,
@@ -248,16 +248,16 @@ pub async fn apply_declared(pool: &PgPool, declared: &Declared) -> Result<(), Ap
          WHERE to_jsonb(p) - '{revision,created_at,updated_at}'::text[]
                IS DISTINCT FROM to_jsonb(excluded) - '{revision,created_at,updated_at}'::text[]
         "#,
-        &profiles as &serde_json::Value
+        &profiles,
     )
     .execute(&mut *transaction)
     .await?;
     let theirs = sqlx::query!(
         "SELECT s.merchant, s.name
-           FROM json_populate_recordset(NULL::posthorn.subscriptions, $1) AS r
+           FROM jsonb_populate_recordset(NULL::posthorn.subscriptions, $1) AS r
            JOIN posthorn.subscriptions s ON s.merchant = r.merchant AND s.name = r.name
           WHERE s.managed_by <> 'file' ORDER BY 1, 2 LIMIT 1",
-        &subscriptions as &serde_json::Value
+        &subscriptions,
     )
     .fetch_optional(&mut *transaction)
     .await?;
@@ -284,7 +284,7 @@ pub async fn apply_declared(pool: &PgPool, declared: &Declared) -> Result<(), Ap
                 r.retry_jitter, r.retry_delays, r.max_attempts, r.max_age,
                 r.retry_after, r.timeout, r.connect_timeout, r.max_in_flight,
                 r.rate, r."order", r.supersede
-          FROM json_populate_recordset(NULL::posthorn.subscriptions, $1) AS r
+          FROM jsonb_populate_recordset(NULL::posthorn.subscriptions, $1) AS r
         ON CONFLICT (merchant, name) DO UPDATE SET (profile, enabled, paused,
                 url, method, encoding, fields, xml_root, kinds, statuses,
                 success_statuses, success_body, give_up_statuses, auth,
@@ -308,16 +308,16 @@ pub async fn apply_declared(pool: &PgPool, declared: &Declared) -> Result<(), Ap
          WHERE to_jsonb(s) - '{id,revision,created_at,updated_at}'::text[]
                IS DISTINCT FROM to_jsonb(excluded) - '{id,revision,created_at,updated_at}'::text[]
         "#,
-        &subscriptions as &serde_json::Value
+        &subscriptions,
     )
     .execute(&mut *transaction)
     .await?;
     sqlx::query!(
         "UPDATE posthorn.subscriptions s SET enabled = false
           WHERE s.managed_by = 'file' AND s.enabled AND NOT EXISTS (
-                SELECT FROM json_populate_recordset(NULL::posthorn.subscriptions, $1) AS r
+                SELECT FROM jsonb_populate_recordset(NULL::posthorn.subscriptions, $1) AS r
                  WHERE r.merchant = s.merchant AND r.name = s.name)",
-        &subscriptions as &serde_json::Value
+        &subscriptions,
     )
     .execute(&mut *transaction)
     .await?;

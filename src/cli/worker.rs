@@ -1,0 +1,43 @@
+//! `posthorn worker`: delivers, until it is told to stop.
+
+use std::path::PathBuf;
+
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::mpsc;
+use tokio_util::sync::CancellationToken;
+
+use super::{logs, signals};
+use crate::config::Config;
+
+/// Reads events and delivers them, until SIGTERM or Ctrl-C.
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    /// The configuration file; config.toml.example documents every key
+    #[arg(long, value_name = "PATH")]
+    pub config: PathBuf,
+}
+
+/// SIGTERM or Ctrl-C ends it in order, SIGHUP makes it read the file's subscriptions and
+/// profiles again.
+pub async fn run(args: Args) -> anyhow::Result<()> {
+    let config = Config::load(&args.config)?;
+    logs::start(&config.log)?;
+    let stop = CancellationToken::new();
+    let end = signals::end_requested()?;
+    tokio::spawn({
+        let stop = stop.clone();
+        async move {
+            end.await;
+            stop.cancel();
+        }
+    });
+    let mut hang_up = signal(SignalKind::hangup())?;
+    let (reload, reloads) = mpsc::channel(1);
+    tokio::spawn(async move {
+        while hang_up.recv().await.is_some() {
+            // One that is waiting already will read the newest file too.
+            let _ = reload.try_send(());
+        }
+    });
+    crate::worker::run(config, Some(args.config), reloads, stop).await
+}
