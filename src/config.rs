@@ -1,1 +1,141 @@
-//! config
+//! The configuration file: TOML, one struct per section, every problem told at once.
+//!
+//! `config.toml.example` documents every key. Only the composition root sees the whole
+//! [`Config`]; each room is given its own section.
+
+mod database;
+mod document;
+mod egress;
+mod http;
+mod lanes;
+mod log;
+mod maintenance;
+mod nearest;
+pub mod secrets;
+mod settings;
+mod subscriptions;
+#[cfg(test)]
+mod tests;
+mod value;
+mod worker;
+
+use std::fmt;
+use std::io;
+use std::path::{Path, PathBuf};
+
+pub use database::{Database, DatabaseUrl};
+use document::{Document, Section};
+pub use egress::Egress;
+pub use http::Http;
+pub use lanes::Lanes;
+pub use log::{Log, LogFormat};
+pub use maintenance::Maintenance;
+use subscriptions::Subscriptions;
+pub use subscriptions::{FileProfile, FileSubscription};
+pub use worker::Worker;
+
+use crate::model::Settings;
+
+/// The whole file. An absent section or key has its default.
+#[derive(Clone, Debug, Default)]
+pub struct Config {
+    pub database: Database,
+    pub worker: Worker,
+    pub lanes: Lanes,
+    pub egress: Egress,
+    pub http: Http,
+    pub log: Log,
+    pub maintenance: Maintenance,
+    pub profiles: Vec<FileProfile>,
+    /// Checked, each together with its profile; only their secrets are still unread.
+    pub subscriptions: Vec<FileSubscription>,
+}
+
+impl Config {
+    pub fn load(path: &Path) -> Result<Self, ConfigError> {
+        let text = std::fs::read_to_string(path).map_err(|source| ConfigError::Unreadable {
+            path: path.to_owned(),
+            source,
+        })?;
+        Self::parse(&path.display().to_string(), &text)
+    }
+
+    /// `name` is what messages call the text, such as its path.
+    pub fn parse(name: &str, text: &str) -> Result<Self, ConfigError> {
+        let document = Document::new(text);
+        let config = document.read(Self::read);
+        let problems = document.into_problems();
+        match config {
+            Some(config) if problems.is_empty() => Ok(config),
+            _ => Err(ConfigError::Refused {
+                name: name.to_owned(),
+                problems,
+            }),
+        }
+    }
+
+    fn read(file: &mut Section<'_>) -> Self {
+        let subscriptions = Subscriptions::read(file);
+        Self {
+            database: file.table("database", Database::read),
+            worker: file.table("worker", Worker::read),
+            lanes: file.table("lanes", Lanes::read),
+            egress: file.table("egress", Egress::read),
+            http: file.table("http", Http::read),
+            log: file.table("log", Log::read),
+            maintenance: file.table("maintenance", Maintenance::read),
+            profiles: subscriptions.profiles,
+            subscriptions: subscriptions.subscriptions,
+        }
+    }
+
+    /// The subscription's settings over its profile's, ready for
+    /// [`resolve`](crate::model::settings::resolve).
+    #[must_use]
+    pub fn settings_of(&self, subscription: &FileSubscription) -> Settings {
+        subscription.settings_over(&self.profiles)
+    }
+}
+
+/// Why there is no configuration. Both tell the operator what to do.
+#[derive(Debug, thiserror::Error)]
+pub enum ConfigError {
+    #[error("{} cannot be read: {source}; give the path of a configuration, or start from config.toml.example", path.display())]
+    Unreadable { path: PathBuf, source: io::Error },
+    #[error("{}", listing(name, problems))]
+    Refused {
+        name: String,
+        /// By line; never empty.
+        problems: Vec<Problem>,
+    },
+}
+
+/// One thing to put right in the file.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Problem {
+    /// From 1.
+    pub line: usize,
+    /// `section.key`; empty where the text is not TOML.
+    pub key: String,
+    /// What was found, by its shape, and the remedy; never a secret.
+    pub message: String,
+}
+
+impl fmt::Display for Problem {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "line {}", self.line)?;
+        if !self.key.is_empty() {
+            write!(f, ", {}", self.key)?;
+        }
+        write!(f, ": {}", self.message)
+    }
+}
+
+fn listing(name: &str, problems: &[Problem]) -> String {
+    let count = match problems {
+        [_] => "1 problem".to_owned(),
+        _ => format!("{} problems", problems.len()),
+    };
+    let lines = problems.iter().map(|problem| format!("\n  {problem}"));
+    format!("{name} has {count}:{}", lines.collect::<String>())
+}

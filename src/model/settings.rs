@@ -1,63 +1,130 @@
 //! The settings of a subscription as people write them, in TOML or SQL: every one
 //! may be absent, and then the profile's holds, and after it the engine's default.
 
+mod credentials;
+pub mod defaults;
+mod fields;
+mod form;
+mod limits;
+mod problem;
+mod resolve;
+mod retry;
+mod success;
+#[cfg(test)]
+mod tests;
+mod url;
+
 use std::fmt;
 use std::time::Duration;
 
-/// One value per key of `[[subscription]]`, and per column of `posthorn.subscriptions`
-/// and `posthorn.profiles`; the names are the same in all three.
-#[derive(Clone, Debug, Default, PartialEq)]
-pub struct Settings {
-    pub url: Option<String>,
+pub use problem::Problem;
+pub(crate) use problem::{duration_text, quoted, within};
+pub use resolve::{Identity, resolve};
+
+/// Writes the struct once, and from the same list what must know every key of it.
+macro_rules! settings {
+    ($($(#[$doc:meta])* $key:ident: $type:ty,)*) => {
+        /// One value per key of `[[subscription]]`, and per column of
+        /// `posthorn.subscriptions` and `posthorn.profiles`; the names are the same in
+        /// all three.
+        #[derive(Clone, Default, PartialEq)]
+        pub struct Settings {
+            $($(#[$doc])* pub $key: Option<$type>,)*
+        }
+
+        impl Settings {
+            /// Every key, in the order in which the documentation shows them.
+            pub const KEYS: &[&str] = &[$(stringify!($key)),*];
+
+            /// These settings, and the base's where these are absent: a subscription's
+            /// over its profile's.
+            #[must_use]
+            pub fn or(self, base: &Self) -> Self {
+                Self {
+                    $($key: self.$key.or_else(|| base.$key.clone()),)*
+                }
+            }
+
+            /// Whether the key is given here.
+            #[must_use]
+            pub fn has(&self, key: &str) -> bool {
+                match key {
+                    $(stringify!($key) => self.$key.is_some(),)*
+                    _ => false,
+                }
+            }
+        }
+    };
+}
+
+settings! {
+    url: String,
     /// `POST` or `GET`.
-    pub method: Option<String>,
+    method: String,
     /// `json`, `xml`, `nvp` or `query`.
-    pub encoding: Option<String>,
+    encoding: String,
     /// A JSON array of `{"name", "source", "map"?, "omit_when"?}`.
-    pub fields: Option<serde_json::Value>,
-    pub xml_root: Option<String>,
-    pub kinds: Option<Vec<String>>,
-    pub statuses: Option<Vec<String>>,
+    fields: serde_json::Value,
+    xml_root: String,
+    kinds: Vec<String>,
+    statuses: Vec<String>,
     /// Ranges such as `200-299` or single statuses such as `204`.
-    pub success_statuses: Option<Vec<String>>,
-    pub success_body: Option<String>,
-    pub give_up_statuses: Option<Vec<String>>,
+    success_statuses: Vec<String>,
+    success_body: String,
+    give_up_statuses: Vec<String>,
     /// `none`, `basic` or `api_key`.
-    pub auth: Option<String>,
+    auth: String,
     /// `env:NAME` or `file:PATH`, as are the next three.
-    pub auth_secret: Option<String>,
-    pub client_cert: Option<String>,
-    pub client_key: Option<String>,
-    pub ca_cert: Option<String>,
+    auth_secret: String,
+    client_cert: String,
+    client_key: String,
+    ca_cert: String,
     /// `fixed`, `exponential` or `list`.
-    pub retry: Option<String>,
-    pub retry_interval: Option<Duration>,
-    pub retry_factor: Option<f64>,
-    pub retry_cap: Option<Duration>,
-    pub retry_jitter: Option<f64>,
-    pub retry_delays: Option<Vec<Duration>>,
-    pub max_attempts: Option<i32>,
-    pub max_age: Option<Duration>,
-    pub retry_after: Option<bool>,
-    pub timeout: Option<Duration>,
-    pub connect_timeout: Option<Duration>,
-    pub max_in_flight: Option<i32>,
-    pub rate: Option<f64>,
+    retry: String,
+    retry_interval: Duration,
+    retry_factor: f64,
+    retry_cap: Duration,
+    retry_jitter: f64,
+    retry_delays: Vec<Duration>,
+    max_attempts: i32,
+    max_age: Duration,
+    retry_after: bool,
+    timeout: Duration,
+    connect_timeout: Duration,
+    max_in_flight: i32,
+    rate: f64,
     /// `none` or `transaction`.
-    pub order: Option<String>,
-    pub supersede: Option<bool>,
+    order: String,
+    supersede: bool,
 }
 
-/// What is wrong with one setting, in words that name the remedy.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Problem {
-    pub key: &'static str,
-    /// Says the value's shape and the remedy; never the value of a secret.
-    pub message: String,
+impl Settings {
+    /// Everything that keeps these settings, already merged with their profile's, from
+    /// taking effect. Secrets are not read: a reference to one that is not there shows
+    /// in [`resolve`] only.
+    #[must_use]
+    pub fn problems(&self) -> Vec<Problem> {
+        let mut problems = Vec::new();
+        resolve::check(self, &mut problems);
+        problems
+    }
+
+    /// The same for a profile, where whatever is absent may still come from the
+    /// subscription: only values that stand here can be wrong.
+    #[must_use]
+    pub fn profile_problems(&self) -> Vec<Problem> {
+        let mut problems = self.problems();
+        problems.retain(|problem| self.has(problem.key));
+        problems
+    }
 }
 
-impl fmt::Display for Problem {
+/// Names the keys that are given, without their values: a URL may carry a token, and a
+/// secret may stand where its reference belongs.
+impl fmt::Debug for Settings {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}: {}", self.key, self.message)
+        let given = Self::KEYS.iter().filter(|key| self.has(key));
+        f.write_str("Settings")?;
+        f.debug_set().entries(given).finish()
     }
 }

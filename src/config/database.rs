@@ -1,0 +1,72 @@
+//! `[database]`: where the events and everything of Posthorn's stand.
+
+use secrecy::SecretString;
+
+use super::document::Section;
+use super::{secrets, value};
+use crate::model::secret::{SecretError, SecretRef};
+
+#[derive(Clone, Debug)]
+pub struct Database {
+    pub url: DatabaseUrl,
+    /// Connections that one worker opens at most.
+    pub max_connections: u32,
+}
+
+/// A `postgres://` URL, which may hold a password.
+#[derive(Clone, Debug)]
+pub enum DatabaseUrl {
+    /// Kept elsewhere, and read when the worker connects.
+    Kept(SecretRef),
+    Inline(SecretString),
+}
+
+impl DatabaseUrl {
+    pub fn read(&self) -> Result<SecretString, SecretError> {
+        match self {
+            Self::Kept(reference) => secrets::read_text(reference),
+            Self::Inline(url) => Ok(url.clone()),
+        }
+    }
+}
+
+impl Default for Database {
+    fn default() -> Self {
+        Self {
+            url: DatabaseUrl::Kept(SecretRef::Env("DATABASE_URL".to_owned())),
+            // A worker uses one for each of its loops and a few for bursts of batches;
+            // many workers must fit beside the provider's own connections.
+            max_connections: 10,
+        }
+    }
+}
+
+impl Database {
+    pub(super) fn read(section: &mut Section<'_>) -> Self {
+        let default = Self::default();
+        Self {
+            url: section
+                .read("url", |found| url(value::text(found)?))
+                .unwrap_or(default.url),
+            max_connections: section
+                .whole("max_connections", 2..=1_000)
+                .unwrap_or(default.max_connections),
+        }
+    }
+}
+
+fn url(text: String) -> Result<DatabaseUrl, String> {
+    const REMEDY: &str = "give env:NAME, file:PATH or a postgres:// URL";
+    if text.trim().is_empty() {
+        return Err(format!("empty text; {REMEDY}"));
+    }
+    if let Some(reference) = SecretRef::parse(&text) {
+        return Ok(DatabaseUrl::Kept(reference));
+    }
+    if text.starts_with("env:") || text.starts_with("file:") {
+        return Err(format!(
+            "a reference without a legal name or path; {REMEDY}"
+        ));
+    }
+    Ok(DatabaseUrl::Inline(text.into()))
+}

@@ -1,0 +1,94 @@
+//! Reads secrets from where they are kept: the environment, or files.
+
+use std::fs::File;
+use std::io::{self, Read};
+use std::path::Path;
+
+use secrecy::{ExposeSecret, SecretSlice, SecretString};
+
+use crate::model::secret::{SecretError, SecretRef, as_text};
+
+/// More than any password or certificate chain. A reference to a device or a log must
+/// not fill the memory.
+const LARGEST: u64 = 1024 * 1024;
+
+/// The secret's bytes. The line end that editors put behind a file's last line is no
+/// part of it. Blocks on the file system.
+pub fn read(from: &SecretRef) -> Result<SecretSlice<u8>, SecretError> {
+    let bytes = match from {
+        SecretRef::Env(name) => std::env::var_os(name)
+            .ok_or_else(|| SecretError::NotSet(name.clone()))?
+            .into_encoded_bytes(),
+        SecretRef::File(path) => {
+            let mut bytes = file(path).map_err(|error| SecretError::Unreadable {
+                path: path.clone(),
+                kind: error.kind(),
+            })?;
+            if bytes.last() == Some(&b'\n') {
+                bytes.pop();
+                if bytes.last() == Some(&b'\r') {
+                    bytes.pop();
+                }
+            }
+            bytes
+        }
+    };
+    let secret = SecretSlice::from(bytes);
+    let size = secret.expose_secret().len();
+    if size == 0 {
+        return Err(SecretError::Empty(from.clone()));
+    }
+    if size as u64 > LARGEST {
+        return Err(SecretError::TooLarge(from.clone(), LARGEST));
+    }
+    Ok(secret)
+}
+
+/// The same for a secret that must be text, such as a password or a URL.
+pub fn read_text(from: &SecretRef) -> Result<SecretString, SecretError> {
+    as_text(from, &read(from)?)
+}
+
+fn file(path: &Path) -> io::Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    File::open(path)?
+        .take(LARGEST + 3)
+        .read_to_end(&mut bytes)?;
+    Ok(bytes)
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "a test that panics has failed")]
+
+    use secrecy::ExposeSecret;
+
+    use super::{read, read_text};
+    use crate::model::secret::{SecretError, SecretRef};
+
+    #[test]
+    fn a_secret_is_read_without_the_files_last_line_end() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("secret");
+        let from = SecretRef::parse(&format!("file:{}", path.display())).unwrap();
+        for (content, expected) in [
+            ("a:b\n", "a:b"),
+            ("a:b\r\n", "a:b"),
+            ("a\n\n", "a\n"),
+            (" a", " a"),
+        ] {
+            std::fs::write(&path, content).unwrap();
+            assert_eq!(read_text(&from).unwrap().expose_secret(), expected);
+        }
+        std::fs::write(&path, "\n").unwrap();
+        assert!(matches!(read(&from), Err(SecretError::Empty(_))));
+        std::fs::write(&path, [0xff, 0xfe]).unwrap();
+        assert!(matches!(read_text(&from), Err(SecretError::NotText(_))));
+        std::fs::remove_file(&path).unwrap();
+        let error = read(&from).unwrap_err().to_string();
+        assert!(error.contains("entity not found"), "{error}");
+
+        let unset = SecretRef::Env("POSTHORN_TEST_IS_NOT_SET".to_owned());
+        assert!(matches!(read(&unset), Err(SecretError::NotSet(_))));
+    }
+}

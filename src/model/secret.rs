@@ -1,0 +1,70 @@
+//! Where a secret is kept. The secret itself never stands in a setting.
+
+use std::fmt;
+use std::io;
+use std::path::PathBuf;
+
+use secrecy::{ExposeSecret, SecretSlice, SecretString};
+
+/// `env:NAME` or `file:PATH`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum SecretRef {
+    Env(String),
+    File(PathBuf),
+}
+
+impl SecretRef {
+    /// The reference, or none where the text is not one. The text may then be the
+    /// secret itself, put where its reference belongs: do not show it.
+    #[must_use]
+    pub fn parse(text: &str) -> Option<Self> {
+        // A NUL or `=` in a name, and a NUL in a path, name nothing that can exist.
+        if let Some(name) = text.strip_prefix("env:") {
+            let valid = !name.is_empty()
+                && name
+                    .chars()
+                    .all(|c| c != '=' && !c.is_control() && !c.is_whitespace());
+            return valid.then(|| Self::Env(name.to_owned()));
+        }
+        let path = text.strip_prefix("file:")?;
+        let valid = !path.is_empty() && !path.chars().any(char::is_control);
+        valid.then(|| Self::File(PathBuf::from(path)))
+    }
+}
+
+impl fmt::Display for SecretRef {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Env(name) => write!(f, "env:{name}"),
+            Self::File(path) => write!(f, "file:{}", path.display()),
+        }
+    }
+}
+
+/// Why a secret could not be had. Names the place, never the content.
+#[derive(Debug, thiserror::Error)]
+pub enum SecretError {
+    #[error("the environment variable {0} is not set; set it for the worker's process")]
+    NotSet(String),
+    #[error(
+        "the file {} cannot be read: {kind}; check that it is there and that the worker's user may read it",
+        path.display()
+    )]
+    Unreadable { path: PathBuf, kind: io::ErrorKind },
+    #[error("{0} is empty; put the secret into it")]
+    Empty(SecretRef),
+    #[error("{0} holds more than {1} bytes; point to the secret alone")]
+    TooLarge(SecretRef, u64),
+    #[error("{0} is not UTF-8 text; put the secret into it as text")]
+    NotText(SecretRef),
+}
+
+/// Fetches what a reference points to; [`crate::config::secrets::read`] is the real one.
+pub type ReadSecret<'a> = dyn Fn(&SecretRef) -> Result<SecretSlice<u8>, SecretError> + 'a;
+
+/// A secret that must be text, such as a password or a URL.
+pub fn as_text(from: &SecretRef, bytes: &SecretSlice<u8>) -> Result<SecretString, SecretError> {
+    std::str::from_utf8(bytes.expose_secret())
+        .map(SecretString::from)
+        .map_err(|_| SecretError::NotText(from.clone()))
+}

@@ -1,0 +1,46 @@
+//! The engine's defaults: what holds where neither the subscription nor its profile
+//! says anything. From the table of WIRE.md, "Where they conflict: one model"; what the
+//! table leaves open says its reason here.
+
+use std::time::Duration;
+
+use crate::model::{Encoding, Method, Order};
+
+pub const METHOD: Method = Method::Post;
+
+/// Of a POST. A GET has one possible encoding, `query`.
+pub const ENCODING: Encoding = Encoding::Json;
+
+/// The payload tells a receiver of a change.
+pub const XML_ROOT: &str = "notification";
+
+pub const SUCCESS_STATUSES: &[(u16, u16)] = &[(200, 299)];
+
+/// Long enough for a receiver's restart to be over after a few tries.
+pub const RETRY_INTERVAL: Duration = Duration::from_secs(5);
+
+pub const RETRY_FACTOR: f64 = 2.0;
+
+/// Spreads the retries of deliveries that failed together.
+pub const RETRY_JITTER: f64 = 0.1;
+
+/// A receiver that is back after a long outage hears of it within the hour. A schedule
+/// whose own delays are longer raises it to its longest.
+pub const RETRY_CAP: Duration = Duration::from_secs(60 * 60);
+
+/// Holds where nothing else ends the retries: with `max_attempts` or a list of delays,
+/// only a `max_age` that is given counts, so that a pause does not use up a delivery.
+pub const MAX_AGE: Duration = Duration::from_secs(3 * 24 * 60 * 60);
+
+pub const RETRY_AFTER: bool = true;
+
+pub const TIMEOUT: Duration = Duration::from_secs(10);
+
+/// Half of the timeout: an address that does not answer leaves time for the next one.
+pub const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+
+pub const MAX_IN_FLIGHT: u16 = 10;
+
+pub const ORDER: Order = Order::None;
+
+pub const SUPERSEDE: bool = false;

@@ -1,0 +1,106 @@
+//! What a subscription's requests look like, and which events they are made for.
+
+use super::problem::choose;
+use super::{Problem, Settings, defaults, fields, quoted, url};
+use crate::model::subscription::RequestForm;
+use crate::model::{Encoding, Method, Pattern};
+
+pub(super) fn check(settings: &Settings, problems: &mut Vec<Problem>) -> Option<RequestForm> {
+    let url = url::check(settings, problems);
+    let method = choose(
+        "method",
+        settings.method.as_deref(),
+        &[("POST", Method::Post), ("GET", Method::Get)],
+        defaults::METHOD,
+        problems,
+    );
+    let encoding = choose(
+        "encoding",
+        settings.encoding.as_deref(),
+        &[
+            ("json", Encoding::Json),
+            ("xml", Encoding::Xml),
+            ("nvp", Encoding::Nvp),
+            ("query", Encoding::Query),
+        ],
+        match method {
+            Some(Method::Get) => Encoding::Query,
+            _ => defaults::ENCODING,
+        },
+        problems,
+    );
+    if let (Some(method), Some(encoding)) = (method, encoding) {
+        combine(settings, method, encoding, problems);
+    }
+    let fields = settings
+        .fields
+        .as_ref()
+        .map(|fields| fields::check(fields, encoding == Some(Encoding::Xml), problems));
+    let xml_root = settings.xml_root.as_deref().unwrap_or(defaults::XML_ROOT);
+    if !is_xml_name(xml_root) {
+        problems.push(Problem::new(
+            "xml_root",
+            format!(
+                "{} is not an XML name; give a letter or _, then letters, digits, - _ or .",
+                quoted(xml_root)
+            ),
+        ));
+    }
+    Some(RequestForm {
+        url: url?,
+        method: method?,
+        encoding: encoding?,
+        fields: match fields {
+            Some(fields) => Some(fields?),
+            None => None,
+        },
+        xml_root: xml_root.to_owned(),
+    })
+}
+
+/// WIRE.md 5.1: a GET carries its values in the query, and nothing else does.
+fn combine(settings: &Settings, method: Method, encoding: Encoding, problems: &mut Vec<Problem>) {
+    match (method, encoding) {
+        (Method::Get, Encoding::Query)
+        | (Method::Post, Encoding::Json | Encoding::Xml | Encoding::Nvp) => {}
+        (Method::Get, _) => problems.push(Problem::new(
+            "encoding",
+            "a body's encoding with method GET; give \"query\", or method = \"POST\"",
+        )),
+        (Method::Post, Encoding::Query) if settings.method.is_none() => {
+            problems.push(Problem::new(
+                "method",
+                "missing, and encoding is \"query\", which only a GET has; give method = \"GET\"",
+            ));
+        }
+        (Method::Post, Encoding::Query) => problems.push(Problem::new(
+            "encoding",
+            "\"query\" with method POST; give \"json\", \"xml\" or \"nvp\", or method = \"GET\"",
+        )),
+    }
+}
+
+/// A name that needs no namespace. Narrower than XML 1.0 allows, by the colon.
+pub(super) fn is_xml_name(text: &str) -> bool {
+    let mut characters = text.chars();
+    characters
+        .next()
+        .is_some_and(|first| first.is_ascii_alphabetic() || first == '_')
+        && characters.all(|c| c.is_ascii_alphanumeric() || "-_.".contains(c))
+}
+
+/// The patterns of `kinds` or `statuses`; none given means all.
+pub(super) fn patterns(
+    key: &'static str,
+    texts: Option<&Vec<String>>,
+    problems: &mut Vec<Problem>,
+) -> Vec<Pattern> {
+    let texts = texts.map_or(&[][..], Vec::as_slice);
+    if texts.iter().any(|text| text.trim().is_empty()) {
+        problems.push(Problem::new(
+            key,
+            "a pattern without text, which matches nothing; take it out, or give \"*\" for all",
+        ));
+    }
+    texts.iter().map(|text| Pattern::new(text)).collect()
+}

@@ -1,0 +1,108 @@
+//! From settings to the subscription that takes effect: the same for TOML and SQL.
+
+use chrono::{DateTime, Utc};
+use uuid::Uuid;
+
+use super::credentials::{self, Credentials};
+use super::limits::{self, Limits};
+use super::{Problem, Settings, form, retry, success};
+use crate::model::secret::ReadSecret;
+use crate::model::subscription::RequestForm;
+use crate::model::{Pattern, RetryPolicy, Shard, Subscription, SuccessRule};
+
+/// What a subscription is, apart from its settings. The fields are those of
+/// [`Subscription`].
+#[derive(Clone, Debug)]
+pub struct Identity {
+    pub id: Uuid,
+    pub merchant: String,
+    pub name: String,
+    pub shard: Shard,
+    pub revision: i64,
+    pub created_at: DateTime<Utc>,
+    pub enabled: bool,
+    pub paused: bool,
+}
+
+/// What [`check`] could read; a part that it refused is absent.
+pub(super) struct Checked {
+    kinds: Vec<Pattern>,
+    statuses: Vec<Pattern>,
+    form: Option<RequestForm>,
+    success: Option<SuccessRule>,
+    retry: Option<RetryPolicy>,
+    limits: Option<Limits>,
+    credentials: Credentials,
+}
+
+/// Checks every setting and goes on after a refusal, so that all of them show at once.
+pub(super) fn check(settings: &Settings, problems: &mut Vec<Problem>) -> Checked {
+    https_for_certificates(settings, problems);
+    Checked {
+        kinds: form::patterns("kinds", settings.kinds.as_ref(), problems),
+        statuses: form::patterns("statuses", settings.statuses.as_ref(), problems),
+        form: form::check(settings, problems),
+        success: success::check(settings, problems),
+        retry: retry::check(settings, problems),
+        limits: limits::check(settings, problems),
+        credentials: credentials::check(settings, problems),
+    }
+}
+
+/// Over plain http a client certificate would prove nothing, and no one would notice.
+fn https_for_certificates(settings: &Settings, problems: &mut Vec<Problem>) {
+    let plain = |url: &String| url.to_ascii_lowercase().starts_with("http://");
+    if settings.client_cert.is_some() && settings.url.as_ref().is_some_and(plain) {
+        problems.push(Problem {
+            key: "client_cert",
+            message: "given, but the url is http://; give an https:// url, or take it out"
+                .to_owned(),
+        });
+    }
+}
+
+/// The subscription that takes effect, or all that keeps it from doing so. `settings`
+/// are already merged with the profile's by [`Settings::or`]; `read` fetches a secret.
+pub fn resolve(
+    identity: Identity,
+    settings: &Settings,
+    read: &ReadSecret<'_>,
+) -> Result<Subscription, Vec<Problem>> {
+    let mut problems = Vec::new();
+    let checked = check(settings, &mut problems);
+    let auth = checked.credentials.auth(read, &mut problems);
+    let tls = checked.credentials.tls(read, &mut problems);
+    let (Some(form), Some(success), Some(retry), Some(limits), Some(auth), true) = (
+        checked.form,
+        checked.success,
+        checked.retry,
+        checked.limits,
+        auth,
+        problems.is_empty(),
+    ) else {
+        return Err(problems);
+    };
+    Ok(Subscription {
+        id: identity.id,
+        merchant: identity.merchant,
+        name: identity.name,
+        shard: identity.shard,
+        revision: identity.revision,
+        created_at: identity.created_at,
+        enabled: identity.enabled,
+        paused: identity.paused,
+        kinds: checked.kinds,
+        statuses: checked.statuses,
+        form,
+        auth,
+        tls,
+        success,
+        retry,
+        timeout: limits.timeout,
+        connect_timeout: limits.connect_timeout,
+        max_in_flight: limits.max_in_flight,
+        rate: limits.rate,
+        order: limits.order,
+        supersede: limits.supersede,
+    })
+}

@@ -1,0 +1,65 @@
+//! Which answers count as delivered, and which end a delivery at once.
+
+use super::{Problem, Settings, defaults};
+use crate::model::{StatusRanges, SuccessRule};
+
+pub(super) fn check(settings: &Settings, problems: &mut Vec<Problem>) -> Option<SuccessRule> {
+    let statuses = match &settings.success_statuses {
+        Some(texts) => ranges("success_statuses", texts, problems),
+        None => Some(StatusRanges(defaults::SUCCESS_STATUSES.to_vec())),
+    };
+    if settings
+        .success_statuses
+        .as_ref()
+        .is_some_and(Vec::is_empty)
+    {
+        problems.push(Problem::new(
+            "success_statuses",
+            "an empty list, with which nothing is ever delivered; give one such as [\"200-299\"]",
+        ));
+    }
+    let body = settings.success_body.clone();
+    if body.as_ref().is_some_and(|body| body.trim().is_empty()) {
+        problems.push(Problem::new(
+            "success_body",
+            "text without content; give the text that the receiver answers, or leave it out",
+        ));
+    }
+    let give_up = match &settings.give_up_statuses {
+        Some(texts) => ranges("give_up_statuses", texts, problems),
+        None => Some(StatusRanges::default()),
+    };
+    Some(SuccessRule {
+        statuses: statuses?,
+        body,
+        give_up: give_up?,
+    })
+}
+
+fn ranges(
+    key: &'static str,
+    texts: &[String],
+    problems: &mut Vec<Problem>,
+) -> Option<StatusRanges> {
+    let ranges: Option<Vec<_>> = texts.iter().map(|text| range(text)).collect();
+    if ranges.is_none() {
+        problems.push(Problem::new(
+            key,
+            "an entry that is not a range of statuses; give entries such as \"200-299\" or \"204\", \
+             within 100 to 599 and the lower first",
+        ));
+    }
+    ranges.map(StatusRanges)
+}
+
+fn range(text: &str) -> Option<(u16, u16)> {
+    let (low, high) = text.split_once('-').unwrap_or((text, text));
+    let (low, high) = (status(low)?, status(high)?);
+    (low <= high).then_some((low, high))
+}
+
+/// A status has three digits (RFC 9110, section 15).
+fn status(text: &str) -> Option<u16> {
+    let status = text.trim().parse().ok()?;
+    (100..=599).contains(&status).then_some(status)
+}

@@ -1,0 +1,56 @@
+//! Where a subscription's requests go.
+
+use url::Url;
+
+use super::problem::note;
+use super::{Problem, Settings};
+
+/// The URL of the subscription. No message repeats it: its path or query may hold a
+/// token.
+pub(super) fn check(settings: &Settings, problems: &mut Vec<Problem>) -> Option<Url> {
+    let Some(text) = &settings.url else {
+        problems.push(Problem::new(
+            "url",
+            "missing; give the endpoint's address, such as https://example.com/hook",
+        ));
+        return None;
+    };
+    note("url", parse(text), problems)
+}
+
+/// Stricter than [`Url::parse`], which repairs what it reads: it drops control
+/// characters and takes `https:///hook` for the host `hook`.
+fn parse(text: &str) -> Result<Url, &'static str> {
+    if text.chars().any(char::is_control) {
+        return Err("a URL with a control character; write it percent-encoded, such as %0A");
+    }
+    if text.chars().any(char::is_whitespace) || text.contains('\\') {
+        return Err("a URL with a space or a backslash; write them as %20 and %5C");
+    }
+    let after_scheme = ["http://", "https://"].iter().find_map(|scheme| {
+        let head = text.get(..scheme.len())?;
+        head.eq_ignore_ascii_case(scheme)
+            .then(|| &text[scheme.len()..])
+    });
+    let Some(after_scheme) = after_scheme else {
+        return Err("not an http:// or https:// URL; give one such as https://example.com/hook");
+    };
+    let authority = after_scheme.split(['/', '?', '#']).next().unwrap_or("");
+    if authority.contains('@') {
+        return Err(
+            "a URL with a user name or password; take it out, and give auth = \"basic\" and auth_secret",
+        );
+    }
+    if authority.is_empty() || authority.starts_with(':') {
+        return Err("a URL without a host; give one such as https://example.com/hook");
+    }
+    if text.contains('#') {
+        return Err("a URL with a fragment, which is never sent; take the # and the rest out");
+    }
+    let url = Url::parse(text)
+        .map_err(|_| "a URL whose host or port cannot be read; give one such as https://example.com:8443/hook")?;
+    if url.port() == Some(0) {
+        return Err("a URL with port 0; give a port from 1 to 65535, or none");
+    }
+    Ok(url)
+}
