@@ -1,1 +1,5 @@
-//! cli
+//! The commands, one file each.
+
+pub mod receiver;
+pub mod sandbox;
+pub mod signals;

@@ -1,0 +1,48 @@
+# What a developer does here; CI does the same through .ci/run.
+#   make demo ARGS="--for 20s"      make bench ARGS="--bench drain -- --json"
+
+ARGS ?=
+TOOLS := $(CURDIR)/target/tools
+SQLX_CLI := 0.9.0
+CARGO_DENY := 0.20.2
+POSTHORN = $${CARGO_TARGET_DIR:-target}/debug/posthorn
+# `cargo sqlx` is the subcommand of whichever cargo-sqlx comes first on the PATH. Not under
+# `cargo run`, whose variables would make every build script that looks at them run again.
+SQLX_PREPARE = PATH="$(TOOLS)/bin:$$PATH" $(POSTHORN) sandbox -- env -u SQLX_OFFLINE cargo sqlx prepare
+
+.DEFAULT_GOAL := help
+.PHONY: help setup demo test lint prepare advisories bench tools
+
+help: ## this list
+	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 20
+
+setup: ## install what is missing: PostgreSQL's server binaries and a C compiler
+	@.ci/setup
+
+demo: setup ## the whole flow on this machine, live (ARGS="--for 20s" ends by itself)
+	@cargo run --release --quiet -- demo $(ARGS)
+
+test: setup ## every test (ARGS="name" chooses)
+	@cargo test $(ARGS)
+
+bench: setup ## the benches (ARGS="--bench latency -- --json" chooses)
+	@cargo bench $(ARGS)
+
+lint: setup tools ## format, clippy, the checked SQL, licences and sources
+	cargo fmt --check
+	cargo clippy --all-targets -- -D warnings
+	cargo build --quiet
+	$(SQLX_PREPARE) --check -- --all-targets
+	$(TOOLS)/bin/cargo-deny --log-level error check bans licenses sources
+
+# New SQL does not compile before this has run, so the last binary that did will do.
+prepare: setup tools ## write .sqlx/ anew after a change of SQL
+	cargo build --quiet || test -x $(POSTHORN)
+	$(SQLX_PREPARE) -- --all-targets
+
+advisories: tools ## known vulnerabilities in the dependencies (needs the network)
+	$(TOOLS)/bin/cargo-deny check advisories
+
+tools:
+	@.ci/tool sqlx-cli $(SQLX_CLI) cargo-sqlx --no-default-features --features postgres,rustls
+	@.ci/tool cargo-deny $(CARGO_DENY) cargo-deny
