@@ -1,1 +1,9 @@
-//! http
+//! What a worker answers over HTTP: metrics for Prometheus, health for orchestrators.
+
+pub mod health;
+pub mod histogram;
+pub mod metrics;
+pub mod server;
+
+pub use health::Health;
+pub use metrics::Metrics;

@@ -1,0 +1,322 @@
+//! Every metric of Posthorn, by name. `docs/METRICS.md` explains them to operators.
+
+use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
+use std::time::Duration;
+
+use prometheus_client::encoding::text::encode;
+use prometheus_client::metrics::TypedMetric;
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::gauge::Gauge;
+use prometheus_client::registry::{Metric, Registry};
+
+use super::histogram::Histogram;
+use crate::model::{OutcomeClass, State};
+
+type Level = Gauge<u64, AtomicU64>;
+type Seconds = Gauge<f64, AtomicU64>;
+type Label = [(&'static str, &'static str); 1];
+
+/// From a receiver on the same machine to the longest timeout that makes sense.
+const EXCHANGE: &[Duration] = &millis([
+    1, 2, 5, 10, 20, 50, 100, 200, 500, 1_000, 2_000, 5_000, 10_000, 20_000, 60_000,
+]);
+
+/// Finer around the 20 ms that an idle lane should take, and up to a backlog's hours.
+const FIRST_ATTEMPT: &[Duration] = &millis([
+    2, 5, 10, 15, 20, 30, 50, 100, 200, 500, 1_000, 5_000, 30_000, 300_000, 3_600_000,
+]);
+
+/// One transaction of at most a few hundred rows.
+const BATCH: &[Duration] = &millis([1, 2, 5, 10, 20, 50, 100, 200, 500, 1_000, 5_000]);
+
+/// What the loops count, and `/metrics` shows. Each call is one or two atomic
+/// operations: the label values are few, fixed and resolved once.
+#[derive(Clone, Debug)]
+pub struct Metrics(Arc<Inner>);
+
+#[derive(Debug)]
+struct Inner {
+    registry: Registry,
+
+    events_read: Counter,
+    deliveries_routed: Counter,
+    first_attempt_delay: Histogram,
+    /// In the order of [`OutcomeClass::ALL`].
+    attempts: [Counter; OutcomeClass::ALL.len()],
+    attempt_duration: Histogram,
+    retries_planned: Counter,
+    /// In the order of [`State::ALL`]; none for the open states.
+    finished: [Option<Counter>; State::ALL.len()],
+
+    queued: Level,
+    queued_bytes: Level,
+    in_flight: Level,
+    waiting: Level,
+    spilled: Counter,
+    refilled: Counter,
+    breakers_open: Level,
+
+    batch_duration: Histogram,
+    batch_entries: Counter,
+    unrecorded: Level,
+    fenced_off: Counter,
+    ledger_conflicts: Counter,
+
+    shards_held: Level,
+    checkpoint_age: Seconds,
+    database_errors: Counter,
+    subscriptions_valid: Level,
+    subscriptions_invalid: Level,
+}
+
+impl Metrics {
+    #[must_use]
+    pub fn new() -> Self {
+        let mut names = Names(Registry::default());
+        let attempts = names.family("posthorn_attempts", "HTTP exchanges, by outcome");
+        let finished = names.family(
+            "posthorn_deliveries_finished",
+            "Deliveries that reached a final state, by state",
+        );
+        let subscriptions = names.family(
+            "posthorn_subscriptions",
+            "Subscriptions of the held shards, by whether their settings can be used",
+        );
+        let settings = |value| subscriptions.get_or_create_owned(&[("settings", value)]);
+        Self(Arc::new(Inner {
+            events_read: names.counter("posthorn_events_read", "Events read from the log"),
+            deliveries_routed: names.counter(
+                "posthorn_deliveries_routed",
+                "Deliveries that the events read gave rise to",
+            ),
+            first_attempt_delay: names.histogram(
+                "posthorn_first_attempt_delay_seconds",
+                "From an event's insertion to the first attempt of a delivery",
+                FIRST_ATTEMPT,
+            ),
+            attempts: OutcomeClass::ALL
+                .map(|class| attempts.get_or_create_owned(&[("outcome", class.as_str())])),
+            attempt_duration: names.histogram(
+                "posthorn_attempt_duration_seconds",
+                "How long an HTTP exchange took, body included",
+                EXCHANGE,
+            ),
+            retries_planned: names.counter(
+                "posthorn_retries_planned",
+                "Failed attempts after which another one was planned",
+            ),
+            finished: State::ALL.map(|state| match state {
+                State::Pending | State::PendingRetry => None,
+                State::Delivered | State::PostingError | State::Superseded | State::Cancelled => {
+                    Some(finished.get_or_create_owned(&[("state", state.as_str())]))
+                }
+            }),
+            queued: names.level(
+                "posthorn_deliveries_queued",
+                "Deliveries that wait in this worker's memory",
+            ),
+            queued_bytes: names.level(
+                "posthorn_queued_bytes",
+                "Event data that this worker holds in memory, in bytes",
+            ),
+            in_flight: names.level("posthorn_deliveries_in_flight", "Requests in the air"),
+            waiting: names.level(
+                "posthorn_deliveries_waiting",
+                "Rows of posthorn.pending_deliveries in the held shards",
+            ),
+            spilled: names.counter(
+                "posthorn_deliveries_spilled",
+                "Deliveries moved from memory to posthorn.pending_deliveries",
+            ),
+            refilled: names.counter(
+                "posthorn_deliveries_refilled",
+                "Deliveries taken back from posthorn.pending_deliveries to memory",
+            ),
+            breakers_open: names.level(
+                "posthorn_breakers_open",
+                "Subscriptions that get only probes after repeated failures",
+            ),
+            batch_duration: names.histogram(
+                "posthorn_batch_duration_seconds",
+                "How long the transaction of a batch of results took",
+                BATCH,
+            ),
+            batch_entries: names.counter("posthorn_batch_entries", "Results written in batches"),
+            unrecorded: names.level(
+                "posthorn_deliveries_unrecorded",
+                "Results that are not in the database yet",
+            ),
+            fenced_off: names.counter(
+                "posthorn_fenced_off",
+                "Results that the database refused because the shard has another owner now",
+            ),
+            ledger_conflicts: names.counter(
+                "posthorn_ledger_conflicts",
+                "Results of deliveries that the ledger holds as final already",
+            ),
+            shards_held: names.level("posthorn_shards_held", "Shards that this worker owns"),
+            checkpoint_age: names.is(
+                "posthorn_checkpoint_age_seconds",
+                "How far the oldest checkpoint of the held shards lies back",
+                &Seconds::default(),
+            ),
+            database_errors: names.counter(
+                "posthorn_database_errors",
+                "Statements that failed or had no answer in time",
+            ),
+            subscriptions_valid: settings("valid"),
+            subscriptions_invalid: settings("invalid"),
+            registry: names.0,
+        }))
+    }
+
+    /// The `OpenMetrics` text format, version 1.0.0.
+    #[must_use]
+    pub fn render(&self) -> String {
+        let mut text = String::new();
+        // Writing to a String cannot fail, and no metric here refuses to be encoded.
+        let _ = encode(&mut text, &self.0.registry);
+        text
+    }
+
+    pub fn events_read(&self, n: u64) {
+        self.0.events_read.inc_by(n);
+    }
+
+    pub fn deliveries_routed(&self, n: u64) {
+        self.0.deliveries_routed.inc_by(n);
+    }
+
+    /// The wait before the first attempt, from the event's insertion.
+    pub fn first_attempt(&self, since_event: Duration) {
+        self.0.first_attempt_delay.observe(since_event);
+    }
+
+    pub fn attempt(&self, class: OutcomeClass, duration: Duration) {
+        self.0.attempts[class as usize].inc();
+        self.0.attempt_duration.observe(duration);
+    }
+
+    pub fn retry_planned(&self) {
+        self.0.retries_planned.inc();
+    }
+
+    /// An open state finishes nothing and is not counted.
+    pub fn finished(&self, state: State) {
+        if let Some(counter) = &self.0.finished[state as usize] {
+            counter.inc();
+        }
+    }
+
+    pub fn set_queued(&self, deliveries: usize, bytes: usize) {
+        self.0.queued.set(deliveries as u64);
+        self.0.queued_bytes.set(bytes as u64);
+    }
+
+    pub fn set_in_flight(&self, n: usize) {
+        self.0.in_flight.set(n as u64);
+    }
+
+    /// Rows of `posthorn.pending_deliveries` in the shards that this worker owns.
+    pub fn set_waiting(&self, rows: u64) {
+        self.0.waiting.set(rows);
+    }
+
+    pub fn spilled(&self, n: u64) {
+        self.0.spilled.inc_by(n);
+    }
+
+    pub fn refilled(&self, n: u64) {
+        self.0.refilled.inc_by(n);
+    }
+
+    pub fn set_breakers_open(&self, n: usize) {
+        self.0.breakers_open.set(n as u64);
+    }
+
+    pub fn batch_written(&self, entries: u64, took: Duration) {
+        self.0.batch_entries.inc_by(entries);
+        self.0.batch_duration.observe(took);
+    }
+
+    pub fn set_unrecorded(&self, n: usize) {
+        self.0.unrecorded.set(n as u64);
+    }
+
+    pub fn fenced_off(&self, entries: u64) {
+        self.0.fenced_off.inc_by(entries);
+    }
+
+    pub fn ledger_conflicts(&self, n: u64) {
+        self.0.ledger_conflicts.inc_by(n);
+    }
+
+    pub fn set_shards_held(&self, n: usize) {
+        self.0.shards_held.set(n as u64);
+    }
+
+    /// Of the oldest checkpoint among the held shards.
+    pub fn set_checkpoint_age(&self, age: Duration) {
+        self.0.checkpoint_age.set(age.as_secs_f64());
+    }
+
+    pub fn database_error(&self) {
+        self.0.database_errors.inc();
+    }
+
+    pub fn set_subscriptions(&self, valid: usize, invalid: usize) {
+        self.0.subscriptions_valid.set(valid as u64);
+        self.0.subscriptions_invalid.set(invalid as u64);
+    }
+}
+
+impl Default for Metrics {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+/// Registers metrics under their names. The name of a counter is given without the
+/// `_total` that it has on the wire: the encoder adds it.
+struct Names(Registry);
+
+impl Names {
+    fn is<M: Metric + Clone>(&mut self, name: &str, help: &str, metric: &M) -> M {
+        self.0.register(name, help, metric.clone());
+        metric.clone()
+    }
+
+    fn counter(&mut self, name: &str, help: &str) -> Counter {
+        self.is(name, help, &Counter::default())
+    }
+
+    fn level(&mut self, name: &str, help: &str) -> Level {
+        self.is(name, help, &Level::default())
+    }
+
+    fn family<M>(&mut self, name: &str, help: &str) -> Family<Label, M>
+    where
+        M: Metric + TypedMetric + Default,
+    {
+        self.is(name, help, &Family::default())
+    }
+
+    fn histogram(&mut self, name: &str, help: &str, bounds: &'static [Duration]) -> Histogram {
+        self.is(name, help, &Histogram::new(bounds))
+    }
+}
+
+const fn millis<const N: usize>(values: [u64; N]) -> [Duration; N] {
+    let mut bounds = [Duration::ZERO; N];
+    let mut at = 0;
+    while at < N {
+        bounds[at] = Duration::from_millis(values[at]);
+        at += 1;
+    }
+    bounds
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,156 @@
+//! The worker's own HTTP endpoint, for the operator's tools only.
+
+use std::convert::Infallible;
+use std::pin::pin;
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::header::{ALLOW, CACHE_CONTROL, CONTENT_TYPE};
+use http::{HeaderValue, Method, Request, Response, StatusCode};
+use http_body_util::Full;
+use hyper::body::Incoming;
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+use tracing::{debug, warn};
+
+use super::{Health, Metrics};
+
+/// For a request's head, and for the next one on a connection that is kept alive: a
+/// client that says nothing must not hold one of the few connections.
+const HEAD_TIME: Duration = Duration::from_secs(10);
+
+/// A scraper and a few probes need far fewer; more would be held in memory for nothing.
+const MAX_CONNECTIONS: usize = 64;
+
+/// The answers are small and ready: what is not out after this has no reader.
+const GRACE: Duration = Duration::from_secs(1);
+
+/// After a failed accept, such as one for want of file descriptors: trying again at once
+/// would only spin.
+const ACCEPT_PAUSE: Duration = Duration::from_secs(1);
+
+const OPENMETRICS: HeaderValue =
+    HeaderValue::from_static("application/openmetrics-text; version=1.0.0; charset=utf-8");
+const TEXT: HeaderValue = HeaderValue::from_static("text/plain; charset=utf-8");
+
+/// Answers until `stop`, finishes the answers under way, and returns.
+pub async fn serve(
+    listener: TcpListener,
+    metrics: Metrics,
+    health: Health,
+    stop: CancellationToken,
+) {
+    let endpoint = Endpoint {
+        metrics,
+        health,
+        stop,
+        head_time: HEAD_TIME,
+    };
+    endpoint.serve(listener).await;
+}
+
+#[derive(Clone)]
+struct Endpoint {
+    metrics: Metrics,
+    health: Health,
+    stop: CancellationToken,
+    head_time: Duration,
+}
+
+impl Endpoint {
+    async fn serve(self, listener: TcpListener) {
+        let mut connections = JoinSet::new();
+        loop {
+            let room = connections.len() < MAX_CONNECTIONS;
+            tokio::select! {
+                () = self.stop.cancelled() => break,
+                Some(_) = connections.join_next() => {}
+                accepted = listener.accept(), if room => match accepted {
+                    Ok((stream, _)) => {
+                        connections.spawn(self.clone().converse(stream));
+                    }
+                    Err(error) => {
+                        warn!(%error, "cannot accept a connection for metrics and health");
+                        tokio::time::sleep(ACCEPT_PAUSE).await;
+                    }
+                }
+            }
+        }
+        drop(listener);
+        let ended = async { while connections.join_next().await.is_some() {} };
+        if tokio::time::timeout(GRACE, ended).await.is_err() {
+            debug!("closing connections for metrics and health that do not end");
+        }
+    }
+
+    async fn converse(self, stream: TcpStream) {
+        let service = service_fn(|request: Request<Incoming>| {
+            let answer = self.answer(request.method(), request.uri().path());
+            async { Ok::<_, Infallible>(answer) }
+        });
+        let mut connection = pin!(
+            http1::Builder::new()
+                .timer(TokioTimer::new())
+                .header_read_timeout(self.head_time)
+                .serve_connection(TokioIo::new(stream), service)
+        );
+        let ended = tokio::select! {
+            ended = connection.as_mut() => ended,
+            () = self.stop.cancelled() => {
+                connection.as_mut().graceful_shutdown();
+                connection.await
+            }
+        };
+        if let Err(error) = ended {
+            debug!(%error, "a connection for metrics and health broke");
+        }
+    }
+
+    fn answer(&self, method: &Method, path: &str) -> Response<Full<Bytes>> {
+        // hyper leaves out the body where the method is HEAD (RFC 9110 section 9.3.2).
+        let reads = method == Method::GET || method == Method::HEAD;
+        match path {
+            "/metrics" | "/healthz" | "/readyz" if !reads => {
+                let mut refusal = text(StatusCode::METHOD_NOT_ALLOWED, "use GET\n");
+                let allowed = HeaderValue::from_static("GET, HEAD");
+                refusal.headers_mut().insert(ALLOW, allowed);
+                refusal
+            }
+            "/metrics" => respond(StatusCode::OK, OPENMETRICS, self.metrics.render()),
+            "/healthz" => text(StatusCode::OK, "alive\n"),
+            "/readyz" => match self.health.is_ready() {
+                Ok(()) => text(StatusCode::OK, "ready\n"),
+                Err(reasons) => text(StatusCode::SERVICE_UNAVAILABLE, reasons.join("\n") + "\n"),
+            },
+            _ => text(
+                StatusCode::NOT_FOUND,
+                "see /metrics, /healthz and /readyz\n",
+            ),
+        }
+    }
+}
+
+fn text(status: StatusCode, body: impl Into<Bytes>) -> Response<Full<Bytes>> {
+    respond(status, TEXT, body)
+}
+
+fn respond(
+    status: StatusCode,
+    content_type: HeaderValue,
+    body: impl Into<Bytes>,
+) -> Response<Full<Bytes>> {
+    let mut response = Response::new(Full::new(body.into()));
+    *response.status_mut() = status;
+    let headers = response.headers_mut();
+    headers.insert(CONTENT_TYPE, content_type);
+    // A proxy in between must not repeat yesterday's health.
+    headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    response
+}
+
+#[cfg(test)]
+mod tests;

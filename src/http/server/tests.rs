@@ -1,0 +1,137 @@
+#![allow(clippy::unwrap_used, reason = "a panic is how a test fails")]
+
+use std::net::SocketAddr;
+
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::task::JoinHandle;
+
+use super::*;
+
+struct Running {
+    address: SocketAddr,
+    metrics: Metrics,
+    health: Health,
+    stop: CancellationToken,
+    served: JoinHandle<()>,
+}
+
+async fn start() -> Running {
+    start_with(HEAD_TIME).await
+}
+
+async fn start_with(head_time: Duration) -> Running {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let (metrics, health, stop) = (Metrics::new(), Health::new(), CancellationToken::new());
+    let endpoint = Endpoint {
+        metrics: metrics.clone(),
+        health: health.clone(),
+        stop: stop.clone(),
+        head_time,
+    };
+    let served = tokio::spawn(endpoint.serve(listener));
+    Running {
+        address,
+        metrics,
+        health,
+        stop,
+        served,
+    }
+}
+
+impl Running {
+    /// The whole answer, head and body.
+    async fn ask(&self, method: &str, path: &str) -> String {
+        let mut stream = TcpStream::connect(self.address).await.unwrap();
+        let request = format!("{method} {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n");
+        stream.write_all(request.as_bytes()).await.unwrap();
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).await.unwrap();
+        answer
+    }
+}
+
+fn status(answer: &str) -> &str {
+    answer.split(' ').nth(1).unwrap()
+}
+
+fn body(answer: &str) -> &str {
+    answer.split_once("\r\n\r\n").unwrap().1
+}
+
+#[tokio::test]
+async fn metrics_come_as_openmetrics() {
+    let running = start().await;
+    running.metrics.events_read(42);
+    let answer = running.ask("GET", "/metrics?name=value").await;
+    assert_eq!(status(&answer), "200");
+    assert!(answer.contains("content-type: application/openmetrics-text; version=1.0.0"));
+    assert!(body(&answer).contains("\nposthorn_events_read_total 42\n"));
+    assert!(body(&answer).ends_with("# EOF\n"));
+}
+
+#[tokio::test]
+async fn readiness_follows_health_and_liveness_does_not() {
+    let running = start().await;
+    let answer = running.ask("GET", "/readyz").await;
+    assert_eq!(status(&answer), "503");
+    assert_eq!(
+        body(&answer),
+        "this worker owns no shard\nthe database does not answer\n"
+    );
+    assert_eq!(status(&running.ask("GET", "/healthz").await), "200");
+
+    running.health.set_owns_shards(true);
+    running.health.set_database(true);
+    assert_eq!(status(&running.ask("GET", "/readyz").await), "200");
+
+    running.health.set_database(false);
+    let answer = running.ask("GET", "/readyz").await;
+    assert_eq!(body(&answer), "the database does not answer\n");
+}
+
+#[tokio::test]
+async fn other_paths_and_methods_are_refused() {
+    let running = start().await;
+    for (method, path, expected) in [
+        ("GET", "/", "404"),
+        ("GET", "/metrics/", "404"),
+        ("POST", "/elsewhere", "404"),
+        ("POST", "/metrics", "405"),
+        ("DELETE", "/readyz", "405"),
+        ("HEAD", "/healthz", "200"),
+    ] {
+        let answer = running.ask(method, path).await;
+        assert_eq!(status(&answer), expected, "{method} {path}");
+        assert_eq!(answer.contains("allow: GET, HEAD"), expected == "405");
+        assert_eq!(body(&answer).is_empty(), method == "HEAD");
+    }
+}
+
+#[tokio::test]
+async fn silent_clients_shut_nobody_out_for_long() {
+    let running = start_with(Duration::from_millis(100)).await;
+    let mut silent = Vec::new();
+    for _ in 0..MAX_CONNECTIONS {
+        let mut stream = TcpStream::connect(running.address).await.unwrap();
+        stream.write_all(b"GET /healthz HTT").await.unwrap();
+        silent.push(stream);
+    }
+    assert_eq!(status(&running.ask("GET", "/healthz").await), "200");
+}
+
+#[tokio::test]
+async fn a_stop_ends_it_also_while_connections_are_open() {
+    let running = start().await;
+    let mut kept = TcpStream::connect(running.address).await.unwrap();
+    kept.write_all(b"GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n")
+        .await
+        .unwrap();
+    assert_ne!(kept.read_u8().await.unwrap(), 0);
+    let mut silent = TcpStream::connect(running.address).await.unwrap();
+    silent.write_all(b"GET /heal").await.unwrap();
+
+    running.stop.cancel();
+    running.served.await.unwrap();
+    assert!(TcpStream::connect(running.address).await.is_err());
+}
