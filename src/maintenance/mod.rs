@@ -1,1 +1,83 @@
-//! maintenance
+//! Partitions made ahead of time and dropped after the retention, on a cron schedule.
+
+mod timetable;
+
+use std::time::Duration;
+
+use chrono::{DateTime, Utc};
+use cron::Schedule;
+use sqlx::PgPool;
+use tokio_util::sync::CancellationToken;
+use tracing::{info, warn};
+
+use crate::store::partitions::{drop_partitions, make_partitions};
+use crate::store::{DbClock, within};
+use timetable::next_run;
+
+/// Making a partition moves the rows that came before it, which can take a while; a
+/// connection that hangs must still not end maintenance for good.
+const DEADLINE: Duration = Duration::from_secs(10 * 60);
+
+/// The longest sleep without a look at the database's clock, which may have been
+/// anchored anew.
+const LOOK_AGAIN: Duration = Duration::from_secs(60);
+
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// In UTC.
+    pub schedule: Schedule,
+    /// Days after today that have partitions.
+    pub partitions_ahead_days: u16,
+    /// Days before today that are kept.
+    pub retention_days: u16,
+}
+
+/// Runs at once, then on the schedule, until `stop`. A run that fails is repeated each
+/// minute until one worked. Several workers may do this at once: the database lets one
+/// after the other, and the later ones find nothing to do.
+pub async fn run(pool: PgPool, clock: DbClock, settings: Settings, stop: CancellationToken) {
+    let rounds = async {
+        loop {
+            let worked = maintain(&pool, &settings).await;
+            let Some(due) = next_run(&settings.schedule, clock.now(), worked) else {
+                info!("the maintenance schedule has no further run");
+                return;
+            };
+            wait_until(due, &clock).await;
+        }
+    };
+    stop.run_until_cancelled(rounds).await;
+}
+
+/// Whether everything worked. Days that cannot be dropped do not keep new ones from
+/// being made, nor the other way round.
+async fn maintain(pool: &PgPool, settings: &Settings) -> bool {
+    let ahead = settings.partitions_ahead_days;
+    let made = within(DEADLINE, make_partitions(pool, ahead)).await;
+    match &made {
+        Ok(0) => {}
+        Ok(made) => info!(made, ahead_days = ahead, "made partitions"),
+        Err(error) => warn!(%error, "cannot make partitions; trying again in a minute"),
+    }
+    let keep = settings.retention_days;
+    let dropped = within(DEADLINE, drop_partitions(pool, keep)).await;
+    match &dropped {
+        Ok(names) if names.is_empty() => {}
+        Ok(names) => info!(
+            days = names.join(" "),
+            retention_days = keep,
+            "dropped partitions"
+        ),
+        Err(error) => warn!(%error, "cannot drop partitions; trying again in a minute"),
+    }
+    made.is_ok() && dropped.is_ok()
+}
+
+async fn wait_until(due: DateTime<Utc>, clock: &DbClock) {
+    // A time in the past is no positive span: that ends the wait.
+    while let Ok(left) = (due - clock.now()).to_std()
+        && !left.is_zero()
+    {
+        tokio::time::sleep(left.min(LOOK_AGAIN)).await;
+    }
+}
