@@ -1,5 +1,63 @@
 //! The commands, one file each.
 
+mod database;
+mod failure;
+pub mod grant;
+pub mod logs;
+pub mod migrate;
 pub mod receiver;
 pub mod sandbox;
 pub mod signals;
+
+use std::process::{ExitCode, Termination};
+
+use clap::Parser;
+
+/// Posthorn tells each merchant's systems about every committed status change.
+#[derive(Debug, Parser)]
+#[command(name = "posthorn", version, arg_required_else_help = true)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+/// The help text of each command is its `Args`'s.
+#[derive(Debug, clap::Subcommand)]
+enum Command {
+    Migrate(migrate::Args),
+    Grant(grant::Args),
+}
+
+impl Command {
+    async fn run(self) -> anyhow::Result<ExitCode> {
+        Ok(match self {
+            Self::Migrate(args) => migrate::run(args).await?.report(),
+            Self::Grant(args) => grant::run(args).await?.report(),
+        })
+    }
+}
+
+/// The exit code: 2 for a call that does not fit the usage, 1 for a command that
+/// failed, else what the command says.
+pub async fn main() -> ExitCode {
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(usage) => return failure::usage(&usage),
+    };
+    match cli.command.run().await {
+        Ok(code) => code,
+        Err(error) => failure::tell(&error),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::Cli;
+
+    #[test]
+    fn the_arguments_do_not_contradict_each_other() {
+        Cli::command().debug_assert();
+    }
+}

@@ -1,0 +1,121 @@
+//! Which database a command works on, and what to do when it does not.
+
+use std::convert::Infallible;
+use std::path::PathBuf;
+
+use anyhow::{anyhow, bail};
+use secrecy::{ExposeSecret, SecretString};
+use url::Url;
+
+use crate::config::{Config, Database};
+
+/// `DATABASE_URL` is not an `env` of clap's, which would print its value in the help.
+#[derive(Debug, clap::Args)]
+pub struct DatabaseArgs {
+    /// The worker's configuration file, for its database
+    #[arg(long, value_name = "PATH", conflicts_with = "database_url")]
+    pub config: Option<PathBuf>,
+
+    /// Such as `postgres://user@host/database`; without both, the environment variable
+    /// `DATABASE_URL`, which other users of the machine cannot see
+    #[arg(long, value_name = "URL", value_parser = secret)]
+    pub database_url: Option<SecretString>,
+}
+
+#[expect(clippy::unnecessary_wraps, reason = "clap's parsers may fail")]
+fn secret(text: &str) -> Result<SecretString, Infallible> {
+    Ok(text.into())
+}
+
+impl DatabaseArgs {
+    pub fn url(self) -> anyhow::Result<SecretString> {
+        let url = match (self.database_url, self.config) {
+            (Some(url), _) => url,
+            (None, Some(path)) => Config::load(&path)?.database.url.read()?,
+            (None, None) => Database::default()
+                .url
+                .read()
+                .map_err(|error| anyhow!("{error}, or give --database-url or --config"))?,
+        };
+        check(&url)?;
+        Ok(url)
+    }
+}
+
+/// The driver takes much for a URL, and then looks for a host that nobody meant.
+fn check(url: &SecretString) -> anyhow::Result<()> {
+    const REMEDY: &str = "give one such as postgres://user:password@host:5432/database, \
+                          special characters of the password percent-encoded";
+    match Url::parse(url.expose_secret()) {
+        Ok(url) if matches!(url.scheme(), "postgres" | "postgresql") => Ok(()),
+        Ok(_) => bail!("the database URL does not begin with postgres://; {REMEDY}"),
+        Err(error) => bail!("the database URL cannot be read: {error}; {REMEDY}"),
+    }
+}
+
+/// What to do about an error, as the end of its line; empty where only the error itself
+/// can tell. The codes are of PostgreSQL's documentation, appendix A.
+pub fn remedy(error: &sqlx::Error) -> &'static str {
+    match error {
+        sqlx::Error::Io(_) | sqlx::Error::PoolTimedOut => {
+            "; check that PostgreSQL runs at the URL's host and port and can be reached from here"
+        }
+        sqlx::Error::Tls(_) => "; check sslmode and sslrootcert in the URL",
+        sqlx::Error::Database(error) => match error.code().as_deref() {
+            Some("28P01" | "28000") => "; check the URL's user and password, and pg_hba.conf",
+            Some("3D000") => "; create the database first, or correct the URL",
+            Some("42501") => "; connect as the owner of the database and of the schema posthorn",
+            Some("3F000" | "42P01" | "42883") => "; run `posthorn migrate` first",
+            Some("53300") => "; raise max_connections, or close other connections",
+            _ => "",
+        },
+        _ => "",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "a panic is how a test fails")]
+    use super::*;
+
+    fn given(url: &str) -> DatabaseArgs {
+        DatabaseArgs {
+            config: None,
+            database_url: Some(url.into()),
+        }
+    }
+
+    #[test]
+    fn a_url_is_taken_as_it_stands() {
+        for url in [
+            "postgres://posthorn@127.0.0.1:5499/dev",
+            "postgresql:///dev?host=/run/postgresql",
+        ] {
+            assert_eq!(given(url).url().unwrap().expose_secret(), url);
+        }
+    }
+
+    #[test]
+    fn what_is_no_url_of_postgres_is_refused_without_showing_it() {
+        for url in [
+            "",
+            "hunter2",
+            "mysql://u:hunter2@h/db",
+            "postgres://u:hunter2#x@h/db",
+            "postgres://u:hunter2@h:port/db",
+        ] {
+            let error = given(url).url().unwrap_err().to_string();
+            assert!(
+                error.contains("give one such as postgres://user"),
+                "{error}"
+            );
+            assert!(!error.contains("hunter2"), "{error}");
+        }
+    }
+
+    #[test]
+    fn debugging_the_arguments_shows_no_password() {
+        let shown = format!("{:?}", given("postgres://u:hunter2@h/db"));
+        assert!(!shown.contains("hunter2"), "{shown}");
+    }
+}

@@ -1,0 +1,123 @@
+//! What a worker writes to standard error while it runs.
+
+use std::io::{self, IsTerminal};
+
+use anyhow::Context;
+use tracing::{Level, Subscriber};
+use tracing_subscriber::EnvFilter;
+use tracing_subscriber::fmt::MakeWriter;
+
+use crate::config::{Log, LogFormat};
+
+/// Starts logging for the whole process; call it once. The configured level is
+/// Posthorn's own; `RUST_LOG`, if it is set, says it all instead.
+pub fn start(log: &Log) -> anyhow::Result<()> {
+    let filter = filter(std::env::var("RUST_LOG").ok().as_deref(), log.level)?;
+    let subscriber = subscriber(log.format, filter, io::stderr, io::stderr().is_terminal());
+    tracing::subscriber::set_global_default(subscriber).context("logging has started already")
+}
+
+fn filter(rust_log: Option<&str>, level: Level) -> anyhow::Result<EnvFilter> {
+    let filter = match rust_log.filter(|text| !text.trim().is_empty()) {
+        Some(text) => EnvFilter::builder().parse(text).with_context(|| {
+            format!("RUST_LOG is {text:?}; give a level, or some such as posthorn=debug,sqlx=warn")
+        })?,
+        // Libraries tell of the bytes that they move at lower levels: those are payloads.
+        None => EnvFilter::new(format!("{},posthorn={level}", level.min(Level::WARN))),
+    };
+    // It quotes URL parameters that it does not know, such as a misspelt `password`.
+    Ok(filter.add_directive("sqlx_postgres::options=error".parse()?))
+}
+
+fn subscriber<W>(
+    format: LogFormat,
+    filter: EnvFilter,
+    writer: W,
+    ansi: bool,
+) -> Box<dyn Subscriber + Send + Sync>
+where
+    W: for<'a> MakeWriter<'a> + Send + Sync + 'static,
+{
+    let builder = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(writer);
+    match format {
+        LogFormat::Text => Box::new(builder.with_ansi(ansi).finish()),
+        LogFormat::Json => Box::new(builder.json().flatten_event(true).finish()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "a panic is how a test fails")]
+    use std::sync::{Arc, Mutex};
+
+    use super::*;
+
+    #[derive(Clone, Default)]
+    struct Written(Arc<Mutex<Vec<u8>>>);
+
+    impl io::Write for Written {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            self.0.lock().unwrap().write(bytes)
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    /// What is written of one event each of Posthorn and of its libraries.
+    fn written(format: LogFormat, rust_log: Option<&str>, level: Level) -> String {
+        let out = Written::default();
+        let writer = out.clone();
+        let filter = filter(rust_log, level).unwrap();
+        let subscriber = subscriber(format, filter, move || writer.clone(), false);
+        tracing::subscriber::with_default(subscriber, || {
+            tracing::info!(target: "posthorn::feed", shards = 3, "took shards");
+            tracing::debug!(target: "posthorn::feed", "nothing to read");
+            tracing::trace!(target: "hyper::proto", "bytes of a payload");
+            tracing::warn!(target: "sqlx_postgres::options::parse", "pasword=hunter2");
+        });
+        String::from_utf8(out.0.lock().unwrap().clone()).unwrap()
+    }
+
+    #[test]
+    fn text_is_for_people_and_json_for_collectors() {
+        let text = written(LogFormat::Text, None, Level::INFO);
+        assert_eq!(text.lines().count(), 1);
+        assert!(
+            text.contains("INFO posthorn::feed: took shards shards=3"),
+            "{text}"
+        );
+
+        let json = written(LogFormat::Json, None, Level::INFO);
+        let line: serde_json::Value = serde_json::from_str(&json).unwrap();
+        assert_eq!(line["level"], "INFO");
+        assert_eq!(line["message"], "took shards");
+        assert_eq!(line["shards"], 3);
+    }
+
+    #[test]
+    fn the_level_is_posthorns_and_rust_log_wins() {
+        for (rust_log, level, lines) in [
+            (None, Level::ERROR, 0),
+            (None, Level::INFO, 1),
+            (None, Level::TRACE, 2),
+            (Some(" "), Level::INFO, 1),
+            (Some("error"), Level::TRACE, 0),
+            (Some("trace"), Level::ERROR, 3),
+            (Some("posthorn=debug"), Level::ERROR, 2),
+        ] {
+            let text = written(LogFormat::Text, rust_log, level);
+            assert_eq!(text.lines().count(), lines, "{rust_log:?} {level}\n{text}");
+            assert!(!text.contains("hunter2"));
+        }
+    }
+
+    #[test]
+    fn a_rust_log_that_means_nothing_is_refused() {
+        let error = filter(Some("posthorn=loud"), Level::INFO).unwrap_err();
+        assert!(error.to_string().contains("RUST_LOG"));
+    }
+}
