@@ -16,8 +16,8 @@ pub struct DatabaseArgs {
     #[arg(long, value_name = "PATH", conflicts_with = "database_url")]
     pub config: Option<PathBuf>,
 
-    /// Such as postgres://user@host/database; the environment variable `DATABASE_URL`
-    /// if neither is given, which other users of the machine cannot see
+    /// Such as `postgres://user@host/database`; without both, the environment variable
+    /// `DATABASE_URL`, which other users of the machine cannot see
     #[arg(long, value_name = "URL", value_parser = secret)]
     pub database_url: Option<SecretString>,
 }
@@ -49,7 +49,7 @@ fn check(url: &SecretString) -> anyhow::Result<()> {
     match Url::parse(url.expose_secret()) {
         Ok(url) if matches!(url.scheme(), "postgres" | "postgresql") => Ok(()),
         Ok(_) => bail!("the database URL does not begin with postgres://; {REMEDY}"),
-        Err(error) => bail!("the database URL is none: {error}; {REMEDY}"),
+        Err(error) => bail!("the database URL cannot be read: {error}; {REMEDY}"),
     }
 }
 

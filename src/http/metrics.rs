@@ -5,6 +5,7 @@ use std::sync::atomic::AtomicU64;
 use std::time::Duration;
 
 use prometheus_client::encoding::text::encode;
+use prometheus_client::metrics::TypedMetric;
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
@@ -74,19 +75,14 @@ impl Metrics {
     #[must_use]
     pub fn new() -> Self {
         let mut names = Names(Registry::default());
-        let attempts = Family::<Label, Counter>::default();
-        let finished = Family::<Label, Counter>::default();
-        let subscriptions = Family::<Label, Level>::default();
-        names.is("posthorn_attempts", "HTTP exchanges, by outcome", &attempts);
-        names.is(
+        let attempts = names.family("posthorn_attempts", "HTTP exchanges, by outcome");
+        let finished = names.family(
             "posthorn_deliveries_finished",
             "Deliveries that reached a final state, by state",
-            &finished,
         );
-        names.is(
+        let subscriptions = names.family(
             "posthorn_subscriptions",
             "Subscriptions of the held shards, by whether their settings can be used",
-            &subscriptions,
         );
         let settings = |value| subscriptions.get_or_create_owned(&[("settings", value)]);
         Self(Arc::new(Inner {
@@ -298,6 +294,13 @@ impl Names {
 
     fn level(&mut self, name: &str, help: &str) -> Level {
         self.is(name, help, &Level::default())
+    }
+
+    fn family<M>(&mut self, name: &str, help: &str) -> Family<Label, M>
+    where
+        M: Metric + TypedMetric + Default,
+    {
+        self.is(name, help, &Family::default())
     }
 
     fn histogram(&mut self, name: &str, help: &str, bounds: &'static [Duration]) -> Histogram {

@@ -44,92 +44,106 @@ pub async fn serve(
     health: Health,
     stop: CancellationToken,
 ) {
-    let mut connections = JoinSet::new();
-    loop {
-        let room = connections.len() < MAX_CONNECTIONS;
-        tokio::select! {
-            () = stop.cancelled() => break,
-            Some(_) = connections.join_next() => {}
-            accepted = listener.accept(), if room => match accepted {
-                Ok((stream, _)) => {
-                    connections.spawn(converse(
-                        stream,
-                        metrics.clone(),
-                        health.clone(),
-                        stop.clone(),
-                    ));
-                }
-                Err(error) => {
-                    warn!(%error, "cannot accept a connection for metrics and health");
-                    tokio::time::sleep(ACCEPT_PAUSE).await;
+    let endpoint = Endpoint {
+        metrics,
+        health,
+        stop,
+        head_time: HEAD_TIME,
+    };
+    endpoint.serve(listener).await;
+}
+
+#[derive(Clone)]
+struct Endpoint {
+    metrics: Metrics,
+    health: Health,
+    stop: CancellationToken,
+    head_time: Duration,
+}
+
+impl Endpoint {
+    async fn serve(self, listener: TcpListener) {
+        let mut connections = JoinSet::new();
+        loop {
+            let room = connections.len() < MAX_CONNECTIONS;
+            tokio::select! {
+                () = self.stop.cancelled() => break,
+                Some(_) = connections.join_next() => {}
+                accepted = listener.accept(), if room => match accepted {
+                    Ok((stream, _)) => {
+                        connections.spawn(self.clone().converse(stream));
+                    }
+                    Err(error) => {
+                        warn!(%error, "cannot accept a connection for metrics and health");
+                        tokio::time::sleep(ACCEPT_PAUSE).await;
+                    }
                 }
             }
         }
-    }
-    drop(listener);
-    let ended = async { while connections.join_next().await.is_some() {} };
-    if tokio::time::timeout(GRACE, ended).await.is_err() {
-        debug!("closing connections for metrics and health that do not end");
-    }
-}
-
-async fn converse(stream: TcpStream, metrics: Metrics, health: Health, stop: CancellationToken) {
-    let service = service_fn(|request: Request<Incoming>| {
-        let answer = answer(request.method(), request.uri().path(), &metrics, &health);
-        async { Ok::<_, Infallible>(answer) }
-    });
-    let mut connection = pin!(
-        http1::Builder::new()
-            .timer(TokioTimer::new())
-            .header_read_timeout(HEAD_TIME)
-            .serve_connection(TokioIo::new(stream), service)
-    );
-    let ended = tokio::select! {
-        ended = connection.as_mut() => ended,
-        () = stop.cancelled() => {
-            connection.as_mut().graceful_shutdown();
-            connection.await
+        drop(listener);
+        let ended = async { while connections.join_next().await.is_some() {} };
+        if tokio::time::timeout(GRACE, ended).await.is_err() {
+            debug!("closing connections for metrics and health that do not end");
         }
-    };
-    if let Err(error) = ended {
-        debug!(%error, "a connection for metrics and health broke");
     }
-}
 
-fn answer(
-    method: &Method,
-    path: &str,
-    metrics: &Metrics,
-    health: &Health,
-) -> Response<Full<Bytes>> {
-    // hyper leaves out the body where the method is HEAD (RFC 9110 section 9.3.2).
-    let reads = method == Method::GET || method == Method::HEAD;
-    match path {
-        "/metrics" | "/healthz" | "/readyz" if !reads => {
-            let mut refusal = text(StatusCode::METHOD_NOT_ALLOWED, "use GET\n".to_owned());
-            let allowed = HeaderValue::from_static("GET, HEAD");
-            refusal.headers_mut().insert(ALLOW, allowed);
-            refusal
+    async fn converse(self, stream: TcpStream) {
+        let service = service_fn(|request: Request<Incoming>| {
+            let answer = self.answer(request.method(), request.uri().path());
+            async { Ok::<_, Infallible>(answer) }
+        });
+        let mut connection = pin!(
+            http1::Builder::new()
+                .timer(TokioTimer::new())
+                .header_read_timeout(self.head_time)
+                .serve_connection(TokioIo::new(stream), service)
+        );
+        let ended = tokio::select! {
+            ended = connection.as_mut() => ended,
+            () = self.stop.cancelled() => {
+                connection.as_mut().graceful_shutdown();
+                connection.await
+            }
+        };
+        if let Err(error) = ended {
+            debug!(%error, "a connection for metrics and health broke");
         }
-        "/metrics" => respond(StatusCode::OK, OPENMETRICS, metrics.render()),
-        "/healthz" => text(StatusCode::OK, "alive\n".to_owned()),
-        "/readyz" => match health.is_ready() {
-            Ok(()) => text(StatusCode::OK, "ready\n".to_owned()),
-            Err(reasons) => text(StatusCode::SERVICE_UNAVAILABLE, reasons.join("\n") + "\n"),
-        },
-        _ => text(
-            StatusCode::NOT_FOUND,
-            "here are /metrics, /healthz and /readyz\n".to_owned(),
-        ),
+    }
+
+    fn answer(&self, method: &Method, path: &str) -> Response<Full<Bytes>> {
+        // hyper leaves out the body where the method is HEAD (RFC 9110 section 9.3.2).
+        let reads = method == Method::GET || method == Method::HEAD;
+        match path {
+            "/metrics" | "/healthz" | "/readyz" if !reads => {
+                let mut refusal = text(StatusCode::METHOD_NOT_ALLOWED, "use GET\n");
+                let allowed = HeaderValue::from_static("GET, HEAD");
+                refusal.headers_mut().insert(ALLOW, allowed);
+                refusal
+            }
+            "/metrics" => respond(StatusCode::OK, OPENMETRICS, self.metrics.render()),
+            "/healthz" => text(StatusCode::OK, "alive\n"),
+            "/readyz" => match self.health.is_ready() {
+                Ok(()) => text(StatusCode::OK, "ready\n"),
+                Err(reasons) => text(StatusCode::SERVICE_UNAVAILABLE, reasons.join("\n") + "\n"),
+            },
+            _ => text(
+                StatusCode::NOT_FOUND,
+                "see /metrics, /healthz and /readyz\n",
+            ),
+        }
     }
 }
 
-fn text(status: StatusCode, body: String) -> Response<Full<Bytes>> {
+fn text(status: StatusCode, body: impl Into<Bytes>) -> Response<Full<Bytes>> {
     respond(status, TEXT, body)
 }
 
-fn respond(status: StatusCode, content_type: HeaderValue, body: String) -> Response<Full<Bytes>> {
-    let mut response = Response::new(Full::new(Bytes::from(body)));
+fn respond(
+    status: StatusCode,
+    content_type: HeaderValue,
+    body: impl Into<Bytes>,
+) -> Response<Full<Bytes>> {
+    let mut response = Response::new(Full::new(body.into()));
     *response.status_mut() = status;
     let headers = response.headers_mut();
     headers.insert(CONTENT_TYPE, content_type);

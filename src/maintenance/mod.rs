@@ -39,13 +39,11 @@ pub async fn run(pool: PgPool, clock: DbClock, settings: Settings, stop: Cancell
     let rounds = async {
         loop {
             let worked = maintain(&pool, &settings).await;
-            match next_run(&settings.schedule, clock.now(), worked) {
-                Some(due) => wait_until(due, &clock).await,
-                None => {
-                    info!("the maintenance schedule has no further run");
-                    return;
-                }
-            }
+            let Some(due) = next_run(&settings.schedule, clock.now(), worked) else {
+                info!("the maintenance schedule has no further run");
+                return;
+            };
+            wait_until(due, &clock).await;
         }
     };
     stop.run_until_cancelled(rounds).await;
