@@ -134,7 +134,7 @@ impl Lane {
     /// row may be an older event of the same transaction.
     fn must_shelve(&self) -> bool {
         self.draining
-            || self.subscription.paused
+            || self.subscription.is_held()
             || self.shelf.is_behind()
             || (self.is_ordered() && self.shelf.rows() > 0)
     }
@@ -175,7 +175,7 @@ impl Lane {
 
     /// The next delivery that may go out now; it counts as in the air from here on.
     pub fn next(&mut self, now: Instant) -> Option<Item> {
-        if self.draining || self.subscription.paused || self.free_slots(now) == 0 {
+        if self.draining || self.subscription.is_held() || self.free_slots(now) == 0 {
             return None;
         }
         let at = if self.busy.is_empty() {
@@ -309,10 +309,7 @@ impl Lane {
     }
 
     fn refill_room(&self, pressure: f64, now: Instant) -> usize {
-        if self.draining
-            || (self.subscription.paused && self.subscription.enabled)
-            || pressure >= 1.0
-        {
+        if self.draining || self.subscription.is_held() || pressure >= 1.0 {
             return 0;
         }
         if !self.subscription.enabled {
@@ -425,7 +422,7 @@ impl Lane {
     /// When the lane should be looked at again if nothing else happens.
     #[must_use]
     pub fn wake_at(&self, pressure: f64, now: Instant) -> Option<Instant> {
-        let waiting = !self.queue.is_empty() && !self.subscription.paused && !self.draining;
+        let waiting = !self.queue.is_empty() && !self.subscription.is_held() && !self.draining;
         let probe = self.breaker.next_probe().filter(|probe| *probe > now);
         let refill = self
             .shelf

@@ -12,7 +12,7 @@ use crate::model::{Shard, Subscription};
 /// The lanes take turns: one that has much to do goes to the back of the row.
 #[derive(Debug, Default)]
 pub struct Lanes {
-    lanes: HashMap<Uuid, Lane>,
+    by_id: HashMap<Uuid, Lane>,
     row: VecDeque<Uuid>,
     in_row: HashSet<Uuid>,
     agenda: BTreeSet<(Instant, Uuid)>,
@@ -25,7 +25,7 @@ pub struct Lanes {
 impl Lanes {
     /// Works on a lane, and keeps the sums right.
     pub fn with<T>(&mut self, id: Uuid, work: impl FnOnce(&mut Lane) -> T) -> Option<T> {
-        let lane = self.lanes.get_mut(&id)?;
+        let lane = self.by_id.get_mut(&id)?;
         let (queued, bytes) = lane.queued();
         let in_flight = lane.in_flight();
         let result = work(lane);
@@ -38,13 +38,13 @@ impl Lanes {
 
     /// Makes a lane for a subscription that has none.
     pub fn open(&mut self, subscription: &Arc<Subscription>, settings: LaneSettings, now: Instant) {
-        let lane = self.lanes.entry(subscription.id);
+        let lane = self.by_id.entry(subscription.id);
         lane.or_insert_with(|| Lane::new(Arc::clone(subscription), settings, now));
     }
 
     /// Forgets a lane of a shard that has gone.
     pub fn close(&mut self, id: Uuid) {
-        if let Some(lane) = self.lanes.remove(&id) {
+        if let Some(lane) = self.by_id.remove(&id) {
             self.queued.0 -= lane.queued().0;
             self.queued.1 -= lane.queued().1;
             self.in_flight -= lane.in_flight();
@@ -57,7 +57,7 @@ impl Lanes {
     #[must_use]
     pub fn of_shard(&self, shard: Shard) -> Vec<Uuid> {
         let lanes = self
-            .lanes
+            .by_id
             .iter()
             .filter(|(_, lane)| lane.subscription.shard == shard);
         lanes.map(|(id, _)| *id).collect()
@@ -132,8 +132,8 @@ impl Lanes {
             queued: self.queued.0,
             bytes: self.queued.1,
             in_flight: self.in_flight,
-            waiting: self.lanes.values().map(|lane| lane.shelf.rows()).sum(),
-            failing: self.lanes.values().filter(|lane| lane.is_failing()).count(),
+            waiting: self.by_id.values().map(|lane| lane.shelf.rows()).sum(),
+            failing: self.by_id.values().filter(|lane| lane.is_failing()).count(),
         }
     }
 }

@@ -277,7 +277,7 @@ impl Keeper {
         });
         let releases: Vec<_> = with_epochs.collect();
         let Settings { id, .. } = self.settings();
-        let released = self
+        let answer = self
             .ask(release_shards(
                 &self.with.pool,
                 id,
@@ -285,7 +285,7 @@ impl Keeper {
                 &releases,
             ))
             .await;
-        if let Err(error) = released {
+        if let Err(error) = answer {
             warn!(%error, "cannot give up shards; they are free when their lease ends");
         }
         for (shard, ..) in &releases {

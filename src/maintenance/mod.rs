@@ -16,11 +16,11 @@ use timetable::next_run;
 
 /// Making a partition moves the rows that came before it, which can take a while; a
 /// connection that hangs must still not end maintenance for good.
-const DEADLINE: Duration = Duration::from_secs(10 * 60);
+const DEADLINE: Duration = Duration::from_mins(10);
 
 /// The longest sleep without a look at the database's clock, which may have been
 /// anchored anew.
-const LOOK_AGAIN: Duration = Duration::from_secs(60);
+const LOOK_AGAIN: Duration = Duration::from_mins(1);
 
 #[derive(Clone, Debug)]
 pub struct Settings {
