@@ -124,8 +124,8 @@ mod tests {
         }
     }
 
-    fn keys(events: &[u128]) -> HashMap<DeliveryKey, ()> {
-        events.iter().map(|event| (key(*event), ())).collect()
+    fn keys(events: &[u128]) -> HashMap<DeliveryKey, bool> {
+        events.iter().map(|event| (key(*event), true)).collect()
     }
 
     #[test]
