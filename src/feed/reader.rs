@@ -137,39 +137,53 @@ impl Reader {
         }
     }
 
-    /// Reads until the keeper is gone.
+    /// Reads until the keeper is gone. An order is obeyed whatever the reading waits for.
     pub async fn run(mut self, mut orders: UnboundedReceiver<Order>) {
+        let mut room = self.with.room.clone();
         loop {
-            let pause = match self.step().await {
-                Ok(found) => {
-                    self.answered();
-                    let now = Instant::now();
-                    if found {
-                        self.poll.found_something(now);
+            let may_read = !self.has_nothing_to_read();
+            tokio::select! {
+                biased;
+                order = orders.recv() => match order {
+                    Some(order) => {
+                        self.obey(order);
+                        continue;
                     }
-                    if self.is_behind() {
-                        Duration::ZERO
-                    } else {
-                        self.poll.pause(now)
-                    }
-                }
-                Err(error) => {
-                    self.failed(&error);
-                    AWAY
-                }
-            };
-            let idle = self.has_nothing_to_read();
+                    None => return,
+                },
+                // An error means that the worker ends.
+                _ = room.wait_for(|room| *room), if may_read => {}
+            }
+            let pause = self.read().await;
             tokio::select! {
                 biased;
                 order = orders.recv() => match order {
                     Some(order) => self.obey(order),
                     None => return,
                 },
-                () = tokio::time::sleep(pause), if !idle => {}
+                () = tokio::time::sleep(pause) => {}
             }
-            // The room is the dispatcher's; it is gone only when the worker ends.
-            if !self.has_nothing_to_read() && self.with.room.wait_for(|room| *room).await.is_err() {
-                return;
+        }
+    }
+
+    /// One step, and how long to wait before the next.
+    async fn read(&mut self) -> Duration {
+        match self.step().await {
+            Ok(found) => {
+                self.answered();
+                let now = Instant::now();
+                if found {
+                    self.poll.found_something(now);
+                }
+                if self.is_behind() {
+                    Duration::ZERO
+                } else {
+                    self.poll.pause(now)
+                }
+            }
+            Err(error) => {
+                self.failed(&error);
+                AWAY
             }
         }
     }
