@@ -1,6 +1,9 @@
 //! The queue, limits and breaker of one subscription. A state machine without I/O:
 //! deliveries, outcomes and a time go in, decisions come out.
 
+#[cfg(test)]
+mod tests;
+
 use std::collections::{HashMap, HashSet, VecDeque};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
