@@ -1,8 +1,8 @@
 //! The commands, one file each.
 
-pub mod database;
+mod database;
 pub mod demo;
-pub mod failure;
+mod failure;
 pub mod grant;
 pub mod logs;
 pub mod migrate;

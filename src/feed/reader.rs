@@ -9,7 +9,8 @@ use chrono::TimeDelta;
 use sqlx::PgPool;
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender};
 use tokio::sync::{oneshot, watch};
-use tracing::{info, warn};
+use tokio::task::JoinHandle;
+use tracing::{debug, info, warn};
 use uuid::Uuid;
 
 use super::floor::{Floor, first_id_at};
@@ -82,6 +83,7 @@ pub struct Reader {
     catch_ups: VecDeque<CatchUp>,
     live: Live,
     recount_at: Instant,
+    counting: Option<JoinHandle<()>>,
     /// Subscriptions whose settings cannot be used; a secret may appear later.
     unusable: Vec<SubscriptionRow>,
     /// Whether the last statement failed: said once.
@@ -132,44 +134,59 @@ impl Reader {
             catch_ups: VecDeque::new(),
             live: Live::default(),
             recount_at: now + RECOUNT,
+            counting: None,
             unusable: Vec::new(),
             away: false,
         }
     }
 
-    /// Reads until the keeper is gone.
+    /// Reads until the keeper is gone. An order is obeyed whatever the reading waits for.
     pub async fn run(mut self, mut orders: UnboundedReceiver<Order>) {
+        let mut room = self.with.room.clone();
         loop {
-            let pause = match self.step().await {
-                Ok(found) => {
-                    self.answered();
-                    let now = Instant::now();
-                    if found {
-                        self.poll.found_something(now);
+            let may_read = !self.has_nothing_to_read();
+            tokio::select! {
+                biased;
+                order = orders.recv() => match order {
+                    Some(order) => {
+                        self.obey(order);
+                        continue;
                     }
-                    if self.is_behind() {
-                        Duration::ZERO
-                    } else {
-                        self.poll.pause(now)
-                    }
-                }
-                Err(error) => {
-                    self.failed(&error);
-                    AWAY
-                }
-            };
-            let idle = self.has_nothing_to_read();
+                    None => return,
+                },
+                // An error means that the worker ends.
+                _ = room.wait_for(|room| *room), if may_read => {}
+            }
+            let pause = self.read().await;
             tokio::select! {
                 biased;
                 order = orders.recv() => match order {
                     Some(order) => self.obey(order),
                     None => return,
                 },
-                () = tokio::time::sleep(pause), if !idle => {}
+                () = tokio::time::sleep(pause) => {}
             }
-            // The room is the dispatcher's; it is gone only when the worker ends.
-            if !self.has_nothing_to_read() && self.with.room.wait_for(|room| *room).await.is_err() {
-                return;
+        }
+    }
+
+    /// One step, and how long to wait before the next.
+    async fn read(&mut self) -> Duration {
+        match self.step().await {
+            Ok(found) => {
+                self.answered();
+                let now = Instant::now();
+                if found {
+                    self.poll.found_something(now);
+                }
+                if self.is_behind() {
+                    Duration::ZERO
+                } else {
+                    self.poll.pause(now)
+                }
+            }
+            Err(error) => {
+                self.failed(&error);
+                AWAY
             }
         }
     }
@@ -208,7 +225,7 @@ impl Reader {
             self.adopt(taken, &cluster).await?;
             self.to_adopt.pop_front();
         }
-        self.recount().await?;
+        self.recount();
         match self.catch_ups.front().map(|catch_up| &catch_up.reading) {
             Some(Reading::Approaching(_)) if self.live.window.is_none() => self.catch_up().await,
             Some(Reading::Behind(_) | Reading::Comparing { .. }) => {
@@ -467,22 +484,29 @@ impl Reader {
         let _ = is_taken.await;
     }
 
-    async fn recount(&mut self) -> Result<(), StoreError> {
+    /// Counts beside the reading: with a million rows it takes a moment.
+    fn recount(&mut self) {
         let now = Instant::now();
-        if now < self.recount_at || self.live.shards.is_empty() {
-            return Ok(());
+        let is_counting = self
+            .counting
+            .as_ref()
+            .is_some_and(|task| !task.is_finished());
+        if now < self.recount_at || is_counting || self.live.shards.is_empty() {
+            return;
         }
-        let waiting = within(
-            STATEMENT * 3,
-            count_waiting(&self.with.pool, &self.live.shards),
-        )
-        .await?;
-        self.tell(Input::Waiting(waiting));
+        self.recount_at = now + RECOUNT;
+        let (pool, shards) = (self.with.pool.clone(), self.live.shards.clone());
+        let dispatcher = self.with.dispatcher.clone();
+        self.counting = Some(tokio::spawn(async move {
+            match within(STATEMENT * 3, count_waiting(&pool, &shards)).await {
+                // The dispatcher is gone only when the worker ends.
+                Ok(waiting) => drop(dispatcher.send(Input::Waiting(waiting))),
+                Err(error) => debug!(%error, "cannot count what waits; the next time will do"),
+            }
+        }));
         let unusable = std::mem::take(&mut self.unusable);
         let subscriptions = self.resolve(unusable);
         self.tell(Input::Subscriptions(subscriptions));
-        self.recount_at = now + RECOUNT;
-        Ok(())
     }
 
     /// Rows that cannot be used are kept, to be tried again.
