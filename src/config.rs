@@ -4,6 +4,7 @@
 //! [`Config`]; each room is given its own section.
 
 mod database;
+mod declare;
 mod document;
 mod egress;
 mod http;

@@ -13,6 +13,7 @@ use crate::model::{Event, Pattern, Shard, Subscription};
 pub struct Routes {
     shards: HashMap<Shard, Merchants>,
     by_id: HashMap<Uuid, Arc<Subscription>>,
+    unusable: usize,
 }
 
 /// A merchant's subscriptions, in no particular order.
@@ -32,6 +33,7 @@ impl Routes {
     /// Adds a subscription, or puts it in the place of its earlier revision.
     pub fn upsert(&mut self, subscription: Arc<Subscription>) {
         self.remove(subscription.id);
+        self.unusable += usize::from(!subscription.usable);
         self.by_id
             .insert(subscription.id, Arc::clone(&subscription));
         self.shards
@@ -44,6 +46,7 @@ impl Routes {
 
     pub fn remove(&mut self, id: Uuid) -> Option<Arc<Subscription>> {
         let removed = self.by_id.remove(&id)?;
+        self.unusable -= usize::from(!removed.usable);
         if let Some(merchants) = self.shards.get_mut(&removed.shard)
             && let Some(subscriptions) = merchants.get_mut(&removed.merchant)
         {
@@ -59,6 +62,7 @@ impl Routes {
     pub fn remove_shard(&mut self, shard: Shard) {
         let merchants = self.shards.remove(&shard).unwrap_or_default();
         for subscription in merchants.into_values().flatten() {
+            self.unusable -= usize::from(!subscription.usable);
             self.by_id.remove(&subscription.id);
         }
     }
@@ -66,6 +70,12 @@ impl Routes {
     #[must_use]
     pub fn get(&self, id: Uuid) -> Option<&Arc<Subscription>> {
         self.by_id.get(&id)
+    }
+
+    /// How many have settings that can be used, and how many do not.
+    #[must_use]
+    pub fn usable_and_not(&self) -> (usize, usize) {
+        (self.by_id.len() - self.unusable, self.unusable)
     }
 
     #[must_use]

@@ -12,7 +12,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 use uuid::Uuid;
 
-use crate::config::{self, Config, secrets};
+use crate::config::{self, Config};
 use crate::dispatch::deliver::Delivering;
 use crate::dispatch::{BreakerSettings, DispatchSettings, Dispatcher, LaneSettings, Outlets};
 use crate::feed::keeper::{Keeper, KeeperSettings, Wiring};
@@ -22,13 +22,12 @@ use crate::http::health::Health;
 use crate::http::metrics::Metrics;
 use crate::http::server::serve;
 use crate::maintenance;
-use crate::model::settings::resolve;
-use crate::model::{Identity, Shard};
+use crate::model::Shard;
 use crate::record::{Backlog, Recorder, RecorderSettings};
 use crate::send::{EgressPolicy, Sender};
+use crate::store::declared::apply_declared;
 use crate::store::schema::{SchemaState, schema_state};
 use crate::store::shards::cluster_and_time;
-use crate::store::subscriptions::{Declared, apply_declared};
 use crate::store::{self, DbClock, StoreError, within};
 
 /// How much of an answer's body is read: enough for any text that a success rule asks
@@ -51,7 +50,7 @@ pub async fn run(
 ) -> anyhow::Result<()> {
     let url = config.database.url.read().context("database.url")?;
     let pool = store::connect(&url, config.database.max_connections)?;
-    let declared = declare(&config)?;
+    let declared = config.declare()?;
     let Some((cluster, clock)) = reach_database(&pool, &stop).await? else {
         return Ok(());
     };
@@ -280,60 +279,12 @@ async fn look_at_database(pool: &PgPool) -> Result<(SchemaState, String, DbClock
     Ok((state, cluster, DbClock::anchored(Instant::now(), time)))
 }
 
-/// The file's profiles and subscriptions as rows; every one is resolved first, secrets
-/// included, so that all that is wrong with the file shows at once.
-fn declare(config: &Config) -> anyhow::Result<Declared> {
-    let mut declared = Declared::default();
-    let mut problems = Vec::new();
-    for profile in &config.profiles {
-        let mut row = profile.settings.to_row();
-        row.insert("name".into(), profile.name.clone().into());
-        declared.profiles.push(row.into());
-    }
-    for subscription in &config.subscriptions {
-        let identity = Identity {
-            id: Uuid::nil(),
-            merchant: subscription.merchant.clone(),
-            name: subscription.name.clone(),
-            shard: Shard(0),
-            revision: 0,
-            created_at: chrono::DateTime::UNIX_EPOCH,
-            enabled: subscription.enabled,
-            paused: subscription.paused,
-        };
-        let settings = config.settings_of(subscription);
-        if let Err(found) = resolve(identity, &settings, &secrets::read) {
-            let (merchant, name) = (&subscription.merchant, &subscription.name);
-            let place = format!("line {}, subscription {merchant}/{name}", subscription.line);
-            problems.extend(
-                found
-                    .into_iter()
-                    .map(|problem| format!("{place}: {problem}")),
-            );
-        }
-        let mut row = subscription.settings.to_row();
-        row.insert("merchant".into(), subscription.merchant.clone().into());
-        row.insert("name".into(), subscription.name.clone().into());
-        row.insert("profile".into(), subscription.profile.clone().into());
-        row.insert("enabled".into(), subscription.enabled.into());
-        row.insert("paused".into(), subscription.paused.into());
-        declared.subscriptions.push(row.into());
-    }
-    if !problems.is_empty() {
-        bail!(
-            "the config file's subscriptions cannot be used:\n  {}",
-            problems.join("\n  ")
-        );
-    }
-    Ok(declared)
-}
-
 /// SIGHUP: the file's profiles and subscriptions take effect; its other sections at the
 /// next start. A file that is wrong changes nothing.
 async fn reload_file(path: Option<&std::path::Path>, pool: &PgPool) {
     let Some(path) = path else { return };
     let reloaded = async {
-        let declared = declare(&Config::load(path)?)?;
+        let declared = Config::load(path)?.declare()?;
         Ok::<_, anyhow::Error>(apply_declared(pool, &declared).await?)
     };
     match reloaded.await {

@@ -17,7 +17,7 @@ use sqlx::{Connection, PgConnection};
 use tokio::time::{interval, timeout};
 
 /// Starting takes about a second, stopping less; the rest is for a machine under load.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_mins(1);
 
 async fn started(settings: Settings) -> PrivatePostgres {
     tokio::task::spawn_blocking(move || PrivatePostgres::start(&settings))

@@ -55,6 +55,7 @@ fn check(url: &SecretString) -> anyhow::Result<()> {
 
 /// What to do about an error, as the end of its line; empty where only the error itself
 /// can tell. The codes are of PostgreSQL's documentation, appendix A.
+#[must_use]
 pub fn remedy(error: &sqlx::Error) -> &'static str {
     match error {
         sqlx::Error::Io(_) | sqlx::Error::PoolTimedOut => {

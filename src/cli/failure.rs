@@ -4,12 +4,14 @@ use std::io::{self, IsTerminal, Write};
 use std::process::ExitCode;
 
 /// Prints the error with its causes.
+#[must_use]
 pub fn tell(error: &anyhow::Error) -> ExitCode {
     write_stderr(&format!("posthorn: {}\n", describe(error)));
     ExitCode::FAILURE
 }
 
 /// Prints clap's help or what is wrong with the call.
+#[must_use]
 pub fn usage(error: &clap::Error) -> ExitCode {
     if !error.use_stderr() {
         // Help and version; where stdout is closed, nobody wants them any more.

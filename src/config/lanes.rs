@@ -40,7 +40,7 @@ impl Default for Lanes {
 impl Lanes {
     pub(super) fn read(section: &mut Section<'_>) -> Self {
         const MILLISECOND: Duration = Duration::from_millis(1);
-        const HOUR: Duration = Duration::from_secs(60 * 60);
+        const HOUR: Duration = Duration::from_hours(1);
         let default = Self::default();
         let lanes = Self {
             memory_deliveries: section

@@ -51,7 +51,7 @@ impl Worker {
     pub(super) fn read(section: &mut Section<'_>) -> Self {
         const MILLISECOND: Duration = Duration::from_millis(1);
         const SECOND: Duration = Duration::from_secs(1);
-        const MINUTE: Duration = Duration::from_secs(60);
+        const MINUTE: Duration = Duration::from_mins(1);
         let default = Self::default();
         let worker = Self {
             name: section.read("name", value::name),

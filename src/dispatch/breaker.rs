@@ -68,10 +68,9 @@ impl Breaker {
 
     pub fn succeeded(&mut self, max: u16) {
         self.state = match self.state {
-            State::Closed { .. } => State::Closed { failures: 0 },
             State::Probing { .. } => State::Ramp { limit: 2 },
             State::Ramp { limit } if limit < max => State::Ramp { limit: limit + 1 },
-            State::Ramp { .. } => State::Closed { failures: 0 },
+            State::Ramp { .. } | State::Closed { .. } => State::Closed { failures: 0 },
         };
     }
 

@@ -81,6 +81,7 @@ pub async fn deliver(
 }
 
 /// Zero for an event that the clock takes to be from the future.
+#[must_use]
 pub fn age(created_at: DateTime<Utc>, now: DateTime<Utc>) -> Duration {
     (now - created_at).to_std().unwrap_or_default()
 }

@@ -152,7 +152,7 @@ impl Ownership {
     }
 
     fn valid_until(&self, asked: Instant) -> Instant {
-        asked + self.lease - self.lease / SAFETY
+        asked + self.lease / SAFETY * (SAFETY - 1)
     }
 }
 

@@ -2,6 +2,7 @@
 //! those just taken.
 
 use std::collections::{HashSet, VecDeque};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use chrono::TimeDelta;
@@ -18,7 +19,7 @@ use crate::config::secrets;
 use crate::dispatch::input::{Adoption, Input, Page};
 use crate::http::health::Health;
 use crate::http::metrics::Metrics;
-use crate::model::{DeliveryKey, Event, Shard, Snapshot};
+use crate::model::{DeliveryKey, Event, Shard, Snapshot, Subscription};
 use crate::store::events::{current_snapshot, read_by_id, read_page, settle_foreign_events};
 use crate::store::ledger::find_known_deliveries;
 use crate::store::pending::count_waiting;
@@ -35,7 +36,7 @@ const STATEMENT: Duration = Duration::from_secs(10);
 const AWAY: Duration = Duration::from_millis(250);
 
 /// How often the lanes are told what waits in the database, in case hand-run SQL has made
-/// something due.
+/// something due, and unusable subscriptions are tried again.
 const RECOUNT: Duration = Duration::from_secs(15);
 
 /// In another cluster, events from this long before the last checkpoint are compared: a
@@ -81,6 +82,8 @@ pub struct Reader {
     catch_ups: VecDeque<CatchUp>,
     live: Live,
     recount_at: Instant,
+    /// Subscriptions whose settings cannot be used; a secret may appear later.
+    unusable: Vec<SubscriptionRow>,
     /// Whether the last statement failed: said once.
     away: bool,
 }
@@ -129,43 +132,58 @@ impl Reader {
             catch_ups: VecDeque::new(),
             live: Live::default(),
             recount_at: now + RECOUNT,
+            unusable: Vec::new(),
             away: false,
         }
     }
 
-    /// Reads until the keeper is gone.
+    /// Reads until the keeper is gone. An order is obeyed whatever the reading waits for.
     pub async fn run(mut self, mut orders: UnboundedReceiver<Order>) {
+        let mut room = self.with.room.clone();
         loop {
-            let pause = match self.step().await {
-                Ok(found) => {
-                    self.answered();
-                    let now = Instant::now();
-                    if found {
-                        self.poll.found_something(now);
+            let may_read = !self.has_nothing_to_read();
+            tokio::select! {
+                biased;
+                order = orders.recv() => match order {
+                    Some(order) => {
+                        self.obey(order);
+                        continue;
                     }
-                    if self.is_behind() {
-                        Duration::ZERO
-                    } else {
-                        self.poll.pause(now)
-                    }
-                }
-                Err(error) => {
-                    self.failed(&error);
-                    AWAY
-                }
-            };
-            let idle = self.has_nothing_to_read();
+                    None => return,
+                },
+                // An error means that the worker ends.
+                _ = room.wait_for(|room| *room), if may_read => {}
+            }
+            let pause = self.read().await;
             tokio::select! {
                 biased;
                 order = orders.recv() => match order {
                     Some(order) => self.obey(order),
                     None => return,
                 },
-                () = tokio::time::sleep(pause), if !idle => {}
+                () = tokio::time::sleep(pause) => {}
             }
-            // The room is the dispatcher's; it is gone only when the worker ends.
-            if !self.has_nothing_to_read() && self.with.room.wait_for(|room| *room).await.is_err() {
-                return;
+        }
+    }
+
+    /// One step, and how long to wait before the next.
+    async fn read(&mut self) -> Duration {
+        match self.step().await {
+            Ok(found) => {
+                self.answered();
+                let now = Instant::now();
+                if found {
+                    self.poll.found_something(now);
+                }
+                if self.is_behind() {
+                    Duration::ZERO
+                } else {
+                    self.poll.pause(now)
+                }
+            }
+            Err(error) => {
+                self.failed(&error);
+                AWAY
             }
         }
     }
@@ -474,24 +492,28 @@ impl Reader {
         )
         .await?;
         self.tell(Input::Waiting(waiting));
+        let unusable = std::mem::take(&mut self.unusable);
+        let subscriptions = self.resolve(unusable);
+        self.tell(Input::Subscriptions(subscriptions));
         self.recount_at = now + RECOUNT;
         Ok(())
     }
 
-    fn resolve(
-        &self,
-        rows: Vec<SubscriptionRow>,
-    ) -> Vec<std::sync::Arc<crate::model::Subscription>> {
-        let resolved = rows.into_iter().map(|row| resolve_row(row, &secrets::read));
-        let (subscriptions, usable): (Vec<_>, Vec<bool>) = resolved.unzip();
-        let unusable = usable.iter().filter(|usable| !**usable).count();
-        if !usable.is_empty() {
-            info!(
-                subscriptions = usable.len(),
-                unusable, "subscriptions loaded"
-            );
+    /// Rows that cannot be used are kept, to be tried again.
+    fn resolve(&mut self, rows: Vec<SubscriptionRow>) -> Vec<Arc<Subscription>> {
+        let mut subscriptions = Vec::with_capacity(rows.len());
+        for row in rows {
+            let id = row.identity.id;
+            self.unusable.retain(|kept| kept.identity.id != id);
+            let Some(subscription) = resolve_row(&row, &secrets::read) else {
+                continue;
+            };
+            if !subscription.usable {
+                self.unusable.push(row);
+            }
+            subscriptions.push(subscription);
         }
-        subscriptions.into_iter().flatten().collect()
+        subscriptions
     }
 
     fn tell(&self, input: Input) {

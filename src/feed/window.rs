@@ -65,15 +65,12 @@ impl Window {
             .collect();
         let mut younger = 0;
         for (xid, event) in &events {
-            match late.iter_mut().find(|(late, ..)| late == xid) {
-                Some((_, after, count)) => {
-                    *after = event.id;
-                    *count += 1;
-                }
-                None => {
-                    younger += 1;
-                    self.next.after = (*xid, event.id);
-                }
+            if let Some((_, after, count)) = late.iter_mut().find(|(late, ..)| late == xid) {
+                *after = event.id;
+                *count += 1;
+            } else {
+                younger += 1;
+                self.next.after = (*xid, event.id);
             }
         }
         self.next.late = late

@@ -37,6 +37,7 @@ pub fn subscription() -> Subscription {
         created_at: time("2026-01-01T00:00:00Z"),
         enabled: true,
         paused: false,
+        usable: true,
         kinds: Vec::new(),
         statuses: Vec::new(),
         form: RequestForm {
@@ -54,10 +55,10 @@ pub fn subscription() -> Subscription {
             give_up: StatusRanges::default(),
         },
         retry: RetryPolicy {
-            schedule: Schedule::Fixed(Duration::from_secs(60)),
+            schedule: Schedule::Fixed(Duration::from_mins(1)),
             max_attempts: Some(5),
             max_age: None,
-            cap: Duration::from_secs(3600),
+            cap: Duration::from_hours(1),
             honour_retry_after: true,
         },
         timeout: Duration::from_secs(10),

@@ -11,6 +11,7 @@ use uuid::Uuid;
 use super::{Pattern, RetryPolicy, Shard, SuccessRule};
 
 #[derive(Clone, Debug)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a switch of its own")]
 pub struct Subscription {
     pub id: Uuid,
     pub merchant: String,
@@ -24,6 +25,9 @@ pub struct Subscription {
     pub enabled: bool,
     /// A paused one keeps its deliveries as pending.
     pub paused: bool,
+    /// False: its settings cannot be used (a secret that this worker cannot read); its
+    /// deliveries wait as pending until it is mended.
+    pub usable: bool,
     /// Empty means every kind.
     pub kinds: Vec<Pattern>,
     /// Empty means every status.
@@ -43,6 +47,14 @@ pub struct Subscription {
     pub order: Order,
     /// A newer event of a transaction takes the place of one that still waits.
     pub supersede: bool,
+}
+
+impl Subscription {
+    /// Whether nothing is to be sent for now, while deliveries gather.
+    #[must_use]
+    pub const fn is_held(&self) -> bool {
+        self.enabled && (self.paused || !self.usable)
+    }
 }
 
 /// What the request looks like, apart from credentials.

@@ -4,8 +4,8 @@ use super::*;
 use crate::model::OutcomeClass;
 use crate::model::samples::time;
 
-const MINUTE: Duration = Duration::from_secs(60);
-const DAY: Duration = Duration::from_secs(86_400);
+const MINUTE: Duration = Duration::from_mins(1);
+const DAY: Duration = Duration::from_hours(24);
 
 fn judgement(verdict: Verdict, reason: &str) -> Judgement {
     Judgement {

@@ -28,10 +28,10 @@ const MAX_CLIENTS: usize = 512;
 
 /// A client unused for so long is let go, and with it the certificates and the key of
 /// a subscription that was changed or removed.
-const KEEP_UNUSED: Duration = Duration::from_secs(600);
+const KEEP_UNUSED: Duration = Duration::from_mins(10);
 
 /// How often unused clients are looked for.
-const SWEEP: Duration = Duration::from_secs(60);
+const SWEEP: Duration = Duration::from_mins(1);
 
 pub(super) struct Clients {
     egress: EgressPolicy,

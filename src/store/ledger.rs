@@ -77,6 +77,7 @@ pub struct Written {
 /// - No key may stand in the batch twice, as all parts of the statement see the same
 ///   snapshot: the recorder cuts batches so.
 /// - `due_at` is the database's clock plus the delay, never the worker's clock.
+#[expect(clippy::too_many_lines, reason = "it is one statement")]
 pub async fn write_batch(
     pool: &PgPool,
     owner: Uuid,

@@ -2,6 +2,7 @@
 //! reason for its locks and its order.
 
 pub mod clock;
+pub mod declared;
 pub mod events;
 pub mod grants;
 pub mod ledger;

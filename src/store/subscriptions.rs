@@ -136,191 +136,28 @@ fn seconds(seconds: f64) -> Duration {
     Duration::try_from_secs_f64(seconds).unwrap_or_default()
 }
 
-/// The subscription that takes effect. One whose settings cannot be used (a secret that
-/// this worker cannot read, a certificate that is none) is taken as paused: its
-/// deliveries wait until it is mended, and nothing is lost. Returns whether it is usable.
+/// The subscription that takes effect. One whose settings cannot be used gets its events
+/// all the same, and keeps them as pending until it is mended: nothing is lost.
 #[must_use]
-pub fn resolve_row(
-    row: SubscriptionRow,
-    read: &ReadSecret<'_>,
-) -> (Option<Arc<Subscription>>, bool) {
+pub fn resolve_row(row: &SubscriptionRow, read: &ReadSecret<'_>) -> Option<Arc<Subscription>> {
     let SubscriptionRow { identity, settings } = row;
-    let problems = match resolve(identity.clone(), &settings, read) {
-        Ok(subscription) => return (Some(Arc::new(subscription)), true),
+    let problems = match resolve(identity.clone(), settings, read) {
+        Ok(subscription) => return Some(Arc::new(subscription)),
         Err(problems) => problems,
     };
     for problem in &problems {
         error!(merchant = %identity.merchant, subscription = %identity.name, %problem,
                "this subscription cannot be used; its deliveries wait until it is mended");
     }
-    let waiting = Settings {
+    let matching = Settings {
         url: Some("https://unusable.invalid/".to_owned()),
-        kinds: settings.kinds,
-        statuses: settings.statuses,
+        kinds: settings.kinds.clone(),
+        statuses: settings.statuses.clone(),
         ..Settings::default()
     };
-    let subscription = resolve(
-        Identity {
-            paused: true,
-            ..identity
-        },
-        &waiting,
-        read,
-    );
-    (subscription.ok().map(Arc::new), false)
-}
-
-/// What a config file declares, as rows for SQL.
-#[derive(Debug, Default)]
-pub struct Declared {
-    /// JSON objects whose keys are columns of `posthorn.profiles`.
-    pub profiles: Vec<serde_json::Value>,
-    /// The same of `posthorn.subscriptions`.
-    pub subscriptions: Vec<serde_json::Value>,
-}
-
-#[derive(Debug, thiserror::Error)]
-pub enum ApplyFailed {
-    #[error(
-        "{merchant}/{name} stands in the config file and, managed by hand, in posthorn.subscriptions; take it out of the file, or UPDATE … SET managed_by = 'file'"
-    )]
-    ManagedBySql { merchant: String, name: String },
-    #[error(transparent)]
-    Store(#[from] StoreError),
-}
-
-impl From<sqlx::Error> for ApplyFailed {
-    fn from(error: sqlx::Error) -> Self {
-        Self::Store(error.into())
-    }
-}
-
-/// Makes the file-managed subscriptions those of the file, in one transaction: new ones
-/// are inserted, changed ones updated, missing ones disabled. Rows that people manage by
-/// SQL are never touched; one of the same name is an error. Rows that are as declared are
-/// left alone, so that starting a second worker changes nothing.
-pub async fn apply_declared(pool: &PgPool, declared: &Declared) -> Result<(), ApplyFailed> {
-    let mut transaction = pool.begin().await?;
-    // One file at a time: two workers may start at once.
-    sqlx::query!("SELECT pg_advisory_xact_lock(hashtext('posthorn.config'))::text AS locked")
-        .fetch_one(&mut *transaction)
-        .await?;
-    let profiles = serde_json::Value::Array(declared.profiles.clone());
-    let subscriptions = serde_json::Value::Array(declared.subscriptions.clone());
-    sqlx::query!(
-        r#"
-        INSERT INTO posthorn.profiles AS p (name,
-                url, method, encoding, fields, xml_root, kinds, statuses,
-                success_statuses, success_body, give_up_statuses, auth,
-                auth_secret, client_cert, client_key, ca_cert, retry,
-                retry_interval, retry_factor, retry_cap, retry_jitter,
-                retry_delays, max_attempts, max_age, retry_after, timeout,
-                connect_timeout, max_in_flight, rate, "order", supersede)
-        SELECT r.name,
-                r.url, r.method, r.encoding, r.fields, r.xml_root, r.kinds, r.statuses,
-                r.success_statuses, r.success_body, r.give_up_statuses,
-                r.auth, r.auth_secret, r.client_cert, r.client_key, r.ca_cert,
-                r.retry, r.retry_interval, r.retry_factor, r.retry_cap,
-                r.retry_jitter, r.retry_delays, r.max_attempts, r.max_age,
-                r.retry_after, r.timeout, r.connect_timeout, r.max_in_flight,
-                r.rate, r."order", r.supersede
-          FROM jsonb_populate_recordset(NULL::posthorn.profiles, $1) AS r
-        ON CONFLICT (name) DO UPDATE SET (
-                url, method, encoding, fields, xml_root, kinds, statuses,
-                success_statuses, success_body, give_up_statuses, auth,
-                auth_secret, client_cert, client_key, ca_cert, retry,
-                retry_interval, retry_factor, retry_cap, retry_jitter,
-                retry_delays, max_attempts, max_age, retry_after, timeout,
-                connect_timeout, max_in_flight, rate, "order", supersede
-            ) = (
-                excluded.url, excluded.method, excluded.encoding, excluded.fields,
-                excluded.xml_root, excluded.kinds, excluded.statuses,
-                excluded.success_statuses, excluded.success_body,
-                excluded.give_up_statuses, excluded.auth,
-                excluded.auth_secret, excluded.client_cert,
-                excluded.client_key, excluded.ca_cert, excluded.retry,
-                excluded.retry_interval, excluded.retry_factor,
-                excluded.retry_cap, excluded.retry_jitter,
-                excluded.retry_delays, excluded.max_attempts,
-                excluded.max_age, excluded.retry_after, excluded.timeout,
-                excluded.connect_timeout, excluded.max_in_flight,
-                excluded.rate, excluded."order", excluded.supersede)
-         WHERE to_jsonb(p) - '{revision,created_at,updated_at}'::text[]
-               IS DISTINCT FROM to_jsonb(excluded) - '{revision,created_at,updated_at}'::text[]
-        "#,
-        &profiles,
-    )
-    .execute(&mut *transaction)
-    .await?;
-    let theirs = sqlx::query!(
-        "SELECT s.merchant, s.name
-           FROM jsonb_populate_recordset(NULL::posthorn.subscriptions, $1) AS r
-           JOIN posthorn.subscriptions s ON s.merchant = r.merchant AND s.name = r.name
-          WHERE s.managed_by <> 'file' ORDER BY 1, 2 LIMIT 1",
-        &subscriptions,
-    )
-    .fetch_optional(&mut *transaction)
-    .await?;
-    if let Some(row) = theirs {
-        return Err(ApplyFailed::ManagedBySql {
-            merchant: row.merchant,
-            name: row.name,
-        });
-    }
-    sqlx::query!(
-        r#"
-        INSERT INTO posthorn.subscriptions AS s (merchant, name, profile, enabled, paused, managed_by,
-                url, method, encoding, fields, xml_root, kinds, statuses,
-                success_statuses, success_body, give_up_statuses, auth,
-                auth_secret, client_cert, client_key, ca_cert, retry,
-                retry_interval, retry_factor, retry_cap, retry_jitter,
-                retry_delays, max_attempts, max_age, retry_after, timeout,
-                connect_timeout, max_in_flight, rate, "order", supersede)
-        SELECT r.merchant, r.name, r.profile, r.enabled, r.paused, 'file',
-                r.url, r.method, r.encoding, r.fields, r.xml_root, r.kinds, r.statuses,
-                r.success_statuses, r.success_body, r.give_up_statuses,
-                r.auth, r.auth_secret, r.client_cert, r.client_key, r.ca_cert,
-                r.retry, r.retry_interval, r.retry_factor, r.retry_cap,
-                r.retry_jitter, r.retry_delays, r.max_attempts, r.max_age,
-                r.retry_after, r.timeout, r.connect_timeout, r.max_in_flight,
-                r.rate, r."order", r.supersede
-          FROM jsonb_populate_recordset(NULL::posthorn.subscriptions, $1) AS r
-        ON CONFLICT (merchant, name) DO UPDATE SET (profile, enabled, paused,
-                url, method, encoding, fields, xml_root, kinds, statuses,
-                success_statuses, success_body, give_up_statuses, auth,
-                auth_secret, client_cert, client_key, ca_cert, retry,
-                retry_interval, retry_factor, retry_cap, retry_jitter,
-                retry_delays, max_attempts, max_age, retry_after, timeout,
-                connect_timeout, max_in_flight, rate, "order", supersede
-            ) = (excluded.profile, excluded.enabled, excluded.paused,
-                excluded.url, excluded.method, excluded.encoding, excluded.fields,
-                excluded.xml_root, excluded.kinds, excluded.statuses,
-                excluded.success_statuses, excluded.success_body,
-                excluded.give_up_statuses, excluded.auth,
-                excluded.auth_secret, excluded.client_cert,
-                excluded.client_key, excluded.ca_cert, excluded.retry,
-                excluded.retry_interval, excluded.retry_factor,
-                excluded.retry_cap, excluded.retry_jitter,
-                excluded.retry_delays, excluded.max_attempts,
-                excluded.max_age, excluded.retry_after, excluded.timeout,
-                excluded.connect_timeout, excluded.max_in_flight,
-                excluded.rate, excluded."order", excluded.supersede)
-         WHERE to_jsonb(s) - '{id,revision,created_at,updated_at}'::text[]
-               IS DISTINCT FROM to_jsonb(excluded) - '{id,revision,created_at,updated_at}'::text[]
-        "#,
-        &subscriptions,
-    )
-    .execute(&mut *transaction)
-    .await?;
-    sqlx::query!(
-        "UPDATE posthorn.subscriptions s SET enabled = false
-          WHERE s.managed_by = 'file' AND s.enabled AND NOT EXISTS (
-                SELECT FROM jsonb_populate_recordset(NULL::posthorn.subscriptions, $1) AS r
-                 WHERE r.merchant = s.merchant AND r.name = s.name)",
-        &subscriptions,
-    )
-    .execute(&mut *transaction)
-    .await?;
-    transaction.commit().await?;
-    Ok(())
+    let subscription = resolve(identity.clone(), &matching, read).ok()?;
+    Some(Arc::new(Subscription {
+        usable: false,
+        ..subscription
+    }))
 }

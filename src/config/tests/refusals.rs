@@ -278,7 +278,7 @@ fn a_subscription_is_checked_together_with_its_profile() {
     let config = Config::parse("config.toml", &text).unwrap();
     let settings = config.settings_of(&config.subscriptions[0]);
     assert_eq!(settings.auth.as_deref(), Some("basic"));
-    assert_eq!(settings.retry_interval, Some(Duration::from_secs(60)));
+    assert_eq!(settings.retry_interval, Some(Duration::from_mins(1)));
 
     for (profile, own, line, key) in [
         // What is wrong in the profile is told once, there.

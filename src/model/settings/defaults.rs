@@ -26,11 +26,11 @@ pub const RETRY_JITTER: f64 = 0.1;
 
 /// A receiver that is back after a long outage hears of it within the hour. A schedule
 /// whose own delays are longer raises it to its longest.
-pub const RETRY_CAP: Duration = Duration::from_secs(60 * 60);
+pub const RETRY_CAP: Duration = Duration::from_hours(1);
 
 /// Holds where nothing else ends the retries: with `max_attempts` or a list of delays,
 /// only a `max_age` that is given counts, so that a pause does not use up a delivery.
-pub const MAX_AGE: Duration = Duration::from_secs(3 * 24 * 60 * 60);
+pub const MAX_AGE: Duration = Duration::from_hours(72);
 
 pub const RETRY_AFTER: bool = true;
 

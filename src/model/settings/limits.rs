@@ -7,7 +7,7 @@ use super::{Problem, Settings, defaults, duration_text, within};
 use crate::model::Order;
 
 /// A request that takes longer holds its place in the lane for no one's good.
-const LONGEST: Duration = Duration::from_secs(10 * 60);
+const LONGEST: Duration = Duration::from_mins(10);
 
 /// WIRE.md 4.3.
 const MOST_IN_FLIGHT: i32 = 500;

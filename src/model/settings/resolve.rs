@@ -91,6 +91,7 @@ pub fn resolve(
         created_at: identity.created_at,
         enabled: identity.enabled,
         paused: identity.paused,
+        usable: true,
         kinds: checked.kinds,
         statuses: checked.statuses,
         form,

@@ -9,7 +9,7 @@ use crate::model::{RetryPolicy, Schedule};
 
 /// The longest delay and age. Events are kept for 30 days by default, and a delivery
 /// that is open for longer would keep a partition from being dropped.
-const LONGEST: Duration = Duration::from_secs(30 * 24 * 60 * 60);
+const LONGEST: Duration = Duration::from_hours(720);
 
 #[derive(Clone, Copy, PartialEq)]
 enum Kind {

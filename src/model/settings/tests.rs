@@ -59,11 +59,8 @@ fn a_url_alone_has_the_engines_defaults() {
     assert!(!subscription.success.statuses.contains(300));
     assert!(matches!(subscription.auth, Auth::None));
     assert_eq!(subscription.retry.max_attempts, None);
-    assert_eq!(
-        subscription.retry.max_age,
-        Some(Duration::from_secs(259_200))
-    );
-    assert_eq!(subscription.retry.cap, Duration::from_secs(3_600));
+    assert_eq!(subscription.retry.max_age, Some(Duration::from_hours(72)));
+    assert_eq!(subscription.retry.cap, Duration::from_hours(1));
     assert!(subscription.retry.honour_retry_after);
     assert_eq!(subscription.timeout, Duration::from_secs(10));
     assert_eq!(subscription.max_in_flight, 10);

@@ -76,6 +76,7 @@ pub(super) fn subscription(tls: TlsSettings) -> Subscription {
         created_at: Utc::now(),
         enabled: true,
         paused: false,
+        usable: true,
         kinds: Vec::new(),
         statuses: Vec::new(),
         form: RequestForm {
@@ -93,10 +94,10 @@ pub(super) fn subscription(tls: TlsSettings) -> Subscription {
             give_up: StatusRanges::default(),
         },
         retry: RetryPolicy {
-            schedule: Schedule::Fixed(Duration::from_secs(60)),
+            schedule: Schedule::Fixed(Duration::from_mins(1)),
             max_attempts: Some(5),
             max_age: None,
-            cap: Duration::from_secs(3600),
+            cap: Duration::from_hours(1),
             honour_retry_after: true,
         },
         timeout: Duration::from_secs(20),

@@ -1,0 +1,92 @@
+//! Shards that go: handed over in order, or lost.
+
+use std::time::Instant;
+
+use tracing::info;
+
+use super::Dispatcher;
+use super::item::Item;
+use super::lane::Lane;
+use crate::model::{Shard, Snapshot};
+
+impl Dispatcher {
+    pub(super) fn drain(&mut self, shards: &[Shard], now: Instant) {
+        for shard in shards {
+            if !self.owned.contains_key(shard) {
+                // It was left before it was adopted: nothing was read of it.
+                self.tell_drained(*shard, None);
+                continue;
+            }
+            self.draining.insert(*shard, now + self.settings.grace);
+            for id in self.lanes.of_shard(*shard) {
+                for item in self.lanes.with(id, Lane::drain).unwrap_or_default() {
+                    self.spill(&item);
+                }
+            }
+        }
+    }
+
+    /// Hands over the shards of which nothing is in the air or only in memory any more.
+    /// At the end of the grace period what is in the air is cut off; it has its row.
+    pub(super) fn finish_draining(&mut self, now: Instant) {
+        let draining: Vec<(Shard, Instant)> = self
+            .draining
+            .iter()
+            .map(|(shard, until)| (*shard, *until))
+            .collect();
+        for (shard, until) in draining {
+            if now >= until {
+                for item in self.cut_off(shard) {
+                    self.spill(&item);
+                }
+            }
+            let is_recorded = self
+                .owned
+                .get(&shard)
+                .is_none_or(|owned| owned.unrecorded == 0);
+            if is_recorded && !self.lanes.is_flying(shard) && self.checkpoints.is_settled(shard) {
+                let checkpoint = self.checkpoints.checkpoint(shard).cloned();
+                self.forget(shard);
+                self.tell_drained(shard, checkpoint);
+            }
+        }
+    }
+
+    /// Stops what is in the air; nobody waits for the answers any more.
+    fn cut_off(&mut self, shard: Shard) -> Vec<Item> {
+        let mut cut = Vec::new();
+        for id in self.lanes.of_shard(shard) {
+            cut.extend(self.lanes.with(id, Lane::cut_off).unwrap_or_default());
+        }
+        for item in &cut {
+            if let Some(send) = self.sends.remove(&item.key) {
+                send.abort();
+            }
+        }
+        cut
+    }
+
+    pub(super) fn lose(&mut self, shards: &[Shard]) {
+        for shard in shards {
+            self.cut_off(*shard);
+            self.forget(*shard);
+        }
+        info!(
+            ?shards,
+            "stopped sending for shards that are no longer ours"
+        );
+    }
+
+    fn forget(&mut self, shard: Shard) {
+        self.lanes.close_shard(shard);
+        self.draining.remove(&shard);
+        self.routes.remove_shard(shard);
+        self.checkpoints.drop_shard(shard);
+        self.owned.remove(&shard);
+    }
+
+    fn tell_drained(&self, shard: Shard, checkpoint: Option<Snapshot>) {
+        // The keeper is gone only when the worker ends.
+        let _ = self.out.drained.send((shard, checkpoint));
+    }
+}

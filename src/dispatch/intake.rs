@@ -1,0 +1,181 @@
+//! What the feed brings: shards, subscriptions, and events for the lanes.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Instant;
+
+use super::Dispatcher;
+use super::Owned;
+use super::input::{Adoption, Page};
+use super::item::{Item, Row};
+use super::lane::Offer;
+use crate::feed::checkpoint::PageId;
+use crate::model::{DeliveryKey, Event, Shard, State, Subscription};
+use crate::store::ledger::Change;
+use crate::store::pending::Waiting;
+
+impl Dispatcher {
+    pub(super) fn adopt(&mut self, adoption: Adoption, now: Instant) {
+        for (shard, epoch, checkpoint) in adoption.shards {
+            self.owned.insert(
+                shard,
+                Owned {
+                    epoch,
+                    unrecorded: 0,
+                },
+            );
+            self.checkpoints.adopt(shard, checkpoint);
+        }
+        for subscription in adoption.subscriptions {
+            self.routes.upsert(subscription);
+        }
+        self.found_waiting(adoption.waiting, now);
+    }
+
+    /// Opens the lanes of deliveries that wait in the database, and notes the next time.
+    pub(super) fn found_waiting(&mut self, waiting: Vec<Waiting>, now: Instant) {
+        for Waiting {
+            subscription_id: id,
+            rows,
+            due_in,
+            ..
+        } in waiting
+        {
+            let Some(subscription) = self.routes.get(id).cloned() else {
+                continue;
+            };
+            self.open_lane(&subscription, now);
+            self.lanes
+                .with(id, |lane| lane.shelf.found(rows, now + due_in));
+            self.lanes.look_at(id);
+        }
+    }
+
+    pub(super) fn configure(&mut self, changed: Vec<Arc<Subscription>>, now: Instant) {
+        for subscription in changed {
+            let known = self.routes.get(subscription.id).map(|known| known.revision);
+            let ours = self.owned.contains_key(&subscription.shard);
+            if ours && known.is_none_or(|known| known <= subscription.revision) {
+                self.lanes.with(subscription.id, |lane| {
+                    lane.configure(Arc::clone(&subscription), now);
+                });
+                self.lanes.look_at(subscription.id);
+                self.routes.upsert(subscription);
+            }
+        }
+    }
+
+    pub(super) fn route(&mut self, page: Page, now: Instant) {
+        let Page {
+            events,
+            known,
+            taken,
+        } = page;
+        self.out.metrics.events_read(events.len() as u64);
+        let id = self.checkpoints.next_page();
+        let mut routed: Vec<(Arc<Subscription>, Arc<Event>)> = Vec::with_capacity(events.len());
+        for event in events
+            .into_iter()
+            .filter(|event| self.owned.contains_key(&event.shard))
+        {
+            let event = Arc::new(event);
+            let wanted = self.routes.matches(&event).filter(|subscription| {
+                known.is_empty() || !known.contains(&first_delivery(&event, subscription))
+            });
+            routed
+                .extend(wanted.map(|subscription| (Arc::clone(subscription), Arc::clone(&event))));
+        }
+        let mut counts: HashMap<Shard, usize> = HashMap::new();
+        for (_, event) in &routed {
+            *counts.entry(event.shard).or_default() += 1;
+        }
+        for (shard, count) in counts {
+            self.checkpoints.page_read(shard, id, count);
+        }
+        self.out.metrics.deliveries_routed(routed.len() as u64);
+        for (subscription, event) in routed {
+            self.offer(&subscription, event, id, now);
+        }
+        // The feed may be gone by now, at the end.
+        let _ = taken.send(());
+    }
+
+    pub(super) fn offer(
+        &mut self,
+        subscription: &Arc<Subscription>,
+        event: Arc<Event>,
+        page: PageId,
+        now: Instant,
+    ) {
+        let item = Item {
+            key: first_delivery(&event, subscription),
+            event,
+            attempts: 0,
+            row: Row::None,
+            page: Some(page),
+            since: now,
+        };
+        self.open_lane(subscription, now);
+        if item.event.data.len() > self.settings.max_data_bytes {
+            let reason = format!(
+                "the event's data has {} bytes; worker.max_data_bytes allows {}",
+                item.event.data.len(),
+                self.settings.max_data_bytes
+            );
+            self.finish(&item, State::PostingError, 0, Some(reason), None);
+            return;
+        }
+        if subscription.supersede && self.supersede(&item) {
+            return;
+        }
+        let pressure = self.pressure();
+        match self
+            .lanes
+            .with(subscription.id, |lane| lane.offer(item, pressure, now))
+        {
+            Some(Offer::Shelved(item)) => self.spill(&item),
+            Some(Offer::Queued) | None => {}
+        }
+        self.lanes.look_at(subscription.id);
+    }
+
+    /// Makes way for the delivery; true if it is itself the older one and has ended.
+    pub(super) fn supersede(&mut self, item: &Item) -> bool {
+        let id = item.key.subscription_id;
+        let Some(result) = self.lanes.with(id, |lane| lane.supersede(&item.event)) else {
+            return false;
+        };
+        for dropped in &result.dropped {
+            self.finish_superseded(dropped, dropped.attempts, None);
+        }
+        if result.look_in_rows {
+            self.record(
+                item,
+                None,
+                Change::SupersedeOlder {
+                    except: result.in_the_air,
+                },
+                None,
+            );
+        }
+        if result.stale {
+            self.finish_superseded(item, item.attempts, None);
+        }
+        result.stale
+    }
+
+    pub(super) fn open_lane(&mut self, subscription: &Arc<Subscription>, now: Instant) {
+        if self.owned.contains_key(&subscription.shard) {
+            self.lanes.open(subscription, self.settings.lane, now);
+        }
+    }
+}
+
+/// The delivery that an event itself causes.
+fn first_delivery(event: &Event, subscription: &Subscription) -> DeliveryKey {
+    DeliveryKey {
+        event_id: event.id,
+        subscription_id: subscription.id,
+        generation: 0,
+    }
+}

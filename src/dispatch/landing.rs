@@ -1,0 +1,251 @@
+//! What comes back: from sends, from the recorder and from refills.
+
+use std::collections::{HashMap, HashSet};
+use std::time::{Duration, Instant};
+
+use tracing::{error, warn};
+use uuid::Uuid;
+
+use super::deliver::Tried;
+use super::input::{Failed, Landed, LaneRefill, Recorded, RecordedKind};
+use super::item::{Item, Row};
+use super::{Dispatcher, lane};
+use crate::feed::checkpoint::PageId;
+use crate::model::{DeliveryKey, Shard, State};
+use crate::plan::Next;
+use crate::record::{ToRecord, fenced};
+use crate::store::ledger::{Attempt, Change, Entry};
+
+/// How soon to ask again when the database did not answer a refill.
+const REFILL_AGAIN: Duration = Duration::from_secs(1);
+
+impl Dispatcher {
+    pub(super) fn land(&mut self, landed: Landed, now: Instant) {
+        let Landed { key, took, result } = landed;
+        self.sends.remove(&key);
+        let verdict = result.as_ref().ok().map(|tried| tried.verdict);
+        let id = key.subscription_id;
+        let Some(Some(landed)) = self
+            .lanes
+            .with(id, |lane| lane.landed(key, verdict, took, now))
+        else {
+            return;
+        };
+        self.lanes.look_at(id);
+        let lane::Landed { item, outdated } = landed;
+        match result {
+            Ok(Tried { attempt, next, .. }) => {
+                self.out.metrics.attempt(attempt.outcome, attempt.duration);
+                let attempts = attempt.number;
+                match next {
+                    Next::Delivered => {
+                        self.finish(&item, State::Delivered, attempts, None, Some(attempt));
+                    }
+                    Next::RetryIn(_) if outdated => {
+                        self.finish_superseded(&item, attempts, Some(attempt));
+                    }
+                    Next::RetryIn(delay) => self.retry(&item, delay, attempt),
+                    Next::PostingError(ending) => {
+                        let reason = format!("{ending}; the last: {}", attempt.reason);
+                        self.finish(
+                            &item,
+                            State::PostingError,
+                            attempts,
+                            Some(reason),
+                            Some(attempt),
+                        );
+                    }
+                }
+            }
+            Err(failed) => {
+                if matches!(failed, Failed::Panicked) {
+                    error!(event = %key.event_id, subscription = %id, "sending this delivery panicked");
+                }
+                let reason = Some(failed.to_string());
+                self.finish(&item, State::PostingError, item.attempts, reason, None);
+            }
+        }
+    }
+
+    pub(super) fn finish(
+        &mut self,
+        item: &Item,
+        state: State,
+        attempts: u32,
+        reason: Option<String>,
+        attempt: Option<Attempt>,
+    ) {
+        self.out.metrics.finished(state);
+        let had_row = item.row != Row::None;
+        if had_row {
+            self.lanes.with(item.key.subscription_id, |lane| {
+                lane.shelf.row_changes(item.key);
+            });
+        }
+        self.record(
+            item,
+            item.page,
+            Change::Finish {
+                state,
+                attempts,
+                reason,
+                had_row,
+            },
+            attempt,
+        );
+    }
+
+    pub(super) fn finish_superseded(
+        &mut self,
+        item: &Item,
+        attempts: u32,
+        attempt: Option<Attempt>,
+    ) {
+        let reason = "a newer event of the transaction took its place".to_owned();
+        self.finish(item, State::Superseded, attempts, Some(reason), attempt);
+    }
+
+    pub(super) fn retry(&mut self, item: &Item, delay: Duration, attempt: Attempt) {
+        self.out.metrics.retry_planned();
+        let id = item.key.subscription_id;
+        let transaction_id = &item.event.transaction_id;
+        let followers = self
+            .lanes
+            .with(id, |lane| lane.await_retry(transaction_id))
+            .unwrap_or_default();
+        if item.row != Row::None {
+            self.lanes.with(id, |lane| lane.shelf.row_changes(item.key));
+        }
+        let (attempts, reason) = (attempt.number, attempt.reason.clone());
+        self.record(
+            item,
+            item.page,
+            Change::Retry {
+                attempts,
+                delay,
+                reason,
+            },
+            Some(attempt),
+        );
+        for follower in &followers {
+            self.spill(follower);
+        }
+    }
+
+    /// Gives a delivery its row, if it has none yet.
+    pub(super) fn spill(&mut self, item: &Item) {
+        if item.row == Row::None {
+            self.out.metrics.spilled(1);
+            self.record(item, item.page, Change::Spill, None);
+        } else {
+            let now = Instant::now();
+            self.lanes
+                .with(item.key.subscription_id, |lane| lane.shelf.due_at(now));
+        }
+    }
+
+    pub(super) fn record(
+        &mut self,
+        item: &Item,
+        page: Option<PageId>,
+        change: Change,
+        attempt: Option<Attempt>,
+    ) {
+        let Some(owned) = self.owned.get_mut(&item.event.shard) else {
+            return;
+        };
+        owned.unrecorded += 1;
+        let epoch = owned.epoch;
+        self.out.backlog.add(1);
+        self.lanes.with(item.key.subscription_id, |lane| {
+            lane.shelf.handed_to_recorder();
+        });
+        let entry = Entry {
+            key: item.key,
+            shard: item.event.shard,
+            epoch,
+            transaction_id: item.event.transaction_id.clone(),
+            change,
+            attempt,
+        };
+        if self.out.recorder.send(ToRecord { entry, page }).is_err() {
+            error!("the recorder has ended before the dispatcher; outcomes are lost");
+        }
+    }
+
+    pub(super) fn recorded(&mut self, recorded: &[Recorded], now: Instant) {
+        let pressure = self.pressure();
+        let mut spilled: HashMap<Uuid, HashSet<DeliveryKey>> = HashMap::new();
+        for Recorded {
+            key,
+            shard,
+            page,
+            kind,
+        } in recorded
+        {
+            if let Some(owned) = self.owned.get_mut(shard) {
+                owned.unrecorded = owned.unrecorded.saturating_sub(1);
+            }
+            if let Some(page) = page
+                && *kind != RecordedKind::Fenced
+            {
+                self.checkpoints.settle(*shard, *page);
+            }
+            let id = key.subscription_id;
+            self.lanes.with(id, |lane| {
+                lane.shelf.recorded(*key);
+                lane.recorded(*kind, now);
+            });
+            if *kind == RecordedKind::Spilled {
+                spilled.entry(id).or_default().insert(*key);
+            }
+            self.lanes.look_at(id);
+        }
+        for (id, keys) in spilled {
+            self.lanes
+                .with(id, |lane| lane.rows_written(&keys, pressure, now));
+        }
+        let lost: Vec<Shard> = fenced(recorded).into_iter().collect();
+        if !lost.is_empty() {
+            let entries = recorded
+                .iter()
+                .filter(|entry| entry.kind == RecordedKind::Fenced)
+                .count();
+            self.out.metrics.fenced_off(entries as u64);
+            warn!(
+                ?lost,
+                entries, "outcomes of shards that another worker owns were not written"
+            );
+        }
+    }
+
+    pub(super) fn refilled(&mut self, answers: Vec<LaneRefill>, now: Instant) {
+        self.refills = self.refills.saturating_sub(1);
+        for LaneRefill {
+            subscription_id: id,
+            found,
+            next_due_in,
+        } in answers
+        {
+            self.lanes.look_at(id);
+            let Some(found) = found else {
+                self.lanes
+                    .with(id, |lane| lane.shelf.refill_failed(now + REFILL_AGAIN));
+                continue;
+            };
+            self.out.metrics.refilled(found.len() as u64);
+            let items = found.into_iter().map(|row| Item {
+                key: row.key,
+                event: row.event,
+                attempts: row.attempts,
+                row: Row::Written,
+                page: None,
+                since: now,
+            });
+            let items: Vec<Item> = items.collect();
+            let next_due = next_due_in.map(|due_in| now + due_in);
+            self.lanes
+                .with(id, |lane| lane.refilled(items, next_due, now));
+        }
+    }
+}

@@ -1,0 +1,162 @@
+//! What the lanes let go: each lane in the row has its turn to send and to be refilled.
+
+use std::panic::AssertUnwindSafe;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use futures::FutureExt;
+use uuid::Uuid;
+
+use super::deliver::{age, deliver};
+use super::input::{Failed, Input, Landed};
+use super::item::Item;
+use super::refill::{RefillOrder, refill};
+use super::{Dispatcher, Outlets, UNRECORDED, lane};
+use crate::model::State;
+use crate::store::pending::RefillRequest;
+
+/// A lane sends so many before the next lane has its turn.
+const TURN: usize = 8;
+
+/// The last quarter of the sockets is for lanes with fewer than this in the air, so that
+/// slow endpoints cannot take them all.
+const FEW: usize = 4;
+
+/// Refills that run at a time: each takes a connection.
+const REFILLS: usize = 2;
+
+impl Dispatcher {
+    /// Each lane in the row has its turn, as long as there are sockets and the recorder
+    /// keeps up.
+    pub(super) fn give_turns(&mut self, now: Instant) {
+        if !self.may_work() {
+            return;
+        }
+        let mut order = RefillOrder::default();
+        let mut held_back = Vec::new();
+        while let Some(id) = self.lanes.next_in_row() {
+            if self.give_turn(id, &mut order, now) {
+                held_back.push(id);
+            }
+        }
+        for id in held_back {
+            self.lanes.look_at(id);
+        }
+        if !order.lanes.is_empty() {
+            self.refills += 1;
+            let Outlets {
+                pool,
+                inputs,
+                metrics,
+                ..
+            } = &self.out;
+            tokio::spawn(refill(pool.clone(), order, inputs.clone(), metrics.clone()));
+        }
+    }
+
+    /// Returns whether the lane has more to send than the worker can take now; its turn
+    /// comes again with the next input.
+    fn give_turn(&mut self, id: Uuid, order: &mut RefillOrder, now: Instant) -> bool {
+        let pressure = self.pressure();
+        while let Some(Some(item)) = self.lanes.with(id, lane::Lane::next_to_cancel) {
+            let reason = "the subscription was disabled".to_owned();
+            self.finish(&item, State::Cancelled, item.attempts, Some(reason), None);
+        }
+        for item in self
+            .lanes
+            .with(id, |lane| lane.overdue(now))
+            .unwrap_or_default()
+        {
+            self.spill(&item);
+        }
+        let mut sent = 0;
+        let held_back = loop {
+            if !self.may_send(id) {
+                break true;
+            }
+            if sent == TURN {
+                self.lanes.look_at(id);
+                return false;
+            }
+            match self.lanes.with(id, |lane| lane.next(now)) {
+                Some(Some(item)) => self.send(item, id),
+                Some(None) | None => break false,
+            }
+            sent += 1;
+        };
+        if self.refills < REFILLS
+            && !order.is_full()
+            && let Some(Some((request, held))) = self.lanes.with(id, |lane| {
+                let (room, held) = lane.begin_refill(pressure, now)?;
+                let request = RefillRequest {
+                    shard: lane.subscription.shard,
+                    subscription_id: id,
+                    room: i64::try_from(room).unwrap_or(i64::MAX),
+                    heads_only: lane.is_ordered(),
+                };
+                Some((request, held))
+            })
+        {
+            order.lanes.push(request);
+            order.held.extend(held);
+        }
+        let at = self
+            .lanes
+            .with(id, |lane| lane.wake_at(pressure, now))
+            .flatten();
+        // A refill that had to wait for another one is due already: look again soon, not
+        // at once.
+        self.lanes
+            .schedule(id, at.map(|at| at.max(now + Duration::from_millis(1))));
+        held_back
+            && self
+                .lanes
+                .with(id, |lane| lane.queued().0 > 0)
+                .unwrap_or(false)
+    }
+
+    /// Whether the leases hold at this very moment, and the recorder keeps up.
+    fn may_work(&self) -> bool {
+        self.out.backlog.len() < UNRECORDED && self.out.lease.is_valid(Instant::now())
+    }
+
+    fn may_send(&mut self, id: Uuid) -> bool {
+        let most = self.settings.max_in_flight_total;
+        let in_flight = self.lanes.in_flight();
+        self.may_work()
+            && in_flight < most
+            && (in_flight < most / 4 * 3
+                || self
+                    .lanes
+                    .with(id, |lane| lane.in_flight() < FEW)
+                    .unwrap_or(false))
+    }
+
+    fn send(&mut self, item: Item, id: Uuid) {
+        let Some(subscription) = self.lanes.with(id, |lane| Arc::clone(&lane.subscription)) else {
+            return;
+        };
+        if item.attempts == 0 {
+            let waited = age(item.event.created_at, self.out.delivering.clock.now());
+            self.out.metrics.first_attempt(waited);
+        }
+        let delivering = self.out.delivering.clone();
+        let inputs = self.out.inputs.clone();
+        let key = item.key;
+        let task = tokio::spawn(async move {
+            let began = Instant::now();
+            // The lane keeps the delivery's place until it lands: it must, come what may.
+            let result = AssertUnwindSafe(deliver(&delivering, &item, &subscription))
+                .catch_unwind()
+                .await
+                .map_or(Err(Failed::Panicked), |tried| tried.map_err(Failed::from));
+            // The dispatcher is gone only when the worker ends.
+            let _ = inputs.send(Input::Landed(Landed {
+                key,
+                took: began.elapsed(),
+                result,
+            }));
+        });
+        self.sends.insert(key, task.abort_handle());
+    }
+}
