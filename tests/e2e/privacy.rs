@@ -62,7 +62,7 @@ async fn logs_and_metrics_show_no_secret_and_no_payload() {
         (
             "pem",
             json!({"url": "https://127.0.0.1:1/", "client_cert": format!("file:{}", file.path().display()), "client_key": format!("file:{}", file.path().display())}),
-            "posting_error",
+            "pending",
         ),
         (
             "bad",
