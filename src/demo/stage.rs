@@ -14,9 +14,6 @@ use crate::config::Config;
 use crate::receiver::{Behaviour, Receiver};
 use crate::store::schema::migrate;
 
-/// As `posthorn migrate` has it.
-const SHARDS: u16 = 64;
-
 /// What an endpoint that is out of order answers.
 pub const OUT_OF_ORDER: &str = "503";
 
@@ -32,7 +29,7 @@ pub struct Stage {
 impl Stage {
     pub async fn set(postgres: &PrivatePostgres) -> anyhow::Result<Self> {
         let database = postgres.url("postgres");
-        migrate(&database.clone().into(), SHARDS).await?;
+        migrate(&database.clone().into(), None).await?;
         let receiver = Receiver::bind((Ipv4Addr::LOCALHOST, 0).into()).await?;
         for (merchant, endpoint) in endpoints() {
             receiver.on(&endpoint.path(merchant), conduct(endpoint, false)?);
