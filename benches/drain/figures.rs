@@ -42,7 +42,10 @@ pub struct Figures {
 }
 
 impl Figures {
-    #[expect(clippy::cast_precision_loss, reason = "counts of one run are far below 2^52")]
+    #[expect(
+        clippy::cast_precision_loss,
+        reason = "counts of one run are far below 2^52"
+    )]
     pub fn of(measured: &Measured) -> Self {
         let deliveries = measured.events as f64;
         let floor = &measured.floor;
@@ -81,16 +84,27 @@ impl fmt::Display for Figures {
             "{} events of 500 bytes, {} subscriptions with max_in_flight {}\n",
             self.events, self.subscriptions, self.max_in_flight
         )?;
-        let mut line = |name: &str, value: f64, unit: &str| {
-            writeln!(f, "{name:<28}{value:>12} {unit}")
-        };
+        let mut line =
+            |name: &str, value: f64, unit: &str| writeln!(f, "{name:<28}{value:>12} {unit}");
         line("delivered", self.deliveries_per_s, "/s")?;
         line("bare client", self.floor_per_s, "/s")?;
         line("share of the bare client", self.share_of_floor, "")?;
         line("CPU, worker", self.worker_cpu_ms_per_1000, "ms per 1,000")?;
-        line("CPU, bare client", self.floor_cpu_ms_per_1000, "ms per 1,000")?;
-        line("CPU, PostgreSQL", self.postgres_cpu_ms_per_1000, "ms per 1,000")?;
-        line("CPU, receiver", self.receiver_cpu_ms_per_1000, "ms per 1,000")?;
+        line(
+            "CPU, bare client",
+            self.floor_cpu_ms_per_1000,
+            "ms per 1,000",
+        )?;
+        line(
+            "CPU, PostgreSQL",
+            self.postgres_cpu_ms_per_1000,
+            "ms per 1,000",
+        )?;
+        line(
+            "CPU, receiver",
+            self.receiver_cpu_ms_per_1000,
+            "ms per 1,000",
+        )?;
         line("WAL", self.wal_bytes_per_delivery, "bytes per delivery")?;
         line("commits", self.commits_per_delivery, "per delivery")?;
         line("worker's memory, peak", self.worker_peak_rss_mb, "MB")

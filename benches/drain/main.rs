@@ -69,9 +69,12 @@ async fn measure(args: &Args) -> anyhow::Result<Figures> {
         subscriptions,
         ..
     } = *args;
-    let mut receiver = Process::start(
-        Process::posthorn().args(["receiver", "--quiet", "--listen", "127.0.0.1:0"]),
-    )?;
+    let mut receiver = Process::start(Process::posthorn().args([
+        "receiver",
+        "--quiet",
+        "--listen",
+        "127.0.0.1:0",
+    ]))?;
     let said = receiver.next_line().await?.unwrap_or_default();
     let url = said
         .strip_prefix("listening on ")
@@ -135,13 +138,14 @@ async fn measure(args: &Args) -> anyhow::Result<Figures> {
 /// The commits in the worker's database when no session is left in it: a session may
 /// keep its counts to itself until it ends.
 async fn settled_commits(server: &PgPool) -> anyhow::Result<i64> {
-    let commits = sqlx::query_as(
-        "SELECT (SELECT count(*) FROM pg_stat_activity WHERE datname = 'bench'),
-                (SELECT xact_commit FROM pg_stat_database WHERE datname = 'bench')",
-    );
     let mut before = None;
     loop {
-        let (sessions, now): (i64, i64) = commits.clone().fetch_one(server).await?;
+        let (sessions, now): (i64, i64) = sqlx::query_as(
+            "SELECT (SELECT count(*) FROM pg_stat_activity WHERE datname = 'bench'),
+                    (SELECT xact_commit FROM pg_stat_database WHERE datname = 'bench')",
+        )
+        .fetch_one(server)
+        .await?;
         if sessions == 0 && before == Some(now) {
             return Ok(now);
         }

@@ -18,7 +18,10 @@ pub fn cpu_ms_with_children(pid: u32) -> anyhow::Result<u64> {
     let parent = Stat::of(pid).with_context(|| format!("no process {pid}"))?;
     let mut ticks = parent.own_ticks + parent.ended_ticks;
     for entry in fs::read_dir("/proc")? {
-        let child = entry?.file_name().to_str().and_then(|name| name.parse().ok());
+        let child = entry?
+            .file_name()
+            .to_str()
+            .and_then(|name| name.parse().ok());
         // One that ends at this moment counts with its parent at the next look.
         if let Some(child) = child.and_then(Stat::of)
             && child.parent == pid
@@ -30,7 +33,10 @@ pub fn cpu_ms_with_children(pid: u32) -> anyhow::Result<u64> {
 }
 
 /// The most memory that a process ever had resident, in MB of 1,000,000 bytes.
-#[expect(clippy::cast_precision_loss, reason = "kilobytes of a process are far below 2^52")]
+#[expect(
+    clippy::cast_precision_loss,
+    reason = "kilobytes of a process are far below 2^52"
+)]
 pub fn peak_rss_mb(pid: u32) -> anyhow::Result<f64> {
     let status = fs::read_to_string(format!("/proc/{pid}/status"))?;
     let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));

@@ -19,8 +19,8 @@ use anyhow::{Context, ensure};
 use clap::Parser;
 use posthorn::receiver::{Received, Receiver};
 use serde::{Deserialize, Serialize};
-use tokio::sync::mpsc;
 use std::sync::Arc;
+use tokio::sync::mpsc;
 
 use support::stand::{Stand, Subscriptions};
 
@@ -154,7 +154,10 @@ impl Latency {
     }
 }
 
-#[expect(clippy::cast_precision_loss, reason = "microseconds of a run are far below 2^52")]
+#[expect(
+    clippy::cast_precision_loss,
+    reason = "microseconds of a run are far below 2^52"
+)]
 fn ms(us: u64) -> f64 {
     us as f64 / 1000.0
 }
@@ -162,9 +165,23 @@ fn ms(us: u64) -> f64 {
 impl fmt::Display for Figures {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(f, "from commit to arrival, in ms\n")?;
-        writeln!(f, "{:>10}{:>10}{:>10}{:>10}{:>10}", "events/s", "events", "p50", "p99", "max")?;
-        for Latency { rate, events, p50_ms, p99_ms, max_ms } in &self.rates {
-            writeln!(f, "{rate:>10}{events:>10}{p50_ms:>10}{p99_ms:>10}{max_ms:>10}")?;
+        writeln!(
+            f,
+            "{:>10}{:>10}{:>10}{:>10}{:>10}",
+            "events/s", "events", "p50", "p99", "max"
+        )?;
+        for Latency {
+            rate,
+            events,
+            p50_ms,
+            p99_ms,
+            max_ms,
+        } in &self.rates
+        {
+            writeln!(
+                f,
+                "{rate:>10}{events:>10}{p50_ms:>10}{p99_ms:>10}{max_ms:>10}"
+            )?;
         }
         Ok(())
     }

@@ -4,9 +4,9 @@
 const BYTES: usize = 500;
 
 /// Stands for the event's number in the template, and is as long.
-pub const NUMBER: &str = "#########";
+pub const NUMBER: &str = "@@@@@@@@@";
 
-const HEAD: &str = r##"{"number":"#########","type":"payment","status":"approved","amount":{"value":129.90,"currency":"EUR"},"card":{"brand":"visa","last4":"4242"},"description":""##;
+const HEAD: &str = r#"{"number":"@@@@@@@@@","type":"payment","status":"approved","amount":{"value":129.90,"currency":"EUR"},"card":{"brand":"visa","last4":"4242"},"description":""#;
 const TAIL: &str = r#""}"#;
 
 /// `data` with [`NUMBER`] in the place of the number; PostgreSQL fills it in as well.

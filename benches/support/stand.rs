@@ -62,7 +62,9 @@ impl Stand {
             directory,
         };
         let server = PgPool::connect(&stand.postgres.url("postgres")).await?;
-        sqlx::query("CREATE DATABASE bench").execute(&server).await?;
+        sqlx::query("CREATE DATABASE bench")
+            .execute(&server)
+            .await?;
         server.close().await;
         migrate(&stand.url().into(), SHARDS).await?;
         let pool = stand.connect(1).await?;
