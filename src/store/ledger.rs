@@ -209,19 +209,24 @@ pub async fn write_batch(
 
 /// Which of these events' first-generation deliveries already have a row: a shard that
 /// changed hands is read again from its checkpoint, and these are left out.
+///
+/// OFFSET 0 keeps the sub-query as it is: each event looks its rows up. As a join, the
+/// plan that suits tables that were empty once reads the whole ledger for each page.
 pub async fn find_known_deliveries(
     pool: &PgPool,
     events: &[Uuid],
 ) -> Result<HashSet<DeliveryKey>, StoreError> {
     let rows = sqlx::query!(
         r#"
-        SELECT d.event_id AS "event_id!", d.subscription_id AS "subscription_id!"
+        SELECT e.id AS "event_id!", known.subscription_id AS "subscription_id!"
           FROM unnest($1::uuid[]) AS e (id)
-          JOIN posthorn.deliveries d ON d.event_id = e.id AND d.generation = 0
-        UNION ALL
-        SELECT p.event_id, p.subscription_id
-          FROM unnest($1::uuid[]) AS e (id)
-          JOIN posthorn.pending_deliveries p ON p.event_id = e.id AND p.generation = 0
+         CROSS JOIN LATERAL (
+            (SELECT d.subscription_id FROM posthorn.deliveries d
+              WHERE d.event_id = e.id AND d.generation = 0)
+            UNION ALL
+            (SELECT p.subscription_id FROM posthorn.pending_deliveries p
+              WHERE p.event_id = e.id AND p.generation = 0)
+            OFFSET 0) AS known
         "#,
         events
     )
