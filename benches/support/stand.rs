@@ -21,9 +21,6 @@ use super::process::Process;
 pub const CREDENTIALS: &str = "bench:correct horse";
 const CREDENTIALS_VARIABLE: &str = "POSTHORN_BENCH_CREDENTIALS";
 
-/// The default of `posthorn migrate`.
-const SHARDS: u16 = 64;
-
 /// The worker's own database, so that the statistics of this one are the worker's alone.
 const DATABASE: &str = "bench";
 
@@ -66,7 +63,7 @@ impl Stand {
             .execute(&server)
             .await?;
         server.close().await;
-        migrate(&stand.url().into(), SHARDS).await?;
+        migrate(&stand.url().into(), None).await?;
         let pool = stand.connect(1).await?;
         sqlx::query(
             "INSERT INTO posthorn.subscriptions
