@@ -28,7 +28,7 @@ const DATABASE: &str = "bench";
 const LOOK: Duration = Duration::from_millis(50);
 
 /// Without progress for so long, a bench has failed.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_mins(1);
 
 #[derive(Clone, Copy, Debug, clap::Args)]
 pub struct Subscriptions {
