@@ -60,7 +60,8 @@ async fn refill_all(
     held: &[DeliveryKey],
 ) -> Result<Vec<LaneRefill>, StoreError> {
     let mut found: HashMap<Uuid, Vec<Refilled>> = HashMap::new();
-    for row in refill_lanes(pool, lanes, held).await? {
+    let mut transaction = pool.begin().await?;
+    for row in refill_lanes(&mut transaction, lanes, held).await? {
         found.entry(row.key.subscription_id).or_default().push(row);
     }
     let short: Vec<(Shard, Uuid)> = lanes
@@ -71,8 +72,11 @@ async fn refill_all(
         })
         .map(|lane| (lane.shard, lane.subscription_id))
         .collect();
-    let mut next_due: HashMap<Uuid, Duration> =
-        find_next_due(pool, &short).await?.into_iter().collect();
+    let mut next_due: HashMap<Uuid, Duration> = find_next_due(&mut transaction, &short)
+        .await?
+        .into_iter()
+        .collect();
+    transaction.commit().await?;
     Ok(lanes
         .iter()
         .map(|lane| LaneRefill {

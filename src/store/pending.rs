@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use sqlx::PgPool;
+use sqlx::{PgConnection, PgPool};
 use uuid::Uuid;
 
 use super::StoreError;
@@ -36,9 +36,12 @@ pub struct Refilled {
 /// OFFSET 0 keeps the look-up of the events as it is: as a join, the plan that suits a
 /// table that was empty once reads all events for each refill.
 ///
+/// What is due is a matter of `now()`, the start of the transaction: unlike the clock, it
+/// can bound the index, and in the same transaction [`find_next_due`] goes on from there.
+///
 /// `heads_only` passes over a delivery while an older one of its transaction is open.
 pub async fn refill_lanes(
-    pool: &PgPool,
+    connection: &mut PgConnection,
     lanes: &[RefillRequest],
     held: &[DeliveryKey],
 ) -> Result<Vec<Refilled>, StoreError> {
@@ -63,7 +66,7 @@ pub async fn refill_lanes(
             SELECT p.event_id, p.subscription_id, p.generation, p.attempts, p.due_at
               FROM posthorn.pending_deliveries p
              WHERE p.shard = lane.shard AND p.subscription_id = lane.subscription_id
-               AND (lane.not_due_too OR p.due_at <= clock_timestamp())
+               AND p.due_at <= CASE WHEN lane.not_due_too THEN 'infinity' ELSE now() END
                AND (p.event_id, p.subscription_id, p.generation) NOT IN
                    (SELECT * FROM unnest($5::uuid[], $6::uuid[], $7::int[]))
                AND NOT (lane.heads_only AND EXISTS (
@@ -86,7 +89,7 @@ pub async fn refill_lanes(
         &held_generations,
         &not_due_too,
     )
-    .fetch_all(pool)
+    .fetch_all(connection)
     .await?;
     Ok(rows
         .into_iter()
@@ -147,9 +150,10 @@ pub async fn count_waiting(pool: &PgPool, shards: &[Shard]) -> Result<Vec<Waitin
         .collect())
 }
 
-/// When the next delivery of each subscription that is not due yet will be.
+/// When the next delivery of each subscription that is not due yet will be; in the
+/// transaction of the refill, so that none falls between the two.
 pub async fn find_next_due(
-    pool: &PgPool,
+    connection: &mut PgConnection,
     lanes: &[(Shard, Uuid)],
 ) -> Result<Vec<(Uuid, Duration)>, StoreError> {
     let (shards, subscriptions): (Vec<i16>, Vec<Uuid>) =
@@ -162,13 +166,13 @@ pub async fn find_next_due(
          CROSS JOIN LATERAL (
             SELECT p.due_at FROM posthorn.pending_deliveries p
              WHERE p.shard = lane.shard AND p.subscription_id = lane.subscription_id
-               AND p.due_at > clock_timestamp()
+               AND p.due_at > now()
              ORDER BY p.due_at LIMIT 1) AS next
         "#,
         &shards,
         &subscriptions
     )
-    .fetch_all(pool)
+    .fetch_all(connection)
     .await?;
     Ok(rows
         .into_iter()
