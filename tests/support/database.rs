@@ -1,0 +1,210 @@
+//! One private PostgreSQL for the test process, and a database in it for each test.
+
+use std::sync::OnceLock;
+use std::sync::atomic::{AtomicU32, Ordering};
+
+use chrono::{DateTime, Utc};
+use posthorn::demo::postgres::{PrivatePostgres, Settings};
+use posthorn::store::schema::migrate;
+use serde_json::Value;
+use sqlx::postgres::PgPoolOptions;
+use sqlx::{AssertSqlSafe, PgPool};
+use tokio::sync::OnceCell;
+use uuid::Uuid;
+
+use super::{PATIENCE, until};
+
+const TEMPLATE: &str = "migrated";
+
+/// Its keeper ends it with this process: a `static` is never dropped.
+static POSTGRES: OnceLock<PrivatePostgres> = OnceLock::new();
+static MIGRATED: OnceCell<()> = OnceCell::const_new();
+static NUMBER: AtomicU32 = AtomicU32::new(0);
+
+/// A database of one test.
+pub struct Database {
+    pub name: String,
+    pub url: String,
+    pub pool: PgPool,
+}
+
+/// A row of `posthorn.delivery_status`.
+#[derive(Clone, Debug, sqlx::FromRow)]
+pub struct Delivery {
+    pub subscription: String,
+    pub state: String,
+    pub attempts: i32,
+    pub reason: Option<String>,
+    pub created_at: DateTime<Utc>,
+    pub next_attempt_at: Option<DateTime<Utc>>,
+}
+
+impl Database {
+    /// With the schema. It is migrated once and copied for each test.
+    pub async fn new() -> Self {
+        MIGRATED
+            .get_or_init(async || {
+                let template = Self::create(TEMPLATE, "template0").await;
+                migrate(&template.url.clone().into(), 64).await.unwrap();
+                // Copying needs a database that nobody is connected to.
+                template.pool.close().await;
+            })
+            .await;
+        Self::create(&numbered(), TEMPLATE).await
+    }
+
+    /// Without the schema.
+    pub async fn empty() -> Self {
+        Self::create(&numbered(), "template0").await
+    }
+
+    /// In a PostgreSQL of its own, which the test may stop or break. It is
+    /// returned beside the database, and ends when it is dropped.
+    pub async fn alone(settings: Settings) -> (Self, PrivatePostgres) {
+        let postgres =
+            tokio::task::spawn_blocking(move || PrivatePostgres::start(&settings).unwrap())
+                .await
+                .unwrap();
+        let database = Self::connect("postgres", postgres.url("postgres"));
+        migrate(&database.url.clone().into(), 64).await.unwrap();
+        (database, postgres)
+    }
+
+    async fn create(name: &str, template: &str) -> Self {
+        let postgres = tokio::task::spawn_blocking(|| {
+            POSTGRES.get_or_init(|| {
+                let settings = Settings::fast().with("max_connections", "500");
+                PrivatePostgres::start(&settings).unwrap()
+            })
+        })
+        .await
+        .unwrap();
+        let server = Self::connect("postgres", postgres.url("postgres"));
+        server
+            .execute(&format!("CREATE DATABASE {name} TEMPLATE {template}"))
+            .await;
+        server.pool.close().await;
+        Self::connect(name, postgres.url(name))
+    }
+
+    fn connect(name: &str, url: String) -> Self {
+        let pool = PgPoolOptions::new()
+            .max_connections(8)
+            .acquire_timeout(PATIENCE)
+            .connect_lazy(&url)
+            .unwrap();
+        let name = name.to_owned();
+        Self { name, url, pool }
+    }
+
+    /// The same database for another role, which needs no password.
+    pub fn url_of(&self, role: &str) -> String {
+        self.url.replacen("posthorn@", &format!("{role}@"), 1)
+    }
+
+    /// Any number of statements without parameters.
+    pub async fn execute(&self, sql: &str) {
+        if let Err(error) = self.try_execute(sql).await {
+            panic!("{sql}: {error}");
+        }
+    }
+
+    pub async fn try_execute(&self, sql: &str) -> Result<(), sqlx::Error> {
+        let sql = sqlx::raw_sql(AssertSqlSafe(sql.to_owned()));
+        sqlx::Executor::execute(&self.pool, sql).await.map(|_| ())
+    }
+
+    /// The one value of the one row that a query returns.
+    pub async fn value<T>(&self, sql: &str) -> T
+    where
+        T: Send + Unpin + for<'r> sqlx::Decode<'r, sqlx::Postgres> + sqlx::Type<sqlx::Postgres>,
+    {
+        match sqlx::query_scalar(AssertSqlSafe(sql.to_owned()))
+            .fetch_one(&self.pool)
+            .await
+        {
+            Ok(value) => value,
+            Err(error) => panic!("{sql}: {error}"),
+        }
+    }
+
+    /// Inserts a subscription; `settings` is an object whose keys are columns.
+    pub async fn subscribe(&self, merchant: &str, name: &str, settings: Value) -> Uuid {
+        let mut row = settings;
+        row["merchant"] = merchant.into();
+        row["name"] = name.into();
+        let columns: Vec<_> = row.as_object().unwrap().keys().collect();
+        let columns = format!(
+            "\"{}\"",
+            columns
+                .iter()
+                .map(|c| c.as_str())
+                .collect::<Vec<_>>()
+                .join("\", \"")
+        );
+        sqlx::query_scalar(AssertSqlSafe(format!(
+            "INSERT INTO posthorn.subscriptions ({columns})
+             SELECT {columns} FROM jsonb_populate_record(NULL::posthorn.subscriptions, $1)
+             RETURNING id"
+        )))
+        .bind(row)
+        .fetch_one(&self.pool)
+        .await
+        .unwrap()
+    }
+
+    /// Publishes an event of the kind `payment` in a transaction of its own; `data` is JSON
+    /// text. Returns its id.
+    pub async fn publish(
+        &self,
+        merchant: &str,
+        transaction: &str,
+        status: &str,
+        data: &str,
+    ) -> Uuid {
+        sqlx::query_scalar("SELECT posthorn.publish($1, 'payment', $2, $3, $4::json)")
+            .bind(merchant)
+            .bind(transaction)
+            .bind(status)
+            .bind(data)
+            .fetch_one(&self.pool)
+            .await
+            .unwrap()
+    }
+
+    /// What people see of an event's deliveries, by the subscription's name.
+    pub async fn deliveries(&self, event: Uuid) -> Vec<Delivery> {
+        sqlx::query_as(
+            "SELECT subscription, state::text, attempts, reason, created_at, next_attempt_at
+               FROM posthorn.delivery_status WHERE event_id = $1 ORDER BY subscription, generation",
+        )
+        .bind(event)
+        .fetch_all(&self.pool)
+        .await
+        .unwrap()
+    }
+
+    /// Waits until the event's one delivery is in a state, such as `delivered`.
+    pub async fn reaches(&self, event: Uuid, state: &str) -> Delivery {
+        let what = format!("a delivery that is {state}");
+        until(PATIENCE, &what, async || {
+            let found = self.deliveries(event).await.into_iter().next();
+            found.filter(|delivery| delivery.state == state)
+        })
+        .await
+    }
+
+    /// Waits until so many deliveries of the whole database are in a state.
+    pub async fn count_reaches(&self, state: &str, count: i64) {
+        let what = format!("{count} deliveries that are {state}");
+        let sql = format!("SELECT count(*) FROM posthorn.delivery_status WHERE state = '{state}'");
+        until(PATIENCE, &what, async || {
+            (self.value::<i64>(&sql).await == count).then_some(())
+        })
+        .await;
+    }
+}
+
+fn numbered() -> String {
+    format!("test_{}", NUMBER.fetch_add(1, Ordering::Relaxed))
+}

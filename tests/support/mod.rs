@@ -1,0 +1,33 @@
+//! What the tests with real worker processes stand on: a database each, workers as users
+//! run them, and waiting for what is to happen.
+
+#![allow(
+    dead_code,
+    clippy::unwrap_used,
+    clippy::expect_used,
+    reason = "each test binary takes what it needs of it, and a failed set-up fails the test"
+)]
+
+mod database;
+mod worker;
+
+use std::time::{Duration, Instant};
+
+pub use database::{Database, Delivery};
+pub use worker::{Setup, Worker};
+
+/// What is expected to happen happens within moments; the rest is for a machine under load.
+pub const PATIENCE: Duration = Duration::from_secs(40);
+
+/// Asks again and again until the answer is there, and returns it; panics with `what` when
+/// it is not there in time.
+pub async fn until<T>(within: Duration, what: &str, mut ask: impl AsyncFnMut() -> Option<T>) -> T {
+    let started = Instant::now();
+    loop {
+        if let Some(answer) = ask().await {
+            return answer;
+        }
+        assert!(started.elapsed() < within, "{what}: not within {within:?}");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+}
