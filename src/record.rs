@@ -236,15 +236,16 @@ fn kind_of(change: &Change, now: Instant) -> RecordedKind {
     }
 }
 
-/// SQLSTATE classes 22 (data exception) and 23 (integrity constraint violation): the rows
-/// are at fault, not the connection or the server.
+/// SQLSTATE classes 22 (data exception), 23 (integrity constraint violation) and 54 (limit
+/// exceeded, such as a transaction id too long for an index): the rows are at fault, not
+/// the connection or the server.
 fn is_refusal(error: &StoreError) -> bool {
     let StoreError::Database(sqlx::Error::Database(error)) = error else {
         return false;
     };
     error
         .code()
-        .is_some_and(|code| code.starts_with("22") || code.starts_with("23"))
+        .is_some_and(|code| ["22", "23", "54"].iter().any(|class| code.starts_with(class)))
 }
 
 /// The shards among these that were fenced off.
