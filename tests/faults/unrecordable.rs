@@ -7,6 +7,9 @@ use serde_json::json;
 use crate::rig::{Rig, behaviour, wait_until};
 
 const MERCHANTS: usize = 10;
+/// A lane whose endpoint fails is not slowed down: each event is tried soon.
+const NO_BREAKER: &str = "lanes.breaker_failures = 1000000";
+
 const ERRORS: &str = "SELECT count(*) FROM posthorn.delivery_status
                        WHERE state = 'posting_error' AND subscription = 'bad'
                          AND reason LIKE '%could not be recorded%'";
@@ -22,7 +25,7 @@ async fn a_refused_outcome_is_a_posting_error_of_its_own() {
     rig.database
         .execute("ALTER TABLE posthorn.attempts ADD CHECK (reason NOT LIKE '%Poison%')")
         .await;
-    let worker = rig.worker("one", "").await;
+    let worker = rig.worker("one", NO_BREAKER).await;
     let count = rig.publish(MERCHANTS, 200.0, Duration::from_secs(3)).await;
     rig.until_all_have_ended().await;
     rig.assert_ledger_is_exact().await;
@@ -41,7 +44,7 @@ async fn a_row_too_long_for_an_index_stops_nobody_else() {
     rig.subscribe("m0", "bad", json!({})).await;
     rig.receiver.on("/m0/bad", behaviour("503"));
     rig.subscribe("m1", "good", json!({})).await;
-    let _worker = rig.worker("one", "").await;
+    let _worker = rig.worker("one", NO_BREAKER).await;
     rig.database
         .execute(
             "INSERT INTO posthorn.events (merchant, kind, transaction_id, status)
