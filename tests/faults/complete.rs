@@ -28,8 +28,8 @@ async fn each_committed_event_has_one_ledger_row_per_matching_subscription() {
         rig.subscribe(&merchant, "off", json!({ "enabled": false })).await;
         rig.subscribe(&merchant, "else", json!({ "kinds": ["refund"] })).await;
     }
-    let _one = rig.worker("one", "").await;
-    let _two = rig.worker("two", "").await;
+    let one = rig.worker("one", "").await;
+    let two = rig.worker("two", "").await;
     let share = events() / WRITERS;
     let mut writers = tokio::task::JoinSet::new();
     for writer in 0..WRITERS {
@@ -50,6 +50,9 @@ async fn each_committed_event_has_one_ledger_row_per_matching_subscription() {
     let seen = rig.seen.counts();
     assert_eq!(seen.len(), wanted.len(), "the receiver saw just those");
     assert!(wanted.iter().all(|pair| seen.contains_key(pair)));
+    for worker in [&one, &two] {
+        println!("{}\n{}", worker.log(), worker.metrics().await);
+    }
     // Nothing fails here but the hand-over from the first worker to the second, and that
     // one waits for what is in the air.
     assert_eq!(rig.seen.repeats(), 0, "seen twice");
