@@ -41,6 +41,7 @@ COMMENT ON FUNCTION posthorn.shard_count IS 'How many shards there are; fixed at
 CREATE FUNCTION posthorn.cluster() RETURNS text
     LANGUAGE sql STABLE
     RETURN (SELECT system_identifier::text FROM pg_control_system())
-           || '/' || substr(pg_walfile_name(pg_current_wal_lsn()), 1, 8);
+           || '/' || substr(pg_walfile_name(pg_current_wal_lsn()), 1, 8)
+           || '/' || date_part('epoch', pg_postmaster_start_time())::text;
 COMMENT ON FUNCTION posthorn.cluster IS
-    'System identifier and timeline: transaction ids mean something within one of these only.';
+    'System identifier, timeline and start of the server. A number that a transaction had may be given again after a crash, a failover or a restore: transaction ids of one of these say nothing sure in another.';

@@ -32,7 +32,7 @@ COMMENT ON COLUMN posthorn.shards.epoch IS 'Counts the owners; every write of an
 COMMENT ON COLUMN posthorn.shards.expires_at IS 'When the lease runs out unless it is renewed.';
 COMMENT ON COLUMN posthorn.shards.checkpoint IS 'Every matched delivery of the events visible in it is in deliveries or pending_deliveries.';
 COMMENT ON COLUMN posthorn.shards.checkpoint_at IS 'When the checkpoint was written.';
-COMMENT ON COLUMN posthorn.shards.cluster IS 'posthorn.cluster() when it was written; in another one it means nothing.';
+COMMENT ON COLUMN posthorn.shards.cluster IS 'posthorn.cluster() when it was written; in another one it is not to be relied on.';
 
 INSERT INTO posthorn.shards (shard, checkpoint, cluster)
 SELECT shard, '3:3:'::pg_snapshot, posthorn.cluster()

@@ -15,10 +15,11 @@ pub struct Args {
     #[command(flatten)]
     pub database: DatabaseArgs,
 
-    /// Slices of the merchants that workers share out, fixed at the first migration
-    #[arg(long, value_name = "N", default_value_t = 64,
+    /// Slices of the merchants that workers share out, fixed at the first migration; 64
+    /// if not given
+    #[arg(long, value_name = "N",
           value_parser = clap::value_parser!(u16).range(1..=1024))]
-    pub shards: u16,
+    pub shards: Option<u16>,
 }
 
 pub async fn run(args: Args) -> anyhow::Result<()> {
@@ -40,6 +41,8 @@ fn remedy(error: &MigrationFailed) -> &'static str {
         MigrationFailed::Migrate(MigrateError::VersionMismatch(_)) => {
             "; another build of Posthorn migrated this database: use a released one"
         }
-        MigrationFailed::Migrate(_) | MigrationFailed::ServerTooOld(_) => "",
+        MigrationFailed::Migrate(_)
+        | MigrationFailed::ServerTooOld(_)
+        | MigrationFailed::OtherShards { .. } => "",
     }
 }

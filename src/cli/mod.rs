@@ -1,7 +1,7 @@
 //! The commands, one file each.
 
-pub mod database;
-pub mod failure;
+mod database;
+mod failure;
 pub mod grant;
 pub mod logs;
 pub mod migrate;

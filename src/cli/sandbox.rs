@@ -18,9 +18,6 @@ use crate::store::schema::migrate;
 /// may have been for this process only, and must not leave the command behind.
 const GRACE: Duration = Duration::from_secs(5);
 
-/// The default of `posthorn migrate`.
-const SHARDS: u16 = 64;
-
 /// Runs a command with `DATABASE_URL` set to a private PostgreSQL that has the schema and
 /// nothing else, and is removed after it.
 #[derive(Debug, clap::Args)]
@@ -45,7 +42,7 @@ async fn run_beside(
     end: impl Future<Output = ()>,
 ) -> anyhow::Result<ExitStatus> {
     let url = postgres.url("postgres");
-    migrate(&url.clone().into(), SHARDS).await?;
+    migrate(&url.clone().into(), None).await?;
     let [program, arguments @ ..] = command else {
         anyhow::bail!("there is no command to run");
     };

@@ -3,17 +3,23 @@
 use std::time::Instant;
 
 use tracing::info;
-use uuid::Uuid;
 
-use super::{Dispatcher, lane};
-use crate::model::Shard;
+use super::Dispatcher;
+use super::item::Item;
+use super::lane::Lane;
+use crate::model::{Shard, Snapshot};
 
 impl Dispatcher {
     pub(super) fn drain(&mut self, shards: &[Shard], now: Instant) {
-        for shard in self.ours(shards) {
-            self.draining.insert(shard, now + self.settings.grace);
-            for id in self.lanes.of_shard(shard) {
-                for item in self.lanes.with(id, lane::Lane::drain).unwrap_or_default() {
+        for shard in shards {
+            if !self.owned.contains_key(shard) {
+                // It was left before it was adopted: nothing was read of it.
+                self.tell_drained(*shard, None);
+                continue;
+            }
+            self.draining.insert(*shard, now + self.settings.grace);
+            for id in self.lanes.of_shard(*shard) {
+                for item in self.lanes.with(id, Lane::drain).unwrap_or_default() {
                     self.spill(&item);
                 }
             }
@@ -29,50 +35,41 @@ impl Dispatcher {
             .map(|(shard, until)| (*shard, *until))
             .collect();
         for (shard, until) in draining {
-            let lanes = self.lanes.of_shard(shard);
             if now >= until {
-                for id in &lanes {
-                    self.cut_off(*id);
+                for item in self.cut_off(shard) {
+                    self.spill(&item);
                 }
             }
-            let in_the_air = lanes
-                .iter()
-                .any(|id| self.lanes.with(*id, |lane| lane.in_flight() > 0) == Some(true));
-            if !in_the_air
-                && self
-                    .owned
-                    .get(&shard)
-                    .is_none_or(|owned| owned.unrecorded == 0)
-                && self.checkpoints.is_settled(shard)
-                && let Some(checkpoint) = self.checkpoints.checkpoint(shard).cloned()
-            {
+            let is_recorded = self
+                .owned
+                .get(&shard)
+                .is_none_or(|owned| owned.unrecorded == 0);
+            if is_recorded && !self.lanes.is_flying(shard) && self.checkpoints.is_settled(shard) {
+                let checkpoint = self.checkpoints.checkpoint(shard).cloned();
                 self.forget(shard);
-                // The keeper is gone only when the worker ends.
-                let _ = self.out.drained.send((shard, checkpoint));
+                self.tell_drained(shard, checkpoint);
             }
         }
     }
 
-    pub(super) fn cut_off(&mut self, id: Uuid) {
-        let cut = self.lanes.with(id, lane::Lane::cut_off).unwrap_or_default();
-        for item in cut {
+    /// Stops what is in the air; nobody waits for the answers any more.
+    fn cut_off(&mut self, shard: Shard) -> Vec<Item> {
+        let mut cut = Vec::new();
+        for id in self.lanes.of_shard(shard) {
+            cut.extend(self.lanes.with(id, Lane::cut_off).unwrap_or_default());
+        }
+        for item in &cut {
             if let Some(send) = self.sends.remove(&item.key) {
                 send.abort();
             }
-            self.spill(&item);
         }
+        cut
     }
 
     pub(super) fn lose(&mut self, shards: &[Shard]) {
-        for shard in self.ours(shards) {
-            for id in self.lanes.of_shard(shard) {
-                for item in self.lanes.with(id, lane::Lane::cut_off).unwrap_or_default() {
-                    if let Some(send) = self.sends.remove(&item.key) {
-                        send.abort();
-                    }
-                }
-            }
-            self.forget(shard);
+        for shard in shards {
+            self.cut_off(*shard);
+            self.forget(*shard);
         }
         info!(
             ?shards,
@@ -80,21 +77,16 @@ impl Dispatcher {
         );
     }
 
-    pub(super) fn ours(&self, shards: &[Shard]) -> Vec<Shard> {
-        shards
-            .iter()
-            .copied()
-            .filter(|shard| self.owned.contains_key(shard))
-            .collect()
-    }
-
-    pub(super) fn forget(&mut self, shard: Shard) {
-        for id in self.lanes.of_shard(shard) {
-            self.lanes.close(id);
-        }
+    fn forget(&mut self, shard: Shard) {
+        self.lanes.close_shard(shard);
         self.draining.remove(&shard);
         self.routes.remove_shard(shard);
         self.checkpoints.drop_shard(shard);
         self.owned.remove(&shard);
+    }
+
+    fn tell_drained(&self, shard: Shard, checkpoint: Option<Snapshot>) {
+        // The keeper is gone only when the worker ends.
+        let _ = self.out.drained.send((shard, checkpoint));
     }
 }

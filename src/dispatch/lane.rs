@@ -1,6 +1,9 @@
 //! The queue, limits and breaker of one subscription. A state machine without I/O:
 //! deliveries, outcomes and a time go in, decisions come out.
 
+#[cfg(test)]
+mod tests;
+
 use std::collections::{HashMap, HashSet, VecDeque};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -19,6 +22,9 @@ const HORIZON: Duration = Duration::from_secs(1);
 
 /// The most rows that one refill brings: a refill is shared by many lanes.
 const REFILL: usize = 500;
+
+/// How soon a refill is tried again while the worker's memory is full.
+const FULL: Duration = Duration::from_millis(100);
 
 #[derive(Clone, Copy, Debug)]
 pub struct LaneSettings {
@@ -424,10 +430,15 @@ impl Lane {
     pub fn wake_at(&self, pressure: f64, now: Instant) -> Option<Instant> {
         let waiting = !self.queue.is_empty() && !self.subscription.is_held() && !self.draining;
         let probe = self.breaker.next_probe().filter(|probe| *probe > now);
-        let refill = self
-            .shelf
-            .next_due()
-            .filter(|due| *due > now || self.refill_room(pressure, now) > 0);
+        // Without room, what makes some is an answer, and that is an occasion by itself;
+        // that the other lanes' deliveries leave memory is not.
+        let refill = self.shelf.next_due().and_then(|due| {
+            if due > now || self.refill_room(pressure, now) > 0 {
+                Some(due)
+            } else {
+                (pressure >= 1.0).then(|| now + FULL)
+            }
+        });
         [
             self.paced_until.filter(|_| waiting),
             probe.filter(|_| waiting || self.shelf.rows() > 0),

@@ -1,5 +1,6 @@
 //! All lanes of a worker: which of them to look at next, and what they hold in all.
 
+use std::collections::hash_map::Entry;
 use std::collections::{BTreeSet, HashMap, HashSet, VecDeque};
 use std::sync::Arc;
 use std::time::Instant;
@@ -13,6 +14,7 @@ use crate::model::{Shard, Subscription};
 #[derive(Debug, Default)]
 pub struct Lanes {
     by_id: HashMap<Uuid, Lane>,
+    by_shard: HashMap<Shard, Vec<Uuid>>,
     row: VecDeque<Uuid>,
     in_row: HashSet<Uuid>,
     agenda: BTreeSet<(Instant, Uuid)>,
@@ -38,29 +40,39 @@ impl Lanes {
 
     /// Makes a lane for a subscription that has none.
     pub fn open(&mut self, subscription: &Arc<Subscription>, settings: LaneSettings, now: Instant) {
-        let lane = self.by_id.entry(subscription.id);
-        lane.or_insert_with(|| Lane::new(Arc::clone(subscription), settings, now));
+        if let Entry::Vacant(place) = self.by_id.entry(subscription.id) {
+            place.insert(Lane::new(Arc::clone(subscription), settings, now));
+            self.by_shard
+                .entry(subscription.shard)
+                .or_default()
+                .push(subscription.id);
+        }
     }
 
-    /// Forgets a lane of a shard that has gone.
-    pub fn close(&mut self, id: Uuid) {
-        if let Some(lane) = self.by_id.remove(&id) {
-            self.queued.0 -= lane.queued().0;
-            self.queued.1 -= lane.queued().1;
-            self.in_flight -= lane.in_flight();
-        }
-        if let Some(at) = self.on_agenda.remove(&id) {
-            self.agenda.remove(&(at, id));
+    /// Forgets the lanes of a shard that has gone.
+    pub fn close_shard(&mut self, shard: Shard) {
+        for id in self.by_shard.remove(&shard).unwrap_or_default() {
+            if let Some(lane) = self.by_id.remove(&id) {
+                self.queued.0 -= lane.queued().0;
+                self.queued.1 -= lane.queued().1;
+                self.in_flight -= lane.in_flight();
+            }
+            self.schedule(id, None);
         }
     }
 
     #[must_use]
     pub fn of_shard(&self, shard: Shard) -> Vec<Uuid> {
-        let lanes = self
-            .by_id
-            .iter()
-            .filter(|(_, lane)| lane.subscription.shard == shard);
-        lanes.map(|(id, _)| *id).collect()
+        self.by_shard.get(&shard).cloned().unwrap_or_default()
+    }
+
+    /// Whether any of the shard's deliveries is in the air.
+    #[must_use]
+    pub fn is_flying(&self, shard: Shard) -> bool {
+        let lanes = self.by_shard.get(&shard).into_iter().flatten();
+        lanes
+            .filter_map(|id| self.by_id.get(id))
+            .any(|lane| lane.in_flight() > 0)
     }
 
     /// Puts a lane into the row, once.

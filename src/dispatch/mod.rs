@@ -69,8 +69,9 @@ pub struct Outlets {
     pub pool: PgPool,
     pub recorder: UnboundedSender<ToRecord>,
     pub backlog: Backlog,
-    /// To the keeper: shards that are drained, with their last checkpoint.
-    pub drained: UnboundedSender<(Shard, Snapshot)>,
+    /// To the keeper: shards that are drained, with their last checkpoint if they have
+    /// moved on.
+    pub drained: UnboundedSender<(Shard, Option<Snapshot>)>,
     /// To the feed: whether there is room for another page.
     pub room: watch::Sender<bool>,
     /// Back to the dispatcher itself: what its tasks bring.

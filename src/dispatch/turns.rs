@@ -29,6 +29,9 @@ impl Dispatcher {
     /// Each lane in the row has its turn, as long as there are sockets and the recorder
     /// keeps up.
     pub(super) fn give_turns(&mut self, now: Instant) {
+        if !self.may_work() {
+            return;
+        }
         let mut order = RefillOrder::default();
         let mut held_back = Vec::new();
         while let Some(id) = self.lanes.next_in_row() {
@@ -53,7 +56,7 @@ impl Dispatcher {
 
     /// Returns whether the lane has more to send than the worker can take now; its turn
     /// comes again with the next input.
-    pub(super) fn give_turn(&mut self, id: Uuid, order: &mut RefillOrder, now: Instant) -> bool {
+    fn give_turn(&mut self, id: Uuid, order: &mut RefillOrder, now: Instant) -> bool {
         let pressure = self.pressure();
         while let Some(Some(item)) = self.lanes.with(id, lane::Lane::next_to_cancel) {
             let reason = "the subscription was disabled".to_owned();
@@ -112,11 +115,15 @@ impl Dispatcher {
                 .unwrap_or(false)
     }
 
-    pub(super) fn may_send(&mut self, id: Uuid) -> bool {
+    /// Whether the leases hold at this very moment, and the recorder keeps up.
+    fn may_work(&self) -> bool {
+        self.out.backlog.len() < UNRECORDED && self.out.lease.is_valid(Instant::now())
+    }
+
+    fn may_send(&mut self, id: Uuid) -> bool {
         let most = self.settings.max_in_flight_total;
         let in_flight = self.lanes.in_flight();
-        self.out.backlog.len() < UNRECORDED
-            && self.out.lease.is_valid(Instant::now())
+        self.may_work()
             && in_flight < most
             && (in_flight < most / 4 * 3
                 || self
@@ -125,7 +132,7 @@ impl Dispatcher {
                     .unwrap_or(false))
     }
 
-    pub(super) fn send(&mut self, item: Item, id: Uuid) {
+    fn send(&mut self, item: Item, id: Uuid) {
         let Some(subscription) = self.lanes.with(id, |lane| Arc::clone(&lane.subscription)) else {
             return;
         };

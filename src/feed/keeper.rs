@@ -16,7 +16,7 @@ use super::reader::Order;
 use crate::dispatch::input::Input;
 use crate::http::health::Health;
 use crate::http::metrics::Metrics;
-use crate::model::{Shard, Snapshot};
+use crate::model::{Epoch, Shard, Snapshot};
 use crate::record::Backlog;
 use crate::store::shards::{
     cluster_and_time, forget_worker, heartbeat, look_at_fleet, release_shards, renew_leases,
@@ -47,7 +47,7 @@ pub struct Wiring {
     pub pool: PgPool,
     pub dispatcher: UnboundedSender<Input>,
     pub reader: UnboundedSender<Order>,
-    pub drained: UnboundedReceiver<(Shard, Snapshot)>,
+    pub drained: UnboundedReceiver<(Shard, Option<Snapshot>)>,
     pub backlog: Backlog,
     pub lease: Lease,
     pub clock: DbClock,
@@ -267,32 +267,39 @@ impl Keeper {
         self.order(Order::Leave(shards));
     }
 
-    async fn release(&mut self, (shard, checkpoint): (Shard, Snapshot)) {
-        let mut drained = vec![(shard, checkpoint)];
+    async fn release(&mut self, first: (Shard, Option<Snapshot>)) {
+        let mut drained = vec![first];
         while let Ok(next) = self.with.drained.try_recv() {
             drained.push(next);
         }
-        let with_epochs = drained.into_iter().filter_map(|(shard, checkpoint)| {
-            Some((shard, self.ownership.epoch(shard)?, checkpoint))
-        });
-        let releases: Vec<_> = with_epochs.collect();
-        let Settings { id, .. } = self.settings();
-        let answer = self
-            .ask(release_shards(
-                &self.with.pool,
-                id,
-                &self.cluster,
-                &releases,
-            ))
-            .await;
-        if let Err(error) = answer {
+        let mut gone = Vec::new();
+        let mut checkpoints = Vec::new();
+        for (shard, checkpoint) in drained {
+            if let Some(epoch) = self.ownership.epoch(shard) {
+                gone.push((shard, epoch));
+                checkpoints.extend(checkpoint.map(|checkpoint| (shard, epoch, checkpoint)));
+            }
+        }
+        if let Err(error) = self.give_up(&gone, &checkpoints).await {
             warn!(%error, "cannot give up shards; they are free when their lease ends");
         }
-        for (shard, ..) in &releases {
+        for (shard, _) in &gone {
             self.ownership.gone(*shard);
         }
-        info!(shards = releases.len(), "handed shards over");
+        info!(shards = gone.len(), "handed shards over");
         self.changed();
+    }
+
+    async fn give_up(
+        &self,
+        shards: &[(Shard, Epoch)],
+        checkpoints: &[(Shard, Epoch, Snapshot)],
+    ) -> Result<(), StoreError> {
+        let Wiring { pool, .. } = &self.with;
+        let id = self.settings.id;
+        self.ask(write_checkpoints(pool, id, &self.cluster, checkpoints))
+            .await?;
+        self.ask(release_shards(pool, id, shards)).await
     }
 
     /// Nothing may be sent for these from now on.

@@ -1,5 +1,6 @@
 //! Feed: reads the windows of the shards that this worker owns.
 
+mod catch_up;
 pub mod checkpoint;
 pub mod floor;
 pub mod keeper;

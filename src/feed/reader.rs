@@ -5,43 +5,36 @@ use std::collections::{HashSet, VecDeque};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use chrono::TimeDelta;
 use sqlx::PgPool;
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender};
 use tokio::sync::{oneshot, watch};
-use tracing::{info, warn};
-use uuid::Uuid;
+use tokio::task::JoinHandle;
+use tracing::{debug, info, warn};
 
-use super::floor::{Floor, first_id_at};
+use super::catch_up::{CatchUp, Reading};
+use super::floor::Floor;
 use super::poll::Poll;
 use super::window::Window;
 use crate::config::secrets;
-use crate::dispatch::input::{Adoption, Input, Page};
+use crate::dispatch::input::{Input, Page};
 use crate::http::health::Health;
 use crate::http::metrics::Metrics;
 use crate::model::{DeliveryKey, Event, Shard, Snapshot, Subscription};
-use crate::store::events::{current_snapshot, read_by_id, read_page, settle_foreign_events};
-use crate::store::ledger::find_known_deliveries;
+use crate::store::events::read_page;
 use crate::store::pending::count_waiting;
 use crate::store::shards::Taken;
-use crate::store::subscriptions::{
-    SubscriptionRow, current_revision, load_subscriptions, resolve_row,
-};
+use crate::store::subscriptions::{SubscriptionRow, load_subscriptions, resolve_row};
 use crate::store::{DbClock, StoreError, within};
 
 /// Longer than any page takes on a database that works.
-const STATEMENT: Duration = Duration::from_secs(10);
+pub(super) const STATEMENT: Duration = Duration::from_secs(10);
 
 /// Between two tries while the database is away.
-const AWAY: Duration = Duration::from_millis(250);
+pub(super) const AWAY: Duration = Duration::from_millis(250);
 
 /// How often the lanes are told what waits in the database, in case hand-run SQL has made
 /// something due, and unusable subscriptions are tried again.
 const RECOUNT: Duration = Duration::from_secs(15);
-
-/// In another cluster, events from this long before the last checkpoint are compared: a
-/// transaction that was open for longer does not outlive a restore.
-const REANCHOR: TimeDelta = TimeDelta::hours(24);
 
 #[derive(Clone, Copy, Debug)]
 pub struct ReaderSettings {
@@ -72,16 +65,17 @@ pub struct Inlets {
 }
 
 pub struct Reader {
-    with: Inlets,
-    settings: ReaderSettings,
+    pub(super) with: Inlets,
+    pub(super) settings: ReaderSettings,
     poll: Poll,
     floor: Floor,
     /// The newest configuration that the dispatcher knows.
-    revision: Option<i64>,
+    pub(super) revision: Option<i64>,
     to_adopt: VecDeque<(Vec<Taken>, String)>,
-    catch_ups: VecDeque<CatchUp>,
-    live: Live,
+    pub(super) catch_ups: VecDeque<CatchUp>,
+    pub(super) live: Live,
     recount_at: Instant,
+    counting: Option<JoinHandle<()>>,
     /// Subscriptions whose settings cannot be used; a secret may appear later.
     unusable: Vec<SubscriptionRow>,
     /// Whether the last statement failed: said once.
@@ -90,32 +84,12 @@ pub struct Reader {
 
 /// The shards whose events are read as they are committed, all to the same snapshot.
 #[derive(Debug, Default)]
-struct Live {
-    shards: Vec<Shard>,
-    at: Option<Snapshot>,
-    window: Option<Window>,
+pub(super) struct Live {
+    pub(super) shards: Vec<Shard>,
+    pub(super) at: Option<Snapshot>,
+    pub(super) window: Option<Window>,
     /// Shards that have caught up to the end of `window` and join there.
-    joining: Vec<Shard>,
-}
-
-/// Shards that are being read from their last owner's checkpoint.
-#[derive(Debug)]
-struct CatchUp {
-    shards: Vec<Shard>,
-    reading: Reading,
-}
-
-#[derive(Debug)]
-enum Reading {
-    /// From the checkpoint; what the last owner recorded is left out.
-    Behind(Window),
-    /// In a new cluster: by id, comparing with what is recorded.
-    Comparing {
-        after: Uuid,
-        until: Option<Snapshot>,
-    },
-    /// What came during the catch-up; the live shards then read to the same end.
-    Approaching(Window),
+    pub(super) joining: Vec<Shard>,
 }
 
 impl Reader {
@@ -132,44 +106,59 @@ impl Reader {
             catch_ups: VecDeque::new(),
             live: Live::default(),
             recount_at: now + RECOUNT,
+            counting: None,
             unusable: Vec::new(),
             away: false,
         }
     }
 
-    /// Reads until the keeper is gone.
+    /// Reads until the keeper is gone. An order is obeyed whatever the reading waits for.
     pub async fn run(mut self, mut orders: UnboundedReceiver<Order>) {
+        let mut room = self.with.room.clone();
         loop {
-            let pause = match self.step().await {
-                Ok(found) => {
-                    self.answered();
-                    let now = Instant::now();
-                    if found {
-                        self.poll.found_something(now);
+            let may_read = !self.has_nothing_to_read();
+            tokio::select! {
+                biased;
+                order = orders.recv() => match order {
+                    Some(order) => {
+                        self.obey(order);
+                        continue;
                     }
-                    if self.is_behind() {
-                        Duration::ZERO
-                    } else {
-                        self.poll.pause(now)
-                    }
-                }
-                Err(error) => {
-                    self.failed(&error);
-                    AWAY
-                }
-            };
-            let idle = self.has_nothing_to_read();
+                    None => return,
+                },
+                // An error means that the worker ends.
+                _ = room.wait_for(|room| *room), if may_read => {}
+            }
+            let pause = self.read().await;
             tokio::select! {
                 biased;
                 order = orders.recv() => match order {
                     Some(order) => self.obey(order),
                     None => return,
                 },
-                () = tokio::time::sleep(pause), if !idle => {}
+                () = tokio::time::sleep(pause) => {}
             }
-            // The room is the dispatcher's; it is gone only when the worker ends.
-            if !self.has_nothing_to_read() && self.with.room.wait_for(|room| *room).await.is_err() {
-                return;
+        }
+    }
+
+    /// One step, and how long to wait before the next.
+    async fn read(&mut self) -> Duration {
+        match self.step().await {
+            Ok(found) => {
+                self.answered();
+                let now = Instant::now();
+                if found {
+                    self.poll.found_something(now);
+                }
+                if self.is_behind() {
+                    Duration::ZERO
+                } else {
+                    self.poll.pause(now)
+                }
+            }
+            Err(error) => {
+                self.failed(&error);
+                AWAY
             }
         }
     }
@@ -208,7 +197,7 @@ impl Reader {
             self.adopt(taken, &cluster).await?;
             self.to_adopt.pop_front();
         }
-        self.recount().await?;
+        self.recount();
         match self.catch_ups.front().map(|catch_up| &catch_up.reading) {
             Some(Reading::Approaching(_)) if self.live.window.is_none() => self.catch_up().await,
             Some(Reading::Behind(_) | Reading::Comparing { .. }) => {
@@ -226,169 +215,6 @@ impl Reader {
     fn has_nothing_to_read(&self) -> bool {
         self.live.shards.is_empty() && !self.is_behind()
     }
-
-    // ── shards that come ──────────────────────────────────────────────────────────
-
-    /// Loads what the dispatcher needs to know of new shards, and begins to catch up.
-    async fn adopt(&mut self, taken: Vec<Taken>, cluster: &str) -> Result<(), StoreError> {
-        let shards: Vec<Shard> = taken.iter().map(|taken| taken.shard).collect();
-        if shards.is_empty() {
-            return Ok(());
-        }
-        let pool = &self.with.pool;
-        // Before the rows: a change in between is loaded again with the next page.
-        let revision = within(STATEMENT, current_revision(pool)).await?;
-        let rows = within(STATEMENT * 3, load_subscriptions(pool, -1, Some(&shards))).await?;
-        let waiting = within(STATEMENT * 3, count_waiting(pool, &shards)).await?;
-        let mut reanchored = 0;
-        if taken.iter().any(|taken| taken.cluster != cluster) {
-            reanchored = within(STATEMENT * 60, settle_foreign_events(pool)).await?;
-        }
-        self.revision.get_or_insert(revision);
-        let subscriptions = self.resolve(rows);
-        self.tell(Input::Adopt(Adoption {
-            shards: taken
-                .iter()
-                .map(|taken| (taken.shard, taken.epoch, taken.checkpoint.clone()))
-                .collect(),
-            subscriptions,
-            waiting,
-        }));
-        for (checkpoint, shards) in by_checkpoint(&taken, cluster) {
-            let reading = match checkpoint {
-                Ok(checkpoint) => Reading::Behind(Window::since(&checkpoint, None)),
-                Err(since) => {
-                    warn!(
-                        ?shards,
-                        cluster,
-                        foreign_events = reanchored,
-                        "the checkpoints are of another cluster; comparing events with deliveries"
-                    );
-                    Reading::Comparing {
-                        after: since,
-                        until: None,
-                    }
-                }
-            };
-            self.catch_ups.push_back(CatchUp { shards, reading });
-        }
-        Ok(())
-    }
-
-    /// One page for the shards that catch up first.
-    async fn catch_up(&mut self) -> Result<bool, StoreError> {
-        let Some(mut catch_up) = self.catch_ups.pop_front() else {
-            return Ok(false);
-        };
-        let turned = self.turn_catch_up(&mut catch_up).await;
-        let (found, complete) = match turned {
-            Ok(turned) => turned,
-            Err(error) => {
-                self.catch_ups.push_front(catch_up);
-                return Err(error);
-            }
-        };
-        let Some(end) = complete else {
-            self.catch_ups.push_front(catch_up);
-            return Ok(found);
-        };
-        self.tell(Input::WindowRead {
-            shards: catch_up.shards.clone(),
-            end: end.clone(),
-        });
-        match (catch_up.reading, self.live.at.clone()) {
-            (_, None) => {
-                info!(shards = catch_up.shards.len(), "caught up");
-                self.live = Live {
-                    shards: catch_up.shards,
-                    at: Some(end),
-                    ..Live::default()
-                };
-            }
-            (Reading::Approaching(_), Some(live)) => {
-                info!(shards = catch_up.shards.len(), "caught up");
-                self.live.window = Some(Window::since(&live, Some(end)));
-                self.live.joining = catch_up.shards;
-            }
-            (Reading::Behind(_) | Reading::Comparing { .. }, Some(_)) => {
-                let reading = Reading::Approaching(Window::since(&end, None));
-                self.catch_ups.push_front(CatchUp {
-                    shards: catch_up.shards,
-                    reading,
-                });
-            }
-        }
-        Ok(found)
-    }
-
-    async fn turn_catch_up(
-        &mut self,
-        catch_up: &mut CatchUp,
-    ) -> Result<(bool, Option<Snapshot>), StoreError> {
-        let (events, complete, compare) = match &mut catch_up.reading {
-            Reading::Behind(window) => {
-                let (events, complete) = self.turn(window, &catch_up.shards).await?;
-                (events, complete, true)
-            }
-            Reading::Approaching(window) => {
-                let (events, complete) = self.turn(window, &catch_up.shards).await?;
-                (events, complete, false)
-            }
-            Reading::Comparing { after, until } => {
-                let (events, complete) = self.compare(after, until, &catch_up.shards).await?;
-                (events, complete, true)
-            }
-        };
-        let known = if compare {
-            self.known(&events).await
-        } else {
-            HashSet::new()
-        };
-        let found = !events.is_empty();
-        self.hand_over(events, known).await;
-        Ok((found, complete))
-    }
-
-    async fn compare(
-        &self,
-        after: &mut Uuid,
-        until: &mut Option<Snapshot>,
-        shards: &[Shard],
-    ) -> Result<(Vec<Event>, Option<Snapshot>), StoreError> {
-        let pool = &self.with.pool;
-        let end = match until {
-            Some(end) => end.clone(),
-            None => until
-                .insert(within(STATEMENT, current_snapshot(pool)).await?)
-                .clone(),
-        };
-        let limit = i64::from(self.settings.page_rows);
-        let events = within(STATEMENT * 3, read_by_id(pool, shards, *after, &end, limit)).await?;
-        let last = events.last().map(|event| event.id);
-        *after = last.unwrap_or(*after);
-        let full = events.len() >= self.settings.page_rows as usize;
-        Ok((events, (!full).then_some(end)))
-    }
-
-    /// Which deliveries of these events were recorded before the shard changed hands. It
-    /// must not fail once the page is turned: it is asked until it is answered.
-    async fn known(&mut self, events: &[Event]) -> HashSet<DeliveryKey> {
-        if events.is_empty() {
-            return HashSet::new();
-        }
-        let ids: Vec<Uuid> = events.iter().map(|event| event.id).collect();
-        loop {
-            match within(STATEMENT, find_known_deliveries(&self.with.pool, &ids)).await {
-                Ok(known) => return known,
-                Err(error) => {
-                    self.failed(&error);
-                    tokio::time::sleep(AWAY).await;
-                }
-            }
-        }
-    }
-
-    // ── what comes live ───────────────────────────────────────────────────────────
 
     async fn read_live(&mut self) -> Result<bool, StoreError> {
         let Some(at) = &self.live.at else {
@@ -423,7 +249,7 @@ impl Reader {
         Ok(found)
     }
 
-    async fn turn(
+    pub(super) async fn turn(
         &mut self,
         window: &mut Window,
         shards: &[Shard],
@@ -453,7 +279,7 @@ impl Reader {
 
     /// Waits until the dispatcher has put the page into the lanes: whether there is room
     /// for the next one shows only then.
-    async fn hand_over(&self, events: Vec<Event>, known: HashSet<DeliveryKey>) {
+    pub(super) async fn hand_over(&self, events: Vec<Event>, known: HashSet<DeliveryKey>) {
         if events.is_empty() {
             return;
         }
@@ -467,26 +293,33 @@ impl Reader {
         let _ = is_taken.await;
     }
 
-    async fn recount(&mut self) -> Result<(), StoreError> {
+    /// Counts beside the reading: with a million rows it takes a moment.
+    fn recount(&mut self) {
         let now = Instant::now();
-        if now < self.recount_at || self.live.shards.is_empty() {
-            return Ok(());
+        let is_counting = self
+            .counting
+            .as_ref()
+            .is_some_and(|task| !task.is_finished());
+        if now < self.recount_at || is_counting || self.live.shards.is_empty() {
+            return;
         }
-        let waiting = within(
-            STATEMENT * 3,
-            count_waiting(&self.with.pool, &self.live.shards),
-        )
-        .await?;
-        self.tell(Input::Waiting(waiting));
+        self.recount_at = now + RECOUNT;
+        let (pool, shards) = (self.with.pool.clone(), self.live.shards.clone());
+        let dispatcher = self.with.dispatcher.clone();
+        self.counting = Some(tokio::spawn(async move {
+            match within(STATEMENT * 3, count_waiting(&pool, &shards)).await {
+                // The dispatcher is gone only when the worker ends.
+                Ok(waiting) => drop(dispatcher.send(Input::Waiting(waiting))),
+                Err(error) => debug!(%error, "cannot count what waits; the next time will do"),
+            }
+        }));
         let unusable = std::mem::take(&mut self.unusable);
         let subscriptions = self.resolve(unusable);
         self.tell(Input::Subscriptions(subscriptions));
-        self.recount_at = now + RECOUNT;
-        Ok(())
     }
 
     /// Rows that cannot be used are kept, to be tried again.
-    fn resolve(&mut self, rows: Vec<SubscriptionRow>) -> Vec<Arc<Subscription>> {
+    pub(super) fn resolve(&mut self, rows: Vec<SubscriptionRow>) -> Vec<Arc<Subscription>> {
         let mut subscriptions = Vec::with_capacity(rows.len());
         for row in rows {
             let id = row.identity.id;
@@ -502,7 +335,7 @@ impl Reader {
         subscriptions
     }
 
-    fn tell(&self, input: Input) {
+    pub(super) fn tell(&self, input: Input) {
         // The dispatcher is gone only when the worker ends.
         let _ = self.with.dispatcher.send(input);
     }
@@ -515,7 +348,7 @@ impl Reader {
         self.with.health.set_database(true);
     }
 
-    fn failed(&mut self, error: &StoreError) {
+    pub(super) fn failed(&mut self, error: &StoreError) {
         self.with.metrics.database_error();
         self.with.health.set_database(false);
         if !self.away {
@@ -523,24 +356,4 @@ impl Reader {
         }
         self.away = true;
     }
-}
-
-type Start = Result<Snapshot, Uuid>;
-
-/// Shards with the same start are read together: those of a worker that died have the
-/// same checkpoint as a rule. Where the checkpoint means nothing, the start is an id.
-fn by_checkpoint(taken: &[Taken], cluster: &str) -> Vec<(Start, Vec<Shard>)> {
-    let mut groups: Vec<(Start, Vec<Shard>)> = Vec::new();
-    for taken in taken {
-        let start = if taken.cluster == cluster {
-            Ok(taken.checkpoint.clone())
-        } else {
-            Err(first_id_at(taken.checkpoint_at - REANCHOR))
-        };
-        match groups.iter_mut().find(|(other, _)| *other == start) {
-            Some((_, shards)) => shards.push(taken.shard),
-            None => groups.push((start, vec![taken.shard])),
-        }
-    }
-    groups
 }

@@ -41,6 +41,14 @@ impl Window {
         }
     }
 
+    /// Only what the transactions wrote that ran at `from`.
+    #[must_use]
+    pub fn of_late_ones(from: &Snapshot) -> Self {
+        let mut window = Self::since(from, None);
+        window.next.after = (u64::MAX, Uuid::max());
+        window
+    }
+
     /// The snapshot before it.
     #[must_use]
     pub const fn from(&self) -> &Snapshot {

@@ -2,6 +2,8 @@
 
 mod timetable;
 
+use std::convert::Infallible;
+use std::future::pending;
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
@@ -36,17 +38,20 @@ pub struct Settings {
 /// minute until one worked. Several workers may do this at once: the database lets one
 /// after the other, and the later ones find nothing to do.
 pub async fn run(pool: PgPool, clock: DbClock, settings: Settings, stop: CancellationToken) {
-    let rounds = async {
-        loop {
-            let worked = maintain(&pool, &settings).await;
-            let Some(due) = next_run(&settings.schedule, clock.now(), worked) else {
-                info!("the maintenance schedule has no further run");
-                return;
-            };
-            wait_until(due, &clock).await;
-        }
-    };
+    let rounds = rounds(&pool, &clock, &settings);
     stop.run_until_cancelled(rounds).await;
+}
+
+/// Never ends by itself: the worker takes a room that ends before its stop for broken.
+async fn rounds(pool: &PgPool, clock: &DbClock, settings: &Settings) -> Infallible {
+    loop {
+        let worked = maintain(pool, settings).await;
+        let Some(due) = next_run(&settings.schedule, clock.now(), worked) else {
+            info!("the maintenance schedule has no further run");
+            return pending().await;
+        };
+        wait_until(due, clock).await;
+    }
 }
 
 /// Whether everything worked. Days that cannot be dropped do not keep new ones from

@@ -28,19 +28,27 @@ pub enum MigrationFailed {
     Connect(#[source] sqlx::Error),
     #[error("PostgreSQL {0} is too old; Posthorn needs 14 or newer")]
     ServerTooOld(String),
+    #[error(
+        "the schema has {there} shards, fixed at its first migration; leave --shards {asked} out"
+    )]
+    OtherShards { there: i32, asked: u16 },
     #[error("{0}")]
     Migrate(#[from] MigrateError),
 }
 
 /// Applies what is missing of the schema. Safe to run twice and from two machines at
 /// once: an advisory lock makes the second wait, and it then finds nothing to do.
-/// `shards` takes effect at the first migration only.
-pub async fn migrate(url: &SecretString, shards: u16) -> Result<(), MigrationFailed> {
+/// The number of shards is fixed at the first migration, 64 if none is given; asking for
+/// another one later is an error.
+pub async fn migrate(url: &SecretString, shards: Option<u16>) -> Result<(), MigrationFailed> {
     let mut connection = PgConnectOptions::from_str(url.expose_secret())
         .map_err(MigrationFailed::Connect)?
         .application_name("posthorn migrate")
         .options([
-            ("posthorn.shards", shards.to_string()),
+            (
+                "posthorn.shards",
+                shards.map_or_else(String::new, |shards| shards.to_string()),
+            ),
             ("client_min_messages", "warning".to_owned()),
         ])
         .connect()
@@ -66,7 +74,16 @@ pub async fn migrate(url: &SecretString, shards: u16) -> Result<(), MigrationFai
         .await
         .map_err(MigrationFailed::Connect)?;
     migrator().run_direct(None, &mut connection, false).await?;
-    Ok(())
+    let there: i32 = sqlx::query_scalar("SELECT posthorn.shard_count()")
+        .fetch_one(&mut connection)
+        .await
+        .map_err(MigrationFailed::Connect)?;
+    match shards {
+        Some(asked) if i32::from(asked) != there => {
+            Err(MigrationFailed::OtherShards { there, asked })
+        }
+        _ => Ok(()),
+    }
 }
 
 /// How the database's schema stands to the one that this binary knows.

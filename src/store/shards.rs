@@ -177,15 +177,13 @@ pub async fn write_checkpoints(
     Ok(())
 }
 
-/// Gives shards up, with their final checkpoints.
+/// Gives shards up; their last checkpoints are written before.
 pub async fn release_shards(
     pool: &PgPool,
     worker: Uuid,
-    cluster: &str,
-    checkpoints: &[(Shard, Epoch, Snapshot)],
+    held: &[(Shard, Epoch)],
 ) -> Result<(), StoreError> {
-    write_checkpoints(pool, worker, cluster, checkpoints).await?;
-    let (shards, epochs, _) = checkpoint_columns(checkpoints);
+    let (shards, epochs) = columns(held);
     sqlx::query!(
         "UPDATE posthorn.shards s SET owner = NULL, expires_at = NULL
            FROM unnest($2::smallint[], $3::bigint[]) AS held (shard, epoch)
