@@ -193,7 +193,7 @@ impl Dispatcher {
             }
             let id = key.subscription_id;
             self.lanes.with(id, |lane| {
-                lane.shelf.recorded(*key);
+                lane.shelf.recorded(*key, *kind);
                 lane.recorded(*kind, now);
             });
             if *kind == RecordedKind::Spilled {

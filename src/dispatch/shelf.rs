@@ -6,6 +6,7 @@
 use std::collections::HashMap;
 use std::time::Instant;
 
+use super::input::RecordedKind;
 use crate::model::DeliveryKey;
 
 #[derive(Debug, Default)]
@@ -83,9 +84,13 @@ impl Shelf {
         self.changing.insert(key, false);
     }
 
-    /// The recorder has written what concerns this delivery.
-    pub fn recorded(&mut self, key: DeliveryKey) {
+    /// The recorder has written what concerns this delivery. One that was spilled may have
+    /// landed since: the row that was just made is still to be changed or removed.
+    pub fn recorded(&mut self, key: DeliveryKey, kind: RecordedKind) {
         self.unrecorded = self.unrecorded.saturating_sub(1);
+        if matches!(kind, RecordedKind::Spilled | RecordedKind::SupersededOlder) {
+            return;
+        }
         if self.refill.is_some() {
             if let Some(changed) = self.changing.get_mut(&key) {
                 *changed = true;
@@ -197,9 +202,23 @@ mod tests {
         let mut shelf = found(1, now);
         shelf.row_changes(KEY);
         assert_eq!(shelf.begin_refill(1).collect::<Vec<_>>(), [KEY]);
-        shelf.recorded(KEY);
+        shelf.recorded(KEY, RecordedKind::Finished);
         assert!(shelf.is_changing(KEY), "the refill may have read it before");
         shelf.end_refill(0, 0, None, now);
+        assert!(!shelf.is_changing(KEY));
+    }
+
+    #[test]
+    fn a_row_made_after_its_delivery_has_landed_is_passed_over_until_it_is_removed() {
+        let now = Instant::now();
+        let mut shelf = found(1, now);
+        shelf.handed_to_recorder();
+        shelf.handed_to_recorder();
+        shelf.row_changes(KEY);
+        shelf.recorded(KEY, RecordedKind::Spilled);
+        assert_eq!(shelf.begin_refill(1).collect::<Vec<_>>(), [KEY]);
+        shelf.end_refill(0, 0, None, now);
+        shelf.recorded(KEY, RecordedKind::Finished);
         assert!(!shelf.is_changing(KEY));
     }
 
