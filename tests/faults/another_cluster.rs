@@ -46,13 +46,18 @@ async fn in_another_cluster_what_is_open_is_delivered_and_nothing_else() {
     let all = seen.iter().filter(|((path, _), _)| path.ends_with("/all"));
     let repeats: u32 = all.map(|(_, count)| count - 1).sum();
     assert_eq!(repeats, 0, "what had been delivered was not sent again");
-    println!("{} had been sent before, {} after", before.len(), seen.len() - before.len());
+    println!(
+        "{} had been sent before, {} after",
+        before.len(),
+        seen.len() - before.len()
+    );
     worker.logs("another cluster").await;
     let here = "SELECT count(*) FROM posthorn.shards WHERE cluster = posthorn.cluster()";
     crate::rig::wait_until("the checkpoints are this cluster's", async || {
         rig.number(here).await == 64
     })
     .await;
-    let future = "SELECT count(*) FROM posthorn.events WHERE xid >= pg_snapshot_xmax(pg_current_snapshot())";
+    let future =
+        "SELECT count(*) FROM posthorn.events WHERE xid >= pg_snapshot_xmax(pg_current_snapshot())";
     assert_eq!(rig.number(future).await, 0);
 }

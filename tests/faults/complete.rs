@@ -22,11 +22,14 @@ async fn each_committed_event_has_one_ledger_row_per_matching_subscription() {
     let rig = Rig::set_up().await;
     for merchant in 0..MERCHANTS {
         let merchant = format!("m{merchant}");
-        rig.subscribe(&merchant, "all", json!({ "max_in_flight": 50 })).await;
+        rig.subscribe(&merchant, "all", json!({ "max_in_flight": 50 }))
+            .await;
         let approved = json!({ "statuses": ["approved"], "max_in_flight": 50 });
         rig.subscribe(&merchant, "approved", approved).await;
-        rig.subscribe(&merchant, "off", json!({ "enabled": false })).await;
-        rig.subscribe(&merchant, "else", json!({ "kinds": ["refund"] })).await;
+        rig.subscribe(&merchant, "off", json!({ "enabled": false }))
+            .await;
+        rig.subscribe(&merchant, "else", json!({ "kinds": ["refund"] }))
+            .await;
     }
     let one = rig.worker("one", "").await;
     let two = rig.worker("two", "").await;

@@ -18,7 +18,9 @@ async fn no_subscription_ever_passes_its_limit() {
         let merchant = format!("m{merchant}");
         let settings = json!({ "max_in_flight": limit });
         rig.subscribe(&merchant, "busy", settings).await;
-        let endpoint = rig.receiver.on(&format!("/{merchant}"), behaviour("200,delay=30ms"));
+        let endpoint = rig
+            .receiver
+            .on(&format!("/{merchant}"), behaviour("200,delay=30ms"));
         endpoints.push((*limit, endpoint));
     }
     let mut one = rig.worker("one", "").await;
@@ -62,9 +64,16 @@ async fn no_subscription_ever_passes_its_limit() {
         .iter()
         .map(|(limit, endpoint)| (*limit, endpoint.max_in_flight()))
         .collect();
-    println!("limit and most at once: {most:?}, {} repeats", rig.seen.repeats());
+    println!(
+        "limit and most at once: {most:?}, {} repeats",
+        rig.seen.repeats()
+    );
     for (limit, most) in most {
         assert_eq!(most, limit, "reached, and never passed");
     }
-    assert_eq!(rig.seen.repeats(), 0, "an orderly hand-over repeats nothing");
+    assert_eq!(
+        rig.seen.repeats(),
+        0,
+        "an orderly hand-over repeats nothing"
+    );
 }

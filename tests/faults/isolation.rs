@@ -18,7 +18,8 @@ fn due() -> i64 {
 async fn fifty_healthy_endpoints_do_not_notice_one_that_hangs() {
     let rig = Rig::set_up().await;
     for merchant in 0..HEALTHY {
-        rig.subscribe(&format!("m{merchant}"), "healthy", json!({})).await;
+        rig.subscribe(&format!("m{merchant}"), "healthy", json!({}))
+            .await;
     }
     let settings = json!({ "max_in_flight": 20, "timeout": "3s", "retry": "fixed",
                            "retry_interval": "5s" });

@@ -22,7 +22,8 @@ async fn twenty_kills_under_load_lose_nothing() {
     let rig = Rig::set_up().await;
     for merchant in 0..MERCHANTS {
         let merchant = format!("m{merchant}");
-        rig.subscribe(&merchant, "good", json!({ "max_in_flight": 4 })).await;
+        rig.subscribe(&merchant, "good", json!({ "max_in_flight": 4 }))
+            .await;
         let retries = json!({ "retry": "fixed", "retry_interval": "300ms" });
         rig.subscribe(&merchant, "flaky", retries).await;
         let path = |name| format!("/{merchant}/{name}");
@@ -64,7 +65,10 @@ async fn twenty_kills_under_load_lose_nothing() {
     }
     load.abort();
     println!("slowest take-over: {slowest:?}");
-    assert!(slowest < LEASE + Duration::from_secs(2), "took over after {slowest:?}");
+    assert!(
+        slowest < LEASE + Duration::from_secs(2),
+        "took over after {slowest:?}"
+    );
 
     let healed = Instant::now();
     for endpoint in rig.receiver.endpoints() {
@@ -85,7 +89,10 @@ async fn twenty_kills_under_load_lose_nothing() {
     // Per kill: what was in the air, a batch being written and one being gathered.
     let in_flight = MAX_IN_FLIGHT * u32::try_from(MERCHANTS).unwrap();
     let killed = KILLS + KILLS / 5;
-    println!("{repeats} repeats of {} requests in {killed} kills", seen.len());
+    println!(
+        "{repeats} repeats of {} requests in {killed} kills",
+        seen.len()
+    );
     assert!(repeats <= killed * (in_flight + 2 * FLUSH_ROWS));
 }
 

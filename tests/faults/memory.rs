@@ -11,7 +11,11 @@ const HUNG: usize = 10;
 
 /// Open deliveries in all; the first two are the issue's.
 fn sizes() -> (i64, i64) {
-    if is_full() { (100_000, 1_000_000) } else { (20_000, 200_000) }
+    if is_full() {
+        (100_000, 1_000_000)
+    } else {
+        (20_000, 200_000)
+    }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -21,8 +25,11 @@ async fn ten_times_the_backlog_takes_the_same_memory() {
     for merchant in 0..HUNG {
         let settings = json!({ "max_in_flight": 50, "timeout": "4s", "retry": "fixed",
                                "retry_interval": "1s" });
-        let id = rig.subscribe(&format!("hung{merchant}"), "hung", settings).await;
-        rig.receiver.on(&format!("/hung{merchant}"), Behaviour::hang());
+        let id = rig
+            .subscribe(&format!("hung{merchant}"), "hung", settings)
+            .await;
+        rig.receiver
+            .on(&format!("/hung{merchant}"), Behaviour::hang());
         hung.push(id);
     }
     let (few, many) = sizes();
@@ -51,7 +58,10 @@ async fn peak(rig: &Rig, name: &str) -> f64 {
     let worker = rig.worker(name, "").await;
     // Each endpoint's limit, some time-outs and the probes that follow.
     let some = before + 600;
-    wait_until("it has sent what it may", async || rig.receiver.received() > some).await;
+    wait_until("it has sent what it may", async || {
+        rig.receiver.received() > some
+    })
+    .await;
     tokio::time::sleep(Duration::from_secs(5)).await;
     println!("{name}: RSS {:.1} MiB", memory_mib(&worker, "VmRSS"));
     memory_mib(&worker, "VmHWM")

@@ -15,7 +15,8 @@ const INSERT: &str = "INSERT INTO posthorn.events (merchant, kind, transaction_i
 async fn pickup_is_as_soon_beside_an_old_snapshot() {
     let rig = Rig::set_up().await;
     for merchant in 0..MERCHANTS {
-        rig.subscribe(&format!("m{merchant}"), "all", json!({})).await;
+        rig.subscribe(&format!("m{merchant}"), "all", json!({}))
+            .await;
     }
     let _worker = rig.worker("one", "").await;
     let alone = pickup(&rig).await;
@@ -44,7 +45,8 @@ async fn pickup(rig: &Rig) -> (f64, f64) {
     let span = if is_full() { 60 } else { 10 };
     rig.publish(MERCHANTS, 200.0, Duration::from_secs(2)).await;
     let since = rig.mark().await;
-    rig.publish(MERCHANTS, 200.0, Duration::from_secs(span)).await;
+    rig.publish(MERCHANTS, 200.0, Duration::from_secs(span))
+        .await;
     let p50 = rig.pickup_ms(0.5, since, "all").await;
     (p50, rig.pickup_ms(0.99, since, "all").await)
 }

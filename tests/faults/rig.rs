@@ -103,7 +103,11 @@ impl Rig {
                                    EXCEPT ALL ({WANTED})) AS beyond"
         );
         assert_eq!(self.number(&missing).await, 0, "pairs without a ledger row");
-        assert_eq!(self.number(&beyond).await, 0, "ledger rows beyond one a pair");
+        assert_eq!(
+            self.number(&beyond).await,
+            0,
+            "ledger rows beyond one a pair"
+        );
         let open = "SELECT count(*) FROM posthorn.pending_deliveries";
         assert_eq!(self.number(open).await, 0, "deliveries both ended and open");
     }

@@ -22,8 +22,10 @@ async fn a_worker_that_wakes_after_its_lease_changes_nothing() {
     for merchant in 0..MERCHANTS {
         let merchant = format!("m{merchant}");
         // Slow, so that it sleeps with requests in the air and deliveries in its lanes.
-        rig.subscribe(&merchant, "slow", json!({ "max_in_flight": 3 })).await;
-        rig.receiver.on(&format!("/{merchant}"), behaviour("200,delay=100ms"));
+        rig.subscribe(&merchant, "slow", json!({ "max_in_flight": 3 }))
+            .await;
+        rig.receiver
+            .on(&format!("/{merchant}"), behaviour("200,delay=100ms"));
     }
     let sleeper = rig.worker("sleeper", "").await;
     let _other = rig.worker("other", "").await;
@@ -40,7 +42,10 @@ async fn a_worker_that_wakes_after_its_lease_changes_nothing() {
         .await;
         rig.until_all_have_ended().await;
         wait_until("the other's lanes are empty", async || {
-            rig.receiver.endpoints().iter().all(|endpoint| endpoint.in_flight() == 0)
+            rig.receiver
+                .endpoints()
+                .iter()
+                .all(|endpoint| endpoint.in_flight() == 0)
         })
         .await;
         let before = (rig.number(STATE).await, rig.receiver.received());

@@ -18,7 +18,8 @@ const ERRORS: &str = "SELECT count(*) FROM posthorn.delivery_status
 async fn a_refused_outcome_is_a_posting_error_of_its_own() {
     let rig = Rig::set_up().await;
     for merchant in 0..MERCHANTS {
-        rig.subscribe(&format!("m{merchant}"), "good", json!({})).await;
+        rig.subscribe(&format!("m{merchant}"), "good", json!({}))
+            .await;
     }
     rig.subscribe("m0", "bad", json!({})).await;
     rig.receiver.on("/m0/bad", behaviour("503,reason=Poison"));
@@ -29,7 +30,9 @@ async fn a_refused_outcome_is_a_posting_error_of_its_own() {
     let count = rig.publish(MERCHANTS, 200.0, Duration::from_secs(3)).await;
     rig.until_all_have_ended().await;
     rig.assert_ledger_is_exact().await;
-    let bad = rig.number("SELECT count(*) FROM posthorn.events WHERE merchant = 'm0'").await;
+    let bad = rig
+        .number("SELECT count(*) FROM posthorn.events WHERE merchant = 'm0'")
+        .await;
     assert_eq!(rig.number(ERRORS).await, bad);
     let good = "SELECT count(*) FROM posthorn.delivery_status WHERE state = 'delivered'";
     assert_eq!(usize::try_from(rig.number(good).await).unwrap(), count);
@@ -52,7 +55,10 @@ async fn a_row_too_long_for_an_index_stops_nobody_else() {
                FROM generate_series(1, 90)",
         )
         .await;
-    wait_until("the bad one was tried", async || rig.receiver.received() > 0).await;
+    wait_until("the bad one was tried", async || {
+        rig.receiver.received() > 0
+    })
+    .await;
     rig.publish(2, 50.0, Duration::from_secs(2)).await;
     wait_until("the good ones are recorded", async || {
         rig.number(
