@@ -93,6 +93,7 @@ impl Dispatcher {
                     subscription_id: id,
                     room: i64::try_from(room).unwrap_or(i64::MAX),
                     heads_only: lane.is_ordered(),
+                    not_due_too: !lane.subscription.enabled,
                 };
                 Some((request, held))
             })

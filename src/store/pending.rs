@@ -17,6 +17,8 @@ pub struct RefillRequest {
     pub room: i64,
     /// The subscription's `order = "transaction"`: the oldest of each transaction only.
     pub heads_only: bool,
+    /// Rows that are not due yet too: a disabled subscription withdraws them all.
+    pub not_due_too: bool,
 }
 
 /// An open delivery read back into memory.
@@ -27,8 +29,8 @@ pub struct Refilled {
     pub attempts: u32,
 }
 
-/// The earliest due deliveries of each lane, up to its room, in one query: a lane
-/// without room costs nothing. `held` are deliveries in memory, or whose rows are about
+/// The earliest due deliveries of each lane (with `not_due_too` the later ones as well), up
+/// to its room, in one query: a lane without room costs nothing. `held` are deliveries in memory, or whose rows are about
 /// to change: their rows are passed over.
 ///
 /// `heads_only` passes over a delivery while an older one of its transaction is open.
@@ -41,6 +43,7 @@ pub async fn refill_lanes(
     let subscriptions: Vec<Uuid> = lanes.iter().map(|lane| lane.subscription_id).collect();
     let rooms: Vec<i64> = lanes.iter().map(|lane| lane.room).collect();
     let heads: Vec<bool> = lanes.iter().map(|lane| lane.heads_only).collect();
+    let not_due_too: Vec<bool> = lanes.iter().map(|lane| lane.not_due_too).collect();
     let held_events: Vec<Uuid> = held.iter().map(|key| key.event_id).collect();
     let held_subscriptions: Vec<Uuid> = held.iter().map(|key| key.subscription_id).collect();
     let held_generations: Vec<i32> = held.iter().map(|key| key.generation).collect();
@@ -51,13 +54,13 @@ pub async fn refill_lanes(
                e.shard AS "shard!", e.merchant AS "merchant!", e.kind AS "kind!",
                e.transaction_id AS "transaction_id!", e.status AS "status!",
                e.data::text AS "data!", e.created_at AS "created_at!"
-          FROM unnest($1::smallint[], $2::uuid[], $3::bigint[], $4::boolean[])
-            AS lane (shard, subscription_id, room, heads_only)
+          FROM unnest($1::smallint[], $2::uuid[], $3::bigint[], $4::boolean[], $8::boolean[])
+            AS lane (shard, subscription_id, room, heads_only, not_due_too)
          CROSS JOIN LATERAL (
             SELECT p.event_id, p.subscription_id, p.generation, p.attempts, p.due_at
               FROM posthorn.pending_deliveries p
              WHERE p.shard = lane.shard AND p.subscription_id = lane.subscription_id
-               AND p.due_at <= clock_timestamp()
+               AND (lane.not_due_too OR p.due_at <= clock_timestamp())
                AND (p.event_id, p.subscription_id, p.generation) NOT IN
                    (SELECT * FROM unnest($5::uuid[], $6::uuid[], $7::int[]))
                AND NOT (lane.heads_only AND EXISTS (
@@ -77,6 +80,7 @@ pub async fn refill_lanes(
         &held_events,
         &held_subscriptions,
         &held_generations,
+        &not_due_too,
     )
     .fetch_all(pool)
     .await?;

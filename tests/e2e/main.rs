@@ -10,4 +10,12 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod configuration;
+mod events;
+mod grants;
+mod privacy;
+mod retries;
+mod running;
+mod schema;
+mod tls;
 mod wire;

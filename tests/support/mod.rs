@@ -13,8 +13,12 @@ mod worker;
 
 use std::time::{Duration, Instant};
 
+use posthorn::receiver::Receiver;
+
+#[allow(unused_imports, reason = "not every test binary names both")]
 pub use database::{Database, Delivery};
-pub use worker::{Setup, Worker};
+#[allow(unused_imports, reason = "not every test binary names them all")]
+pub use worker::{Setup, Worker, posthorn};
 
 /// What is expected to happen happens within moments; the rest is for a machine under load.
 pub const PATIENCE: Duration = Duration::from_secs(40);
@@ -30,4 +34,13 @@ pub async fn until<T>(within: Duration, what: &str, mut ask: impl AsyncFnMut() -
         assert!(started.elapsed() < within, "{what}: not within {within:?}");
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
+}
+
+/// A receiver in this process that keeps what arrives.
+pub async fn receiver() -> Receiver {
+    let receiver = Receiver::bind("127.0.0.1:0".parse().unwrap())
+        .await
+        .unwrap();
+    receiver.record(100_000);
+    receiver
 }

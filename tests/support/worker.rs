@@ -31,6 +31,17 @@ const BASE: &str = r#"
     listen = "127.0.0.1:0"
 "#;
 
+/// Runs a command of the binary: its exit status, and what it said on either output.
+pub async fn posthorn(arguments: &[&str]) -> (ExitStatus, String) {
+    let ended = Command::new(env!("CARGO_BIN_EXE_posthorn"))
+        .args(arguments)
+        .env_remove("DATABASE_URL")
+        .output();
+    let output = timeout(PATIENCE, ended).await.unwrap().unwrap();
+    let said = [output.stdout, output.stderr].concat();
+    (output.status, String::from_utf8(said).unwrap())
+}
+
 /// A worker that is about to start.
 pub struct Setup {
     config: Table,

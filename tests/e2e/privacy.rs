@@ -1,0 +1,120 @@
+//! No secret and no payload in a log or a metric, however things go.
+
+use serde_json::json;
+
+use crate::support::{Database, Setup, receiver};
+
+const SECRET: &str = "canary-secret-5f1c";
+const PAYLOAD: &str = "canary-payload-91ab";
+
+#[tokio::test]
+async fn logs_and_metrics_show_no_secret_and_no_payload() {
+    let database = Database::new().await;
+    let receiver = receiver().await;
+    let behaviour =
+        format!("503,body={PAYLOAD},reason={PAYLOAD},times=1,then=drop,times=1,then=200");
+    receiver.on("/flaky", behaviour.parse().unwrap());
+    let file = tempfile::NamedTempFile::new().unwrap();
+    std::fs::write(file.path(), SECRET).unwrap();
+    let retry = |settings: serde_json::Value| {
+        let mut settings = settings;
+        settings["retry"] = "list".into();
+        settings["retry_delays"] = json!(["50ms", "50ms"]);
+        settings
+    };
+    // name, settings, how it ends
+    let cases = [
+        (
+            "basic",
+            json!({"url": receiver.url("/flaky"), "auth": "basic", "auth_secret": "env:BASIC"}),
+            "delivered",
+        ),
+        (
+            "key",
+            json!({"url": receiver.url(&format!("/ok?token={SECRET}")), "auth": "api_key", "auth_secret": "env:KEY"}),
+            "delivered",
+        ),
+        (
+            "get",
+            json!({"url": receiver.url(&format!("/{SECRET}")), "method": "GET"}),
+            "delivered",
+        ),
+        (
+            "gone",
+            json!({"url": format!("http://127.0.0.1:1/{SECRET}?{SECRET}")}),
+            "posting_error",
+        ),
+        (
+            "tls",
+            json!({"url": format!("https://{}/{SECRET}", receiver.address())}),
+            "posting_error",
+        ),
+        (
+            "forbidden",
+            json!({"url": format!("http://10.0.0.1/{SECRET}")}),
+            "posting_error",
+        ),
+        (
+            "unsendable",
+            json!({"url": receiver.url("/"), "fields": [{"name": "a", "source": "/missing"}]}),
+            "posting_error",
+        ),
+        (
+            "pem",
+            json!({"url": "https://127.0.0.1:1/", "client_cert": format!("file:{}", file.path().display()), "client_key": format!("file:{}", file.path().display())}),
+            "pending",
+        ),
+        (
+            "bad",
+            json!({"url": receiver.url("/"), "auth": "basic", "auth_secret": format!("file:{}", file.path().display())}),
+            "pending",
+        ),
+    ];
+    for (name, settings, _) in &cases {
+        database
+            .subscribe("acme", name, retry(settings.clone()))
+            .await;
+    }
+    let url = database
+        .url
+        .replacen("posthorn@", &format!("posthorn:{SECRET}@"), 1);
+    let mut worker = Setup::with_url(&url)
+        .env("RUST_LOG", "warn,posthorn=trace")
+        .env("BASIC", format!("user:{SECRET}"))
+        .env("KEY", format!("X-Key:{SECRET}"))
+        .start()
+        .await;
+    let data = json!({"card": PAYLOAD}).to_string();
+    let event = database.publish("acme", PAYLOAD, "approved", &data).await;
+    for (name, _, state) in &cases {
+        crate::support::until(
+            crate::support::PATIENCE,
+            &format!("{name} {state}"),
+            async || {
+                let found = database.deliveries(event).await;
+                found
+                    .iter()
+                    .any(|d| d.subscription == *name && d.state == *state)
+                    .then_some(())
+            },
+        )
+        .await;
+    }
+    let metrics = worker.metrics().await;
+    assert!(worker.sigterm().await.success());
+    let log = worker.log();
+    for text in [&metrics, &log] {
+        assert!(!text.contains(SECRET), "{text}");
+        assert!(!text.contains(PAYLOAD), "{text}");
+        // As it stands in the Authorization header.
+        assert!(!text.contains("dXNlcjpjYW5hcnk"), "{text}");
+    }
+    // Nor where support reads why: what an endpoint answered is evidence, ours is not.
+    let reasons: String = database
+        .value("SELECT string_agg(reason, E'\\n') FROM posthorn.delivery_status WHERE subscription <> 'basic'")
+        .await;
+    assert!(
+        !reasons.contains(SECRET) && !reasons.contains(PAYLOAD),
+        "{reasons}"
+    );
+}
