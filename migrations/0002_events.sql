@@ -13,10 +13,11 @@ CREATE TABLE posthorn.events (
     -- json, not jsonb: the order of keys and the text of numbers are kept.
     data           json        NOT NULL DEFAULT '{}',
     PRIMARY KEY (id),
-    CONSTRAINT events_merchant_is_given       CHECK (merchant <> ''),
-    CONSTRAINT events_kind_is_given           CHECK (kind <> ''),
-    CONSTRAINT events_transaction_id_is_given CHECK (transaction_id <> ''),
-    CONSTRAINT events_status_is_given         CHECK (status <> ''),
+    -- Bounded, so that every index that holds them can.
+    CONSTRAINT events_merchant_has_1_to_1000_bytes       CHECK (octet_length(merchant) BETWEEN 1 AND 1000),
+    CONSTRAINT events_kind_has_1_to_1000_bytes           CHECK (octet_length(kind) BETWEEN 1 AND 1000),
+    CONSTRAINT events_transaction_id_has_1_to_1000_bytes CHECK (octet_length(transaction_id) BETWEEN 1 AND 1000),
+    CONSTRAINT events_status_has_1_to_1000_bytes         CHECK (octet_length(status) BETWEEN 1 AND 1000),
     CONSTRAINT events_data_is_at_most_1_mib   CHECK (octet_length(data::text) <= 1048576)
 ) PARTITION BY RANGE (id);
 

@@ -243,9 +243,11 @@ fn is_refusal(error: &StoreError) -> bool {
     let StoreError::Database(sqlx::Error::Database(error)) = error else {
         return false;
     };
-    error
-        .code()
-        .is_some_and(|code| ["22", "23", "54"].iter().any(|class| code.starts_with(class)))
+    error.code().is_some_and(|code| {
+        ["22", "23", "54"]
+            .iter()
+            .any(|class| code.starts_with(class))
+    })
 }
 
 /// The shards among these that were fenced off.

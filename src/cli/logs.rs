@@ -1,5 +1,6 @@
 //! What a worker writes to standard error while it runs.
 
+use std::fs::File;
 use std::io::{self, IsTerminal};
 
 use anyhow::Context;
@@ -12,8 +13,20 @@ use crate::config::{Log, LogFormat};
 /// Starts logging for the whole process; call it once. The configured level is
 /// Posthorn's own; `RUST_LOG`, if it is set, says it all instead.
 pub fn start(log: &Log) -> anyhow::Result<()> {
+    start_to(log, io::stderr, io::stderr().is_terminal())
+}
+
+/// As [`start`], for a command that needs the terminal for itself.
+pub fn start_in_file(log: &Log, file: File) -> anyhow::Result<()> {
+    start_to(log, file, false)
+}
+
+fn start_to<W>(log: &Log, writer: W, ansi: bool) -> anyhow::Result<()>
+where
+    W: for<'a> MakeWriter<'a> + Send + Sync + 'static,
+{
     let filter = filter(std::env::var("RUST_LOG").ok().as_deref(), log.level)?;
-    let subscriber = subscriber(log.format, filter, io::stderr, io::stderr().is_terminal());
+    let subscriber = subscriber(log.format, filter, writer, ansi);
     tracing::subscriber::set_global_default(subscriber).context("logging has started already")
 }
 

@@ -1,6 +1,7 @@
 //! The commands, one file each.
 
 mod database;
+pub mod demo;
 mod failure;
 pub mod grant;
 pub mod logs;
@@ -29,6 +30,7 @@ enum Command {
     Migrate(migrate::Args),
     Grant(grant::Args),
     Receiver(receiver::Args),
+    Demo(demo::Args),
     Sandbox(sandbox::Args),
 }
 
@@ -39,6 +41,7 @@ impl Command {
             Self::Migrate(args) => migrate::run(args).await?.report(),
             Self::Grant(args) => grant::run(args).await?.report(),
             Self::Receiver(args) => receiver::run(args).await?.report(),
+            Self::Demo(args) => demo::run(args).await?,
             Self::Sandbox(args) => sandbox::run(args).await?,
         })
     }

@@ -188,7 +188,7 @@ fn next_line(said: &mut Option<BufReader<ChildStdout>>) -> io::Result<Option<Str
 
 /// PostgreSQL cannot be told to listen on port 0, so the kernel is asked for one that is
 /// free now.
-fn free_port() -> io::Result<u16> {
+pub(super) fn free_port() -> io::Result<u16> {
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?;
     Ok(listener.local_addr()?.port())
 }
