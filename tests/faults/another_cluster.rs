@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use serde_json::json;
 
-use crate::rig::{Rig, behaviour};
+use crate::rig::{Rig, behaviour, wait_until};
 
 const MERCHANTS: usize = 20;
 
@@ -51,9 +51,9 @@ async fn in_another_cluster_what_is_open_is_delivered_and_nothing_else() {
         before.len(),
         seen.len() - before.len()
     );
-    worker.logs("another cluster").await;
+    worker.logs("comparing events with deliveries").await;
     let here = "SELECT count(*) FROM posthorn.shards WHERE cluster = posthorn.cluster()";
-    crate::rig::wait_until("the checkpoints are this cluster's", async || {
+    wait_until("the checkpoints are this cluster's", async || {
         rig.number(here).await == 64
     })
     .await;

@@ -7,8 +7,8 @@ use crate::rig::{Rig, behaviour, wait_until};
 /// Merchants and the limits of their subscriptions.
 const LIMITS: [u64; 16] = [1, 1, 1, 2, 2, 2, 3, 3, 5, 5, 5, 8, 8, 13, 20, 20];
 
-/// Per unit of the limit: at 30 ms a request the endpoints are busy for some 15 seconds.
-const EVENTS: u64 = 500;
+/// Per unit of the limit: at 30 ms a request the endpoints are busy for some 12 seconds.
+const EVENTS: u64 = 400;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn no_subscription_ever_passes_its_limit() {

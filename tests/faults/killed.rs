@@ -32,11 +32,11 @@ async fn twenty_kills_under_load_lose_nothing() {
         let flaky = "503,times=3,then=200,times=1,then=503,times=3,then=200";
         rig.receiver.on(&path("flaky"), behaviour(flaky));
     }
-    let mut workers = vec![
+    let mut workers = [
         rig.worker("w0", SETTINGS).await,
         rig.worker("w1", SETTINGS).await,
     ];
-    let mut names = vec!["w0".to_owned(), "w1".to_owned()];
+    let mut names = ["w0".to_owned(), "w1".to_owned()];
     let pool = rig.pool.clone();
     let load = tokio::spawn(async move {
         let mut tick = tokio::time::interval(Duration::from_millis(4));

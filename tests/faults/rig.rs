@@ -84,12 +84,14 @@ impl Rig {
         count
     }
 
+    pub async fn publish_to(&self, merchant: &str) {
+        publish_one(&self.pool, merchant).await;
+    }
+
     /// Waits until every delivery that ought to end has ended, by the ledger.
     pub async fn until_all_have_ended(&self) {
         wait_until("every matched event has its ledger row", async || {
-            self.number(&format!("SELECT count(*) FROM ({MISSING}) AS missing"))
-                .await
-                == 0
+            self.number(&missing()).await == 0
         })
         .await;
     }
@@ -97,12 +99,15 @@ impl Rig {
     /// Each committed event × matching subscription has exactly one ledger row, and no other
     /// pair has any.
     pub async fn assert_ledger_is_exact(&self) {
-        let missing = format!("SELECT count(*) FROM ({MISSING}) AS missing");
         let beyond = format!(
             "SELECT count(*) FROM (SELECT event_id, subscription_id FROM posthorn.deliveries
                                    EXCEPT ALL ({WANTED})) AS beyond"
         );
-        assert_eq!(self.number(&missing).await, 0, "pairs without a ledger row");
+        assert_eq!(
+            self.number(&missing()).await,
+            0,
+            "pairs without a ledger row"
+        );
         assert_eq!(
             self.number(&beyond).await,
             0,
@@ -183,14 +188,12 @@ const WANTED: &str = "
        AND (s.statuses IS NULL OR e.status = ANY (s.statuses))
        AND (s.kinds IS NULL OR e.kind = ANY (s.kinds))";
 
-const MISSING: &str = "
-    SELECT e.id AS event_id, s.id AS subscription_id
-      FROM posthorn.events e
-      JOIN posthorn.subscriptions s ON s.merchant = e.merchant
-     WHERE s.enabled AND e.created_at >= s.created_at
-       AND (s.statuses IS NULL OR e.status = ANY (s.statuses))
-       AND (s.kinds IS NULL OR e.kind = ANY (s.kinds))
-    EXCEPT ALL SELECT event_id, subscription_id FROM posthorn.deliveries";
+fn missing() -> String {
+    format!(
+        "SELECT count(*) FROM ({WANTED}
+                 EXCEPT ALL SELECT event_id, subscription_id FROM posthorn.deliveries) AS missing"
+    )
+}
 
 /// How often each path has seen each event.
 #[derive(Clone, Default)]

@@ -39,8 +39,9 @@ async fn a_refused_outcome_is_a_posting_error_of_its_own() {
     worker.logs("refuses to record").await;
 }
 
-/// The longest transaction id that the index of events takes is too long for the index of
-/// pending deliveries: it cannot wait for a retry.
+/// A limit of the server rather than a rule of the schema. Without the rule for its length,
+/// a transaction id that the index of events just takes is too long for the one of pending
+/// deliveries: it cannot wait for a retry.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_row_too_long_for_an_index_stops_nobody_else() {
     let rig = Rig::set_up().await;
@@ -50,7 +51,9 @@ async fn a_row_too_long_for_an_index_stops_nobody_else() {
     let _worker = rig.worker("one", NO_BREAKER).await;
     rig.database
         .execute(
-            "INSERT INTO posthorn.events (merchant, kind, transaction_id, status)
+            "ALTER TABLE posthorn.events
+               DROP CONSTRAINT events_transaction_id_has_1_to_1000_bytes;
+             INSERT INTO posthorn.events (merchant, kind, transaction_id, status)
              SELECT 'm0', 'payment', left(string_agg(md5(random()::text), ''), 2680), 'approved'
                FROM generate_series(1, 90)",
         )

@@ -45,7 +45,7 @@ impl Database {
         MIGRATED
             .get_or_init(async || {
                 let template = Self::create(TEMPLATE, "template0").await;
-                migrate(&template.url.clone().into(), Some(64)).await.unwrap();
+                migrate(&template.url.clone().into(), None).await.unwrap();
                 // Copying needs a database that nobody is connected to.
                 template.pool.close().await;
             })
@@ -66,7 +66,7 @@ impl Database {
                 .await
                 .unwrap();
         let database = Self::connect("postgres", postgres.url("postgres"));
-        migrate(&database.url.clone().into(), Some(64)).await.unwrap();
+        migrate(&database.url.clone().into(), None).await.unwrap();
         (database, postgres)
     }
 

@@ -110,7 +110,8 @@ impl Setup {
         (status, worker.log())
     }
 
-    fn spawn(self) -> Worker {
+    /// Starts the worker and waits for nothing.
+    pub fn spawn(self) -> Worker {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("config.toml");
         std::fs::write(&path, self.config.to_string()).unwrap();
@@ -220,6 +221,10 @@ impl Worker {
 
     pub async fn kill9(&mut self) {
         self.child.kill().await.unwrap();
+    }
+
+    pub fn has_ended(&mut self) -> bool {
+        self.child.try_wait().unwrap().is_some()
     }
 
     /// Waits until it has ended and its log is whole.
