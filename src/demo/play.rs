@@ -5,7 +5,6 @@
 //! its database to come back.
 
 use std::collections::HashMap;
-use std::fs;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -21,6 +20,7 @@ use super::account::{Account, account};
 use super::board::{Board, Role};
 use super::ledger;
 use super::publish::{Published, publish};
+use super::report::{end_of_log, summary, where_to_look};
 use super::screen::{self, Screen};
 use super::script::{Conduct, MERCHANTS};
 use super::stage::{OUT_OF_ORDER, Stage, conduct, endpoints};
@@ -47,9 +47,6 @@ const OUTAGE: Duration = Duration::from_secs(6);
 
 /// How often the demo looks whether something is to be done.
 const TICK: Duration = Duration::from_millis(100);
-
-/// Lines of the worker's log, and faults, that are shown if something is wrong.
-const SHOWN: usize = 20;
 
 /// The requests that the receiver gets.
 type Arrivals = mpsc::Receiver<Arc<Received>>;
@@ -81,7 +78,7 @@ pub async fn play(
     if played.as_ref().is_ok_and(Account::is_complete) {
         return Ok(true);
     }
-    play.tell_log()?;
+    screen::say(&end_of_log(&play.stage.log_file))?;
     played.map(|_| false)
 }
 
@@ -107,7 +104,7 @@ impl Play {
             () = &mut end => return Ok(Account::default()),
         };
         self.board = Board::new(ready.context("the worker does not get ready")??);
-        self.tell_where_to_look()?;
+        screen::say(&where_to_look(&self.stage))?;
 
         let mut arrivals = self.stage.receiver.watch();
         let (news, mut published) = mpsc::unbounded_channel();
@@ -283,43 +280,6 @@ impl Play {
         });
         Ok(lines.collect())
     }
-
-    fn tell_where_to_look(&self) -> anyhow::Result<()> {
-        let Stage {
-            database,
-            metrics,
-            config_file,
-            log_file,
-            ..
-        } = &self.stage;
-        Ok(screen::say(&format!(
-            "\
-Posthorn delivers here from a private PostgreSQL to endpoints of this process. Retries and
-probes wait for seconds here, where minutes and hours would be right; lender/credit is out
-of order at first and again now and then, arcade/old-till for good.
-
-  deliveries  psql {database} -c 'SELECT merchant, subscription, transaction_id, status, state, attempts, reason FROM posthorn.delivery_status ORDER BY created_at DESC LIMIT 10'
-  metrics     curl http://{metrics}/metrics
-  config      {}
-  log         {}
-
-published: deliveries that an endpoint has to get; under way: in the worker's memory;
-waiting: in posthorn.pending_deliveries; p50 and p99: from commit to first arrival.
-Ctrl-C ends the demo and leaves nothing behind.
-",
-            config_file.display(),
-            log_file.display()
-        ))?)
-    }
-
-    fn tell_log(&self) -> anyhow::Result<()> {
-        let log = fs::read_to_string(&self.stage.log_file).unwrap_or_default();
-        let lines: Vec<&str> = log.lines().collect();
-        let last = lines[lines.len().saturating_sub(SHOWN)..].join("\n");
-        Ok(screen::say(&format!(
-            "the end of the worker's log:\n{last}"
-        ))?)
-    }
 }
 
 fn is_outage(elapsed: Duration) -> bool {
@@ -338,30 +298,4 @@ fn roles(ids: &HashMap<(String, String), Uuid>) -> Option<Vec<Role>> {
             })
         })
         .collect()
-}
-
-fn summary(account: &Account, events: usize) -> String {
-    let Account {
-        expected,
-        delivered,
-        posting_errors,
-        waiting,
-        faults,
-    } = account;
-    let became = format!(
-        "\n{events} events committed, {expected} deliveries: {delivered} delivered, \
-         {posting_errors} posting errors, {waiting} wait in the database.\n"
-    );
-    if account.is_complete() {
-        return became + "Every one is accounted for: none missing, none twice.";
-    }
-    let listed = faults
-        .iter()
-        .take(SHOWN)
-        .map(|fault| format!("\n  {fault}"));
-    format!(
-        "{became}NOT accounted for: {}{}",
-        faults.len(),
-        listed.collect::<String>()
-    )
 }

@@ -74,6 +74,8 @@ pub struct Written {
 ///   (an UPDATE of the row) waits for this transaction; after one, the row no longer
 ///   matches and nothing of that shard is written. FOR KEY SHARE would not stop the
 ///   UPDATE. ORDER BY keeps two batches from locking in opposite orders.
+/// - OFFSET 0 keeps the look-ups of rows as they are: as joins, the plan that suits a table
+///   that was empty once reads all of it for each batch.
 /// - No key may stand in the batch twice, as all parts of the statement see the same
 ///   snapshot: the recorder cuts batches so.
 /// - `due_at` is the database's clock plus the delay, never the worker's clock.
@@ -106,9 +108,13 @@ pub async fn write_batch(
               FROM finish
             ON CONFLICT DO NOTHING RETURNING 1
         ), closed AS (
-            DELETE FROM posthorn.pending_deliveries p USING finish f
-             WHERE f.had_row AND p.event_id = f.event_id
-               AND p.subscription_id = f.subscription_id AND p.generation = f.generation
+            DELETE FROM posthorn.pending_deliveries p
+             USING finish f CROSS JOIN LATERAL (
+                   SELECT q.ctid FROM posthorn.pending_deliveries q
+                    WHERE q.event_id = f.event_id AND q.subscription_id = f.subscription_id
+                      AND q.generation = f.generation
+                   OFFSET 0) AS at
+             WHERE f.had_row AND p.ctid = at.ctid
         ), waiting AS (
             INSERT INTO posthorn.pending_deliveries AS p
                    (event_id, subscription_id, generation, shard, transaction_id, state,
@@ -142,10 +148,13 @@ pub async fn write_batch(
             DELETE FROM posthorn.pending_deliveries p
              USING unnest($31::uuid[], $32::uuid[], $33::smallint[], $34::text[], $35::uuid[])
                 AS n (event_id, subscription_id, shard, transaction_id, except_event)
-             WHERE n.shard IN (SELECT shard FROM fence)
-               AND p.subscription_id = n.subscription_id
-               AND p.transaction_id = n.transaction_id AND p.event_id < n.event_id
-               AND p.event_id IS DISTINCT FROM n.except_event
+             CROSS JOIN LATERAL (
+                   SELECT q.ctid FROM posthorn.pending_deliveries q
+                    WHERE q.subscription_id = n.subscription_id
+                      AND q.transaction_id = n.transaction_id AND q.event_id < n.event_id
+                      AND q.event_id IS DISTINCT FROM n.except_event
+                   OFFSET 0) AS at
+             WHERE n.shard IN (SELECT shard FROM fence) AND p.ctid = at.ctid
             RETURNING p.event_id, p.subscription_id, p.generation, p.attempts
         ), superseded AS (
             INSERT INTO posthorn.deliveries
@@ -209,19 +218,24 @@ pub async fn write_batch(
 
 /// Which of these events' first-generation deliveries already have a row: a shard that
 /// changed hands is read again from its checkpoint, and these are left out.
+///
+/// OFFSET 0 keeps the sub-query as it is: each event looks its rows up. As a join, the
+/// plan that suits tables that were empty once reads the whole ledger for each page.
 pub async fn find_known_deliveries(
     pool: &PgPool,
     events: &[Uuid],
 ) -> Result<HashSet<DeliveryKey>, StoreError> {
     let rows = sqlx::query!(
         r#"
-        SELECT d.event_id AS "event_id!", d.subscription_id AS "subscription_id!"
+        SELECT e.id AS "event_id!", known.subscription_id AS "subscription_id!"
           FROM unnest($1::uuid[]) AS e (id)
-          JOIN posthorn.deliveries d ON d.event_id = e.id AND d.generation = 0
-        UNION ALL
-        SELECT p.event_id, p.subscription_id
-          FROM unnest($1::uuid[]) AS e (id)
-          JOIN posthorn.pending_deliveries p ON p.event_id = e.id AND p.generation = 0
+         CROSS JOIN LATERAL (
+            (SELECT d.subscription_id FROM posthorn.deliveries d
+              WHERE d.event_id = e.id AND d.generation = 0)
+            UNION ALL
+            (SELECT p.subscription_id FROM posthorn.pending_deliveries p
+              WHERE p.event_id = e.id AND p.generation = 0)
+            OFFSET 0) AS known
         "#,
         events
     )

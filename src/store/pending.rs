@@ -33,6 +33,9 @@ pub struct Refilled {
 /// to its room, in one query: a lane without room costs nothing. `held` are deliveries in memory, or whose rows are about
 /// to change: their rows are passed over.
 ///
+/// OFFSET 0 keeps the look-up of the events as it is: as a join, the plan that suits a
+/// table that was empty once reads all events for each refill.
+///
 /// `heads_only` passes over a delivery while an older one of its transaction is open.
 pub async fn refill_lanes(
     pool: &PgPool,
@@ -70,7 +73,8 @@ pub async fn refill_lanes(
                       AND older.event_id < p.event_id))
              ORDER BY p.due_at, p.event_id
              LIMIT lane.room) AS due
-          JOIN posthorn.events e ON e.id = due.event_id
+         CROSS JOIN LATERAL (
+            SELECT v.* FROM posthorn.events v WHERE v.id = due.event_id OFFSET 0) AS e
          ORDER BY due.due_at, due.event_id
         "#,
         &shards,

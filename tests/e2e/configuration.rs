@@ -3,7 +3,7 @@
 use serde_json::json;
 use uuid::Uuid;
 
-use crate::support::{Database, Delivery, PATIENCE, Setup, Worker, receiver, until};
+use crate::support::{Database, Delivery, PATIENCE, Setup, Worker, posthorn, receiver, until};
 
 /// Publishes until an event has become what a change of the configuration asks for: within
 /// two seconds of it the old one may still hold.
@@ -64,7 +64,7 @@ async fn a_subscription_can_be_changed_paused_and_disabled_at_any_time() {
         .subscribe("acme", "hook", json!({"url": receiver.url("/first")}))
         .await;
     let _worker = Worker::start(&database, "").await;
-    let set = async |what: &str| {
+    let change = async |what: &str| {
         database
             .execute(&format!(
                 "UPDATE posthorn.subscriptions SET {what} WHERE name = 'hook'"
@@ -76,21 +76,21 @@ async fn a_subscription_can_be_changed_paused_and_disabled_at_any_time() {
     database.reaches(event, "delivered").await;
     assert_eq!(first.received(), 1);
 
-    set(&format!("url = '{}'", receiver.url("/second"))).await;
+    change(&format!("url = '{}'", receiver.url("/second"))).await;
     publish_until(&database, "a delivery to the new URL", |_| {
         second.received() > 0
     })
     .await;
     let before = first.received();
 
-    set("paused = true").await;
+    change("paused = true").await;
     let waiting = publish_until(&database, "a delivery that waits", |d| d.state == "pending").await;
-    set("paused = false").await;
+    change("paused = false").await;
     assert_eq!(database.reaches(waiting, "delivered").await.attempts, 1);
 
-    set("paused = true").await;
+    change("paused = true").await;
     let waiting = publish_until(&database, "a delivery that waits", |d| d.state == "pending").await;
-    set("enabled = false").await;
+    change("enabled = false").await;
     let cancelled = database.reaches(waiting, "cancelled").await;
     assert_eq!(cancelled.attempts, 0);
     assert!(cancelled.reason.unwrap().contains("disabled"));
@@ -216,8 +216,9 @@ async fn the_files_subscriptions_are_applied_at_start_and_at_each_sighup() {
             "[[profile]]\nname = 'p'\nurl = '{url}'\nretry = 'fixed'\nretry_interval = '30m'\n"
         );
         for name in names {
-            toml +=
-                &format!("[[subscription]]\nmerchant = 'acme'\nname = '{name}'\nprofile = 'p'\n");
+            let lines =
+                format!("[[subscription]]\nmerchant = 'acme'\nname = '{name}'\nprofile = 'p'\n");
+            toml.push_str(&lines);
         }
         toml
     };
@@ -317,8 +318,7 @@ auth = \"basic\"
 auth_secret = \"hunter2\"
 ";
     std::fs::write(&path, text).unwrap();
-    let (status, said) =
-        crate::support::posthorn(&["worker", "--config", path.to_str().unwrap()]).await;
+    let (status, said) = posthorn(&["worker", "--config", path.to_str().unwrap()]).await;
     assert_eq!(status.code(), Some(1), "{said}");
     for part in [
         "line 2, worker.lease",

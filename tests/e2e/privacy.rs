@@ -1,29 +1,19 @@
 //! No secret and no payload in a log or a metric, however things go.
 
-use serde_json::json;
+use std::path::Path;
 
-use crate::support::{Database, Setup, receiver};
+use posthorn::receiver::Receiver;
+use serde_json::{Value, json};
+
+use crate::support::{Database, PATIENCE, Setup, receiver, until};
 
 const SECRET: &str = "canary-secret-5f1c";
 const PAYLOAD: &str = "canary-payload-91ab";
 
-#[tokio::test]
-async fn logs_and_metrics_show_no_secret_and_no_payload() {
-    let database = Database::new().await;
-    let receiver = receiver().await;
-    let behaviour =
-        format!("503,body={PAYLOAD},reason={PAYLOAD},times=1,then=drop,times=1,then=200");
-    receiver.on("/flaky", behaviour.parse().unwrap());
-    let file = tempfile::NamedTempFile::new().unwrap();
-    std::fs::write(file.path(), SECRET).unwrap();
-    let retry = |settings: serde_json::Value| {
-        let mut settings = settings;
-        settings["retry"] = "list".into();
-        settings["retry_delays"] = json!(["50ms", "50ms"]);
-        settings
-    };
-    // name, settings, how it ends
-    let cases = [
+/// Name, settings, and how it ends: well, badly at each step, and not at all.
+fn cases(receiver: &Receiver, file: &Path) -> Vec<(&'static str, Value, &'static str)> {
+    let of_file = format!("file:{}", file.display());
+    vec![
         (
             "basic",
             json!({"url": receiver.url("/flaky"), "auth": "basic", "auth_secret": "env:BASIC"}),
@@ -61,19 +51,36 @@ async fn logs_and_metrics_show_no_secret_and_no_payload() {
         ),
         (
             "pem",
-            json!({"url": "https://127.0.0.1:1/", "client_cert": format!("file:{}", file.path().display()), "client_key": format!("file:{}", file.path().display())}),
+            json!({"url": "https://127.0.0.1:1/", "client_cert": of_file, "client_key": of_file}),
             "pending",
         ),
         (
             "bad",
-            json!({"url": receiver.url("/"), "auth": "basic", "auth_secret": format!("file:{}", file.path().display())}),
+            json!({"url": receiver.url("/"), "auth": "basic", "auth_secret": of_file}),
             "pending",
         ),
-    ];
+    ]
+}
+
+fn retrying(settings: &Value) -> Value {
+    let mut settings = settings.clone();
+    settings["retry"] = "list".into();
+    settings["retry_delays"] = json!(["50ms", "50ms"]);
+    settings
+}
+
+#[tokio::test]
+async fn logs_and_metrics_show_no_secret_and_no_payload() {
+    let database = Database::new().await;
+    let receiver = receiver().await;
+    let behaviour =
+        format!("503,body={PAYLOAD},reason={PAYLOAD},times=1,then=drop,times=1,then=200");
+    receiver.on("/flaky", behaviour.parse().unwrap());
+    let file = tempfile::NamedTempFile::new().unwrap();
+    std::fs::write(file.path(), SECRET).unwrap();
+    let cases = cases(&receiver, file.path());
     for (name, settings, _) in &cases {
-        database
-            .subscribe("acme", name, retry(settings.clone()))
-            .await;
+        database.subscribe("acme", name, retrying(settings)).await;
     }
     let url = database
         .url
@@ -87,17 +94,13 @@ async fn logs_and_metrics_show_no_secret_and_no_payload() {
     let data = json!({"card": PAYLOAD}).to_string();
     let event = database.publish("acme", PAYLOAD, "approved", &data).await;
     for (name, _, state) in &cases {
-        crate::support::until(
-            crate::support::PATIENCE,
-            &format!("{name} {state}"),
-            async || {
-                let found = database.deliveries(event).await;
-                found
-                    .iter()
-                    .any(|d| d.subscription == *name && d.state == *state)
-                    .then_some(())
-            },
-        )
+        until(PATIENCE, &format!("{name} {state}"), async || {
+            let found = database.deliveries(event).await;
+            found
+                .iter()
+                .any(|d| d.subscription == *name && d.state == *state)
+                .then_some(())
+        })
         .await;
     }
     let metrics = worker.metrics().await;

@@ -4,11 +4,45 @@ use std::collections::HashMap;
 use std::time::Duration;
 
 use serde_json::{Value, json};
-use sqlx::{Connection, PgConnection};
+use sqlx::{AssertSqlSafe, Executor, PgPool};
 
 use crate::support::{Database, PATIENCE, Setup, Worker, receiver, until};
 
 const FREE: &str = "SELECT count(*) FROM posthorn.shards WHERE owner IS NULL";
+
+/// Takes a database away from its users, and gives it back.
+struct Server(PgPool);
+
+impl Server {
+    async fn of(database: &Database) -> Self {
+        let url = database.url.replace(&database.name, "postgres");
+        Self(PgPool::connect(&url).await.unwrap())
+    }
+
+    async fn shut_out(&self, database: &Database) {
+        self.run(&format!(
+            "ALTER DATABASE {0} ALLOW_CONNECTIONS false;
+             SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = '{0}'",
+            database.name
+        ))
+        .await;
+    }
+
+    async fn let_in(&self, database: &Database) {
+        self.run(&format!(
+            "ALTER DATABASE {} ALLOW_CONNECTIONS true",
+            database.name
+        ))
+        .await;
+    }
+
+    async fn run(&self, sql: &str) {
+        self.0
+            .execute(sqlx::raw_sql(AssertSqlSafe(sql.to_owned())))
+            .await
+            .unwrap();
+    }
+}
 
 /// Publishes so many events in one statement, each with its number as `n` in its data.
 async fn publish_many(database: &Database, merchant: &str, count: u32) {
@@ -90,23 +124,12 @@ async fn the_database_may_go_away_and_come_back() {
         .subscribe("acme", "hook", json!({"url": receiver.url("/hook")}))
         .await;
     let mut worker = Worker::start(&database, "").await;
-    let server = database.url.replace(&database.name, "postgres");
-    let mut server = PgConnection::connect(&server).await.unwrap();
-    let mut administer = async |sql: String| {
-        sqlx::Executor::execute(&mut server, sqlx::raw_sql(sqlx::AssertSqlSafe(sql)))
-            .await
-            .unwrap();
-    };
+    let server = Server::of(&database).await;
 
     // One is in the air while the database goes: its outcome is not lost.
     let in_the_air = database.publish("acme", "t1", "approved", "{}").await;
     hook.wait_for(1, PATIENCE).await.unwrap();
-    let name = &database.name;
-    administer(format!(
-        "ALTER DATABASE {name} ALLOW_CONNECTIONS false;
-         SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = '{name}'"
-    ))
-    .await;
+    server.shut_out(&database).await;
     until(PATIENCE, "not ready", async || {
         (worker.ready().await == 503).then_some(())
     })
@@ -125,7 +148,7 @@ async fn the_database_may_go_away_and_come_back() {
         (worker.metric("posthorn_shards_held").await < 0.5).then_some(())
     })
     .await;
-    administer(format!("ALTER DATABASE {name} ALLOW_CONNECTIONS true")).await;
+    server.let_in(&database).await;
 
     until(PATIENCE, "ready again", async || {
         (worker.ready().await == 200).then_some(())
@@ -135,6 +158,30 @@ async fn the_database_may_go_away_and_come_back() {
     database.reaches(later, "delivered").await;
     database.reaches(in_the_air, "delivered").await;
     assert!(worker.sigterm().await.success());
+}
+
+#[tokio::test]
+async fn a_worker_that_starts_before_its_database_waits_for_it() {
+    let database = Database::new().await;
+    let receiver = receiver().await;
+    database
+        .subscribe("acme", "hook", json!({"url": receiver.url("/hook")}))
+        .await;
+    let server = Server::of(&database).await;
+    server.shut_out(&database).await;
+    let mut worker = Setup::new(&database).spawn();
+    worker.logs("cannot reach the database").await;
+    assert!(!worker.has_ended());
+    server.let_in(&database).await;
+    let event = database.publish("acme", "t1", "approved", "{}").await;
+    database.reaches(event, "delivered").await;
+    assert!(worker.sigterm().await.success());
+
+    // It can be stopped while it waits, too.
+    server.shut_out(&database).await;
+    let mut worker = Setup::new(&database).spawn();
+    worker.logs("cannot reach the database").await;
+    assert_eq!(worker.sigterm().await.code(), Some(0), "{}", worker.log());
 }
 
 #[tokio::test]
