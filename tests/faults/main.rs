@@ -1,0 +1,22 @@
+//! What no fault may break: completeness, ownership, isolation. Real worker processes, real
+//! PostgreSQL, one check at a time.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    reason = "a panic is how a test fails"
+)]
+
+mod rig;
+#[path = "../support/mod.rs"]
+mod support;
+
+mod another_cluster;
+mod complete;
+mod concurrency;
+mod isolation;
+mod killed;
+mod memory;
+mod old_snapshot;
+mod stopped;
+mod unrecordable;

@@ -1,0 +1,76 @@
+//! An outcome that the database refuses to record ends that delivery, and stops nothing else.
+
+use std::time::Duration;
+
+use serde_json::json;
+
+use crate::rig::{Rig, behaviour, wait_until};
+
+const MERCHANTS: usize = 10;
+/// A lane whose endpoint fails is not slowed down: each event is tried soon.
+const NO_BREAKER: &str = "lanes.breaker_failures = 1000000";
+
+const ERRORS: &str = "SELECT count(*) FROM posthorn.delivery_status
+                       WHERE state = 'posting_error' AND subscription = 'bad'
+                         AND reason LIKE '%could not be recorded%'";
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_refused_outcome_is_a_posting_error_of_its_own() {
+    let rig = Rig::set_up().await;
+    for merchant in 0..MERCHANTS {
+        rig.subscribe(&format!("m{merchant}"), "good", json!({}))
+            .await;
+    }
+    rig.subscribe("m0", "bad", json!({})).await;
+    rig.receiver.on("/m0/bad", behaviour("503,reason=Poison"));
+    rig.database
+        .execute("ALTER TABLE posthorn.attempts ADD CHECK (reason NOT LIKE '%Poison%')")
+        .await;
+    let worker = rig.worker("one", NO_BREAKER).await;
+    let count = rig.publish(MERCHANTS, 200.0, Duration::from_secs(3)).await;
+    rig.until_all_have_ended().await;
+    rig.assert_ledger_is_exact().await;
+    let bad = rig
+        .number("SELECT count(*) FROM posthorn.events WHERE merchant = 'm0'")
+        .await;
+    assert_eq!(rig.number(ERRORS).await, bad);
+    let good = "SELECT count(*) FROM posthorn.delivery_status WHERE state = 'delivered'";
+    assert_eq!(usize::try_from(rig.number(good).await).unwrap(), count);
+    worker.logs("refuses to record").await;
+}
+
+/// A limit of the server rather than a rule of the schema. Without the rule for its length,
+/// a transaction id that the index of events just takes is too long for the one of pending
+/// deliveries: it cannot wait for a retry.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_row_too_long_for_an_index_stops_nobody_else() {
+    let rig = Rig::set_up().await;
+    rig.subscribe("m0", "bad", json!({})).await;
+    rig.receiver.on("/m0/bad", behaviour("503"));
+    rig.subscribe("m1", "good", json!({})).await;
+    let _worker = rig.worker("one", NO_BREAKER).await;
+    rig.database
+        .execute(
+            "ALTER TABLE posthorn.events
+               DROP CONSTRAINT events_transaction_id_has_1_to_1000_bytes;
+             INSERT INTO posthorn.events (merchant, kind, transaction_id, status)
+             SELECT 'm0', 'payment', left(string_agg(md5(random()::text), ''), 2680), 'approved'
+               FROM generate_series(1, 90)",
+        )
+        .await;
+    wait_until("the bad one was tried", async || {
+        rig.receiver.received() > 0
+    })
+    .await;
+    rig.publish(2, 50.0, Duration::from_secs(2)).await;
+    wait_until("the good ones are recorded", async || {
+        rig.number(
+            "SELECT count(*) FROM posthorn.events e WHERE e.merchant = 'm1' AND NOT EXISTS
+             (SELECT FROM posthorn.deliveries d WHERE d.event_id = e.id)",
+        )
+        .await
+            == 0
+    })
+    .await;
+    assert_eq!(rig.number(ERRORS).await, 1);
+}
