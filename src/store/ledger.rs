@@ -74,6 +74,8 @@ pub struct Written {
 ///   (an UPDATE of the row) waits for this transaction; after one, the row no longer
 ///   matches and nothing of that shard is written. FOR KEY SHARE would not stop the
 ///   UPDATE. ORDER BY keeps two batches from locking in opposite orders.
+/// - `= ANY (ARRAY(…))` collects the fence once. With IN, the plan would scan the whole
+///   batch once for each shard.
 /// - OFFSET 0 keeps the look-ups of rows as they are: as joins, the plan that suits a table
 ///   that was empty once reads all of it for each batch.
 /// - No key may stand in the batch twice, as all parts of the statement see the same
@@ -99,7 +101,7 @@ pub async fn write_batch(
             SELECT f.* FROM unnest($4::uuid[], $5::uuid[], $6::int[], $7::smallint[], $8::text[],
                                    $9::int[], $10::text[], $11::boolean[])
                  AS f (event_id, subscription_id, generation, shard, state, attempts, reason, had_row)
-             WHERE f.shard IN (SELECT shard FROM fence)
+             WHERE f.shard = ANY (ARRAY(SELECT shard FROM fence))
         ), finished AS (
             INSERT INTO posthorn.deliveries
                    (event_id, subscription_id, generation, state, attempts, reason)
@@ -126,7 +128,7 @@ pub async fn write_batch(
                           $17::int[], $18::float8[], $19::text[])
                 AS w (event_id, subscription_id, generation, shard, transaction_id,
                       attempts, delay, reason)
-             WHERE w.shard IN (SELECT shard FROM fence)
+             WHERE w.shard = ANY (ARRAY(SELECT shard FROM fence))
             ON CONFLICT (event_id, subscription_id, generation) DO UPDATE
                SET state = excluded.state, attempts = excluded.attempts,
                    due_at = excluded.due_at, reason = excluded.reason
@@ -142,7 +144,7 @@ pub async fn write_batch(
                           $29::text[], $30::text[])
                 AS a (event_id, subscription_id, generation, shard, number, started_at,
                       duration_us, outcome, http_status, reason, body)
-             WHERE a.shard IN (SELECT shard FROM fence)
+             WHERE a.shard = ANY (ARRAY(SELECT shard FROM fence))
             ON CONFLICT DO NOTHING
         ), older AS (
             DELETE FROM posthorn.pending_deliveries p
@@ -154,7 +156,7 @@ pub async fn write_batch(
                       AND q.transaction_id = n.transaction_id AND q.event_id < n.event_id
                       AND q.event_id IS DISTINCT FROM n.except_event
                    OFFSET 0) AS at
-             WHERE n.shard IN (SELECT shard FROM fence) AND p.ctid = at.ctid
+             WHERE n.shard = ANY (ARRAY(SELECT shard FROM fence)) AND p.ctid = at.ctid
             RETURNING p.event_id, p.subscription_id, p.generation, p.attempts
         ), superseded AS (
             INSERT INTO posthorn.deliveries
