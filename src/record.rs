@@ -229,7 +229,7 @@ fn acknowledge(
 
 fn kind_of(change: &Change, now: Instant) -> RecordedKind {
     match change {
-        Change::Finish { .. } => RecordedKind::Finished,
+        Change::Finish { state, .. } => RecordedKind::Finished(*state),
         Change::Retry { delay, .. } => RecordedKind::Retry(now + *delay),
         Change::Spill => RecordedKind::Spilled,
         Change::SupersedeOlder { .. } => RecordedKind::SupersededOlder,

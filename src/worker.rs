@@ -77,9 +77,15 @@ pub async fn run(
         maintenance_settings(&config.maintenance),
         ends.clone(),
     ));
-    let kept = start_flow(
-        &config, &pool, cluster, clock, &metrics, &health, &mut rooms, &stop,
-    );
+    let ground = Ground {
+        // A lease must not wait for a connection behind refills and pages.
+        keeper_pool: store::connect(&url, 1)?,
+        pool: pool.clone(),
+        clock,
+        metrics,
+        health,
+    };
+    let kept = start_flow(&config, &ground, cluster, &mut rooms, &stop);
     tokio::pin!(kept);
 
     loop {
@@ -103,22 +109,31 @@ pub async fn run(
     Ok(())
 }
 
+/// What every room of the flow stands on.
+struct Ground {
+    pool: PgPool,
+    keeper_pool: PgPool,
+    clock: DbClock,
+    metrics: Metrics,
+    health: Health,
+}
+
 /// Starts feed, dispatcher and recorder; returns the keeper, which ends when everything
 /// is handed over.
-#[expect(
-    clippy::too_many_arguments,
-    reason = "the composition root sees every room"
-)]
 fn start_flow(
     config: &Config,
-    pool: &PgPool,
+    ground: &Ground,
     cluster: String,
-    clock: DbClock,
-    metrics: &Metrics,
-    health: &Health,
     rooms: &mut JoinSet<()>,
     stop: &CancellationToken,
 ) -> tokio::task::JoinHandle<()> {
+    let Ground {
+        pool,
+        keeper_pool,
+        clock,
+        metrics,
+        health,
+    } = ground;
     let id = Uuid::now_v7();
     let (inputs, inputs_rx) = mpsc::unbounded_channel();
     let (entries, entries_rx) = mpsc::unbounded_channel();
@@ -176,13 +191,13 @@ fn start_flow(
         keeper_settings(&config.worker, id),
         cluster,
         Wiring {
-            pool: pool.clone(),
+            pool: keeper_pool.clone(),
             dispatcher: inputs,
             reader: orders,
             drained: drained_rx,
             backlog,
             lease,
-            clock,
+            clock: clock.clone(),
             metrics: metrics.clone(),
             health: health.clone(),
         },

@@ -9,7 +9,7 @@ use uuid::Uuid;
 
 use super::deliver::Tried;
 use crate::feed::checkpoint::PageId;
-use crate::model::{DeliveryKey, Epoch, Event, Shard, Snapshot, Subscription};
+use crate::model::{DeliveryKey, Epoch, Event, Shard, Snapshot, State, Subscription};
 use crate::shape::Unsendable;
 use crate::store::pending::{Refilled, Waiting};
 
@@ -84,7 +84,7 @@ pub struct Recorded {
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum RecordedKind {
-    Finished,
+    Finished(State),
     /// Due again then.
     Retry(Instant),
     Spilled,
@@ -97,6 +97,9 @@ pub enum RecordedKind {
 #[derive(Debug)]
 pub struct LaneRefill {
     pub subscription_id: Uuid,
+    pub shard: Shard,
+    /// Under which the lane asked.
+    pub epoch: Epoch,
     /// None: the database did not answer.
     pub found: Option<Vec<Refilled>>,
     pub next_due_in: Option<Duration>,

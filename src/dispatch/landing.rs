@@ -75,7 +75,6 @@ impl Dispatcher {
         reason: Option<String>,
         attempt: Option<Attempt>,
     ) {
-        self.out.metrics.finished(state);
         let had_row = item.row != Row::None;
         if had_row {
             self.lanes.with(item.key.subscription_id, |lane| {
@@ -196,6 +195,9 @@ impl Dispatcher {
                 lane.shelf.recorded(*key, *kind);
                 lane.recorded(*kind, now);
             });
+            if let RecordedKind::Finished(state) = kind {
+                self.out.metrics.finished(*state);
+            }
             if *kind == RecordedKind::Spilled {
                 spilled.entry(id).or_default().insert(*key);
             }
@@ -223,10 +225,20 @@ impl Dispatcher {
         self.refills = self.refills.saturating_sub(1);
         for LaneRefill {
             subscription_id: id,
+            shard,
+            epoch,
             found,
             next_due_in,
         } in answers
         {
+            // Asked before the shard was lost and taken again: the lane is another one.
+            if self
+                .owned
+                .get(&shard)
+                .is_none_or(|owned| owned.epoch != epoch)
+            {
+                continue;
+            }
             self.lanes.look_at(id);
             let Some(found) = found else {
                 self.lanes

@@ -409,7 +409,7 @@ impl Lane {
                 self.shelf.due_at(now);
             }
             // The next event of the transaction may wait for this one.
-            RecordedKind::Finished if self.is_ordered() && self.shelf.rows() > 0 => {
+            RecordedKind::Finished(_) if self.is_ordered() && self.shelf.rows() > 0 => {
                 self.shelf.due_at(now);
             }
             _ => {}

@@ -81,6 +81,8 @@ async fn refill_all(
         .iter()
         .map(|lane| LaneRefill {
             subscription_id: lane.subscription_id,
+            shard: lane.shard,
+            epoch: lane.epoch,
             found: Some(found.remove(&lane.subscription_id).unwrap_or_default()),
             next_due_in: next_due.remove(&lane.subscription_id),
         })
@@ -92,6 +94,8 @@ fn failed(lanes: &[RefillRequest]) -> Vec<LaneRefill> {
         .iter()
         .map(|lane| LaneRefill {
             subscription_id: lane.subscription_id,
+            shard: lane.shard,
+            epoch: lane.epoch,
             found: None,
             next_due_in: None,
         })

@@ -163,6 +163,7 @@ mod tests {
     use uuid::Uuid;
 
     use super::*;
+    use crate::model::State;
 
     const KEY: DeliveryKey = DeliveryKey {
         event_id: Uuid::nil(),
@@ -202,7 +203,7 @@ mod tests {
         let mut shelf = found(1, now);
         shelf.row_changes(KEY);
         assert_eq!(shelf.begin_refill(1).collect::<Vec<_>>(), [KEY]);
-        shelf.recorded(KEY, RecordedKind::Finished);
+        shelf.recorded(KEY, RecordedKind::Finished(State::Delivered));
         assert!(shelf.is_changing(KEY), "the refill may have read it before");
         shelf.end_refill(0, 0, None, now);
         assert!(!shelf.is_changing(KEY));
@@ -218,7 +219,7 @@ mod tests {
         shelf.recorded(KEY, RecordedKind::Spilled);
         assert_eq!(shelf.begin_refill(1).collect::<Vec<_>>(), [KEY]);
         shelf.end_refill(0, 0, None, now);
-        shelf.recorded(KEY, RecordedKind::Finished);
+        shelf.recorded(KEY, RecordedKind::Finished(State::Delivered));
         assert!(!shelf.is_changing(KEY));
     }
 

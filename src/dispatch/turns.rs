@@ -84,22 +84,8 @@ impl Dispatcher {
             }
             sent += 1;
         };
-        if self.refills < REFILLS
-            && !order.is_full()
-            && let Some(Some((request, held))) = self.lanes.with(id, |lane| {
-                let (room, held) = lane.begin_refill(pressure, now)?;
-                let request = RefillRequest {
-                    shard: lane.subscription.shard,
-                    subscription_id: id,
-                    room: i64::try_from(room).unwrap_or(i64::MAX),
-                    heads_only: lane.is_ordered(),
-                    not_due_too: !lane.subscription.enabled,
-                };
-                Some((request, held))
-            })
-        {
-            order.lanes.push(request);
-            order.held.extend(held);
+        if self.refills < REFILLS && !order.is_full() {
+            self.ask_for_refill(id, order, now);
         }
         let at = self
             .lanes
@@ -114,6 +100,35 @@ impl Dispatcher {
                 .lanes
                 .with(id, |lane| lane.queued().0 > 0)
                 .unwrap_or(false)
+    }
+
+    /// Adds the lane to the order if it has room and something may be due.
+    fn ask_for_refill(&mut self, id: Uuid, order: &mut RefillOrder, now: Instant) {
+        let pressure = self.pressure();
+        let asked = self.lanes.with(id, |lane| {
+            let (room, held) = lane.begin_refill(pressure, now)?;
+            Some((
+                Arc::clone(&lane.subscription),
+                lane.is_ordered(),
+                room,
+                held,
+            ))
+        });
+        let Some(Some((subscription, heads_only, room, held))) = asked else {
+            return;
+        };
+        let Some(owned) = self.owned.get(&subscription.shard) else {
+            return;
+        };
+        order.lanes.push(RefillRequest {
+            shard: subscription.shard,
+            epoch: owned.epoch,
+            subscription_id: id,
+            room: i64::try_from(room).unwrap_or(i64::MAX),
+            heads_only,
+            not_due_too: !subscription.enabled,
+        });
+        order.held.extend(held);
     }
 
     /// Whether the leases hold at this very moment, and the recorder keeps up.

@@ -7,12 +7,14 @@ use sqlx::{PgConnection, PgPool};
 use uuid::Uuid;
 
 use super::StoreError;
-use crate::model::{DeliveryKey, Event, Shard};
+use crate::model::{DeliveryKey, Epoch, Event, Shard};
 
 /// A lane that has room, and what it holds already.
 #[derive(Clone, Debug)]
 pub struct RefillRequest {
     pub shard: Shard,
+    /// Under which the shard is held; the answer is for that lane only.
+    pub epoch: Epoch,
     pub subscription_id: Uuid,
     pub room: i64,
     /// The subscription's `order = "transaction"`: the oldest of each transaction only.
