@@ -218,12 +218,60 @@ pub async fn write_batch(
     })
 }
 
-/// Which of these events' first-generation deliveries already have a row: a shard that
-/// changed hands is read again from its checkpoint, and these are left out.
+/// Deliveries that already have a row, among them every first-generation one of these
+/// events: a shard that changed hands is read again from its checkpoint, and these are left
+/// out.
 ///
-/// OFFSET 0 keeps the sub-query as it is: each event looks its rows up. As a join, the
-/// plan that suits tables that were empty once reads the whole ledger for each page.
+/// The events of a page lie close together, so their rows are one stretch of an index, and
+/// of a backlog nothing is there at all. Where the stretch holds many others' rows, each
+/// event is looked up by itself.
 pub async fn find_known_deliveries(
+    pool: &PgPool,
+    events: &[Uuid],
+) -> Result<HashSet<DeliveryKey>, StoreError> {
+    let (Some(first), Some(last)) = (events.iter().min(), events.iter().max()) else {
+        return Ok(HashSet::new());
+    };
+    let most = events.len() * 4;
+    let known = find_known_between(pool, *first, *last, most + 1).await?;
+    if known.len() <= most {
+        return Ok(known);
+    }
+    find_known_one_by_one(pool, events).await
+}
+
+async fn find_known_between(
+    pool: &PgPool,
+    first: Uuid,
+    last: Uuid,
+    limit: usize,
+) -> Result<HashSet<DeliveryKey>, StoreError> {
+    let rows = sqlx::query!(
+        r#"
+        (SELECT d.event_id AS "event_id!", d.subscription_id AS "subscription_id!"
+           FROM posthorn.deliveries d
+          WHERE d.event_id BETWEEN $1 AND $2 AND d.generation = 0)
+        UNION ALL
+        (SELECT p.event_id, p.subscription_id
+           FROM posthorn.pending_deliveries p
+          WHERE p.event_id BETWEEN $1 AND $2 AND p.generation = 0)
+        LIMIT $3
+        "#,
+        first,
+        last,
+        i64::try_from(limit).unwrap_or(i64::MAX)
+    )
+    .fetch_all(pool)
+    .await?;
+    let keys = rows
+        .into_iter()
+        .map(|row| first_delivery(row.event_id, row.subscription_id));
+    Ok(keys.collect())
+}
+
+/// OFFSET 0 keeps the sub-query as it is: each event looks its rows up. As a join, the plan
+/// that suits tables that were empty once reads the whole ledger for each page.
+async fn find_known_one_by_one(
     pool: &PgPool,
     events: &[Uuid],
 ) -> Result<HashSet<DeliveryKey>, StoreError> {
@@ -243,14 +291,18 @@ pub async fn find_known_deliveries(
     )
     .fetch_all(pool)
     .await?;
-    Ok(rows
+    let keys = rows
         .into_iter()
-        .map(|row| DeliveryKey {
-            event_id: row.event_id,
-            subscription_id: row.subscription_id,
-            generation: 0,
-        })
-        .collect())
+        .map(|row| first_delivery(row.event_id, row.subscription_id));
+    Ok(keys.collect())
+}
+
+const fn first_delivery(event_id: Uuid, subscription_id: Uuid) -> DeliveryKey {
+    DeliveryKey {
+        event_id,
+        subscription_id,
+        generation: 0,
+    }
 }
 
 /// A batch turned on its side: PostgreSQL takes it as one array per column.
