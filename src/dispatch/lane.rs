@@ -1,8 +1,10 @@
 //! The queue, limits and breaker of one subscription. A state machine without I/O:
 //! deliveries, outcomes and a time go in, decisions come out.
 
+mod rows;
 #[cfg(test)]
 mod tests;
+mod transactions;
 
 use std::collections::{HashMap, HashSet, VecDeque};
 use std::sync::Arc;
@@ -10,7 +12,7 @@ use std::time::{Duration, Instant};
 
 use super::breaker::{Breaker, BreakerSettings};
 use super::input::RecordedKind;
-use super::item::{Item, Row};
+use super::item::Item;
 use super::pace::Pace;
 use super::service::ServiceTime;
 use super::shelf::Shelf;
@@ -19,9 +21,6 @@ use crate::model::{DeliveryKey, Event, Order, Subscription, Verdict};
 /// A lane keeps what its endpoint can take within this time; the rest goes to the
 /// database.
 const HORIZON: Duration = Duration::from_secs(1);
-
-/// The most rows that one refill brings: a refill is shared by many lanes.
-const REFILL: usize = 500;
 
 /// How soon a refill is tried again while the worker's memory is full.
 const FULL: Duration = Duration::from_millis(100);
@@ -68,18 +67,6 @@ pub enum Offer {
     Queued,
     /// No room, or not its turn: the delivery belongs in the database.
     Shelved(Item),
-}
-
-/// What a newer event does to the older ones of its transaction.
-#[derive(Debug, Default)]
-pub struct Superseded {
-    /// They waited in memory.
-    pub dropped: Vec<Item>,
-    /// More may wait in the database, but for the one in the air.
-    pub look_in_rows: bool,
-    pub in_the_air: Option<DeliveryKey>,
-    /// It is itself older than one that is there.
-    pub stale: bool,
 }
 
 /// A delivery that came back from the wire.
@@ -245,154 +232,6 @@ impl Lane {
             }
         }
         Some(Landed { item, outdated })
-    }
-
-    /// The delivery goes to the database until its next attempt. Where order counts, the
-    /// events of its transaction that wait in memory follow it there.
-    pub fn await_retry(&mut self, transaction_id: &str) -> Vec<Item> {
-        self.shelf.await_retry();
-        if !self.is_ordered() {
-            return Vec::new();
-        }
-        let followers = self.take_queued(|item| *item.event.transaction_id == *transaction_id);
-        for _ in &followers {
-            self.shelf.shelve();
-        }
-        followers
-    }
-
-    /// Makes way for an event where newer ones replace older ones.
-    pub fn supersede(&mut self, event: &Arc<Event>) -> Superseded {
-        let same = |other: &Event| other.transaction_id == event.transaction_id;
-        let mut result = Superseded {
-            stale: self
-                .queue
-                .iter()
-                .any(|item| same(&item.event) && item.event.id > event.id),
-            look_in_rows: self.shelf.rows() > 0,
-            ..Superseded::default()
-        };
-        for flight in self
-            .in_flight
-            .values_mut()
-            .filter(|flight| same(&flight.item.event))
-        {
-            if flight.item.event.id > event.id {
-                result.stale = true;
-            } else {
-                flight.outdated = true;
-                result.in_the_air = Some(flight.item.key);
-            }
-        }
-        result.dropped = self.take_queued(|item| same(&item.event) && item.event.id < event.id);
-        if self.shelf.is_refilling() {
-            self.replaced.push(Arc::clone(event));
-        }
-        result
-    }
-
-    /// How many rows the lane wants now, and which of its rows to pass over.
-    pub fn begin_refill(
-        &mut self,
-        pressure: f64,
-        now: Instant,
-    ) -> Option<(usize, Vec<DeliveryKey>)> {
-        let due = self.shelf.next_due().is_some_and(|due| due <= now);
-        let room = self.refill_room(pressure, now);
-        if !due || room == 0 {
-            return None;
-        }
-        let in_memory = self
-            .queue
-            .iter()
-            .chain(self.in_flight.values().map(|flight| &flight.item));
-        let mut held: Vec<DeliveryKey> = in_memory
-            .filter(|item| item.row != Row::None)
-            .map(|item| item.key)
-            .collect();
-        held.extend(self.shelf.begin_refill(room));
-        Some((room, held))
-    }
-
-    fn refill_room(&self, pressure: f64, now: Instant) -> usize {
-        if self.draining || self.subscription.is_held() || pressure >= 1.0 {
-            return 0;
-        }
-        if !self.subscription.enabled {
-            return REFILL;
-        }
-        let capacity = self.capacity(pressure, now).max(self.free_slots(now));
-        capacity.saturating_sub(self.queue.len()).min(REFILL)
-    }
-
-    /// Rows came back into memory; `next_due` is when the first of the others is due.
-    pub fn refilled(&mut self, found: Vec<Item>, next_due: Option<Instant>, now: Instant) {
-        let count = found.len();
-        let in_queue: HashSet<DeliveryKey> = self.queue.iter().map(|item| item.key).collect();
-        let mut taken = 0;
-        for item in found {
-            let elsewhere = in_queue.contains(&item.key)
-                || self.in_flight.contains_key(&item.key)
-                || self.shelf.is_changing(item.key)
-                || self.replaced.iter().any(|newer| {
-                    newer.transaction_id == item.event.transaction_id && newer.id > item.event.id
-                });
-            if !elsewhere {
-                taken += 1;
-                self.push(item);
-            }
-        }
-        self.replaced.clear();
-        self.shelf.end_refill(count, taken, next_due, now);
-    }
-
-    /// Deliveries that have been here without a row for too long: they get one, and stay.
-    pub fn overdue(&mut self, now: Instant) -> Vec<Item> {
-        let Some(limit) = now.checked_sub(self.settings.spill_after) else {
-            return Vec::new();
-        };
-        if self.oldest.is_none_or(|oldest| oldest > limit) {
-            return Vec::new();
-        }
-        let mut overdue = Vec::new();
-        let mut oldest: Option<Instant> = None;
-        let in_the_air = self.in_flight.values_mut().map(|flight| &mut flight.item);
-        for item in self.queue.iter_mut().chain(in_the_air) {
-            if item.row != Row::None {
-                continue;
-            }
-            if item.since <= limit {
-                overdue.push(item.clone());
-                item.row = Row::Asked;
-                item.page = None;
-            } else {
-                oldest = Some(oldest.map_or(item.since, |oldest| oldest.min(item.since)));
-            }
-        }
-        self.oldest = oldest;
-        overdue
-    }
-
-    /// The rows that `overdue` asked for are there. What the endpoint will not take soon
-    /// leaves memory; its row brings it back.
-    pub fn rows_written(&mut self, keys: &HashSet<DeliveryKey>, pressure: f64, now: Instant) {
-        let in_the_air = self.in_flight.values_mut().map(|flight| &mut flight.item);
-        for item in self.queue.iter_mut().chain(in_the_air) {
-            if item.row == Row::Asked && keys.contains(&item.key) {
-                item.row = Row::Written;
-            }
-        }
-        let keep = self.capacity(pressure, now).max(self.free_slots(now));
-        while self.queue.len() > keep
-            && self
-                .queue
-                .back()
-                .is_some_and(|item| item.row == Row::Written)
-        {
-            self.remove(self.queue.len() - 1);
-            self.shelf.shelve();
-            self.shelf.due_at(now);
-        }
     }
 
     /// Sends nothing more, and gives up what waits.

@@ -3,6 +3,7 @@
 use uuid::Uuid;
 
 use super::*;
+use crate::dispatch::item::Row;
 use crate::model::samples;
 
 const SETTINGS: LaneSettings = LaneSettings {
