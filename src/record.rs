@@ -17,13 +17,7 @@ use crate::feed::checkpoint::PageId;
 use crate::http::metrics::Metrics;
 use crate::model::{DeliveryKey, Shard, State};
 use crate::store::ledger::{Change, Entry, Written, write_batch};
-use crate::store::{StoreError, within};
-
-/// Longer than any batch takes on a database that works.
-const STATEMENT: Duration = Duration::from_secs(10);
-
-/// Between two tries while the database is away.
-const AWAY: Duration = Duration::from_millis(250);
+use crate::store::{AWAY, STATEMENT, StoreError, within};
 
 #[derive(Clone, Copy, Debug)]
 pub struct RecorderSettings {

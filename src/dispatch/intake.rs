@@ -80,7 +80,7 @@ impl Dispatcher {
         {
             let event = Arc::new(event);
             let wanted = self.routes.matches(&event).filter(|subscription| {
-                known.is_empty() || !known.contains(&first_delivery(&event, subscription))
+                known.is_empty() || !known.contains(&DeliveryKey::first(event.id, subscription.id))
             });
             routed
                 .extend(wanted.map(|subscription| (Arc::clone(subscription), Arc::clone(&event))));
@@ -108,7 +108,7 @@ impl Dispatcher {
         now: Instant,
     ) {
         let item = Item {
-            key: first_delivery(&event, subscription),
+            key: DeliveryKey::first(event.id, subscription.id),
             event,
             attempts: 0,
             row: Row::None,
@@ -168,14 +168,5 @@ impl Dispatcher {
         if self.owned.contains_key(&subscription.shard) {
             self.lanes.open(subscription, self.settings.lane, now);
         }
-    }
-}
-
-/// The delivery that an event itself causes.
-fn first_delivery(event: &Event, subscription: &Subscription) -> DeliveryKey {
-    DeliveryKey {
-        event_id: event.id,
-        subscription_id: subscription.id,
-        generation: 0,
     }
 }

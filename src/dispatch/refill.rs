@@ -12,12 +12,10 @@ use super::input::{Input, LaneRefill};
 use crate::http::metrics::Metrics;
 use crate::model::{DeliveryKey, Shard};
 use crate::store::pending::{RefillRequest, Refilled, find_next_due, refill_lanes};
-use crate::store::{StoreError, within};
+use crate::store::{STATEMENT, StoreError, within};
 
 /// The most rows that one query brings, but for the last lane's: a bound on memory.
 const ROWS: i64 = 2000;
-
-const STATEMENT: Duration = Duration::from_secs(10);
 
 /// Lanes with room, and the rows to pass over.
 #[derive(Debug, Default)]

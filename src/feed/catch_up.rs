@@ -8,7 +8,7 @@ use tracing::{info, warn};
 use uuid::Uuid;
 
 use super::floor::first_id_at;
-use super::reader::{AWAY, Live, Reader, STATEMENT};
+use super::reader::{Live, Reader};
 use super::window::Window;
 use crate::dispatch::input::{Adoption, Input};
 use crate::model::{DeliveryKey, Event, Shard, Snapshot};
@@ -17,7 +17,7 @@ use crate::store::ledger::find_known_deliveries;
 use crate::store::pending::count_waiting;
 use crate::store::shards::Taken;
 use crate::store::subscriptions::{current_revision, load_subscriptions};
-use crate::store::{StoreError, within};
+use crate::store::{AWAY, STATEMENT, StoreError, within};
 
 /// After a restart of the server, events from this long before the last checkpoint are
 /// compared: clocks may have stepped a little.

@@ -96,13 +96,7 @@ impl Keeper {
         loop {
             if stop.is_cancelled() && stop_by.is_none() {
                 stop_by = Some(Instant::now() + self.settings.grace + HAND_OVER);
-                self.leave(
-                    self.ownership
-                        .held()
-                        .iter()
-                        .map(|(shard, _)| *shard)
-                        .collect(),
-                );
+                self.leave(self.ownership.shards());
             }
             if let Some(by) = stop_by
                 && (self.ownership.is_empty() || Instant::now() >= by)
@@ -175,13 +169,7 @@ impl Keeper {
                 "this is another cluster, or a failover; starting over"
             );
             self.cluster = cluster;
-            self.lose(
-                self.ownership
-                    .held()
-                    .iter()
-                    .map(|(shard, _)| *shard)
-                    .collect(),
-            );
+            self.lose(self.ownership.shards());
         }
         let Wiring { pool, .. } = &self.with;
         self.ask(heartbeat(pool, self.settings.id, &self.settings.name))
@@ -210,7 +198,7 @@ impl Keeper {
         }
         self.settle_first = false;
         let Wiring { pool, .. } = &self.with;
-        let Settings { id, lease } = self.settings();
+        let KeeperSettings { id, lease, .. } = self.settings;
         let fleet = self.ask(look_at_fleet(pool, id, lease)).await?;
         let balance = self.ownership.balance(&fleet);
         if !balance.take.is_empty() {
@@ -252,10 +240,9 @@ impl Keeper {
             return Ok(());
         }
         self.checkpointed = Instant::now();
-        let Settings { id, .. } = self.settings();
         self.ask(write_checkpoints(
             &self.with.pool,
-            id,
+            self.settings.id,
             &self.cluster,
             &moved,
         ))
@@ -327,13 +314,6 @@ impl Keeper {
         let _ = self.with.reader.send(order);
     }
 
-    fn settings(&self) -> Settings {
-        Settings {
-            id: self.settings.id,
-            lease: self.settings.lease,
-        }
-    }
-
     /// A statement that hangs must not keep the loop from noticing that its leases run
     /// out.
     async fn ask<T>(
@@ -348,10 +328,4 @@ impl Keeper {
         let most = self.settings.lease / 3;
         within(expiry.map_or(most, |expiry| expiry.min(most)), statement).await
     }
-}
-
-/// What most statements need; copied out, so that the loop can change while they run.
-struct Settings {
-    id: Uuid,
-    lease: Duration,
 }

@@ -60,6 +60,11 @@ impl Ownership {
     }
 
     #[must_use]
+    pub fn shards(&self) -> Vec<Shard> {
+        self.held.keys().copied().collect()
+    }
+
+    #[must_use]
     pub fn epoch(&self, shard: Shard) -> Option<Epoch> {
         self.held.get(&shard).map(|held| held.epoch)
     }

@@ -24,13 +24,7 @@ use crate::store::events::read_page;
 use crate::store::pending::count_waiting;
 use crate::store::shards::Taken;
 use crate::store::subscriptions::{SubscriptionRow, load_subscriptions, resolve_row};
-use crate::store::{DbClock, StoreError, within};
-
-/// Longer than any page takes on a database that works.
-pub(super) const STATEMENT: Duration = Duration::from_secs(10);
-
-/// Between two tries while the database is away.
-pub(super) const AWAY: Duration = Duration::from_millis(250);
+use crate::store::{AWAY, DbClock, STATEMENT, StoreError, within};
 
 /// How often the lanes are told what waits in the database, in case hand-run SQL has made
 /// something due, and unusable subscriptions are tried again.

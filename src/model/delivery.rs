@@ -13,6 +13,18 @@ pub struct DeliveryKey {
     pub generation: i32,
 }
 
+impl DeliveryKey {
+    /// The delivery that the event itself caused.
+    #[must_use]
+    pub const fn first(event_id: Uuid, subscription_id: Uuid) -> Self {
+        Self {
+            event_id,
+            subscription_id,
+            generation: 0,
+        }
+    }
+}
+
 /// Where a delivery stands. The first two are open, the others are final.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum State {

@@ -265,7 +265,7 @@ async fn find_known_between(
     .await?;
     let keys = rows
         .into_iter()
-        .map(|row| first_delivery(row.event_id, row.subscription_id));
+        .map(|row| DeliveryKey::first(row.event_id, row.subscription_id));
     Ok(keys.collect())
 }
 
@@ -293,16 +293,8 @@ async fn find_known_one_by_one(
     .await?;
     let keys = rows
         .into_iter()
-        .map(|row| first_delivery(row.event_id, row.subscription_id));
+        .map(|row| DeliveryKey::first(row.event_id, row.subscription_id));
     Ok(keys.collect())
-}
-
-const fn first_delivery(event_id: Uuid, subscription_id: Uuid) -> DeliveryKey {
-    DeliveryKey {
-        event_id,
-        subscription_id,
-        generation: 0,
-    }
 }
 
 /// A batch turned on its side: PostgreSQL takes it as one array per column.

@@ -32,6 +32,12 @@ pub enum StoreError {
     Unreadable(&'static str),
 }
 
+/// Longer than any statement of the flow takes on a database that works.
+pub const STATEMENT: Duration = Duration::from_secs(10);
+
+/// Between two tries while the database is away.
+pub const AWAY: Duration = Duration::from_millis(250);
+
 /// Gives a statement a deadline: a TCP connection that hangs says nothing by itself.
 pub async fn within<T>(
     deadline: Duration,

@@ -18,14 +18,10 @@ use bytes::Bytes;
 use chrono::Utc;
 use http::{HeaderMap, Method};
 use url::Url;
-use uuid::Uuid;
 
 use super::{EgressPolicy, Sender};
-use crate::model::subscription::{RequestForm, TlsSettings};
-use crate::model::{
-    Answer, Auth, Encoding, FailureClass, Order, Outcome, RetryPolicy, Schedule, Shard,
-    StatusRanges, Subscription, SuccessRule, Wire,
-};
+use crate::model::subscription::TlsSettings;
+use crate::model::{Answer, FailureClass, Outcome, Subscription, Wire, samples};
 use crate::shape::Request;
 
 const ANSWER_CAP: usize = 64 * 1024;
@@ -68,43 +64,9 @@ fn failure(outcome: Outcome) -> (FailureClass, String) {
 /// Of a subscription, a sender sees the TLS settings and the timeouts.
 pub(super) fn subscription(tls: TlsSettings) -> Subscription {
     Subscription {
-        id: Uuid::nil(),
-        merchant: "m1".into(),
-        name: "hook".into(),
-        shard: Shard(0),
-        revision: 1,
-        created_at: Utc::now(),
-        enabled: true,
-        paused: false,
-        usable: true,
-        kinds: Vec::new(),
-        statuses: Vec::new(),
-        form: RequestForm {
-            url: Url::parse("https://receiver.example/").unwrap(),
-            method: crate::model::Method::Post,
-            encoding: Encoding::Json,
-            fields: None,
-            xml_root: "event".into(),
-        },
-        auth: Auth::None,
         tls,
-        success: SuccessRule {
-            statuses: StatusRanges(vec![(200, 299)]),
-            body: None,
-            give_up: StatusRanges::default(),
-        },
-        retry: RetryPolicy {
-            schedule: Schedule::Fixed(Duration::from_mins(1)),
-            max_attempts: Some(5),
-            max_age: None,
-            cap: Duration::from_hours(1),
-            honour_retry_after: true,
-        },
         timeout: Duration::from_secs(20),
         connect_timeout: Duration::from_secs(10),
-        max_in_flight: 10,
-        rate: None,
-        order: Order::None,
-        supersede: false,
+        ..samples::subscription()
     }
 }
