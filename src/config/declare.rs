@@ -28,6 +28,7 @@ impl Config {
         let profiles = self.profiles.iter().map(|profile| {
             let mut row = profile.settings.to_row();
             row.insert("name".into(), profile.name.clone().into());
+            row.insert("managed_by".into(), "file".into());
             row.into()
         });
         Ok(Declared {
@@ -70,5 +71,6 @@ fn row_of(subscription: &FileSubscription) -> serde_json::Value {
     row.insert("profile".into(), subscription.profile.clone().into());
     row.insert("enabled".into(), subscription.enabled.into());
     row.insert("paused".into(), subscription.paused.into());
+    row.insert("managed_by".into(), "file".into());
     row.into()
 }

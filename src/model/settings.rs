@@ -6,6 +6,7 @@ mod credentials;
 pub mod defaults;
 mod fields;
 mod form;
+mod layers;
 mod limits;
 mod problem;
 mod resolve;
@@ -18,6 +19,7 @@ mod url;
 use std::fmt;
 use std::time::Duration;
 
+pub use layers::{Layers, LockReach, Origin};
 pub use problem::Problem;
 pub(crate) use problem::{duration_text, quoted, within};
 pub use resolve::{Identity, resolve};
@@ -55,6 +57,15 @@ macro_rules! settings {
                 given.filter_map(|(key, value)| Some((key.to_owned(), value?))).collect()
             }
 
+            /// The settings of a row: the other way round. What a row cannot hold is left
+            /// out; the columns' types and rules keep such values away.
+            #[must_use]
+            pub fn of_row(row: &serde_json::Value) -> Self {
+                Self {
+                    $($key: row.get(stringify!($key)).and_then(column::Column::of_json),)*
+                }
+            }
+
             /// Whether the key is given here.
             #[must_use]
             pub fn has(&self, key: &str) -> bool {
@@ -68,26 +79,50 @@ macro_rules! settings {
 }
 
 settings! {
+    /// `merchant` or `transaction`.
+    scope: String,
     url: String,
     /// `POST` or `GET`.
     method: String,
     /// `json`, `xml`, `nvp` or `query`.
     encoding: String,
-    /// A JSON array of `{"name", "source", "map"?, "omit_when"?}`.
+    /// A JSON array of `{"name", "source", "map"?, "format"?, "omit_when"?}`.
     fields: serde_json::Value,
+    /// `dotted`, `json` or `refuse`.
+    nested: String,
     xml_root: String,
+    /// `replace` or `refuse`.
+    xml_illegal: String,
+    /// A header's name or `none`, as are the next two.
+    id_header: String,
+    timestamp_header: String,
+    attempt_header: String,
     kinds: Vec<String>,
     statuses: Vec<String>,
+    /// `every` or `change`.
+    emit: String,
     /// Ranges such as `200-299` or single statuses such as `204`.
     success_statuses: Vec<String>,
     success_body: String,
     give_up_statuses: Vec<String>,
-    /// `none`, `basic` or `api_key`.
+    disable_statuses: Vec<String>,
+    /// `none`, `basic`, `api_key` or `oauth2`.
     auth: String,
-    /// `env:NAME` or `file:PATH`, as are the next three.
+    /// A [`SecretRef`](crate::model::secret::SecretRef), as is all that a secret stands for.
     auth_secret: String,
+    auth_secret_previous: String,
+    oauth2_token_url: String,
+    /// `basic` or `body`.
+    oauth2_client_auth: String,
+    oauth2_scope: String,
+    oauth2_audience: String,
+    /// `none`, `standard_webhooks` or `sensepass_hmac`.
+    signing: String,
+    signing_secrets: Vec<String>,
     client_cert: String,
     client_key: String,
+    client_pkcs12: String,
+    client_pkcs12_password: String,
     ca_cert: String,
     /// `fixed`, `exponential` or `list`.
     retry: String,
@@ -106,6 +141,8 @@ settings! {
     /// `none` or `transaction`.
     order: String,
     supersede: bool,
+    /// A JSON object from states to the vendor's words.
+    labels: serde_json::Value,
 }
 
 impl Settings {

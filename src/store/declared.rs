@@ -36,10 +36,14 @@ impl From<sqlx::Error> for ApplyFailed {
 /// left alone, so that starting a second worker changes nothing.
 pub async fn apply_declared(pool: &PgPool, declared: &Declared) -> Result<(), ApplyFailed> {
     let mut transaction = pool.begin().await?;
-    // One file at a time: two workers may start at once.
-    sqlx::query!("SELECT pg_advisory_xact_lock(hashtext('posthorn.config'))::text AS locked")
-        .fetch_one(&mut *transaction)
-        .await?;
+    // One file at a time: two workers may start at once. With the setting, rows that files
+    // own may change.
+    sqlx::query!(
+        "SELECT pg_advisory_xact_lock(hashtext('posthorn.config'))::text AS locked,
+                set_config('posthorn.applying', 'on', true) AS applying"
+    )
+    .fetch_one(&mut *transaction)
+    .await?;
     let profiles = Value::Array(declared.profiles.clone());
     let subscriptions = Value::Array(declared.subscriptions.clone());
     declare_profiles(&mut transaction, &profiles).await?;
@@ -52,49 +56,10 @@ pub async fn apply_declared(pool: &PgPool, declared: &Declared) -> Result<(), Ap
 
 async fn declare_profiles(connection: &mut PgConnection, rows: &Value) -> Result<(), ApplyFailed> {
     sqlx::query!(
-        r#"
-        INSERT INTO posthorn.profiles AS p (name,
-                url, method, encoding, fields, xml_root, kinds, statuses,
-                success_statuses, success_body, give_up_statuses, auth,
-                auth_secret, client_cert, client_key, ca_cert, retry,
-                retry_interval, retry_factor, retry_cap, retry_jitter,
-                retry_delays, max_attempts, max_age, retry_after, timeout,
-                connect_timeout, max_in_flight, rate, "order", supersede)
-        SELECT r.name,
-                r.url, r.method, r.encoding, r.fields, r.xml_root, r.kinds, r.statuses,
-                r.success_statuses, r.success_body, r.give_up_statuses,
-                r.auth, r.auth_secret, r.client_cert, r.client_key, r.ca_cert,
-                r.retry, r.retry_interval, r.retry_factor, r.retry_cap,
-                r.retry_jitter, r.retry_delays, r.max_attempts, r.max_age,
-                r.retry_after, r.timeout, r.connect_timeout, r.max_in_flight,
-                r.rate, r."order", r.supersede
-          FROM jsonb_populate_recordset(NULL::posthorn.profiles, $1) AS r
-        ON CONFLICT (name) DO UPDATE SET (
-                url, method, encoding, fields, xml_root, kinds, statuses,
-                success_statuses, success_body, give_up_statuses, auth,
-                auth_secret, client_cert, client_key, ca_cert, retry,
-                retry_interval, retry_factor, retry_cap, retry_jitter,
-                retry_delays, max_attempts, max_age, retry_after, timeout,
-                connect_timeout, max_in_flight, rate, "order", supersede
-            ) = (
-                excluded.url, excluded.method, excluded.encoding, excluded.fields,
-                excluded.xml_root, excluded.kinds, excluded.statuses,
-                excluded.success_statuses, excluded.success_body,
-                excluded.give_up_statuses, excluded.auth,
-                excluded.auth_secret, excluded.client_cert,
-                excluded.client_key, excluded.ca_cert, excluded.retry,
-                excluded.retry_interval, excluded.retry_factor,
-                excluded.retry_cap, excluded.retry_jitter,
-                excluded.retry_delays, excluded.max_attempts,
-                excluded.max_age, excluded.retry_after, excluded.timeout,
-                excluded.connect_timeout, excluded.max_in_flight,
-                excluded.rate, excluded."order", excluded.supersede)
-         WHERE to_jsonb(p) - '{revision,created_at,updated_at}'::text[]
-               IS DISTINCT FROM to_jsonb(excluded) - '{revision,created_at,updated_at}'::text[]
-        "#,
-        rows,
+        "SELECT posthorn.declare('posthorn.profiles', 'name', $1)",
+        rows
     )
-    .execute(&mut *connection)
+    .fetch_one(connection)
     .await?;
     Ok(())
 }
@@ -126,49 +91,10 @@ async fn declare_subscriptions(
     rows: &Value,
 ) -> Result<(), ApplyFailed> {
     sqlx::query!(
-        r#"
-        INSERT INTO posthorn.subscriptions AS s (merchant, name, profile, enabled, paused, managed_by,
-                url, method, encoding, fields, xml_root, kinds, statuses,
-                success_statuses, success_body, give_up_statuses, auth,
-                auth_secret, client_cert, client_key, ca_cert, retry,
-                retry_interval, retry_factor, retry_cap, retry_jitter,
-                retry_delays, max_attempts, max_age, retry_after, timeout,
-                connect_timeout, max_in_flight, rate, "order", supersede)
-        SELECT r.merchant, r.name, r.profile, r.enabled, r.paused, 'file',
-                r.url, r.method, r.encoding, r.fields, r.xml_root, r.kinds, r.statuses,
-                r.success_statuses, r.success_body, r.give_up_statuses,
-                r.auth, r.auth_secret, r.client_cert, r.client_key, r.ca_cert,
-                r.retry, r.retry_interval, r.retry_factor, r.retry_cap,
-                r.retry_jitter, r.retry_delays, r.max_attempts, r.max_age,
-                r.retry_after, r.timeout, r.connect_timeout, r.max_in_flight,
-                r.rate, r."order", r.supersede
-          FROM jsonb_populate_recordset(NULL::posthorn.subscriptions, $1) AS r
-        ON CONFLICT (merchant, name) DO UPDATE SET (profile, enabled, paused,
-                url, method, encoding, fields, xml_root, kinds, statuses,
-                success_statuses, success_body, give_up_statuses, auth,
-                auth_secret, client_cert, client_key, ca_cert, retry,
-                retry_interval, retry_factor, retry_cap, retry_jitter,
-                retry_delays, max_attempts, max_age, retry_after, timeout,
-                connect_timeout, max_in_flight, rate, "order", supersede
-            ) = (excluded.profile, excluded.enabled, excluded.paused,
-                excluded.url, excluded.method, excluded.encoding, excluded.fields,
-                excluded.xml_root, excluded.kinds, excluded.statuses,
-                excluded.success_statuses, excluded.success_body,
-                excluded.give_up_statuses, excluded.auth,
-                excluded.auth_secret, excluded.client_cert,
-                excluded.client_key, excluded.ca_cert, excluded.retry,
-                excluded.retry_interval, excluded.retry_factor,
-                excluded.retry_cap, excluded.retry_jitter,
-                excluded.retry_delays, excluded.max_attempts,
-                excluded.max_age, excluded.retry_after, excluded.timeout,
-                excluded.connect_timeout, excluded.max_in_flight,
-                excluded.rate, excluded."order", excluded.supersede)
-         WHERE to_jsonb(s) - '{id,revision,created_at,updated_at}'::text[]
-               IS DISTINCT FROM to_jsonb(excluded) - '{id,revision,created_at,updated_at}'::text[]
-        "#,
-        rows,
+        "SELECT posthorn.declare('posthorn.subscriptions', 'merchant, name', $1)",
+        rows
     )
-    .execute(&mut *connection)
+    .fetch_one(connection)
     .await?;
     Ok(())
 }

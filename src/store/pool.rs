@@ -29,6 +29,8 @@ pub fn connect(url: &SecretString, max_connections: u32) -> Result<PgPool, Store
             ("enable_mergejoin", "off"),
             ("plan_cache_mode", "force_generic_plan"),
             ("timezone", "UTC"),
+            // As the settings' reader takes intervals out of JSON rows.
+            ("intervalstyle", "iso_8601"),
         ]);
     Ok(PgPoolOptions::new()
         .max_connections(max_connections)

@@ -1,25 +1,28 @@
 //! The configuration that lives in SQL: reading it, and writing what a config file says.
 
+use std::collections::HashMap;
 use std::sync::Arc;
-use std::time::Duration;
 
 use sqlx::PgPool;
 use tracing::error;
 
 use super::StoreError;
 use crate::model::secret::ReadSecret;
-use crate::model::settings::resolve;
+use crate::model::settings::{Layers, LockReach, resolve};
 use crate::model::{Identity, Settings, Shard, Subscription};
 
-/// A row of `posthorn.subscriptions`, its profile's settings merged in.
+/// A row of `posthorn.subscriptions` with all that is said of it elsewhere.
 #[derive(Clone, Debug)]
 pub struct SubscriptionRow {
     pub identity: Identity,
-    pub settings: Settings,
+    pub layers: Layers,
 }
 
-/// The subscriptions that changed after `revision`, themselves or by their profile, of all
-/// shards or of some.
+/// The subscriptions that changed after `revision`, themselves, by their profile or by a
+/// lock, of all shards or of some.
+///
+/// Profiles and locks are read after the rows: where one changes in between, its revision is
+/// newer than the rows' and brings them again.
 pub async fn load_subscriptions(
     pool: &PgPool,
     after_revision: i64,
@@ -29,43 +32,14 @@ pub async fn load_subscriptions(
         shards.map(|shards| shards.iter().map(|shard| shard.0).collect());
     let rows = sqlx::query!(
         r#"
-        SELECT s.id AS "id!", s.merchant AS "merchant!", s.name AS "name!", posthorn.shard_of(s.merchant) AS "shard!",
-               greatest(s.revision, p.revision) AS "revision!", s.created_at AS "created_at!",
-               s.enabled AS "enabled!", s.paused AS "paused!",
-               coalesce(s.url, p.url) AS "url",
-               coalesce(s.method, p.method) AS "method",
-               coalesce(s.encoding, p.encoding) AS "encoding",
-               coalesce(s.fields, p.fields) AS "fields: serde_json::Value",
-               coalesce(s.xml_root, p.xml_root) AS "xml_root",
-               coalesce(s.kinds, p.kinds) AS "kinds",
-               coalesce(s.statuses, p.statuses) AS "statuses",
-               coalesce(s.success_statuses, p.success_statuses) AS "success_statuses",
-               coalesce(s.success_body, p.success_body) AS "success_body",
-               coalesce(s.give_up_statuses, p.give_up_statuses) AS "give_up_statuses",
-               coalesce(s.auth, p.auth) AS "auth",
-               coalesce(s.auth_secret, p.auth_secret) AS "auth_secret",
-               coalesce(s.client_cert, p.client_cert) AS "client_cert",
-               coalesce(s.client_key, p.client_key) AS "client_key",
-               coalesce(s.ca_cert, p.ca_cert) AS "ca_cert",
-               coalesce(s.retry, p.retry) AS "retry",
-               extract(epoch FROM coalesce(s.retry_interval, p.retry_interval))::float8 AS "retry_interval: f64",
-               coalesce(s.retry_factor, p.retry_factor) AS "retry_factor",
-               extract(epoch FROM coalesce(s.retry_cap, p.retry_cap))::float8 AS "retry_cap: f64",
-               coalesce(s.retry_jitter, p.retry_jitter) AS "retry_jitter",
-               (SELECT array_agg(extract(epoch FROM delay)::float8 ORDER BY at)
-                  FROM unnest(coalesce(s.retry_delays, p.retry_delays)) WITH ORDINALITY AS d (delay, at)) AS "retry_delays: Vec<f64>",
-               coalesce(s.max_attempts, p.max_attempts) AS "max_attempts",
-               extract(epoch FROM coalesce(s.max_age, p.max_age))::float8 AS "max_age: f64",
-               coalesce(s.retry_after, p.retry_after) AS "retry_after",
-               extract(epoch FROM coalesce(s.timeout, p.timeout))::float8 AS "timeout: f64",
-               extract(epoch FROM coalesce(s.connect_timeout, p.connect_timeout))::float8 AS "connect_timeout: f64",
-               coalesce(s.max_in_flight, p.max_in_flight) AS "max_in_flight",
-               coalesce(s.rate, p.rate) AS "rate",
-               coalesce(s."order", p."order") AS "order",
-               coalesce(s.supersede, p.supersede) AS "supersede"
-          FROM posthorn.subscriptions s
+        SELECT s.id, s.merchant, s.name, posthorn.shard_of(s.merchant) AS "shard!",
+               greatest(s.revision, p.revision, c.locks_revision) AS "revision!", s.created_at,
+               s.enabled, s.paused, s.profile,
+               jsonb_strip_nulls(to_jsonb(s)) AS "own!"
+          FROM posthorn.config_revision c
+         CROSS JOIN posthorn.subscriptions s
           LEFT JOIN posthorn.profiles p ON p.name = s.profile
-         WHERE (s.revision > $1 OR p.revision > $1)
+         WHERE (s.revision > $1 OR p.revision > $1 OR c.locks_revision > $1)
            AND ($2::smallint[] IS NULL OR posthorn.shard_of(s.merchant) = ANY ($2))
         "#,
         after_revision,
@@ -73,53 +47,84 @@ pub async fn load_subscriptions(
     )
     .fetch_all(pool)
     .await?;
-    let rows = rows.into_iter().map(|row| SubscriptionRow {
-        identity: Identity {
-            id: row.id,
-            merchant: row.merchant,
-            name: row.name,
-            shard: Shard(row.shard),
-            revision: row.revision,
-            created_at: row.created_at,
-            enabled: row.enabled,
-            paused: row.paused,
-        },
-        settings: Settings {
-            url: row.url,
-            method: row.method,
-            encoding: row.encoding,
-            fields: row.fields,
-            xml_root: row.xml_root,
-            kinds: row.kinds,
-            statuses: row.statuses,
-            success_statuses: row.success_statuses,
-            success_body: row.success_body,
-            give_up_statuses: row.give_up_statuses,
-            auth: row.auth,
-            auth_secret: row.auth_secret,
-            client_cert: row.client_cert,
-            client_key: row.client_key,
-            ca_cert: row.ca_cert,
-            retry: row.retry,
-            retry_interval: row.retry_interval.map(seconds),
-            retry_factor: row.retry_factor,
-            retry_cap: row.retry_cap.map(seconds),
-            retry_jitter: row.retry_jitter,
-            retry_delays: row
-                .retry_delays
-                .map(|delays| delays.into_iter().map(seconds).collect()),
-            max_attempts: row.max_attempts,
-            max_age: row.max_age.map(seconds),
-            retry_after: row.retry_after,
-            timeout: row.timeout.map(seconds),
-            connect_timeout: row.connect_timeout.map(seconds),
-            max_in_flight: row.max_in_flight,
-            rate: row.rate,
-            order: row.order,
-            supersede: row.supersede,
-        },
+    if rows.is_empty() {
+        return Ok(Vec::new());
+    }
+    let profiles = load_profiles(pool).await?;
+    let locks = load_locks(pool).await?;
+    let rows = rows.into_iter().map(|row| {
+        let held = locks
+            .iter()
+            .filter(|lock| lock.reach.covers(&row.merchant, row.profile.as_deref()))
+            .map(|lock| (lock.name.clone(), Arc::clone(&lock.settings)));
+        let layers = Layers {
+            locks: held.collect(),
+            own: Settings::of_row(&row.own),
+            profile: row.profile.and_then(|name| {
+                profiles
+                    .get(&name)
+                    .cloned()
+                    .map(|settings| (name, settings))
+            }),
+        };
+        SubscriptionRow {
+            identity: Identity {
+                id: row.id,
+                merchant: row.merchant,
+                name: row.name,
+                shard: Shard(row.shard),
+                revision: row.revision,
+                created_at: row.created_at,
+                enabled: row.enabled,
+                paused: row.paused,
+            },
+            layers,
+        }
     });
     Ok(rows.collect())
+}
+
+/// Every profile by its name.
+async fn load_profiles(pool: &PgPool) -> Result<HashMap<String, Arc<Settings>>, StoreError> {
+    let rows = sqlx::query!(
+        r#"SELECT name, jsonb_strip_nulls(to_jsonb(p)) AS "given!" FROM posthorn.profiles p"#
+    )
+    .fetch_all(pool)
+    .await?;
+    let profiles = rows
+        .into_iter()
+        .map(|row| (row.name, Arc::new(Settings::of_row(&row.given))));
+    Ok(profiles.collect())
+}
+
+/// A row of `posthorn.locks`.
+struct Lock {
+    name: String,
+    reach: LockReach,
+    settings: Arc<Settings>,
+}
+
+/// Every lock, the one that wins first.
+async fn load_locks(pool: &PgPool) -> Result<Vec<Lock>, StoreError> {
+    let rows = sqlx::query!(
+        r#"SELECT name, merchant, profile, jsonb_strip_nulls(to_jsonb(l)) AS "given!"
+             FROM posthorn.locks l ORDER BY name"#
+    )
+    .fetch_all(pool)
+    .await?;
+    let mut locks: Vec<Lock> = rows
+        .into_iter()
+        .map(|row| Lock {
+            name: row.name,
+            reach: LockReach {
+                merchant: row.merchant,
+                profile: row.profile,
+            },
+            settings: Arc::new(Settings::of_row(&row.given)),
+        })
+        .collect();
+    locks.sort_by_key(|lock| lock.reach.breadth());
+    Ok(locks)
 }
 
 /// The configuration's revision of this moment.
@@ -131,17 +136,13 @@ pub async fn current_revision(pool: &PgPool) -> Result<i64, StoreError> {
     )
 }
 
-/// CHECK constraints keep intervals positive and below months.
-fn seconds(seconds: f64) -> Duration {
-    Duration::try_from_secs_f64(seconds).unwrap_or_default()
-}
-
 /// The subscription that takes effect. One whose settings cannot be used gets its events
 /// all the same, and keeps them as pending until it is mended: nothing is lost.
 #[must_use]
 pub fn resolve_row(row: &SubscriptionRow, read: &ReadSecret<'_>) -> Option<Arc<Subscription>> {
-    let SubscriptionRow { identity, settings } = row;
-    let problems = match resolve(identity.clone(), settings, read) {
+    let SubscriptionRow { identity, layers } = row;
+    let settings = layers.merged();
+    let problems = match resolve(identity.clone(), &settings, read) {
         Ok(subscription) => return Some(Arc::new(subscription)),
         Err(problems) => problems,
     };
@@ -151,8 +152,8 @@ pub fn resolve_row(row: &SubscriptionRow, read: &ReadSecret<'_>) -> Option<Arc<S
     }
     let matching = Settings {
         url: Some("https://unusable.invalid/".to_owned()),
-        kinds: settings.kinds.clone(),
-        statuses: settings.statuses.clone(),
+        kinds: settings.kinds,
+        statuses: settings.statuses,
         ..Settings::default()
     };
     let subscription = resolve(identity.clone(), &matching, read).ok()?;
