@@ -34,8 +34,12 @@ pub enum Next {
 /// Why no further attempt is made. Its text is for support.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Ending {
-    /// The answer, such as `410 Gone`, is one that ends the delivery.
+    /// The answer, such as `404 Not Found`, is one that ends the delivery.
     AtOnce {
+        answer: String,
+    },
+    /// The answer, such as `410 Gone`, ends the subscription too.
+    Gone {
         answer: String,
     },
     AttemptsUsed {
@@ -55,6 +59,9 @@ impl fmt::Display for Ending {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::AtOnce { answer } => write!(f, "status {answer} ends it at once"),
+            Self::Gone { answer } => {
+                write!(f, "status {answer} ends it and disables the subscription")
+            }
             Self::AttemptsUsed { used, allowed } => {
                 write!(f, "{used} of {allowed} attempts used")
             }
@@ -75,6 +82,9 @@ pub fn plan(judgement: &Judgement, now: Circumstances, policy: &RetryPolicy) -> 
     match judgement.verdict {
         Verdict::Delivered => Next::Delivered,
         Verdict::GiveUp => Next::PostingError(Ending::AtOnce {
+            answer: judgement.reason.clone(),
+        }),
+        Verdict::Disable => Next::PostingError(Ending::Gone {
             answer: judgement.reason.clone(),
         }),
         Verdict::Retry => match retry_in(now, policy) {

@@ -11,7 +11,7 @@ use crate::judge::judge;
 use crate::model::{Outcome, Subscription, Verdict, Wire};
 use crate::plan::{Circumstances, Next, parse_retry_after, plan};
 use crate::send::Sender;
-use crate::shape::{Unsendable, shape};
+use crate::shape::{Unsendable, endpoint, shape};
 use crate::store::DbClock;
 use crate::store::ledger::Attempt;
 
@@ -41,6 +41,12 @@ pub async fn deliver(
     subscription: &Subscription,
 ) -> Result<Tried, Unsendable> {
     let number = item.attempts + 1;
+    let its_own = item
+        .endpoint
+        .as_ref()
+        .map(|endpoint| endpoint::over(endpoint, subscription))
+        .transpose()?;
+    let subscription = its_own.as_ref().unwrap_or(subscription);
     let request = shape(&item.event, subscription, number)?;
     let outcome = with
         .sender

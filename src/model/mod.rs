@@ -2,6 +2,7 @@
 
 pub mod attempt;
 pub mod delivery;
+pub mod endpoint;
 pub mod event;
 pub mod pattern;
 pub mod policy;
@@ -16,10 +17,11 @@ pub(crate) mod samples;
 
 pub use attempt::{Answer, FailureClass, Judgement, Outcome, OutcomeClass, Verdict, Wire};
 pub use delivery::{DeliveryKey, State};
+pub use endpoint::Endpoint;
 pub use event::Event;
 pub use pattern::Pattern;
 pub use policy::{RetryPolicy, Schedule, StatusRanges, SuccessRule};
 pub use settings::{Identity, Problem, Settings};
 pub use shard::{Epoch, Shard};
 pub use snapshot::Snapshot;
-pub use subscription::{Auth, Encoding, Field, Method, Order, Subscription};
+pub use subscription::{Auth, Emit, Encoding, Field, Method, Order, Scope, Subscription};

@@ -8,10 +8,10 @@ use std::time::Duration;
 use chrono::{DateTime, Utc};
 use uuid::Uuid;
 
-use super::subscription::{RequestForm, TlsSettings};
+use super::subscription::{Locked, RequestForm, TlsSettings};
 use super::{
-    Auth, Encoding, Event, Method, Order, RetryPolicy, Schedule, Shard, StatusRanges, Subscription,
-    SuccessRule,
+    Auth, Emit, Encoding, Event, Method, Order, RetryPolicy, Schedule, Scope, Shard, StatusRanges,
+    Subscription, SuccessRule,
 };
 
 pub fn event() -> Event {
@@ -38,10 +38,12 @@ pub fn subscription() -> Subscription {
         enabled: true,
         paused: false,
         usable: true,
-        kinds: Vec::new(),
-        statuses: Vec::new(),
+        scope: Scope::Merchant,
+        kinds: None,
+        statuses: None,
+        emit: Emit::Every,
         form: RequestForm {
-            url: "https://merchant.example/hook".parse().unwrap(),
+            url: Some("https://merchant.example/hook".parse().unwrap()),
             method: Method::Post,
             encoding: Encoding::Json,
             fields: None,
@@ -53,6 +55,7 @@ pub fn subscription() -> Subscription {
             statuses: StatusRanges(vec![(200, 299)]),
             body: None,
             give_up: StatusRanges::default(),
+            disable: StatusRanges::default(),
         },
         retry: RetryPolicy {
             schedule: Schedule::Fixed(Duration::from_mins(1)),
@@ -67,6 +70,7 @@ pub fn subscription() -> Subscription {
         rate: None,
         order: Order::None,
         supersede: false,
+        locked: Locked::default(),
     }
 }
 

@@ -4,8 +4,10 @@
 mod column;
 mod credentials;
 pub mod defaults;
+mod events;
 mod fields;
 mod form;
+mod labels;
 mod layers;
 mod limits;
 mod problem;
@@ -14,7 +16,7 @@ mod retry;
 mod success;
 #[cfg(test)]
 mod tests;
-mod url;
+pub(crate) mod url;
 
 use std::fmt;
 use std::time::Duration;

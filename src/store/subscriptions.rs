@@ -5,10 +5,12 @@ use std::sync::Arc;
 
 use sqlx::PgPool;
 use tracing::error;
+use uuid::Uuid;
 
 use super::StoreError;
 use crate::model::secret::ReadSecret;
-use crate::model::settings::{Layers, LockReach, resolve};
+use crate::model::settings::{Layers, LockReach, Origin, resolve};
+use crate::model::subscription::Locked;
 use crate::model::{Identity, Settings, Shard, Subscription};
 
 /// A row of `posthorn.subscriptions` with all that is said of it elsewhere.
@@ -34,7 +36,7 @@ pub async fn load_subscriptions(
         r#"
         SELECT s.id, s.merchant, s.name, posthorn.shard_of(s.merchant) AS "shard!",
                greatest(s.revision, p.revision, c.locks_revision) AS "revision!", s.created_at,
-               s.enabled, s.paused, s.profile,
+               s.enabled AND s.gone_at IS NULL AS "enabled!", s.paused, s.profile,
                jsonb_strip_nulls(to_jsonb(s)) AS "own!"
           FROM posthorn.config_revision c
          CROSS JOIN posthorn.subscriptions s
@@ -136,14 +138,37 @@ pub async fn current_revision(pool: &PgPool) -> Result<i64, StoreError> {
     )
 }
 
+/// Disables a subscription whose endpoint is gone; returns whether it was enabled. The new
+/// revision tells every worker.
+pub async fn disable_gone_subscription(pool: &PgPool, id: Uuid) -> Result<bool, StoreError> {
+    let disabled = sqlx::query!(
+        "UPDATE posthorn.subscriptions SET gone_at = now() WHERE id = $1 AND gone_at IS NULL",
+        id
+    )
+    .execute(pool)
+    .await?;
+    Ok(disabled.rows_affected() > 0)
+}
+
 /// The subscription that takes effect. One whose settings cannot be used gets its events
 /// all the same, and keeps them as pending until it is mended: nothing is lost.
 #[must_use]
 pub fn resolve_row(row: &SubscriptionRow, read: &ReadSecret<'_>) -> Option<Arc<Subscription>> {
     let SubscriptionRow { identity, layers } = row;
     let settings = layers.merged();
+    let is_locked = |key| matches!(layers.origin(key), Origin::Lock(_));
+    let locked = Locked {
+        url: is_locked("url"),
+        method: is_locked("method"),
+        success_body: is_locked("success_body"),
+    };
     let problems = match resolve(identity.clone(), &settings, read) {
-        Ok(subscription) => return Some(Arc::new(subscription)),
+        Ok(subscription) => {
+            return Some(Arc::new(Subscription {
+                locked,
+                ..subscription
+            }));
+        }
         Err(problems) => problems,
     };
     for problem in &problems {
@@ -152,8 +177,10 @@ pub fn resolve_row(row: &SubscriptionRow, read: &ReadSecret<'_>) -> Option<Arc<S
     }
     let matching = Settings {
         url: Some("https://unusable.invalid/".to_owned()),
+        scope: settings.scope,
         kinds: settings.kinds,
         statuses: settings.statuses,
+        emit: settings.emit,
         ..Settings::default()
     };
     let subscription = resolve(identity.clone(), &matching, read).ok()?;

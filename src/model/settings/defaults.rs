@@ -4,7 +4,11 @@
 
 use std::time::Duration;
 
-use crate::model::{Encoding, Method, Order};
+use crate::model::{Emit, Encoding, Method, Order, Scope};
+
+pub const SCOPE: Scope = Scope::Merchant;
+
+pub const EMIT: Emit = Emit::Every;
 
 pub const METHOD: Method = Method::Post;
 

@@ -4,11 +4,12 @@ use chrono::{DateTime, Utc};
 use uuid::Uuid;
 
 use super::credentials::{self, Credentials};
+use super::events::Events;
 use super::limits::{self, Limits};
-use super::{Problem, Settings, form, retry, success};
+use super::{Problem, Settings, events, form, labels, retry, success};
 use crate::model::secret::ReadSecret;
-use crate::model::subscription::RequestForm;
-use crate::model::{Pattern, RetryPolicy, Shard, Subscription, SuccessRule};
+use crate::model::subscription::{Locked, RequestForm};
+use crate::model::{RetryPolicy, Shard, Subscription, SuccessRule};
 
 /// What a subscription is, apart from its settings. The fields are those of
 /// [`Subscription`].
@@ -26,8 +27,7 @@ pub struct Identity {
 
 /// What [`check`] could read; a part that it refused is absent.
 pub(super) struct Checked {
-    kinds: Vec<Pattern>,
-    statuses: Vec<Pattern>,
+    events: Option<Events>,
     form: Option<RequestForm>,
     success: Option<SuccessRule>,
     retry: Option<RetryPolicy>,
@@ -38,9 +38,9 @@ pub(super) struct Checked {
 /// Checks every setting and goes on after a refusal, so that all of them show at once.
 pub(super) fn check(settings: &Settings, problems: &mut Vec<Problem>) -> Checked {
     https_for_certificates(settings, problems);
+    labels::check(settings, problems);
     Checked {
-        kinds: form::patterns("kinds", settings.kinds.as_ref(), problems),
-        statuses: form::patterns("statuses", settings.statuses.as_ref(), problems),
+        events: events::check(settings, problems),
         form: form::check(settings, problems),
         success: success::check(settings, problems),
         retry: retry::check(settings, problems),
@@ -72,7 +72,8 @@ pub fn resolve(
     let checked = check(settings, &mut problems);
     let auth = checked.credentials.auth(read, &mut problems);
     let tls = checked.credentials.tls(read, &mut problems);
-    let (Some(form), Some(success), Some(retry), Some(limits), Some(auth), true) = (
+    let (Some(events), Some(form), Some(success), Some(retry), Some(limits), Some(auth), true) = (
+        checked.events,
         checked.form,
         checked.success,
         checked.retry,
@@ -92,8 +93,10 @@ pub fn resolve(
         enabled: identity.enabled,
         paused: identity.paused,
         usable: true,
-        kinds: checked.kinds,
-        statuses: checked.statuses,
+        scope: events.scope,
+        kinds: events.kinds,
+        statuses: events.statuses,
+        emit: events.emit,
         form,
         auth,
         tls,
@@ -105,5 +108,6 @@ pub fn resolve(
         rate: limits.rate,
         order: limits.order,
         supersede: limits.supersede,
+        locked: Locked::default(),
     })
 }
