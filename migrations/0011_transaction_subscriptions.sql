@@ -29,7 +29,7 @@ COMMENT ON COLUMN posthorn.transaction_subscriptions.created_at IS 'It gets the 
 COMMENT ON COLUMN posthorn.transaction_subscriptions.ended_at IS 'When its endpoint said that it is gone (disable_statuses), or people ended it; nothing is sent after that.';
 CREATE UNIQUE INDEX transaction_subscriptions_transaction
     ON posthorn.transaction_subscriptions (merchant, transaction_id, template_id,
-        hashtextextended(coalesce(url, '') || E'\n' || coalesce(method, '') || E'\n' || coalesce(success_body, ''), 0));
+        hashtextextended(coalesce('url ' || url, '') || coalesce(' method ' || method, '') || coalesce(' success ' || success_body, ''), 0));
 COMMENT ON INDEX posthorn.transaction_subscriptions_transaction IS
     'The feed looks the transactions of a page up by it; and one that is published twice is one.';
 

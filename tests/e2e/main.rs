@@ -18,4 +18,5 @@ mod retries;
 mod running;
 mod schema;
 mod tls;
+mod transactions;
 mod wire;
