@@ -3,11 +3,13 @@
 //! `config.toml.example` documents every key. Only the composition root sees the whole
 //! [`Config`]; each room is given its own section.
 
+mod builtin;
 mod database;
 mod declare;
 mod document;
 mod egress;
 mod http;
+mod instamed;
 mod lanes;
 mod log;
 mod maintenance;
@@ -32,10 +34,10 @@ pub use lanes::Lanes;
 pub use log::{Log, LogFormat};
 pub use maintenance::Maintenance;
 use subscriptions::Subscriptions;
-pub use subscriptions::{FileProfile, FileSubscription};
+pub use subscriptions::{FileLock, FileProfile, FileSubscription};
 pub use worker::Worker;
 
-use crate::model::Settings;
+use crate::model::settings::Layers;
 
 /// The whole file. An absent section or key has its default.
 #[derive(Clone, Debug, Default)]
@@ -48,7 +50,8 @@ pub struct Config {
     pub log: Log,
     pub maintenance: Maintenance,
     pub profiles: Vec<FileProfile>,
-    /// Checked, each together with its profile; only their secrets are still unread.
+    pub locks: Vec<FileLock>,
+    /// Checked, each together with its profile and locks; only their secrets are still unread.
     pub subscriptions: Vec<FileSubscription>,
 }
 
@@ -86,15 +89,15 @@ impl Config {
             log: file.table("log", Log::read),
             maintenance: file.table("maintenance", Maintenance::read),
             profiles: subscriptions.profiles,
+            locks: subscriptions.locks,
             subscriptions: subscriptions.subscriptions,
         }
     }
 
-    /// The subscription's settings over its profile's, ready for
-    /// [`resolve`](crate::model::settings::resolve).
+    /// What the file and the built-in profiles say of a subscription.
     #[must_use]
-    pub fn settings_of(&self, subscription: &FileSubscription) -> Settings {
-        subscription.settings_over(&self.profiles)
+    pub fn layers_of(&self, subscription: &FileSubscription) -> Layers {
+        subscription.layers(&self.profiles, &self.locks)
     }
 }
 

@@ -50,11 +50,11 @@ pub async fn run(
 ) -> anyhow::Result<()> {
     let url = config.database.url.read().context("database.url")?;
     let pool = store::connect(&url, config.database.max_connections)?;
-    let declared = config.declare()?;
+    config.check_secrets()?;
     let Some((cluster, clock)) = reach_database(&pool, &stop).await? else {
         return Ok(());
     };
-    apply_declared(&pool, &declared).await?;
+    declare(&config, &pool).await?;
     allow_open_files(config.lanes.max_in_flight_total);
 
     let metrics = Metrics::new();
@@ -294,13 +294,29 @@ async fn look_at_database(pool: &PgPool) -> Result<(SchemaState, String, DbClock
     Ok((state, cluster, DbClock::anchored(Instant::now(), time)))
 }
 
+/// Makes what the file declares take effect. A file that declares nothing leaves that of
+/// `posthorn config apply` alone.
+async fn declare(config: &Config, pool: &PgPool) -> anyhow::Result<()> {
+    let declared = config.declare();
+    if declared.is_empty() {
+        return Ok(());
+    }
+    let changes = apply_declared(pool, &declared, false).await?;
+    info!(
+        changes = changes.len(),
+        "the file's subscriptions, profiles and locks are applied"
+    );
+    Ok(())
+}
+
 /// SIGHUP: the file's profiles and subscriptions take effect; its other sections at the
 /// next start. A file that is wrong changes nothing.
 async fn reload_file(path: Option<&std::path::Path>, pool: &PgPool) {
     let Some(path) = path else { return };
     let reloaded = async {
-        let declared = Config::load(path)?.declare()?;
-        Ok::<_, anyhow::Error>(apply_declared(pool, &declared).await?)
+        let config = Config::load(path)?;
+        config.check_secrets()?;
+        declare(&config, pool).await
     };
     match reloaded.await {
         Ok(()) => info!(path = %path.display(), "subscriptions and profiles reloaded"),

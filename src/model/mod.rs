@@ -1,6 +1,7 @@
 //! The nouns of the design, without I/O: every other room speaks in these.
 
 pub mod attempt;
+pub mod declaration;
 pub mod delivery;
 pub mod event;
 pub mod pattern;

@@ -66,6 +66,21 @@ macro_rules! settings {
                 }
             }
 
+            /// The keys whose values here and there are not the same.
+            pub fn differences(&self, other: &Self) -> impl Iterator<Item = &'static str> {
+                let same = [$((stringify!($key), self.$key == other.$key)),*];
+                same.into_iter().filter_map(|(key, same)| (!same).then_some(key))
+            }
+
+            /// The key's value in the spelling of the config file.
+            #[must_use]
+            pub fn to_toml(&self, key: &str) -> Option<toml::Value> {
+                match key {
+                    $(stringify!($key) => self.$key.as_ref().map(column::Column::to_toml),)*
+                    _ => None,
+                }
+            }
+
             /// Whether the key is given here.
             #[must_use]
             pub fn has(&self, key: &str) -> bool {
