@@ -33,7 +33,7 @@ pub use http::Http;
 pub use lanes::Lanes;
 pub use log::{Log, LogFormat};
 pub use maintenance::Maintenance;
-use subscriptions::Subscriptions;
+use subscriptions::Entries;
 pub use subscriptions::{FileLock, FileProfile, FileSubscription};
 pub use worker::Worker;
 
@@ -79,7 +79,7 @@ impl Config {
     }
 
     fn read(file: &mut Section<'_>) -> Self {
-        let subscriptions = Subscriptions::read(file);
+        let entries = Entries::read(file);
         Self {
             database: file.table("database", Database::read),
             worker: file.table("worker", Worker::read),
@@ -88,9 +88,9 @@ impl Config {
             http: file.table("http", Http::read),
             log: file.table("log", Log::read),
             maintenance: file.table("maintenance", Maintenance::read),
-            profiles: subscriptions.profiles,
-            locks: subscriptions.locks,
-            subscriptions: subscriptions.subscriptions,
+            profiles: entries.profiles,
+            locks: entries.locks,
+            subscriptions: entries.subscriptions,
         }
     }
 

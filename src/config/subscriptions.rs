@@ -62,13 +62,13 @@ impl FileSubscription {
     }
 }
 
-pub(super) struct Subscriptions {
+pub(super) struct Entries {
     pub profiles: Vec<FileProfile>,
     pub locks: Vec<FileLock>,
     pub subscriptions: Vec<FileSubscription>,
 }
 
-impl Subscriptions {
+impl Entries {
     /// Profiles and locks first, wherever they stand: each subscription is checked together
     /// with its own.
     pub fn read(file: &mut Section<'_>) -> Self {

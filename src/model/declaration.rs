@@ -41,15 +41,19 @@ pub struct Stored {
 #[derive(Clone, Debug, PartialEq)]
 pub enum Change {
     Add(Entry),
-    /// The row becomes the entry; the keys are those that differ.
-    Alter {
-        before: Entry,
-        after: Entry,
-        keys: Vec<&'static str>,
-    },
+    Alter(Box<Alteration>),
     /// A subscription that the file no longer has: deliveries name it, so the row stays.
     Disable(Entry),
     Remove(Entry),
+}
+
+/// A row becomes what the file says.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Alteration {
+    pub before: Entry,
+    pub after: Entry,
+    /// Those that differ; none where the row only changes hands.
+    pub keys: Vec<&'static str>,
 }
 
 /// An entry of the file whose row is not the file's.
@@ -188,11 +192,11 @@ pub fn changes(
             owner => {
                 let keys = row.entry.differences(entry);
                 if !keys.is_empty() || owner == Owner::Sql {
-                    changes.push(Change::Alter {
+                    changes.push(Change::Alter(Box::new(Alteration {
                         before: row.entry.clone(),
                         after: entry.clone(),
                         keys,
-                    });
+                    })));
                 }
             }
         }
@@ -220,7 +224,8 @@ pub fn changes(
         }
     }));
     changes.sort_by_key(|change| match change {
-        Change::Add(entry) | Change::Alter { after: entry, .. } => (0, entry.kind),
+        Change::Add(entry) => (0, entry.kind),
+        Change::Alter(alteration) => (0, alteration.after.kind),
         Change::Disable(entry) => (1, entry.kind),
         Change::Remove(entry) => (2, entry.kind),
     });
@@ -274,10 +279,10 @@ mod tests {
         ]);
         let stored = [stored(Kind::Subscription, &before, Owner::File)];
         let found = changes(&[entry(Kind::Subscription, &after)], &stored, false).unwrap();
-        let [Change::Alter { keys, .. }] = &found[..] else {
+        let [Change::Alter(alteration)] = &found[..] else {
             panic!("{found:?}");
         };
-        assert_eq!(keys, &["paused", "timeout"]);
+        assert_eq!(alteration.keys, ["paused", "timeout"]);
     }
 
     #[test]

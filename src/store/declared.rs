@@ -121,11 +121,12 @@ async fn write(
     let rows: Vec<Value> = changes
         .iter()
         .filter_map(|change| match change {
-            Change::Add(entry) | Change::Alter { after: entry, .. } if entry.kind == kind => {
-                Some(owned_row(entry, "file"))
-            }
-            _ => None,
+            Change::Add(entry) => Some(entry),
+            Change::Alter(alteration) => Some(&alteration.after),
+            Change::Disable(_) | Change::Remove(_) => None,
         })
+        .filter(|entry| entry.kind == kind)
+        .map(|entry| owned_row(entry, "file"))
         .collect();
     if rows.is_empty() {
         return Ok(());

@@ -6,7 +6,7 @@ use std::path::Path;
 use serde_json::Value;
 use url::Url;
 
-use crate::model::declaration::{Change, Entry, Kind};
+use crate::model::declaration::{Alteration, Change, Entry, Kind};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Tense {
@@ -45,18 +45,10 @@ pub fn changes(changes: &[Change], tense: Tense) -> String {
                 added += 1;
                 writeln!(text, "+ {}{}", entry.name(), settings_of(entry))
             }
-            Change::Alter {
-                before,
-                after,
-                keys,
-            } => {
+            Change::Alter(alteration) => {
                 altered += 1;
-                writeln!(
-                    text,
-                    "~ {}{}",
-                    after.name(),
-                    alterations(before, after, keys)
-                )
+                let name = alteration.after.name();
+                writeln!(text, "~ {name}{}", alterations(alteration))
             }
             Change::Disable(entry) => {
                 disabled += 1;
@@ -104,7 +96,12 @@ fn settings_of(entry: &Entry) -> String {
 }
 
 /// A row that is only taken over has no key that differs.
-fn alterations(before: &Entry, after: &Entry, keys: &[&str]) -> String {
+fn alterations(alteration: &Alteration) -> String {
+    let Alteration {
+        before,
+        after,
+        keys,
+    } = alteration;
     if keys.is_empty() {
         return ": becomes the file's; its settings stay".to_owned();
     }
@@ -180,11 +177,11 @@ mod tests {
         let told = changes(
             &[
                 Change::Add(before.clone()),
-                Change::Alter {
+                Change::Alter(Box::new(Alteration {
                     before: before.clone(),
                     after,
                     keys: vec!["url", "timeout"],
-                },
+                })),
                 Change::Disable(before),
             ],
             Tense::Future,
