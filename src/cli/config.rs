@@ -4,11 +4,12 @@ mod apply;
 mod check;
 mod database;
 mod export;
+mod import;
 mod plan;
 mod show;
 mod words;
 
-/// Checks, plans, applies, exports and explains profiles, locks and subscriptions.
+/// Checks, plans, applies, exports, imports and explains profiles, locks and subscriptions.
 #[derive(Debug, clap::Args)]
 pub struct Args {
     #[command(subcommand)]
@@ -21,6 +22,7 @@ enum Command {
     Plan(plan::Args),
     Apply(apply::Args),
     Export(export::Args),
+    Import(import::Args),
     Show(show::Args),
 }
 
@@ -30,6 +32,7 @@ pub async fn run(args: Args) -> anyhow::Result<()> {
         Command::Plan(args) => plan::run(args).await,
         Command::Apply(args) => apply::run(args).await,
         Command::Export(args) => export::run(args).await,
+        Command::Import(args) => import::run(&args),
         Command::Show(args) => show::run(args).await,
     }
 }

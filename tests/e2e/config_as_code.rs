@@ -317,3 +317,67 @@ async fn a_file_without_sections_changes_nothing_and_a_wrong_one_is_refused() {
     assert_eq!(status.code(), Some(1));
     assert!(said.contains("check that PostgreSQL runs"), "{said}");
 }
+
+#[tokio::test]
+async fn instameds_options_are_taken_as_they_stand_and_can_be_imported() {
+    let database = Database::new().await;
+    let file = File::new(&database);
+    let options = "MerchantPaymentTransactionNotificationWebhookURL: https://acme.example/im\n\n\
+                   MerchantPaymentTransactionNotificationSendPaymentNotifications: true\n\
+                   MerchantPaymentTransactionNotificationSendPaymentPlanNotifications = false\n\
+                   MerchantPaymentNotificationInterface: XML\n";
+    let path = file.directory.path().join("options.txt");
+    let import = async |options: &str| {
+        std::fs::write(&path, options).unwrap();
+        posthorn(&[
+            "config",
+            "import",
+            path.to_str().unwrap(),
+            "--merchant",
+            "acme",
+        ])
+        .await
+    };
+    let (status, section) = import(options).await;
+    assert!(status.success(), "{section}");
+    assert!(section.contains("kinds = [\"payment.*\"]\n"), "{section}");
+
+    // The same in the file itself, and with the profile that they imply.
+    let as_they_stand = "[[subscription]]\nmerchant = 'acme'\nname = 'webhook'\n\
+        MerchantPaymentTransactionNotificationWebhookURL = 'https://acme.example/im'\n\
+        MerchantPaymentTransactionNotificationSendPaymentNotifications = true\n\
+        MerchantPaymentNotificationInterface = 'XML'\n";
+    file.says(&section, "apply", &[]).await;
+    assert!(
+        file.says(as_they_stand, "plan", &[])
+            .await
+            .starts_with("nothing to change")
+    );
+    let shown = show(&database, "acme/webhook").await;
+    for (key, expected) in [
+        ("encoding", "\"xml\" subscription"),
+        ("success_statuses", "[\"200\"] profile instamed"),
+        ("max_attempts", "5 profile instamed"),
+    ] {
+        assert_eq!(line(&shown, key), expected, "{shown}");
+    }
+
+    for (options, told) in [
+        (
+            "\n\nMerchantPaymentNotificationInterface: SOAP",
+            "line 3, subscription.MerchantPaymentNotificationInterface: text that is not a choice",
+        ),
+        (
+            "MerchantPaymentNotificationInterfaces: XML",
+            "did you mean MerchantPaymentNotificationInterface?",
+        ),
+        ("nonsense", "line 1: not an option"),
+    ] {
+        let (status, said) = import(options).await;
+        assert_eq!(status.code(), Some(1));
+        assert!(said.contains(told), "{said}");
+    }
+    let both = as_they_stand.to_owned() + "url = 'https://other.example/'\n";
+    let (_, said) = file.run(&both, "check", &[]).await;
+    assert!(said.contains("given beside url"), "{said}");
+}

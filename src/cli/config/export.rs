@@ -56,7 +56,8 @@ fn file_of(entries: &[Entry]) -> String {
     sections.join("\n")
 }
 
-fn section_of(entry: &Entry) -> String {
+/// The section of one entry.
+pub(super) fn section_of(entry: &Entry) -> String {
     let head = entry.kind.identity().iter().chain(entry.kind.others());
     let head = head.filter_map(|key| Some((*key, head_value(entry.head.get(*key)?)?)));
     let settings = Settings::KEYS
