@@ -37,6 +37,7 @@ use subscriptions::Entries;
 pub use subscriptions::{FileLock, FileProfile, FileSubscription};
 pub use worker::Worker;
 
+use crate::model::declaration::Entry;
 use crate::model::settings::Layers;
 
 /// The whole file. An absent section or key has its default.
@@ -99,6 +100,12 @@ impl Config {
     pub fn layers_of(&self, subscription: &FileSubscription) -> Layers {
         subscription.layers(&self.profiles, &self.locks)
     }
+}
+
+/// The profiles that come with Posthorn, as the rows that a migration writes.
+#[must_use]
+pub fn builtin_profiles() -> Vec<Entry> {
+    builtin::profiles().iter().map(Entry::from).collect()
 }
 
 /// Why there is no configuration. Both tell the operator what to do.
