@@ -8,6 +8,7 @@ pub mod grant;
 pub mod logs;
 pub mod migrate;
 mod named;
+mod printable;
 pub mod receiver;
 pub mod sandbox;
 pub mod signals;
