@@ -48,10 +48,15 @@ impl EventArgs {
         now: DateTime<Utc>,
     ) -> anyhow::Result<Event> {
         if let Some(id) = self.event {
-            let found = find_event(pool, id).await.map_err(|error| refusal(&error))?;
+            let found = find_event(pool, id)
+                .await
+                .map_err(|error| refusal(&error))?;
             let event = found.ok_or_else(|| anyhow!("there is no event {id}"))?;
             if *event.merchant != subscription.merchant {
-                bail!("the event {id} is of another merchant than {}", subscription.merchant);
+                bail!(
+                    "the event {id} is of another merchant than {}",
+                    subscription.merchant
+                );
             }
             return Ok(event);
         }

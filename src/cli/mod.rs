@@ -3,6 +3,7 @@
 pub mod config;
 mod database;
 pub mod demo;
+mod event;
 mod failure;
 pub mod grant;
 pub mod logs;

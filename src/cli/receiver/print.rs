@@ -2,7 +2,7 @@
 //! credentials in `Authorization` headers are masked all the same, since terminals are
 //! copied into tickets.
 
-use std::fmt::{self, Display, Write};
+use std::fmt::{Display, Write};
 use std::sync::Arc;
 
 use chrono::{DateTime, TimeZone};
