@@ -3,13 +3,16 @@
 pub mod attempt;
 pub mod delivery;
 pub mod event;
+pub mod field;
 pub mod pattern;
 pub mod policy;
 pub mod secret;
 pub mod settings;
 pub mod shard;
+pub mod signing;
 pub mod snapshot;
 pub mod subscription;
+pub mod token;
 
 #[cfg(test)]
 pub(crate) mod samples;
@@ -17,9 +20,12 @@ pub(crate) mod samples;
 pub use attempt::{Answer, FailureClass, Judgement, Outcome, OutcomeClass, Verdict, Wire};
 pub use delivery::{DeliveryKey, State};
 pub use event::Event;
+pub use field::{Field, FieldSource, OmitWhen, Step};
 pub use pattern::Pattern;
 pub use policy::{RetryPolicy, Schedule, StatusRanges, SuccessRule};
 pub use settings::{Identity, Problem, Settings};
 pub use shard::{Epoch, Shard};
+pub use signing::{Signing, SigningKey};
 pub use snapshot::Snapshot;
-pub use subscription::{Auth, Encoding, Field, Method, Order, Subscription};
+pub use subscription::{Auth, Encoding, Method, Order, Subscription};
+pub use token::TokenKey;
