@@ -22,12 +22,13 @@ use crate::http::health::Health;
 use crate::http::metrics::Metrics;
 use crate::http::server::serve;
 use crate::maintenance;
-use crate::model::Shard;
+use crate::model::{Shard, TokenKey};
 use crate::record::{Backlog, Recorder, RecorderSettings};
 use crate::send::{EgressPolicy, Sender};
 use crate::store::declared::apply_declared;
 use crate::store::schema::{SchemaState, schema_state};
 use crate::store::shards::cluster_and_time;
+use crate::store::token_key::load_token_key;
 use crate::store::{self, DbClock, StoreError, within};
 
 /// How much of an answer's body is read: enough for any text that a success rule asks
@@ -77,11 +78,13 @@ pub async fn run(
         maintenance_settings(&config.maintenance),
         ends.clone(),
     ));
+    let token_key = load_token_key(&pool).await?;
     let ground = Ground {
         // A lease must not wait for a connection behind refills and pages.
         keeper_pool: store::connect(&url, 1)?,
         pool: pool.clone(),
         clock,
+        token_key,
         metrics,
         health,
     };
@@ -114,6 +117,7 @@ struct Ground {
     pool: PgPool,
     keeper_pool: PgPool,
     clock: DbClock,
+    token_key: TokenKey,
     metrics: Metrics,
     health: Health,
 }
@@ -131,6 +135,7 @@ fn start_flow(
         pool,
         keeper_pool,
         clock,
+        token_key,
         metrics,
         health,
     } = ground;
@@ -161,6 +166,7 @@ fn start_flow(
             delivering: Delivering {
                 sender,
                 clock: clock.clone(),
+                token_key: token_key.clone(),
             },
             pool: pool.clone(),
             recorder: entries,

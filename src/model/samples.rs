@@ -8,10 +8,11 @@ use std::time::Duration;
 use chrono::{DateTime, Utc};
 use uuid::Uuid;
 
-use super::subscription::{RequestForm, TlsSettings};
+use super::settings::defaults;
+use super::subscription::{IdentityHeaders, RequestForm, TlsSettings};
 use super::{
-    Auth, Encoding, Event, Method, Order, RetryPolicy, Schedule, Shard, StatusRanges, Subscription,
-    SuccessRule,
+    Auth, Encoding, Event, Method, Order, RetryPolicy, Schedule, Shard, Signing, StatusRanges,
+    Subscription, SuccessRule,
 };
 
 pub fn event() -> Event {
@@ -45,9 +46,17 @@ pub fn subscription() -> Subscription {
             method: Method::Post,
             encoding: Encoding::Json,
             fields: None,
+            nested: defaults::NESTED,
             xml_root: "event".to_owned(),
+            xml_illegal: defaults::XML_ILLEGAL,
+            identity: IdentityHeaders {
+                id: Some(defaults::ID_HEADER),
+                timestamp: Some(defaults::TIMESTAMP_HEADER),
+                attempt: Some(defaults::ATTEMPT_HEADER),
+            },
         },
         auth: Auth::None,
+        signing: Signing::None,
         tls: TlsSettings::default(),
         success: SuccessRule {
             statuses: StatusRanges(vec![(200, 299)]),

@@ -6,11 +6,14 @@ mod credentials;
 pub mod defaults;
 mod fields;
 mod form;
+mod format;
+mod headers;
 mod layers;
 mod limits;
 mod problem;
 mod resolve;
 mod retry;
+mod signing;
 mod success;
 #[cfg(test)]
 mod tests;

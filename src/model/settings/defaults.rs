@@ -4,7 +4,10 @@
 
 use std::time::Duration;
 
+use http::HeaderName;
+
 use super::Settings;
+use crate::model::subscription::{Nested, XmlIllegal};
 use crate::model::{Encoding, Method, Order};
 
 pub const METHOD: Method = Method::Post;
@@ -14,6 +17,17 @@ pub const ENCODING: Encoding = Encoding::Json;
 
 /// The payload tells a receiver of a change.
 pub const XML_ROOT: &str = "notification";
+
+/// Every value has a name of its own, and what was flat stays flat.
+pub const NESTED: Nested = Nested::Dotted;
+
+/// A control character in a comment must not keep a payment's status from its receiver.
+pub const XML_ILLEGAL: XmlIllegal = XmlIllegal::Replace;
+
+/// The names of Standard Webhooks, and one in its style for what it has no header for.
+pub const ID_HEADER: HeaderName = HeaderName::from_static("webhook-id");
+pub const TIMESTAMP_HEADER: HeaderName = HeaderName::from_static("webhook-timestamp");
+pub const ATTEMPT_HEADER: HeaderName = HeaderName::from_static("webhook-attempt");
 
 pub const SUCCESS_STATUSES: &[(u16, u16)] = &[(200, 299)];
 

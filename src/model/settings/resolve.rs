@@ -5,7 +5,8 @@ use uuid::Uuid;
 
 use super::credentials::{self, Credentials};
 use super::limits::{self, Limits};
-use super::{Problem, Settings, form, retry, success};
+use super::signing::{self, SigningSettings};
+use super::{Problem, Settings, form, headers, retry, success};
 use crate::model::secret::ReadSecret;
 use crate::model::subscription::RequestForm;
 use crate::model::{Pattern, RetryPolicy, Shard, Subscription, SuccessRule};
@@ -29,6 +30,7 @@ pub(super) struct Checked {
     kinds: Vec<Pattern>,
     statuses: Vec<Pattern>,
     form: Option<RequestForm>,
+    signing: Option<SigningSettings>,
     success: Option<SuccessRule>,
     retry: Option<RetryPolicy>,
     limits: Option<Limits>,
@@ -38,10 +40,12 @@ pub(super) struct Checked {
 /// Checks every setting and goes on after a refusal, so that all of them show at once.
 pub(super) fn check(settings: &Settings, problems: &mut Vec<Problem>) -> Checked {
     https_for_certificates(settings, problems);
+    let form = form::check(settings, problems);
     Checked {
         kinds: form::patterns("kinds", settings.kinds.as_ref(), problems),
         statuses: form::patterns("statuses", settings.statuses.as_ref(), problems),
-        form: form::check(settings, problems),
+        signing: signing::check(settings, form.as_ref(), problems),
+        form,
         success: success::check(settings, problems),
         retry: retry::check(settings, problems),
         limits: limits::check(settings, problems),
@@ -72,12 +76,19 @@ pub fn resolve(
     let checked = check(settings, &mut problems);
     let auth = checked.credentials.auth(read, &mut problems);
     let tls = checked.credentials.tls(read, &mut problems);
-    let (Some(form), Some(success), Some(retry), Some(limits), Some(auth), true) = (
+    let signing = checked
+        .signing
+        .and_then(|signing| signing.open(read, &mut problems));
+    if let (Some(form), Some(auth), Some(signing)) = (&checked.form, &auth, &signing) {
+        headers::refuse_a_key_in_their_place(auth, &form.identity, signing, &mut problems);
+    }
+    let (Some(form), Some(success), Some(retry), Some(limits), Some(auth), Some(signing), true) = (
         checked.form,
         checked.success,
         checked.retry,
         checked.limits,
         auth,
+        signing,
         problems.is_empty(),
     ) else {
         return Err(problems);
@@ -96,6 +107,7 @@ pub fn resolve(
         statuses: checked.statuses,
         form,
         auth,
+        signing,
         tls,
         success,
         retry,
