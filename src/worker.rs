@@ -22,12 +22,13 @@ use crate::http::health::Health;
 use crate::http::metrics::Metrics;
 use crate::http::server::serve;
 use crate::maintenance;
-use crate::model::Shard;
+use crate::model::{Shard, TokenKey};
 use crate::record::{Backlog, Recorder, RecorderSettings};
 use crate::send::{EgressPolicy, Sender};
 use crate::store::declared::apply_declared;
 use crate::store::schema::{SchemaState, schema_state};
 use crate::store::shards::cluster_and_time;
+use crate::store::token_key::load_token_key;
 use crate::store::{self, DbClock, StoreError, within};
 
 /// How much of an answer's body is read: enough for any text that a success rule asks
@@ -50,11 +51,11 @@ pub async fn run(
 ) -> anyhow::Result<()> {
     let url = config.database.url.read().context("database.url")?;
     let pool = store::connect(&url, config.database.max_connections)?;
-    let declared = config.declare()?;
+    config.check_secrets()?;
     let Some((cluster, clock)) = reach_database(&pool, &stop).await? else {
         return Ok(());
     };
-    apply_declared(&pool, &declared).await?;
+    declare(&config, &pool).await?;
     allow_open_files(config.lanes.max_in_flight_total);
 
     let metrics = Metrics::new();
@@ -77,11 +78,13 @@ pub async fn run(
         maintenance_settings(&config.maintenance),
         ends.clone(),
     ));
+    let token_key = load_token_key(&pool).await?;
     let ground = Ground {
         // A lease must not wait for a connection behind refills and pages.
         keeper_pool: store::connect(&url, 1)?,
         pool: pool.clone(),
         clock,
+        token_key,
         metrics,
         health,
     };
@@ -114,6 +117,7 @@ struct Ground {
     pool: PgPool,
     keeper_pool: PgPool,
     clock: DbClock,
+    token_key: TokenKey,
     metrics: Metrics,
     health: Health,
 }
@@ -131,6 +135,7 @@ fn start_flow(
         pool,
         keeper_pool,
         clock,
+        token_key,
         metrics,
         health,
     } = ground;
@@ -161,6 +166,7 @@ fn start_flow(
             delivering: Delivering {
                 sender,
                 clock: clock.clone(),
+                token_key: token_key.clone(),
             },
             pool: pool.clone(),
             recorder: entries,
@@ -294,13 +300,29 @@ async fn look_at_database(pool: &PgPool) -> Result<(SchemaState, String, DbClock
     Ok((state, cluster, DbClock::anchored(Instant::now(), time)))
 }
 
+/// Makes what the file declares take effect. A file that declares nothing leaves that of
+/// `posthorn config apply` alone.
+async fn declare(config: &Config, pool: &PgPool) -> anyhow::Result<()> {
+    let declared = config.declare();
+    if declared.is_empty() {
+        return Ok(());
+    }
+    let changes = apply_declared(pool, &declared, false).await?;
+    info!(
+        changes = changes.len(),
+        "the file's subscriptions, profiles and locks are applied"
+    );
+    Ok(())
+}
+
 /// SIGHUP: the file's profiles and subscriptions take effect; its other sections at the
 /// next start. A file that is wrong changes nothing.
 async fn reload_file(path: Option<&std::path::Path>, pool: &PgPool) {
     let Some(path) = path else { return };
     let reloaded = async {
-        let declared = Config::load(path)?.declare()?;
-        Ok::<_, anyhow::Error>(apply_declared(pool, &declared).await?)
+        let config = Config::load(path)?;
+        config.check_secrets()?;
+        declare(&config, pool).await
     };
     match reloaded.await {
         Ok(()) => info!(path = %path.display(), "subscriptions and profiles reloaded"),

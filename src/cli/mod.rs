@@ -1,11 +1,15 @@
 //! The commands, one file each.
 
+pub mod config;
 mod database;
 pub mod demo;
+mod event;
 mod failure;
 pub mod grant;
 pub mod logs;
 pub mod migrate;
+mod named;
+mod printable;
 pub mod receiver;
 pub mod sandbox;
 pub mod signals;
@@ -27,6 +31,7 @@ struct Cli {
 #[derive(Debug, clap::Subcommand)]
 enum Command {
     Worker(worker::Args),
+    Config(config::Args),
     Migrate(migrate::Args),
     Grant(grant::Args),
     Receiver(receiver::Args),
@@ -38,6 +43,7 @@ impl Command {
     async fn run(self) -> anyhow::Result<ExitCode> {
         Ok(match self {
             Self::Worker(args) => worker::run(args).await?.report(),
+            Self::Config(args) => config::run(args).await?.report(),
             Self::Migrate(args) => migrate::run(args).await?.report(),
             Self::Grant(args) => grant::run(args).await?.report(),
             Self::Receiver(args) => receiver::run(args).await?.report(),

@@ -8,10 +8,11 @@ use std::time::Duration;
 use chrono::{DateTime, Utc};
 use uuid::Uuid;
 
-use super::subscription::{Locked, RequestForm, TlsSettings};
+use super::settings::defaults;
+use super::subscription::{IdentityHeaders, Locked, RequestForm, TlsSettings};
 use super::{
-    Auth, Emit, Encoding, Event, Method, Order, RetryPolicy, Schedule, Scope, Shard, StatusRanges,
-    Subscription, SuccessRule,
+    Auth, Emit, Encoding, Event, Method, Order, RetryPolicy, Schedule, Scope, Shard, Signing,
+    StatusRanges, Subscription, SuccessRule,
 };
 
 pub fn event() -> Event {
@@ -47,9 +48,17 @@ pub fn subscription() -> Subscription {
             method: Method::Post,
             encoding: Encoding::Json,
             fields: None,
+            nested: defaults::NESTED,
             xml_root: "event".to_owned(),
+            xml_illegal: defaults::XML_ILLEGAL,
+            identity: IdentityHeaders {
+                id: Some(defaults::ID_HEADER),
+                timestamp: Some(defaults::TIMESTAMP_HEADER),
+                attempt: Some(defaults::ATTEMPT_HEADER),
+            },
         },
         auth: Auth::None,
+        signing: Signing::None,
         tls: TlsSettings::default(),
         success: SuccessRule {
             statuses: StatusRanges(vec![(200, 299)]),

@@ -4,11 +4,12 @@ use std::fmt;
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
+use http::HeaderName;
 use secrecy::{SecretSlice, SecretString};
 use url::Url;
 use uuid::Uuid;
 
-use super::{Pattern, RetryPolicy, Shard, SuccessRule};
+use super::{Field, Pattern, RetryPolicy, Shard, Signing, SuccessRule};
 
 #[derive(Clone, Debug)]
 #[expect(clippy::struct_excessive_bools, reason = "each is a switch of its own")]
@@ -37,6 +38,7 @@ pub struct Subscription {
     pub emit: Emit,
     pub form: RequestForm,
     pub auth: Auth,
+    pub signing: Signing,
     pub tls: TlsSettings,
     pub success: SuccessRule,
     pub retry: RetryPolicy,
@@ -95,8 +97,13 @@ pub struct RequestForm {
     pub encoding: Encoding,
     /// None sends the published data as it is.
     pub fields: Option<Vec<Field>>,
+    /// What a form makes of objects and lists.
+    pub nested: Nested,
     /// The name of the outermost element when the encoding is XML.
     pub xml_root: String,
+    /// What XML makes of characters that it cannot carry.
+    pub xml_illegal: XmlIllegal,
+    pub identity: IdentityHeaders,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -115,44 +122,43 @@ pub enum Encoding {
     Query,
 }
 
-/// One entry of a field map, in the order of the wire.
+/// The names of the headers that tell a receiver which message this is; none is not sent.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Field {
-    pub name: String,
-    pub source: FieldSource,
-    /// Replaces a value found here by the text beside it; others pass through.
-    pub map: Vec<(String, String)>,
-    /// When the field is left out instead of being sent.
-    pub omit_when: OmitWhen,
+pub struct IdentityHeaders {
+    /// The event's id, the same at every attempt.
+    pub id: Option<HeaderName>,
+    /// The attempt's time in Unix seconds.
+    pub timestamp: Option<HeaderName>,
+    /// The attempt's number, from 1.
+    pub attempt: Option<HeaderName>,
 }
 
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum FieldSource {
-    EventId,
-    Merchant,
-    Kind,
-    TransactionId,
-    Status,
-    /// The event's `created_at` in RFC 3339 with microseconds, UTC.
-    CreatedAt,
-    /// The number of this attempt, from 1.
-    Attempt,
-    /// RFC 6901, into the published data.
-    Pointer(String),
-    Literal(String),
+impl IdentityHeaders {
+    /// The header of Standard Webhooks' signatures: `webhook-signature` beside `webhook-id`,
+    /// and so with a vendor's own names. None without an id whose name ends in `-id`.
+    #[must_use]
+    pub fn signature(&self) -> Option<HeaderName> {
+        let family = self.id.as_ref()?.as_str().strip_suffix("-id")?;
+        HeaderName::try_from(format!("{family}-signature")).ok()
+    }
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
-pub enum OmitWhen {
-    /// Never: a missing source is a posting error.
-    #[default]
-    Never,
-    /// The source is not there.
-    Missing,
-    /// It is not there, or JSON `null`.
-    Null,
-    /// It is not there, `null`, or the empty text.
-    Empty,
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Nested {
+    /// `payer.name`, `items.0`: a pair for each value within.
+    Dotted,
+    /// One pair with the JSON text, exactly as it was published.
+    Json,
+    /// A posting error.
+    Refuse,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum XmlIllegal {
+    /// U+FFFD stands for it.
+    Replace,
+    /// A posting error.
+    Refuse,
 }
 
 /// How the request proves who sends it.

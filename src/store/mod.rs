@@ -12,6 +12,7 @@ pub mod pool;
 pub mod schema;
 pub mod shards;
 pub mod subscriptions;
+pub mod token_key;
 pub mod transactions;
 
 pub use clock::DbClock;

@@ -6,30 +6,12 @@ use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use secrecy::{ExposeSecret, SecretSlice, SecretString};
 
+use super::headers::is_reserved;
 use super::problem::{choose, note};
 use super::{Problem, Settings};
 use crate::model::Auth;
 use crate::model::secret::{ReadSecret, SecretRef, as_text};
 use crate::model::subscription::TlsSettings;
-
-/// Headers that the engine or HTTP itself writes; an API key in one of them would break
-/// the request.
-const RESERVED_HEADERS: &[&str] = &[
-    "connection",
-    "content-encoding",
-    "content-length",
-    "content-type",
-    "expect",
-    "host",
-    "keep-alive",
-    "te",
-    "trailer",
-    "transfer-encoding",
-    "upgrade",
-    "webhook-id",
-    "webhook-signature",
-    "webhook-timestamp",
-];
 
 #[derive(Clone, Copy, PartialEq)]
 enum Kind {
@@ -93,7 +75,7 @@ pub(super) fn check(settings: &Settings, problems: &mut Vec<Problem>) -> Credent
     }
 }
 
-fn reference(
+pub(super) fn reference(
     key: &'static str,
     text: Option<&str>,
     problems: &mut Vec<Problem>,
@@ -143,7 +125,7 @@ impl Credentials {
 }
 
 /// Says where the content stands that was refused, instead of the content.
-fn content<T>(from: &SecretRef, result: Result<T, &'static str>) -> Result<T, String> {
+pub(super) fn content<T>(from: &SecretRef, result: Result<T, &'static str>) -> Result<T, String> {
     result.map_err(|remedy| format!("the content of {from} {remedy}"))
 }
 
@@ -165,7 +147,7 @@ fn api_key(text: &str) -> Result<Auth, &'static str> {
     let header = HeaderName::from_bytes(header.trim().as_bytes()).map_err(
         |_| "has no header name before the colon; write header:value, or authorization:value where the value has a colon",
     )?;
-    if RESERVED_HEADERS.contains(&header.as_str()) {
+    if is_reserved(&header) {
         return Err("names a header that the request needs for itself; write another header");
     }
     let value = value.trim();

@@ -1,8 +1,8 @@
 //! What a subscription's requests look like.
 
 use super::problem::choose;
-use super::{Problem, Settings, defaults, fields, quoted, url};
-use crate::model::subscription::RequestForm;
+use super::{Problem, Settings, defaults, fields, headers, quoted, url};
+use crate::model::subscription::{Nested, RequestForm, XmlIllegal};
 use crate::model::{Encoding, Method};
 
 pub(super) fn check(settings: &Settings, problems: &mut Vec<Problem>) -> Option<RequestForm> {
@@ -36,6 +36,28 @@ pub(super) fn check(settings: &Settings, problems: &mut Vec<Problem>) -> Option<
         .fields
         .as_ref()
         .map(|fields| fields::check(fields, encoding == Some(Encoding::Xml), problems));
+    let nested = choose(
+        "nested",
+        settings.nested.as_deref(),
+        &[
+            ("dotted", Nested::Dotted),
+            ("json", Nested::Json),
+            ("refuse", Nested::Refuse),
+        ],
+        defaults::NESTED,
+        problems,
+    );
+    let xml_illegal = choose(
+        "xml_illegal",
+        settings.xml_illegal.as_deref(),
+        &[
+            ("replace", XmlIllegal::Replace),
+            ("refuse", XmlIllegal::Refuse),
+        ],
+        defaults::XML_ILLEGAL,
+        problems,
+    );
+    let identity = headers::check(settings, problems);
     let xml_root = settings.xml_root.as_deref().unwrap_or(defaults::XML_ROOT);
     if !is_xml_name(xml_root) {
         problems.push(Problem::new(
@@ -57,7 +79,10 @@ pub(super) fn check(settings: &Settings, problems: &mut Vec<Problem>) -> Option<
             Some(fields) => Some(fields?),
             None => None,
         },
+        nested: nested?,
         xml_root: xml_root.to_owned(),
+        xml_illegal: xml_illegal?,
+        identity: identity?,
     })
 }
 

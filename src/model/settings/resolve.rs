@@ -6,7 +6,8 @@ use uuid::Uuid;
 use super::credentials::{self, Credentials};
 use super::events::Events;
 use super::limits::{self, Limits};
-use super::{Problem, Settings, events, form, labels, retry, success};
+use super::signing::{self, SigningSettings};
+use super::{Problem, Settings, events, form, headers, labels, retry, success};
 use crate::model::secret::ReadSecret;
 use crate::model::subscription::{Locked, RequestForm};
 use crate::model::{RetryPolicy, Shard, Subscription, SuccessRule};
@@ -29,6 +30,7 @@ pub struct Identity {
 pub(super) struct Checked {
     events: Option<Events>,
     form: Option<RequestForm>,
+    signing: Option<SigningSettings>,
     success: Option<SuccessRule>,
     retry: Option<RetryPolicy>,
     limits: Option<Limits>,
@@ -39,9 +41,12 @@ pub(super) struct Checked {
 pub(super) fn check(settings: &Settings, problems: &mut Vec<Problem>) -> Checked {
     https_for_certificates(settings, problems);
     labels::check(settings, problems);
+    let events = events::check(settings, problems);
+    let form = form::check(settings, problems);
     Checked {
-        events: events::check(settings, problems),
-        form: form::check(settings, problems),
+        events,
+        signing: signing::check(settings, form.as_ref(), problems),
+        form,
         success: success::check(settings, problems),
         retry: retry::check(settings, problems),
         limits: limits::check(settings, problems),
@@ -72,15 +77,32 @@ pub fn resolve(
     let checked = check(settings, &mut problems);
     let auth = checked.credentials.auth(read, &mut problems);
     let tls = checked.credentials.tls(read, &mut problems);
-    let (Some(events), Some(form), Some(success), Some(retry), Some(limits), Some(auth), true) = (
+    let signing = checked
+        .signing
+        .and_then(|signing| signing.open(read, &mut problems));
+    if let (Some(form), Some(auth), Some(signing)) = (&checked.form, &auth, &signing) {
+        headers::refuse_a_key_in_their_place(auth, &form.identity, signing, &mut problems);
+    }
+    let (
+        Some(events),
+        Some(form),
+        Some(success),
+        Some(retry),
+        Some(limits),
+        Some(auth),
+        Some(signing),
+        true,
+    ) = (
         checked.events,
         checked.form,
         checked.success,
         checked.retry,
         checked.limits,
         auth,
+        signing,
         problems.is_empty(),
-    ) else {
+    )
+    else {
         return Err(problems);
     };
     Ok(Subscription {
@@ -99,6 +121,7 @@ pub fn resolve(
         emit: events.emit,
         form,
         auth,
+        signing,
         tls,
         success,
         retry,

@@ -2,7 +2,10 @@
 
 mod credentials;
 mod fields;
+mod format;
+mod headers;
 mod refusals;
+mod signing;
 
 use std::time::Duration;
 
