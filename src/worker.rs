@@ -1,6 +1,7 @@
 //! The worker: puts the rooms together and runs them until it is told to stop.
 
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, bail};
@@ -27,8 +28,10 @@ use crate::record::{Backlog, Recorder, RecorderSettings};
 use crate::send::{EgressPolicy, Sender};
 use crate::store::declared::apply_declared;
 use crate::store::schema::{SchemaState, schema_state};
+use crate::store::secrets::count_by_key;
 use crate::store::shards::cluster_and_time;
 use crate::store::{self, DbClock, StoreError, within};
+use crate::vault::Keyring;
 
 /// How much of an answer's body is read: enough for any text that a success rule asks
 /// for.
@@ -50,10 +53,12 @@ pub async fn run(
 ) -> anyhow::Result<()> {
     let url = config.database.url.read().context("database.url")?;
     let pool = store::connect(&url, config.database.max_connections)?;
+    let keys = Arc::new(config.secrets.keyring()?);
     let declared = config.declare()?;
     let Some((cluster, clock)) = reach_database(&pool, &stop).await? else {
         return Ok(());
     };
+    refuse_missing_keys(&pool, &keys).await?;
     apply_declared(&pool, &declared).await?;
     allow_open_files(config.lanes.max_in_flight_total);
 
@@ -81,6 +86,7 @@ pub async fn run(
         // A lease must not wait for a connection behind refills and pages.
         keeper_pool: store::connect(&url, 1)?,
         pool: pool.clone(),
+        keys,
         clock,
         metrics,
         health,
@@ -113,6 +119,7 @@ pub async fn run(
 struct Ground {
     pool: PgPool,
     keeper_pool: PgPool,
+    keys: Arc<Keyring>,
     clock: DbClock,
     metrics: Metrics,
     health: Health,
@@ -130,6 +137,7 @@ fn start_flow(
     let Ground {
         pool,
         keeper_pool,
+        keys,
         clock,
         metrics,
         health,
@@ -175,6 +183,7 @@ fn start_flow(
     let reader = Reader::new(
         Inlets {
             pool: pool.clone(),
+            keys: Arc::clone(keys),
             dispatcher: inputs.clone(),
             room: room_rx,
             clock: clock.clone(),
@@ -292,6 +301,28 @@ async fn look_at_database(pool: &PgPool) -> Result<(SchemaState, String, DbClock
     }
     let (cluster, time) = cluster_and_time(pool).await?;
     Ok((state, cluster, DbClock::anchored(Instant::now(), time)))
+}
+
+/// A worker that could not open what it will need says so now, not delivery by delivery.
+async fn refuse_missing_keys(pool: &PgPool, keys: &Keyring) -> anyhow::Result<()> {
+    let at_hand = keys.ids();
+    let missing: Vec<String> = count_by_key(pool)
+        .await?
+        .into_iter()
+        .filter(|(id, _)| !at_hand.contains(&id.as_str()))
+        .map(|(id, secrets)| format!("{id} ({secrets} secrets)"))
+        .collect();
+    if missing.is_empty() {
+        return Ok(());
+    }
+    let at_hand = match at_hand.as_slice() {
+        [] => "none".to_owned(),
+        ids => ids.join(", "),
+    };
+    bail!(
+        "secrets.keys: posthorn.secrets has rows that these keys encrypted: {}; given are: {at_hand}. Add the missing ones to secrets.keys, or set or remove those secrets with `posthorn secrets`",
+        missing.join(", ")
+    )
 }
 
 /// SIGHUP: the file's profiles and subscriptions take effect; its other sections at the

@@ -8,6 +8,7 @@ pub mod logs;
 pub mod migrate;
 pub mod receiver;
 pub mod sandbox;
+pub mod secrets;
 pub mod signals;
 pub mod worker;
 
@@ -29,6 +30,7 @@ enum Command {
     Worker(worker::Args),
     Migrate(migrate::Args),
     Grant(grant::Args),
+    Secrets(secrets::Args),
     Receiver(receiver::Args),
     Demo(demo::Args),
     Sandbox(sandbox::Args),
@@ -40,6 +42,7 @@ impl Command {
             Self::Worker(args) => worker::run(args).await?.report(),
             Self::Migrate(args) => migrate::run(args).await?.report(),
             Self::Grant(args) => grant::run(args).await?.report(),
+            Self::Secrets(args) => secrets::run(args).await?,
             Self::Receiver(args) => receiver::run(args).await?.report(),
             Self::Demo(args) => demo::run(args).await?,
             Self::Sandbox(args) => sandbox::run(args).await?,

@@ -22,4 +22,4 @@ pub use policy::{RetryPolicy, Schedule, StatusRanges, SuccessRule};
 pub use settings::{Identity, Problem, Settings};
 pub use shard::{Epoch, Shard};
 pub use snapshot::Snapshot;
-pub use subscription::{Auth, Encoding, Field, Method, Order, Subscription};
+pub use subscription::{Auth, Credential, Encoding, Field, Method, Order, Subscription};

@@ -48,6 +48,7 @@ pub fn subscription() -> Subscription {
             xml_root: "event".to_owned(),
         },
         auth: Auth::None,
+        auth_previous: None,
         tls: TlsSettings::default(),
         success: SuccessRule {
             statuses: StatusRanges(vec![(200, 299)]),

@@ -11,7 +11,8 @@ use crate::model::{Auth, Event};
 
 /// The Standard Webhooks name of a message's id.
 const WEBHOOK_ID: HeaderName = HeaderName::from_static("webhook-id");
-const PRODUCT: &str = concat!("Posthorn/", env!("CARGO_PKG_VERSION"));
+/// What every request says of its sender.
+pub const PRODUCT: &str = concat!("Posthorn/", env!("CARGO_PKG_VERSION"));
 
 /// All but the content type.
 pub fn of(event: &Event, auth: &Auth) -> Result<HeaderMap, Unsendable> {
@@ -19,7 +20,8 @@ pub fn of(event: &Event, auth: &Auth) -> Result<HeaderMap, Unsendable> {
     headers.insert(USER_AGENT, HeaderValue::from_static(PRODUCT));
     headers.insert(WEBHOOK_ID, id_value(event.id)?);
     match auth {
-        Auth::None => {}
+        // A bearer token is had at the moment of sending.
+        Auth::None | Auth::OAuth2(_) => {}
         Auth::Basic(credentials) => {
             // RFC 7617: `user:password` as it stands, in base64.
             let token = BASE64_STANDARD.encode(credentials.expose_secret());

@@ -15,12 +15,14 @@ mod tests;
 
 use std::fmt;
 
+pub use headers::PRODUCT;
+
 use bytes::Bytes;
 use http::header::{CONTENT_TYPE, HeaderMap, HeaderValue};
 use url::Url;
 
 use crate::model::subscription::{FieldSource, RequestForm};
-use crate::model::{Encoding, Event, Method, Subscription};
+use crate::model::{Credential, Encoding, Event, Method, Subscription};
 
 /// A request, complete but for what the HTTP client adds (`host`, `content-length`).
 #[derive(Clone)]
@@ -76,11 +78,13 @@ const MAX_ENCODED_BYTES: usize = 4 * 1024 * 1024;
 const MAX_URL_BYTES: usize = 65_534;
 
 /// The request of `event` for `subscription`. `attempt` counts from 1 and changes
-/// nothing but the fields that are mapped from it (invariant 5).
+/// nothing but the fields that are mapped from it (invariant 5); `credential` changes
+/// nothing but the headers that prove who sends it.
 pub fn shape(
     event: &Event,
     subscription: &Subscription,
     attempt: u32,
+    credential: Credential,
 ) -> Result<Request, Unsendable> {
     let form = &subscription.form;
     let mut request = Request {
@@ -89,7 +93,7 @@ pub fn shape(
             Method::Post => http::Method::POST,
         },
         url: form.url.clone(),
-        headers: headers::of(event, &subscription.auth)?,
+        headers: headers::of(event, subscription.auth_by(credential))?,
         body: Bytes::new(),
     };
     let encoding = match form.method {

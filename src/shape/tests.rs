@@ -43,7 +43,7 @@ fn with_data(data: &str) -> Event {
 
 /// The body, or the URL for a GET.
 fn payload(event: &Event, subscription: &Subscription) -> Result<String, Unsendable> {
-    let request = shape(event, subscription, 3)?;
+    let request = shape(event, subscription, 3, Credential::Current)?;
     Ok(if request.method == http::Method::GET {
         assert!(request.body.is_empty());
         assert!(!request.headers.contains_key(CONTENT_TYPE));
@@ -265,7 +265,7 @@ fn the_headers_say_who_sends_what() {
         header: "x-key".to_owned(),
         value: "abc".into(),
     };
-    let first = shape(&samples::event(), &subscription, 1).unwrap();
+    let first = shape(&samples::event(), &subscription, 1, Credential::Current).unwrap();
     assert_eq!(
         header(&first, "webhook-id"),
         "01900000-0000-7000-8000-000000000001"
@@ -275,7 +275,7 @@ fn the_headers_say_who_sends_what() {
     assert_eq!(header(&first, "x-key"), "abc");
     assert!(first.headers["x-key"].is_sensitive());
 
-    let again = shape(&samples::event(), &subscription, 2).unwrap();
+    let again = shape(&samples::event(), &subscription, 2, Credential::Current).unwrap();
     assert_eq!(again.headers, first.headers);
     assert_eq!(again.body, first.body);
 
@@ -283,7 +283,7 @@ fn the_headers_say_who_sends_what() {
         header: "authorization".to_owned(),
         value: "abc".into(),
     };
-    let bare = shape(&samples::event(), &subscription, 1).unwrap();
+    let bare = shape(&samples::event(), &subscription, 1, Credential::Current).unwrap();
     assert_eq!(header(&bare, "authorization"), "abc");
     assert!(bare.headers["authorization"].is_sensitive());
 }
@@ -307,7 +307,7 @@ fn an_illegal_credential_is_refused_without_being_named() {
             header: name.to_owned(),
             value: value.into(),
         };
-        let error = shape(&samples::event(), &subscription, 1).unwrap_err();
+        let error = shape(&samples::event(), &subscription, 1, Credential::Current).unwrap_err();
         assert_eq!(error.to_string(), expected);
     }
 }
@@ -320,7 +320,7 @@ fn debug_shows_no_secret_and_no_payload() {
         .parse()
         .unwrap();
     let event = with_data(r#"{"card":"s3cret"}"#);
-    let request = shape(&event, &subscription, 1).unwrap();
+    let request = shape(&event, &subscription, 1, Credential::Current).unwrap();
     let shown = format!("{request:?}");
     assert!(shown.contains("https://m.example"), "{shown}");
     assert!(!shown.contains("s3cret"), "{shown}");

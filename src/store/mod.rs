@@ -9,7 +9,9 @@ pub mod ledger;
 pub mod partitions;
 pub mod pending;
 pub mod pool;
+pub mod rekey;
 pub mod schema;
+pub mod secrets;
 pub mod shards;
 pub mod subscriptions;
 

@@ -52,12 +52,19 @@ pub(super) fn check(settings: &Settings, problems: &mut Vec<Problem>) -> Checked
 /// Over plain http a client certificate would prove nothing, and no one would notice.
 fn https_for_certificates(settings: &Settings, problems: &mut Vec<Problem>) {
     let plain = |url: &String| url.to_ascii_lowercase().starts_with("http://");
-    if settings.client_cert.is_some() && settings.url.as_ref().is_some_and(plain) {
-        problems.push(Problem {
-            key: "client_cert",
-            message: "given, but the url is http://; give an https:// url, or take it out"
-                .to_owned(),
-        });
+    if !settings.url.as_ref().is_some_and(plain) {
+        return;
+    }
+    for (key, given) in [
+        ("client_cert", &settings.client_cert),
+        ("client_pkcs12", &settings.client_pkcs12),
+    ] {
+        if given.is_some() {
+            problems.push(Problem::new(
+                key,
+                "given, but the url is http://; give an https:// url, or take it out",
+            ));
+        }
     }
 }
 
@@ -71,8 +78,8 @@ pub fn resolve(
     let mut problems = Vec::new();
     let checked = check(settings, &mut problems);
     let auth = checked.credentials.auth(read, &mut problems);
-    let tls = checked.credentials.tls(read, &mut problems);
-    let (Some(form), Some(success), Some(retry), Some(limits), Some(auth), true) = (
+    let tls = checked.credentials.certificates.tls(read, &mut problems);
+    let (Some(form), Some(success), Some(retry), Some(limits), Some((auth, auth_previous)), true) = (
         checked.form,
         checked.success,
         checked.retry,
@@ -96,6 +103,7 @@ pub fn resolve(
         statuses: checked.statuses,
         form,
         auth,
+        auth_previous,
         tls,
         success,
         retry,

@@ -36,7 +36,13 @@ fn a_form_escapes_as_instamed_does() {
 
 #[test]
 fn xml_nests_objects_and_repeats_lists() {
-    let request = shape(&with_data(PUBLISHED), &identity(Encoding::Xml), 1).unwrap();
+    let request = shape(
+        &with_data(PUBLISHED),
+        &identity(Encoding::Xml),
+        1,
+        Credential::Current,
+    )
+    .unwrap();
     assert_eq!(
         header(&request, "content-type"),
         "application/xml; charset=utf-8"
@@ -133,7 +139,7 @@ proptest! {
         let mut subscription = mapped(Encoding::Query, vec![literal(&name, &value)]);
         subscription.form.method = Method::Get;
         subscription.form.url = "https://m.example/p?old=%20'x'&y#f".parse().unwrap();
-        let request = shape(&samples::event(), &subscription, 1).unwrap();
+        let request = shape(&samples::event(), &subscription, 1, Credential::Current).unwrap();
         let query = request.url.query().unwrap();
         let old = subscription.form.url.query().unwrap();
         prop_assert!(query.starts_with(old));

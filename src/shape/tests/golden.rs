@@ -13,7 +13,7 @@ fn idpay_golden() {
         ],
     );
     subscription.auth = Auth::Basic("user:pass".into());
-    let request = shape(&samples::event(), &subscription, 1).unwrap();
+    let request = shape(&samples::event(), &subscription, 1, Credential::Current).unwrap();
     assert_eq!(request.method, http::Method::POST);
     assert_eq!(request.url.path(), "/hook");
     assert_eq!(header(&request, "content-type"), "application/json");
@@ -59,7 +59,7 @@ fn alphatrust_golden_by_post() {
     event.status = "Complete".into();
     for status in [by_name, pointer("TXStatus", "/TXStatus")] {
         subscription.form.fields.as_mut().unwrap()[1] = status;
-        let request = shape(&event, &subscription, 1).unwrap();
+        let request = shape(&event, &subscription, 1, Credential::Current).unwrap();
         assert_eq!(
             header(&request, "content-type"),
             "application/x-www-form-urlencoded"
