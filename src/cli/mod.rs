@@ -12,6 +12,7 @@ mod named;
 mod printable;
 pub mod receiver;
 pub mod sandbox;
+pub mod secrets;
 pub mod signals;
 pub mod worker;
 
@@ -34,6 +35,7 @@ enum Command {
     Config(config::Args),
     Migrate(migrate::Args),
     Grant(grant::Args),
+    Secrets(secrets::Args),
     Receiver(receiver::Args),
     Demo(demo::Args),
     Sandbox(sandbox::Args),
@@ -46,6 +48,7 @@ impl Command {
             Self::Config(args) => config::run(args).await?.report(),
             Self::Migrate(args) => migrate::run(args).await?.report(),
             Self::Grant(args) => grant::run(args).await?.report(),
+            Self::Secrets(args) => secrets::run(args).await?,
             Self::Receiver(args) => receiver::run(args).await?.report(),
             Self::Demo(args) => demo::run(args).await?,
             Self::Sandbox(args) => sandbox::run(args).await?,

@@ -7,7 +7,7 @@ use std::time::Instant;
 use super::Dispatcher;
 use super::Owned;
 use super::input::{Adoption, Page};
-use super::item::{Item, Row};
+use super::item::{Item, Row, Trial};
 use super::lane::Offer;
 use crate::feed::checkpoint::PageId;
 use crate::model::{DeliveryKey, Event, Shard, State, Subscription};
@@ -114,6 +114,7 @@ impl Dispatcher {
             row: Row::None,
             page: Some(page),
             since: now,
+            trial: Trial::default(),
         };
         self.open_lane(subscription, now);
         if item.event.data.len() > self.settings.max_data_bytes {

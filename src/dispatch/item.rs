@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use crate::feed::checkpoint::PageId;
-use crate::model::{DeliveryKey, Event};
+use crate::model::{Credential, DeliveryKey, Event};
 
 /// A delivery that waits in a lane, or is in the air.
 #[derive(Clone, Debug)]
@@ -19,6 +19,16 @@ pub struct Item {
     pub page: Option<PageId>,
     /// When it came into memory.
     pub since: Instant,
+    /// What its next attempt carries; the lane says so when it goes out.
+    pub trial: Trial,
+}
+
+/// The credential of an attempt.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Trial {
+    pub credential: Credential,
+    /// Whether there is another one for the delivery to try, should this be refused.
+    pub other_left: bool,
 }
 
 /// Whether the delivery is in `pending_deliveries` too.

@@ -8,7 +8,7 @@ use uuid::Uuid;
 
 use super::deliver::Tried;
 use super::input::{Failed, Landed, LaneRefill, Recorded, RecordedKind};
-use super::item::{Item, Row};
+use super::item::{Item, Row, Trial};
 use super::{Dispatcher, lane};
 use crate::feed::checkpoint::PageId;
 use crate::model::{DeliveryKey, Shard, State};
@@ -23,12 +23,13 @@ impl Dispatcher {
     pub(super) fn land(&mut self, landed: Landed, now: Instant) {
         let Landed { key, took, result } = landed;
         self.sends.remove(&key);
-        let verdict = result.as_ref().ok().map(|tried| tried.verdict);
+        let answered = result.as_ref().ok().map(|tried| lane::Answered {
+            verdict: tried.verdict,
+            refused: tried.refused,
+            took,
+        });
         let id = key.subscription_id;
-        let Some(Some(landed)) = self
-            .lanes
-            .with(id, |lane| lane.landed(key, verdict, took, now))
-        else {
+        let Some(Some(landed)) = self.lanes.with(id, |lane| lane.landed(key, answered, now)) else {
             return;
         };
         self.lanes.look_at(id);
@@ -253,6 +254,7 @@ impl Dispatcher {
                 row: Row::Written,
                 page: None,
                 since: now,
+                trial: Trial::default(),
             });
             let items: Vec<Item> = items.collect();
             let next_due = next_due_in.map(|due_in| now + due_in);

@@ -28,5 +28,5 @@ pub use settings::{Identity, Problem, Settings};
 pub use shard::{Epoch, Shard};
 pub use signing::{Signing, SigningKey};
 pub use snapshot::Snapshot;
-pub use subscription::{Auth, Encoding, Method, Order, Subscription};
+pub use subscription::{Auth, Credential, Encoding, Method, Order, Subscription};
 pub use token::TokenKey;

@@ -20,6 +20,7 @@ fn shaped(event: &Event, subscription: &Subscription, attempt: u32) -> Result<Re
         now: samples::time("2026-03-01T11:59:00.000002Z") + TimeDelta::minutes(attempt.into()),
         nonce: [u8::try_from(attempt).unwrap(); 16],
         token_key: &TokenKey::new(&[7; 32]),
+        credential: Credential::Current,
     };
     shape(event, subscription, &moment)
 }

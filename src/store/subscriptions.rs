@@ -1,15 +1,17 @@
 //! The configuration that lives in SQL: reading it, and writing what a config file says.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use sqlx::PgPool;
 use tracing::error;
 
 use super::StoreError;
+use super::secrets::load_secrets;
 use crate::model::secret::ReadSecret;
 use crate::model::settings::{Layers, LockReach, resolve};
 use crate::model::{Identity, Settings, Shard, Subscription};
+use crate::vault::{Keyring, Opener};
 
 /// A row of `posthorn.subscriptions` with all that is said of it elsewhere.
 #[derive(Clone, Debug)]
@@ -171,15 +173,38 @@ pub async fn current_revision(pool: &PgPool) -> Result<i64, StoreError> {
     )
 }
 
+/// What opens the stored secrets that these rows name.
+pub async fn load_opener<'k>(
+    pool: &PgPool,
+    keys: &'k Keyring,
+    rows: &[SubscriptionRow],
+) -> Result<Opener<'k>, StoreError> {
+    let wanted: HashSet<(String, String)> = rows
+        .iter()
+        .flat_map(|row| {
+            let names = row.layers.merged().stored_secrets().into_iter();
+            names.map(|(_, name)| (row.identity.merchant.clone(), name))
+        })
+        .collect();
+    let wanted: Vec<_> = wanted.into_iter().collect();
+    Ok(Opener::new(keys, load_secrets(pool, &wanted).await?))
+}
+
 /// The subscription that takes effect. One whose settings cannot be used gets its events
-/// all the same, and keeps them as pending until it is mended: nothing is lost.
+/// all the same, and keeps them as pending until it is mended: nothing is lost. `elsewhere`
+/// fetches the secrets that are not stored.
 #[must_use]
-pub fn resolve_row(row: &SubscriptionRow, read: &ReadSecret<'_>) -> Option<Arc<Subscription>> {
+pub fn resolve_row(
+    row: &SubscriptionRow,
+    opener: &Opener<'_>,
+    elsewhere: &ReadSecret<'_>,
+) -> Option<Arc<Subscription>> {
     let SubscriptionRow {
         identity, layers, ..
     } = row;
     let settings = layers.merged();
-    let problems = match resolve(identity.clone(), &settings, read) {
+    let read = |from: &_| opener.read(&identity.merchant, from, elsewhere);
+    let problems = match resolve(identity.clone(), &settings, &read) {
         Ok(subscription) => return Some(Arc::new(subscription)),
         Err(problems) => problems,
     };
@@ -193,7 +218,7 @@ pub fn resolve_row(row: &SubscriptionRow, read: &ReadSecret<'_>) -> Option<Arc<S
         statuses: settings.statuses,
         ..Settings::default()
     };
-    let subscription = resolve(identity.clone(), &matching, read).ok()?;
+    let subscription = resolve(identity.clone(), &matching, &read).ok()?;
     Some(Arc::new(Subscription {
         usable: false,
         ..subscription
