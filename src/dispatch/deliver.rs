@@ -11,7 +11,7 @@ use crate::judge::{judge, refuses_credential};
 use crate::model::{Outcome, Subscription, TokenKey, Verdict, Wire};
 use crate::plan::{Circumstances, Next, parse_retry_after, plan};
 use crate::send::Sender;
-use crate::shape::{Moment, Unsendable, shape};
+use crate::shape::{Moment, Unsendable, endpoint, shape};
 use crate::store::DbClock;
 use crate::store::ledger::Attempt;
 
@@ -48,6 +48,12 @@ pub async fn deliver(
         credential,
         other_left,
     } = item.trial;
+    let its_own = item
+        .endpoint
+        .as_ref()
+        .map(|endpoint| endpoint::over(endpoint, subscription))
+        .transpose()?;
+    let subscription = its_own.as_ref().unwrap_or(subscription);
     let started_at = with.clock.now();
     let moment = Moment {
         attempt: number,

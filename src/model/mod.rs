@@ -3,6 +3,7 @@
 pub mod attempt;
 pub mod declaration;
 pub mod delivery;
+pub mod endpoint;
 pub mod event;
 pub mod field;
 pub mod pattern;
@@ -20,6 +21,7 @@ pub(crate) mod samples;
 
 pub use attempt::{Answer, FailureClass, Judgement, Outcome, OutcomeClass, Verdict, Wire};
 pub use delivery::{DeliveryKey, State};
+pub use endpoint::Endpoint;
 pub use event::Event;
 pub use field::{Field, FieldSource, OmitWhen, Step};
 pub use pattern::Pattern;
@@ -28,5 +30,5 @@ pub use settings::{Identity, Problem, Settings};
 pub use shard::{Epoch, Shard};
 pub use signing::{Signing, SigningKey};
 pub use snapshot::Snapshot;
-pub use subscription::{Auth, Credential, Encoding, Method, Order, Subscription};
+pub use subscription::{Auth, Credential, Emit, Encoding, Method, Order, Scope, Subscription};
 pub use token::TokenKey;

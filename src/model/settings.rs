@@ -4,10 +4,12 @@
 mod column;
 mod credentials;
 pub mod defaults;
+mod events;
 mod fields;
 mod form;
 mod format;
 mod headers;
+mod labels;
 mod layers;
 mod limits;
 mod problem;
@@ -17,7 +19,7 @@ mod signing;
 mod success;
 #[cfg(test)]
 mod tests;
-mod url;
+pub(crate) mod url;
 
 use std::fmt;
 use std::time::Duration;

@@ -22,17 +22,20 @@ pub struct Subscription {
     /// Grows with every change of the configuration.
     pub revision: i64,
     pub created_at: DateTime<Utc>,
-    /// A disabled subscription matches nothing.
+    /// A disabled subscription matches nothing, and neither does one whose endpoint said
+    /// that it is gone.
     pub enabled: bool,
     /// A paused one keeps its deliveries as pending.
     pub paused: bool,
     /// False: its settings cannot be used (a secret that this worker cannot read); its
     /// deliveries wait as pending until it is mended.
     pub usable: bool,
-    /// Empty means every kind.
-    pub kinds: Vec<Pattern>,
-    /// Empty means every status.
-    pub statuses: Vec<Pattern>,
+    pub scope: Scope,
+    /// None means every kind; an empty list means none.
+    pub kinds: Option<Vec<Pattern>>,
+    /// The same of statuses.
+    pub statuses: Option<Vec<Pattern>>,
+    pub emit: Emit,
     pub form: RequestForm,
     pub auth: Auth,
     /// What `auth` takes the place of; for where the receiver refuses the new one.
@@ -51,6 +54,7 @@ pub struct Subscription {
     pub order: Order,
     /// A newer event of a transaction takes the place of one that still waits.
     pub supersede: bool,
+    pub locked: Locked,
 }
 
 impl Subscription {
@@ -70,10 +74,36 @@ impl Subscription {
     }
 }
 
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Scope {
+    /// It gets the events of all the merchant's transactions.
+    Merchant,
+    /// It is a template of the [`Endpoint`](super::Endpoint)s that single transactions
+    /// bring, and gets nothing by itself.
+    Transaction,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Emit {
+    Every,
+    /// Only events whose status is another one than that of the transaction's event
+    /// before (WIRE.md 5.6).
+    Change,
+}
+
+/// Whether an operator's lock fixes what a transaction's endpoint could say.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Locked {
+    pub url: bool,
+    pub method: bool,
+    pub success_body: bool,
+}
+
 /// What the request looks like, apart from credentials.
 #[derive(Clone, Debug)]
 pub struct RequestForm {
-    pub url: Url,
+    /// None only of a template whose transactions bring their own.
+    pub url: Option<Url>,
     pub method: Method,
     pub encoding: Encoding,
     /// None sends the published data as it is.

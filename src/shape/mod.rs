@@ -5,6 +5,7 @@
 //! and `xml` writes it, and `headers` and `signing` say who sends it.
 
 mod decimal;
+pub mod endpoint;
 mod fields;
 mod form;
 mod format;
@@ -71,8 +72,8 @@ pub struct Moment<'a> {
 }
 
 /// The request of `event` for `subscription`. The moment changes the headers that tell of
-/// it and of the credential, the signature, and the fields that are mapped from the attempt's number or time;
-/// nothing else (invariant 5).
+/// it and of the credential, the signature, and the fields that are mapped from the
+/// attempt's number or time; nothing else (invariant 5).
 pub fn shape(
     event: &Event,
     subscription: &Subscription,
@@ -84,7 +85,7 @@ pub fn shape(
             Method::Get => http::Method::GET,
             Method::Post => http::Method::POST,
         },
-        url: form.url.clone(),
+        url: form.url.clone().ok_or(Unsendable::NoUrl)?,
         headers: headers::of(event, subscription, moment)?,
         body: Bytes::new(),
     };

@@ -15,6 +15,7 @@ pub mod secrets;
 pub mod shards;
 pub mod subscriptions;
 pub mod token_key;
+pub mod transactions;
 
 pub use clock::DbClock;
 pub use pool::connect;

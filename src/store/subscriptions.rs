@@ -5,11 +5,13 @@ use std::sync::Arc;
 
 use sqlx::PgPool;
 use tracing::error;
+use uuid::Uuid;
 
 use super::StoreError;
 use super::secrets::load_secrets;
 use crate::model::secret::ReadSecret;
-use crate::model::settings::{Layers, LockReach, resolve};
+use crate::model::settings::{Layers, LockReach, Origin, resolve};
+use crate::model::subscription::Locked;
 use crate::model::{Identity, Settings, Shard, Subscription};
 use crate::vault::{Keyring, Opener};
 
@@ -67,7 +69,7 @@ async fn load(
         r#"
         SELECT s.id, s.merchant, s.name, posthorn.shard_of(s.merchant) AS "shard!",
                greatest(s.revision, p.revision, c.locks_revision) AS "revision!", s.created_at,
-               s.enabled, s.paused, s.profile, s.managed_by,
+               s.enabled AND s.gone_at IS NULL AS "enabled!", s.paused, s.profile, s.managed_by,
                jsonb_strip_nulls(to_jsonb(s)) AS "own!"
           FROM posthorn.config_revision c
          CROSS JOIN posthorn.subscriptions s
@@ -190,6 +192,18 @@ pub async fn load_opener<'k>(
     Ok(Opener::new(keys, load_secrets(pool, &wanted).await?))
 }
 
+/// Disables a subscription whose endpoint is gone; returns whether it was enabled. The new
+/// revision tells every worker.
+pub async fn disable_gone_subscription(pool: &PgPool, id: Uuid) -> Result<bool, StoreError> {
+    let disabled = sqlx::query!(
+        "UPDATE posthorn.subscriptions SET gone_at = now() WHERE id = $1 AND gone_at IS NULL",
+        id
+    )
+    .execute(pool)
+    .await?;
+    Ok(disabled.rows_affected() > 0)
+}
+
 /// The subscription that takes effect. One whose settings cannot be used gets its events
 /// all the same, and keeps them as pending until it is mended: nothing is lost. `elsewhere`
 /// fetches the secrets that are not stored.
@@ -203,9 +217,20 @@ pub fn resolve_row(
         identity, layers, ..
     } = row;
     let settings = layers.merged();
+    let is_locked = |key| matches!(layers.origin(key), Origin::Lock(_));
+    let locked = Locked {
+        url: is_locked("url"),
+        method: is_locked("method"),
+        success_body: is_locked("success_body"),
+    };
     let read = |from: &_| opener.read(&identity.merchant, from, elsewhere);
     let problems = match resolve(identity.clone(), &settings, &read) {
-        Ok(subscription) => return Some(Arc::new(subscription)),
+        Ok(subscription) => {
+            return Some(Arc::new(Subscription {
+                locked,
+                ..subscription
+            }));
+        }
         Err(problems) => problems,
     };
     for problem in &problems {
@@ -214,8 +239,10 @@ pub fn resolve_row(
     }
     let matching = Settings {
         url: Some("https://unusable.invalid/".to_owned()),
+        scope: settings.scope,
         kinds: settings.kinds,
         statuses: settings.statuses,
+        emit: settings.emit,
         ..Settings::default()
     };
     let subscription = resolve(identity.clone(), &matching, &read).ok()?;

@@ -19,4 +19,5 @@ mod retries;
 mod running;
 mod schema;
 mod tls;
+mod transactions;
 mod wire;

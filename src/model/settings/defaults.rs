@@ -8,7 +8,11 @@ use http::HeaderName;
 
 use super::Settings;
 use crate::model::subscription::{Nested, XmlIllegal};
-use crate::model::{Encoding, Method, Order};
+use crate::model::{Emit, Encoding, Method, Order, Scope};
+
+pub const SCOPE: Scope = Scope::Merchant;
+
+pub const EMIT: Emit = Emit::Every;
 
 pub const METHOD: Method = Method::Post;
 

@@ -4,12 +4,13 @@ use chrono::{DateTime, Utc};
 use uuid::Uuid;
 
 use super::credentials::{self, Credentials};
+use super::events::Events;
 use super::limits::{self, Limits};
 use super::signing::{self, SigningSettings};
-use super::{Problem, Settings, form, headers, retry, success};
+use super::{Problem, Settings, events, form, headers, labels, retry, success};
 use crate::model::secret::ReadSecret;
-use crate::model::subscription::RequestForm;
-use crate::model::{Pattern, RetryPolicy, Shard, Subscription, SuccessRule};
+use crate::model::subscription::{Locked, RequestForm};
+use crate::model::{RetryPolicy, Shard, Subscription, SuccessRule};
 
 /// What a subscription is, apart from its settings. The fields are those of
 /// [`Subscription`].
@@ -27,8 +28,7 @@ pub struct Identity {
 
 /// What [`check`] could read; a part that it refused is absent.
 pub(super) struct Checked {
-    kinds: Vec<Pattern>,
-    statuses: Vec<Pattern>,
+    events: Option<Events>,
     form: Option<RequestForm>,
     signing: Option<SigningSettings>,
     success: Option<SuccessRule>,
@@ -40,10 +40,10 @@ pub(super) struct Checked {
 /// Checks every setting and goes on after a refusal, so that all of them show at once.
 pub(super) fn check(settings: &Settings, problems: &mut Vec<Problem>) -> Checked {
     https_for_certificates(settings, problems);
+    labels::check(settings, problems);
     let form = form::check(settings, problems);
     Checked {
-        kinds: form::patterns("kinds", settings.kinds.as_ref(), problems),
-        statuses: form::patterns("statuses", settings.statuses.as_ref(), problems),
+        events: events::check(settings, problems),
         signing: signing::check(settings, form.as_ref(), problems),
         form,
         success: success::check(settings, problems),
@@ -92,6 +92,7 @@ pub fn resolve(
         }
     }
     let (
+        Some(events),
         Some(form),
         Some(success),
         Some(retry),
@@ -100,6 +101,7 @@ pub fn resolve(
         Some(signing),
         true,
     ) = (
+        checked.events,
         checked.form,
         checked.success,
         checked.retry,
@@ -121,8 +123,10 @@ pub fn resolve(
         enabled: identity.enabled,
         paused: identity.paused,
         usable: true,
-        kinds: checked.kinds,
-        statuses: checked.statuses,
+        scope: events.scope,
+        kinds: events.kinds,
+        statuses: events.statuses,
+        emit: events.emit,
         form,
         auth,
         auth_previous,
@@ -136,5 +140,6 @@ pub fn resolve(
         rate: limits.rate,
         order: limits.order,
         supersede: limits.supersede,
+        locked: Locked::default(),
     })
 }

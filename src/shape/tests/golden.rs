@@ -46,9 +46,11 @@ fn alphatrust() -> Subscription {
 #[test]
 fn alphatrust_golden_by_post() {
     let mut subscription = alphatrust();
-    subscription.form.url = "https://myapp.mydomain.com/statuslistener.php"
-        .parse()
-        .unwrap();
+    subscription.form.url = Some(
+        "https://myapp.mydomain.com/statuslistener.php"
+            .parse()
+            .unwrap(),
+    );
     let golden: &[u8] = b"TransID=1234567890&TXStatus=4&EventType=transaction\
         &ps_securitytoken=4bf44fb0-f695-40b5-821d-c22273e11c30";
     assert_eq!(golden.len(), 105);
@@ -74,9 +76,11 @@ fn alphatrust_golden_by_get() {
     let mut subscription = alphatrust();
     subscription.form.method = Method::Get;
     subscription.form.encoding = Encoding::Query;
-    subscription.form.url = "https://myapp.mydomain.com/statuslistener.aspx"
-        .parse()
-        .unwrap();
+    subscription.form.url = Some(
+        "https://myapp.mydomain.com/statuslistener.aspx"
+            .parse()
+            .unwrap(),
+    );
     let mut event = with_data(r#"{"token":"4bf44fb0-f695-40b5-821d-c22273e11c30"}"#);
     event.transaction_id = "1000123456".into();
     event.status = "Complete".into();
