@@ -77,6 +77,11 @@ pub async fn run(
         maintenance_settings(&config.maintenance),
         ends.clone(),
     ));
+    rooms.spawn(maintenance::failures::watch(
+        pool.clone(),
+        metrics.clone(),
+        ends.clone(),
+    ));
     let ground = Ground {
         // A lease must not wait for a connection behind refills and pages.
         keeper_pool: store::connect(&url, 1)?,

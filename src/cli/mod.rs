@@ -9,6 +9,7 @@ pub mod migrate;
 pub mod receiver;
 pub mod sandbox;
 pub mod signals;
+pub mod source;
 pub mod worker;
 
 use std::process::{ExitCode, Termination};
@@ -29,6 +30,7 @@ enum Command {
     Worker(worker::Args),
     Migrate(migrate::Args),
     Grant(grant::Args),
+    Source(source::Args),
     Receiver(receiver::Args),
     Demo(demo::Args),
     Sandbox(sandbox::Args),
@@ -40,6 +42,7 @@ impl Command {
             Self::Worker(args) => worker::run(args).await?.report(),
             Self::Migrate(args) => migrate::run(args).await?.report(),
             Self::Grant(args) => grant::run(args).await?.report(),
+            Self::Source(args) => source::run(args).await?.report(),
             Self::Receiver(args) => receiver::run(args).await?.report(),
             Self::Demo(args) => demo::run(args).await?,
             Self::Sandbox(args) => sandbox::run(args).await?,

@@ -1,5 +1,7 @@
-//! Partitions made ahead of time and dropped after the retention, on a cron schedule.
+//! Partitions made ahead of time and dropped after the retention, on a cron schedule; and
+//! a look at what the sources could not publish.
 
+pub mod failures;
 mod timetable;
 
 use std::convert::Infallible;

@@ -9,6 +9,7 @@ pub mod secret;
 pub mod settings;
 pub mod shard;
 pub mod snapshot;
+pub mod source;
 pub mod subscription;
 
 #[cfg(test)]
@@ -22,4 +23,5 @@ pub use policy::{RetryPolicy, Schedule, StatusRanges, SuccessRule};
 pub use settings::{Identity, Problem, Settings};
 pub use shard::{Epoch, Shard};
 pub use snapshot::Snapshot;
+pub use source::Source;
 pub use subscription::{Auth, Encoding, Field, Method, Order, Subscription};

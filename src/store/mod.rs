@@ -11,6 +11,7 @@ pub mod pending;
 pub mod pool;
 pub mod schema;
 pub mod shards;
+pub mod sources;
 pub mod subscriptions;
 
 pub use clock::DbClock;

@@ -17,5 +17,6 @@ mod privacy;
 mod retries;
 mod running;
 mod schema;
+mod source;
 mod tls;
 mod wire;
