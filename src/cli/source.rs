@@ -19,14 +19,14 @@ pub struct Args {
 
 #[derive(Debug, clap::Subcommand)]
 enum Command {
-    Attach(attach::Args),
+    Attach(Box<attach::Args>),
     Detach(detach::Args),
     List(list::Args),
 }
 
 pub async fn run(args: Args) -> anyhow::Result<()> {
     match args.command {
-        Command::Attach(args) => attach::run(args).await,
+        Command::Attach(args) => attach::run(*args).await,
         Command::Detach(args) => detach::run(args).await,
         Command::List(args) => list::run(args).await,
     }

@@ -158,7 +158,9 @@ async fn run(connection: &mut PgConnection, script: &Script) -> Result<(), Sourc
         .execute(sqlx::raw_sql(AssertSqlSafe(script.sql.clone())))
         .await;
     if let Err(error) = ran {
-        let code = error.as_database_error().and_then(|told| told.code());
+        let code = error
+            .as_database_error()
+            .and_then(sqlx::error::DatabaseError::code);
         return Err(match code.as_deref() {
             // lock_not_available
             Some("55P03") => SourceFailed::Locked(script.tables.join(" or ")),

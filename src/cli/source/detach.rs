@@ -30,12 +30,9 @@ pub async fn run(args: Args) -> anyhow::Result<()> {
             .await
             .map(|scripts| scripts.iter().map(|(_, script)| runnable(script)).collect())
     } else {
-        detach(&pool, &args.which).await.map(|names| {
-            names
-                .iter()
-                .map(|name| format!("{name} is detached; its events stay\n"))
-                .collect::<String>()
-        })
+        detach(&pool, &args.which)
+            .await
+            .map(|names| format!("detached {}; the events stay\n", names.join(" and ")))
     };
     pool.close().await;
     let said = said.map_err(|error| explain(&error))?;

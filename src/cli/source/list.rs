@@ -38,54 +38,65 @@ pub async fn run(args: Args) -> anyhow::Result<()> {
     Ok(io::stdout().write_all(said.as_bytes())?)
 }
 
+/// Lines of text; what is amiss begins with an exclamation mark.
 fn describe(listed: &Listed) -> String {
-    let Listed {
-        source,
-        table,
-        partitions,
-        ..
-    } = listed;
-    let name = &source.name;
-    let Some(table) = table else {
-        return format!(
-            "{name}: its table was dropped; run `posthorn source detach {}`\n{}",
-            word(name),
-            failures(listed)
-        );
+    let (title, problems) = match &listed.table {
+        Some(table) => (title(listed, table), problems(listed, table)),
+        None => (listed.source.name.clone(), vec![dropped(&listed.source)]),
     };
-    let mut said = format!("{name}: {table}");
-    if *partitions > 0 {
-        said += &format!(" and its partitions ({partitions})");
-    }
-    said += &format!("\n  {}\n", command(source, table));
-    if let Some(columns) = &listed.missing_columns {
-        said += &format!(
-            "  ! {table} has no column {columns} any more: its changes {}; attach it again with columns that it has\n",
-            match source.on_failure {
-                OnFailure::Block => "fail",
-                OnFailure::Record => "make no events",
-            }
-        );
-    }
-    for silent in &listed.silent {
-        said += &format!(
-            "  ! {silent} lacks a trigger, or it is switched off: statements that name it make no events; \
-             run the command above again\n"
-        );
-    }
-    said + &failures(listed)
+    let problems = problems.into_iter().chain(failures(listed));
+    let problems: String = problems
+        .flat_map(|problem| ["  ! ".to_owned(), problem, "\n".to_owned()])
+        .collect();
+    format!("{title}\n{problems}")
 }
 
-fn failures(listed: &Listed) -> String {
-    let Some(failures) = &listed.failures else {
-        return String::new();
+fn title(listed: &Listed, table: &str) -> String {
+    let partitions = match listed.partitions {
+        0 => String::new(),
+        partitions => format!(" and its partitions ({partitions})"),
     };
     format!(
-        "  ! changes that became no event: {}, the last at {}: {}; see posthorn.source_failures\n",
+        "{}: {table}{partitions}\n  {}",
+        listed.source.name,
+        command(&listed.source, table)
+    )
+}
+
+fn dropped(source: &Source) -> String {
+    format!(
+        "its table was dropped; run `posthorn source detach {}`",
+        word(&source.name)
+    )
+}
+
+fn problems(listed: &Listed, table: &str) -> Vec<String> {
+    let fate = match listed.source.on_failure {
+        OnFailure::Block => "fail",
+        OnFailure::Record => "make no events",
+    };
+    let missing = listed.missing_columns.iter().map(|columns| {
+        format!(
+            "{table} has no column {columns} any more: its changes {fate}; attach it again with columns that it has"
+        )
+    });
+    let silent = listed.silent.iter().map(|silent| {
+        format!(
+            "{silent} lacks a trigger, or it is switched off: statements that name it make no events; \
+             run the command above again"
+        )
+    });
+    missing.chain(silent).collect()
+}
+
+fn failures(listed: &Listed) -> Option<String> {
+    let failures = listed.failures.as_ref()?;
+    Some(format!(
+        "changes that became no event: {}, the last at {}: {}; see posthorn.source_failures",
         failures.count,
         failures.last_at.to_rfc3339_opts(SecondsFormat::Secs, true),
         failures.last_reason
-    )
+    ))
 }
 
 /// The command that makes the source as it is.

@@ -147,19 +147,20 @@ impl Rows {
     /// transaction had the same status before, and nothing changed. (IN over all old rows
     /// is hashed, and only once such a row is met.)
     fn updated(source: &Source, table: &Table) -> Self {
-        let mut changed = status_differs(source);
-        if table.key != [source.id.as_str()] {
-            changed += &format!(
+        let kept_key = if table.key == [source.id.as_str()] {
+            String::new()
+        } else {
+            format!(
                 " AND (old.{key} IS NOT NULL OR ((new.{id}::text, new.{status}::text)
                        IN (SELECT moved.{id}::text, moved.{status}::text FROM old AS moved)) IS NOT TRUE)",
                 key = identifier(&table.key[0]),
                 id = identifier(&source.id),
                 status = identifier(&source.status),
-            );
-        }
+            )
+        };
         Self {
             from: new_beside_old(table, "new", "old"),
-            changed,
+            changed: status_differs(source) + &kept_key,
         }
     }
 

@@ -28,7 +28,7 @@ pub fn array<'t>(elements: impl IntoIterator<Item = &'t String>) -> String {
 pub fn dollars(text: &str) -> String {
     let mut tag = "$posthorn$".to_owned();
     while text.contains(&tag) {
-        tag.insert_str(1, "x");
+        tag.insert(1, 'x');
     }
     format!("{tag}{text}{tag}")
 }

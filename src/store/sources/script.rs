@@ -15,41 +15,38 @@ DO $$ BEGIN PERFORM pg_advisory_xact_lock(hashtext('posthorn.sources')); END $$;
 /// For one transaction. `before` are the changes that the source listens to so far.
 pub fn attach(source: &Source, table: &Table, columns: &[String], before: Option<On>) -> String {
     let function = function_name(&source.name);
-    let mut script = LOCKS.to_owned();
-    script += &create_function(source, table, columns);
-    script += &format!(
-        "COMMENT ON FUNCTION {function}() IS {};
-REVOKE ALL ON FUNCTION {function}() FROM PUBLIC;\n",
-        literal(&format!(
-            "Makes events of {}; see posthorn.sources.",
-            table.name
-        )),
-    );
-    for member in &table.members {
-        for trigger in TRIGGERS {
-            let name = trigger_name(&source.name, trigger.operation);
-            if (trigger.wanted)(source.on) {
-                script += &format!(
-                    "CREATE OR REPLACE TRIGGER {name} AFTER {} ON {member}
-    REFERENCING {} FOR EACH STATEMENT EXECUTE FUNCTION {function}();\n",
-                    trigger.operation, trigger.transition
-                );
-            } else if before.is_some_and(trigger.wanted) {
-                script += &format!("DROP TRIGGER IF EXISTS {name} ON {member};\n");
-            }
-        }
-    }
-    script + &forget(&source.name) + &remember(source, table, columns)
+    let comment = literal(&format!(
+        "Makes events of {}; see posthorn.sources.",
+        table.name
+    ));
+    let triggers = table.members.iter().flat_map(|member| {
+        TRIGGERS
+            .iter()
+            .filter_map(|trigger| trigger.statement(source, member, before))
+    });
+    [
+        LOCKS.to_owned(),
+        create_function(source, table, columns),
+        format!("COMMENT ON FUNCTION {function}() IS {comment};\n"),
+        format!("REVOKE ALL ON FUNCTION {function}() FROM PUBLIC;\n"),
+    ]
+    .into_iter()
+    .chain(triggers)
+    .chain([forget(&source.name), remember(source, table, columns)])
+    .collect()
 }
 
 /// For one transaction. `triggers` are names of triggers with their tables, both quoted.
 pub fn detach(name: &str, triggers: &[(String, String)]) -> String {
-    let mut script = LOCKS.to_owned();
-    for (trigger, table) in triggers {
-        script += &format!("DROP TRIGGER {trigger} ON {table};\n");
-    }
-    script += &format!("DROP FUNCTION IF EXISTS {}();\n", function_name(name));
-    script + &forget(name)
+    let drops = triggers
+        .iter()
+        .map(|(trigger, table)| format!("DROP TRIGGER {trigger} ON {table};\n"));
+    let function = format!("DROP FUNCTION IF EXISTS {}();\n", function_name(name));
+    [LOCKS.to_owned()]
+        .into_iter()
+        .chain(drops)
+        .chain([function, forget(name)])
+        .collect()
 }
 
 struct Trigger {
@@ -72,8 +69,29 @@ const TRIGGERS: [Trigger; 2] = [
     },
 ];
 
-fn trigger_name(source: &str, operation: &str) -> String {
-    identifier(&format!("posthorn_{source}_{}", operation.to_lowercase()))
+impl Trigger {
+    /// Makes or replaces it, or takes it away if the source had it and is not to have it
+    /// any more.
+    fn statement(&self, source: &Source, table: &str, before: Option<On>) -> Option<String> {
+        let Self {
+            operation,
+            transition,
+            wanted,
+        } = self;
+        let name = format!("posthorn_{}_{}", source.name, operation.to_lowercase());
+        let name = identifier(&name);
+        if wanted(source.on) {
+            let function = function_name(&source.name);
+            Some(format!(
+                "CREATE OR REPLACE TRIGGER {name} AFTER {operation} ON {table}
+    REFERENCING {transition} FOR EACH STATEMENT EXECUTE FUNCTION {function}();\n"
+            ))
+        } else if before.is_some_and(wanted) {
+            Some(format!("DROP TRIGGER IF EXISTS {name} ON {table};\n"))
+        } else {
+            None
+        }
+    }
 }
 
 fn forget(name: &str) -> String {

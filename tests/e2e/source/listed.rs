@@ -78,7 +78,7 @@ async fn a_source_outlives_its_tables_name_and_is_reported_without_its_table() {
     shop.run("DROP TABLE shop.payments_v2").await;
     let list = shop.list().await;
     assert!(
-        list.contains("payments: its table was dropped; run `posthorn source detach payments`"),
+        list.contains("payments\n  ! its table was dropped; run `posthorn source detach payments`"),
         "{list}"
     );
     let (status, said) = shop.source("detach payments").await;
