@@ -83,6 +83,11 @@ pub async fn run(
         maintenance_settings(&config.maintenance),
         ends.clone(),
     ));
+    rooms.spawn(maintenance::failures::watch(
+        pool.clone(),
+        metrics.clone(),
+        ends.clone(),
+    ));
     let token_key = load_token_key(&pool).await?;
     let ground = Ground {
         // A lease must not wait for a connection behind refills and pages.

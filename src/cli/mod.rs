@@ -14,6 +14,7 @@ pub mod receiver;
 pub mod sandbox;
 pub mod secrets;
 pub mod signals;
+pub mod source;
 pub mod worker;
 
 use std::process::{ExitCode, Termination};
@@ -36,6 +37,7 @@ enum Command {
     Migrate(migrate::Args),
     Grant(grant::Args),
     Secrets(secrets::Args),
+    Source(source::Args),
     Receiver(receiver::Args),
     Demo(demo::Args),
     Sandbox(sandbox::Args),
@@ -49,6 +51,7 @@ impl Command {
             Self::Migrate(args) => migrate::run(args).await?.report(),
             Self::Grant(args) => grant::run(args).await?.report(),
             Self::Secrets(args) => secrets::run(args).await?,
+            Self::Source(args) => source::run(args).await?.report(),
             Self::Receiver(args) => receiver::run(args).await?.report(),
             Self::Demo(args) => demo::run(args).await?,
             Self::Sandbox(args) => sandbox::run(args).await?,

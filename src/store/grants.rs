@@ -42,7 +42,7 @@ GRANT USAGE ON SCHEMA posthorn TO {role};
 GRANT SELECT ON posthorn.delivery_status, posthorn.subscriptions, posthorn.profiles,
     posthorn.locks, posthorn.transaction_subscriptions,
     posthorn.pending_deliveries, posthorn.deliveries, posthorn.attempts, posthorn.shards,
-    posthorn.workers, posthorn.config_revision TO {role};
+    posthorn.workers, posthorn.config_revision, posthorn.sources, posthorn.source_failures TO {role};
 GRANT SELECT (id, xid, created_at, shard, merchant, kind, transaction_id, status)
     ON posthorn.events TO {role};
 ";

@@ -13,6 +13,7 @@ pub mod rekey;
 pub mod schema;
 pub mod secrets;
 pub mod shards;
+pub mod sources;
 pub mod subscriptions;
 pub mod token_key;
 pub mod transactions;
