@@ -10,6 +10,7 @@ mod document;
 mod egress;
 mod http;
 mod instamed;
+mod keys;
 mod lanes;
 mod log;
 mod maintenance;
@@ -30,6 +31,7 @@ pub use database::{Database, DatabaseUrl};
 use document::{Document, Section};
 pub use egress::Egress;
 pub use http::Http;
+pub use keys::{Secrets, UnusableKey};
 pub use lanes::Lanes;
 pub use log::{Log, LogFormat};
 pub use maintenance::Maintenance;
@@ -47,6 +49,7 @@ pub struct Config {
     pub worker: Worker,
     pub lanes: Lanes,
     pub egress: Egress,
+    pub secrets: Secrets,
     pub http: Http,
     pub log: Log,
     pub maintenance: Maintenance,
@@ -86,6 +89,7 @@ impl Config {
             worker: file.table("worker", Worker::read),
             lanes: file.table("lanes", Lanes::read),
             egress: file.table("egress", Egress::read),
+            secrets: file.table("secrets", Secrets::read),
             http: file.table("http", Http::read),
             log: file.table("log", Log::read),
             maintenance: file.table("maintenance", Maintenance::read),

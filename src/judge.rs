@@ -67,6 +67,17 @@ const fn failure(class: FailureClass) -> &'static str {
         FailureClass::Timeout => "timeout",
         FailureClass::Protocol => "broken exchange",
         FailureClass::Refused => "refused by the egress policy, tried again in case it changes",
+        FailureClass::Token { .. } => "no access token",
+    }
+}
+
+/// Whether it is the credential that was refused, by the receiver (RFC 9110, sections
+/// 15.5.2 and 15.5.4) or by the token server.
+#[must_use]
+pub fn refuses_credential(wire: &Wire) -> bool {
+    match wire {
+        Wire::Answer(answer) => matches!(answer.status, 401 | 403),
+        Wire::Failed { class, .. } => *class == FailureClass::Token { refused: true },
     }
 }
 
@@ -190,6 +201,7 @@ mod tests {
                 FailureClass::Refused,
                 "refused by the egress policy, tried again in case it changes: x",
             ),
+            (FailureClass::Token { refused: true }, "no access token: x"),
         ] {
             let wire = Wire::Failed {
                 class,
@@ -199,6 +211,26 @@ mod tests {
             assert_eq!(judgement.verdict, Verdict::Retry);
             assert_eq!(judgement.class, class.into());
             assert_eq!(judgement.reason, expected);
+        }
+    }
+
+    #[test]
+    fn a_refused_credential_is_told_from_other_failures() {
+        let failed = |class| Wire::Failed {
+            class,
+            detail: String::new(),
+        };
+        for (wire, refused) in [
+            (answer(401, "", b""), true),
+            (answer(403, "", b""), true),
+            (answer(400, "", b""), false),
+            (answer(407, "", b""), false),
+            (answer(503, "", b""), false),
+            (failed(FailureClass::Token { refused: true }), true),
+            (failed(FailureClass::Token { refused: false }), false),
+            (failed(FailureClass::Tls), false),
+        ] {
+            assert_eq!(refuses_credential(&wire), refused, "{wire:?}");
         }
     }
 

@@ -1,6 +1,7 @@
 //! The worker: puts the rooms together and runs them until it is told to stop.
 
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, bail};
@@ -27,9 +28,11 @@ use crate::record::{Backlog, Recorder, RecorderSettings};
 use crate::send::{EgressPolicy, Sender};
 use crate::store::declared::apply_declared;
 use crate::store::schema::{SchemaState, schema_state};
+use crate::store::secrets::count_by_key;
 use crate::store::shards::cluster_and_time;
 use crate::store::token_key::load_token_key;
 use crate::store::{self, DbClock, StoreError, within};
+use crate::vault::Keyring;
 
 /// How much of an answer's body is read: enough for any text that a success rule asks
 /// for.
@@ -51,10 +54,12 @@ pub async fn run(
 ) -> anyhow::Result<()> {
     let url = config.database.url.read().context("database.url")?;
     let pool = store::connect(&url, config.database.max_connections)?;
+    let keys = Arc::new(config.secrets.keyring()?);
     config.check_secrets()?;
     let Some((cluster, clock)) = reach_database(&pool, &stop).await? else {
         return Ok(());
     };
+    refuse_missing_keys(&pool, &keys).await?;
     declare(&config, &pool).await?;
     allow_open_files(config.lanes.max_in_flight_total);
 
@@ -78,11 +83,17 @@ pub async fn run(
         maintenance_settings(&config.maintenance),
         ends.clone(),
     ));
+    rooms.spawn(maintenance::failures::watch(
+        pool.clone(),
+        metrics.clone(),
+        ends.clone(),
+    ));
     let token_key = load_token_key(&pool).await?;
     let ground = Ground {
         // A lease must not wait for a connection behind refills and pages.
         keeper_pool: store::connect(&url, 1)?,
         pool: pool.clone(),
+        keys,
         clock,
         token_key,
         metrics,
@@ -116,6 +127,7 @@ pub async fn run(
 struct Ground {
     pool: PgPool,
     keeper_pool: PgPool,
+    keys: Arc<Keyring>,
     clock: DbClock,
     token_key: TokenKey,
     metrics: Metrics,
@@ -134,6 +146,7 @@ fn start_flow(
     let Ground {
         pool,
         keeper_pool,
+        keys,
         clock,
         token_key,
         metrics,
@@ -181,6 +194,7 @@ fn start_flow(
     let reader = Reader::new(
         Inlets {
             pool: pool.clone(),
+            keys: Arc::clone(keys),
             dispatcher: inputs.clone(),
             room: room_rx,
             clock: clock.clone(),
@@ -313,6 +327,28 @@ async fn declare(config: &Config, pool: &PgPool) -> anyhow::Result<()> {
         "the file's subscriptions, profiles and locks are applied"
     );
     Ok(())
+}
+
+/// A worker that could not open what it will need says so now, not delivery by delivery.
+async fn refuse_missing_keys(pool: &PgPool, keys: &Keyring) -> anyhow::Result<()> {
+    let at_hand = keys.ids();
+    let missing: Vec<String> = count_by_key(pool)
+        .await?
+        .into_iter()
+        .filter(|(id, _)| !at_hand.contains(&id.as_str()))
+        .map(|(id, secrets)| format!("{id} ({secrets} secrets)"))
+        .collect();
+    if missing.is_empty() {
+        return Ok(());
+    }
+    let at_hand = match at_hand.as_slice() {
+        [] => "none".to_owned(),
+        ids => ids.join(", "),
+    };
+    bail!(
+        "secrets.keys: posthorn.secrets has rows that these keys encrypted: {}; given are: {at_hand}. Add the missing ones to secrets.keys, or set or remove those secrets with `posthorn secrets`",
+        missing.join(", ")
+    )
 }
 
 /// SIGHUP: the file's profiles and subscriptions take effect; its other sections at the

@@ -12,7 +12,9 @@ mod named;
 mod printable;
 pub mod receiver;
 pub mod sandbox;
+pub mod secrets;
 pub mod signals;
+pub mod source;
 pub mod worker;
 
 use std::process::{ExitCode, Termination};
@@ -34,6 +36,8 @@ enum Command {
     Config(config::Args),
     Migrate(migrate::Args),
     Grant(grant::Args),
+    Secrets(secrets::Args),
+    Source(source::Args),
     Receiver(receiver::Args),
     Demo(demo::Args),
     Sandbox(sandbox::Args),
@@ -46,6 +50,8 @@ impl Command {
             Self::Config(args) => config::run(args).await?.report(),
             Self::Migrate(args) => migrate::run(args).await?.report(),
             Self::Grant(args) => grant::run(args).await?.report(),
+            Self::Secrets(args) => secrets::run(args).await?,
+            Self::Source(args) => source::run(args).await?.report(),
             Self::Receiver(args) => receiver::run(args).await?.report(),
             Self::Demo(args) => demo::run(args).await?,
             Self::Sandbox(args) => sandbox::run(args).await?,

@@ -9,7 +9,7 @@ use uuid::Uuid;
 use super::Dispatcher;
 use super::Owned;
 use super::input::{Adoption, Page};
-use super::item::{Item, Row};
+use super::item::{Item, Row, Trial};
 use super::lane::Offer;
 use crate::feed::checkpoint::PageId;
 use crate::model::{DeliveryKey, Endpoint, Event, Shard, State, Subscription};
@@ -149,6 +149,7 @@ impl Dispatcher {
             row: Row::None,
             page: Some(page),
             since: now,
+            trial: Trial::default(),
         };
         self.open_lane(&subscription, now);
         if item.event.data.len() > self.settings.max_data_bytes {

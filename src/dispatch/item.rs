@@ -7,7 +7,7 @@ use std::time::Instant;
 use uuid::Uuid;
 
 use crate::feed::checkpoint::PageId;
-use crate::model::{DeliveryKey, Endpoint, Event};
+use crate::model::{Credential, DeliveryKey, Endpoint, Event};
 
 /// A delivery that waits in a lane, or is in the air.
 #[derive(Clone, Debug)]
@@ -24,6 +24,16 @@ pub struct Item {
     pub page: Option<PageId>,
     /// When it came into memory.
     pub since: Instant,
+    /// What its next attempt carries; the lane says so when it goes out.
+    pub trial: Trial,
+}
+
+/// The credential of an attempt.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Trial {
+    pub credential: Credential,
+    /// Whether there is another one for the delivery to try, should this be refused.
+    pub other_left: bool,
 }
 
 /// Whether the delivery is in `pending_deliveries` too.

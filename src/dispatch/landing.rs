@@ -9,7 +9,7 @@ use uuid::Uuid;
 
 use super::deliver::Tried;
 use super::input::{Failed, Landed, LaneRefill, Recorded, RecordedKind};
-use super::item::{Item, Row};
+use super::item::{Item, Row, Trial};
 use super::{Dispatcher, lane};
 use crate::feed::checkpoint::PageId;
 use crate::model::{DeliveryKey, Shard, State, Verdict};
@@ -29,16 +29,17 @@ impl Dispatcher {
             result,
         } = landed;
         self.sends.remove(&key);
-        let verdict = result.as_ref().ok().map(|tried| tried.verdict);
-        let Some(Some(landed)) = self
-            .lanes
-            .with(id, |lane| lane.landed(key, verdict, took, now))
-        else {
+        let answered = result.as_ref().ok().map(|tried| lane::Answered {
+            verdict: tried.verdict,
+            refused: tried.refused,
+            took,
+        });
+        let Some(Some(landed)) = self.lanes.with(id, |lane| lane.landed(key, answered, now)) else {
             return;
         };
         self.lanes.look_at(id);
         let lane::Landed { item, outdated } = landed;
-        if verdict == Some(Verdict::Disable) {
+        if answered.is_some_and(|answered| answered.verdict == Verdict::Disable) {
             self.disable(&item);
         }
         match result {
@@ -266,6 +267,7 @@ impl Dispatcher {
                 row: Row::Written,
                 page: None,
                 since: now,
+                trial: Trial::default(),
             });
             let items: Vec<Item> = items.collect();
             let next_due = next_due_in.map(|due_in| now + due_in);

@@ -68,8 +68,8 @@ impl Reader {
         if taken.iter().any(|taken| taken.cluster != cluster) {
             within(STATEMENT * 60, settle_foreign_events(pool)).await?;
         }
+        let subscriptions = self.resolve(rows).await?;
         self.revision.get_or_insert(revision);
-        let subscriptions = self.resolve(rows);
         self.tell(Input::Adopt(Adoption {
             shards: taken
                 .iter()

@@ -25,9 +25,10 @@ use crate::model::{DeliveryKey, Event, Shard, Snapshot, Subscription};
 use crate::store::events::read_page;
 use crate::store::pending::count_waiting;
 use crate::store::shards::Taken;
-use crate::store::subscriptions::{SubscriptionRow, load_subscriptions, resolve_row};
+use crate::store::subscriptions::{SubscriptionRow, load_opener, load_subscriptions, resolve_row};
 use crate::store::transactions::{find_endpoints, find_unchanged};
 use crate::store::{AWAY, DbClock, STATEMENT, StoreError, within};
+use crate::vault::Keyring;
 
 /// How often the lanes are told what waits in the database, in case hand-run SQL has made
 /// something due, and unusable subscriptions are tried again.
@@ -54,6 +55,7 @@ pub enum Order {
 /// What the reader works with.
 pub struct Inlets {
     pub pool: PgPool,
+    pub keys: Arc<Keyring>,
     pub dispatcher: UnboundedSender<Input>,
     pub room: watch::Receiver<bool>,
     pub clock: DbClock,
@@ -196,7 +198,7 @@ impl Reader {
             self.adopt(taken, &cluster).await?;
             self.to_adopt.pop_front();
         }
-        self.recount();
+        self.recount().await?;
         match self.catch_ups.front().map(|catch_up| &catch_up.reading) {
             Some(Reading::Approaching(_)) if self.live.window.is_none() => self.catch_up().await,
             Some(Reading::Behind(_) | Reading::Comparing { .. }) => {
@@ -268,7 +270,7 @@ impl Reader {
                 load_subscriptions(&self.with.pool, known, None),
             )
             .await?;
-            let subscriptions = self.resolve(rows);
+            let subscriptions = self.resolve(rows).await?;
             self.tell(Input::Subscriptions(subscriptions));
             self.revision = Some(page.revision);
         }
@@ -328,14 +330,14 @@ impl Reader {
     }
 
     /// Counts beside the reading: with a million rows it takes a moment.
-    fn recount(&mut self) {
+    async fn recount(&mut self) -> Result<(), StoreError> {
         let now = Instant::now();
         let is_counting = self
             .counting
             .as_ref()
             .is_some_and(|task| !task.is_finished());
         if now < self.recount_at || is_counting || self.live.shards.is_empty() {
-            return;
+            return Ok(());
         }
         self.recount_at = now + RECOUNT;
         let (pool, shards) = (self.with.pool.clone(), self.live.shards.clone());
@@ -347,18 +349,23 @@ impl Reader {
                 Err(error) => debug!(%error, "cannot count what waits; the next time will do"),
             }
         }));
-        let unusable = std::mem::take(&mut self.unusable);
-        let subscriptions = self.resolve(unusable);
+        let subscriptions = self.resolve(self.unusable.clone()).await?;
         self.tell(Input::Subscriptions(subscriptions));
+        Ok(())
     }
 
     /// Rows that cannot be used are kept, to be tried again.
-    pub(super) fn resolve(&mut self, rows: Vec<SubscriptionRow>) -> Vec<Arc<Subscription>> {
+    pub(super) async fn resolve(
+        &mut self,
+        rows: Vec<SubscriptionRow>,
+    ) -> Result<Vec<Arc<Subscription>>, StoreError> {
+        let keys = Arc::clone(&self.with.keys);
+        let opener = within(STATEMENT, load_opener(&self.with.pool, &keys, &rows)).await?;
         let mut subscriptions = Vec::with_capacity(rows.len());
         for row in rows {
             let id = row.identity.id;
             self.unusable.retain(|kept| kept.identity.id != id);
-            let Some(subscription) = resolve_row(&row, &secrets::read) else {
+            let Some(subscription) = resolve_row(&row, &opener, &secrets::read) else {
                 continue;
             };
             if !subscription.usable {
@@ -367,7 +374,7 @@ impl Reader {
             self.look_ups.note(&subscription);
             subscriptions.push(subscription);
         }
-        subscriptions
+        Ok(subscriptions)
     }
 
     pub(super) fn tell(&self, input: Input) {

@@ -1,6 +1,7 @@
 //! Partitions made ahead of time, and what is older than the retention dropped, on a cron
-//! schedule.
+//! schedule; and a look at what the sources could not publish.
 
+pub mod failures;
 mod timetable;
 
 use std::convert::Infallible;

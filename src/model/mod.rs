@@ -13,6 +13,7 @@ pub mod settings;
 pub mod shard;
 pub mod signing;
 pub mod snapshot;
+pub mod source;
 pub mod subscription;
 pub mod token;
 
@@ -30,5 +31,6 @@ pub use settings::{Identity, Problem, Settings};
 pub use shard::{Epoch, Shard};
 pub use signing::{Signing, SigningKey};
 pub use snapshot::Snapshot;
-pub use subscription::{Auth, Emit, Encoding, Method, Order, Scope, Subscription};
+pub use source::Source;
+pub use subscription::{Auth, Credential, Emit, Encoding, Method, Order, Scope, Subscription};
 pub use token::TokenKey;

@@ -58,6 +58,7 @@ pub fn subscription() -> Subscription {
             },
         },
         auth: Auth::None,
+        auth_previous: None,
         signing: Signing::None,
         tls: TlsSettings::default(),
         success: SuccessRule {

@@ -38,6 +38,8 @@ pub struct Subscription {
     pub emit: Emit,
     pub form: RequestForm,
     pub auth: Auth,
+    /// What `auth` takes the place of; for where the receiver refuses the new one.
+    pub auth_previous: Option<Auth>,
     pub signing: Signing,
     pub tls: TlsSettings,
     pub success: SuccessRule,
@@ -60,6 +62,15 @@ impl Subscription {
     #[must_use]
     pub const fn is_held(&self) -> bool {
         self.enabled && (self.paused || !self.usable)
+    }
+
+    /// The previous credential only where there is one.
+    #[must_use]
+    pub fn auth_by(&self, credential: Credential) -> &Auth {
+        match (credential, &self.auth_previous) {
+            (Credential::Previous, Some(previous)) => previous,
+            _ => &self.auth,
+        }
     }
 }
 
@@ -161,6 +172,26 @@ pub enum XmlIllegal {
     Refuse,
 }
 
+/// Which of two credentials a request carries while one takes the other's place.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum Credential {
+    /// Of `auth_secret`.
+    #[default]
+    Current,
+    /// Of `auth_secret_previous`.
+    Previous,
+}
+
+impl Credential {
+    #[must_use]
+    pub const fn other(self) -> Self {
+        match self {
+            Self::Current => Self::Previous,
+            Self::Previous => Self::Current,
+        }
+    }
+}
+
 /// How the request proves who sends it.
 #[derive(Clone)]
 pub enum Auth {
@@ -172,6 +203,8 @@ pub enum Auth {
         header: String,
         value: SecretString,
     },
+    /// A bearer token, had for the client's credentials before the request.
+    OAuth2(Box<OAuth2Client>),
 }
 
 impl fmt::Debug for Auth {
@@ -180,8 +213,30 @@ impl fmt::Debug for Auth {
             Self::None => "None",
             Self::Basic(_) => "Basic([redacted])",
             Self::ApiKey { .. } => "ApiKey([redacted])",
+            Self::OAuth2(_) => "OAuth2([redacted])",
         })
     }
+}
+
+/// A client of the grant "client credentials" (RFC 6749, section 4.4).
+#[derive(Clone)]
+pub struct OAuth2Client {
+    pub token_url: Url,
+    pub id: String,
+    pub secret: SecretString,
+    pub sent_in: ClientAuth,
+    pub scope: Option<String>,
+    /// No part of RFC 6749, but asked for by many token servers.
+    pub audience: Option<String>,
+}
+
+/// How the client proves itself to the token server (RFC 6749, section 2.3.1).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ClientAuth {
+    /// An `Authorization` header, the one that every token server must know.
+    Basic,
+    /// `client_id` and `client_secret` beside the other parameters.
+    Body,
 }
 
 /// Everything that makes a TLS connection trusted, apart from the system's roots.

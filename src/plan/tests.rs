@@ -20,6 +20,7 @@ fn after(attempt: u32) -> Circumstances {
         attempt,
         age: Duration::ZERO,
         retry_after: None,
+        other_credential: false,
         chance: 0.5,
     }
 }
@@ -205,6 +206,33 @@ fn an_age_reads_as_people_say_it() {
     }
 }
 
+#[test]
+fn another_credential_is_tried_at_once_within_the_limits() {
+    let refused = |attempt| Circumstances {
+        other_credential: true,
+        retry_after: Some(MINUTE),
+        ..after(attempt)
+    };
+    let mut policy = policy(Schedule::Fixed(MINUTE));
+    policy.max_attempts = Some(3);
+    assert_eq!(retry(refused(2), &policy), Next::RetryIn(Duration::ZERO));
+    let given_up = judgement(Verdict::GiveUp, "403 Forbidden");
+    assert_eq!(
+        plan(&given_up, refused(1), &policy),
+        Next::RetryIn(Duration::ZERO)
+    );
+    let ending = Ending::AttemptsUsed {
+        used: 3,
+        allowed: 3,
+    };
+    assert_eq!(retry(refused(3), &policy), Next::PostingError(ending));
+    policy.schedule = Schedule::List(vec![MINUTE]);
+    assert_eq!(
+        retry(refused(2), &policy),
+        Next::PostingError(Ending::DelaysUsed { attempts: 2 })
+    );
+}
+
 proptest! {
     #[test]
     fn no_setting_leads_to_a_panic_or_past_the_cap(
@@ -221,7 +249,7 @@ proptest! {
             cap,
             ..policy(Schedule::Exponential { interval, factor, jitter })
         };
-        let now = Circumstances { attempt, age, retry_after, chance };
+        let now = Circumstances { attempt, age, retry_after, other_credential: false, chance };
         let Next::RetryIn(delay) = retry(now, &policy) else {
             panic!("without limits there is always a retry");
         };

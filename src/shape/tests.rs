@@ -3,7 +3,6 @@
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 mod encodings;
-mod endpoint;
 mod golden;
 mod reading;
 mod signing;
@@ -15,12 +14,17 @@ use super::*;
 use crate::model::{Auth, OmitWhen, samples};
 
 /// The request of an attempt, one minute after the one before, from 2026-03-01T12:00:00Z.
-fn shaped(event: &Event, subscription: &Subscription, attempt: u32) -> Result<Request, Unsendable> {
+pub fn shaped(
+    event: &Event,
+    subscription: &Subscription,
+    attempt: u32,
+) -> Result<Request, Unsendable> {
     let moment = Moment {
         attempt,
         now: samples::time("2026-03-01T11:59:00.000002Z") + TimeDelta::minutes(attempt.into()),
         nonce: [u8::try_from(attempt).unwrap(); 16],
         token_key: &TokenKey::new(&[7; 32]),
+        credential: Credential::Current,
     };
     shape(event, subscription, &moment)
 }

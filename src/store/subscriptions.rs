@@ -1,6 +1,6 @@
 //! The configuration that lives in SQL: reading it, and writing what a config file says.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use sqlx::PgPool;
@@ -8,10 +8,12 @@ use tracing::error;
 use uuid::Uuid;
 
 use super::StoreError;
+use super::secrets::load_secrets;
 use crate::model::secret::ReadSecret;
 use crate::model::settings::{Layers, LockReach, Origin, resolve};
 use crate::model::subscription::Locked;
 use crate::model::{Identity, Settings, Shard, Subscription};
+use crate::vault::{Keyring, Opener};
 
 /// A row of `posthorn.subscriptions` with all that is said of it elsewhere.
 #[derive(Clone, Debug)]
@@ -173,6 +175,23 @@ pub async fn current_revision(pool: &PgPool) -> Result<i64, StoreError> {
     )
 }
 
+/// What opens the stored secrets that these rows name.
+pub async fn load_opener<'k>(
+    pool: &PgPool,
+    keys: &'k Keyring,
+    rows: &[SubscriptionRow],
+) -> Result<Opener<'k>, StoreError> {
+    let wanted: HashSet<(String, String)> = rows
+        .iter()
+        .flat_map(|row| {
+            let names = row.layers.merged().stored_secrets().into_iter();
+            names.map(|(_, name)| (row.identity.merchant.clone(), name))
+        })
+        .collect();
+    let wanted: Vec<_> = wanted.into_iter().collect();
+    Ok(Opener::new(keys, load_secrets(pool, &wanted).await?))
+}
+
 /// Disables a subscription whose endpoint is gone; returns whether it was enabled. The new
 /// revision tells every worker.
 pub async fn disable_gone_subscription(pool: &PgPool, id: Uuid) -> Result<bool, StoreError> {
@@ -186,9 +205,14 @@ pub async fn disable_gone_subscription(pool: &PgPool, id: Uuid) -> Result<bool, 
 }
 
 /// The subscription that takes effect. One whose settings cannot be used gets its events
-/// all the same, and keeps them as pending until it is mended: nothing is lost.
+/// all the same, and keeps them as pending until it is mended: nothing is lost. `elsewhere`
+/// fetches the secrets that are not stored.
 #[must_use]
-pub fn resolve_row(row: &SubscriptionRow, read: &ReadSecret<'_>) -> Option<Arc<Subscription>> {
+pub fn resolve_row(
+    row: &SubscriptionRow,
+    opener: &Opener<'_>,
+    elsewhere: &ReadSecret<'_>,
+) -> Option<Arc<Subscription>> {
     let SubscriptionRow {
         identity, layers, ..
     } = row;
@@ -199,7 +223,8 @@ pub fn resolve_row(row: &SubscriptionRow, read: &ReadSecret<'_>) -> Option<Arc<S
         method: is_locked("method"),
         success_body: is_locked("success_body"),
     };
-    let problems = match resolve(identity.clone(), &settings, read) {
+    let read = |from: &_| opener.read(&identity.merchant, from, elsewhere);
+    let problems = match resolve(identity.clone(), &settings, &read) {
         Ok(subscription) => {
             return Some(Arc::new(Subscription {
                 locked,
@@ -220,7 +245,7 @@ pub fn resolve_row(row: &SubscriptionRow, read: &ReadSecret<'_>) -> Option<Arc<S
         emit: settings.emit,
         ..Settings::default()
     };
-    let subscription = resolve(identity.clone(), &matching, read).ok()?;
+    let subscription = resolve(identity.clone(), &matching, &read).ok()?;
     Some(Arc::new(Subscription {
         usable: false,
         ..subscription

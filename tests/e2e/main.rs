@@ -19,6 +19,7 @@ mod privacy;
 mod retries;
 mod running;
 mod schema;
+mod source;
 mod tls;
 mod transactions;
 mod wire;

@@ -41,10 +41,9 @@ pub(super) struct Checked {
 pub(super) fn check(settings: &Settings, problems: &mut Vec<Problem>) -> Checked {
     https_for_certificates(settings, problems);
     labels::check(settings, problems);
-    let events = events::check(settings, problems);
     let form = form::check(settings, problems);
     Checked {
-        events,
+        events: events::check(settings, problems),
         signing: signing::check(settings, form.as_ref(), problems),
         form,
         success: success::check(settings, problems),
@@ -57,12 +56,19 @@ pub(super) fn check(settings: &Settings, problems: &mut Vec<Problem>) -> Checked
 /// Over plain http a client certificate would prove nothing, and no one would notice.
 fn https_for_certificates(settings: &Settings, problems: &mut Vec<Problem>) {
     let plain = |url: &String| url.to_ascii_lowercase().starts_with("http://");
-    if settings.client_cert.is_some() && settings.url.as_ref().is_some_and(plain) {
-        problems.push(Problem {
-            key: "client_cert",
-            message: "given, but the url is http://; give an https:// url, or take it out"
-                .to_owned(),
-        });
+    if !settings.url.as_ref().is_some_and(plain) {
+        return;
+    }
+    for (key, given) in [
+        ("client_cert", &settings.client_cert),
+        ("client_pkcs12", &settings.client_pkcs12),
+    ] {
+        if given.is_some() {
+            problems.push(Problem::new(
+                key,
+                "given, but the url is http://; give an https:// url, or take it out",
+            ));
+        }
     }
 }
 
@@ -76,12 +82,14 @@ pub fn resolve(
     let mut problems = Vec::new();
     let checked = check(settings, &mut problems);
     let auth = checked.credentials.auth(read, &mut problems);
-    let tls = checked.credentials.tls(read, &mut problems);
+    let tls = checked.credentials.certificates.tls(read, &mut problems);
     let signing = checked
         .signing
         .and_then(|signing| signing.open(read, &mut problems));
-    if let (Some(form), Some(auth), Some(signing)) = (&checked.form, &auth, &signing) {
-        headers::refuse_a_key_in_their_place(auth, &form.identity, signing, &mut problems);
+    if let (Some(form), Some((auth, previous)), Some(signing)) = (&checked.form, &auth, &signing) {
+        for auth in [Some(auth), previous.as_ref()].into_iter().flatten() {
+            headers::refuse_a_key_in_their_place(auth, &form.identity, signing, &mut problems);
+        }
     }
     let (
         Some(events),
@@ -89,7 +97,7 @@ pub fn resolve(
         Some(success),
         Some(retry),
         Some(limits),
-        Some(auth),
+        Some((auth, auth_previous)),
         Some(signing),
         true,
     ) = (
@@ -121,6 +129,7 @@ pub fn resolve(
         emit: events.emit,
         form,
         auth,
+        auth_previous,
         signing,
         tls,
         success,

@@ -23,6 +23,11 @@ pub(super) fn check(settings: &Settings, problems: &mut Vec<Problem>) -> Option<
     }
 }
 
+/// The same for the token server's.
+pub(super) fn check_token_url(text: &str, problems: &mut Vec<Problem>) -> Option<Url> {
+    note("oauth2_token_url", parse(text), problems)
+}
+
 /// Stricter than [`Url::parse`], which repairs what it reads: it drops control
 /// characters and takes `https:///hook` for the host `hook`. No message repeats the text:
 /// its path or query may hold a token.

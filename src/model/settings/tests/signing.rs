@@ -26,7 +26,7 @@ fn keys_sign_in_their_order() {
     let subscription = resolve(identity(), &settings, &|from| {
         let secret = match from {
             SecretRef::Env(_) => key("whsec_", 24),
-            SecretRef::File(_) => key("whsk_", 32),
+            SecretRef::File(_) | SecretRef::Stored(_) => key("whsk_", 32),
         };
         Ok(SecretSlice::from(secret.into_bytes()))
     });
