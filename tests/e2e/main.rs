@@ -20,6 +20,7 @@ mod retries;
 mod running;
 mod schema;
 mod source;
+mod systems;
 mod tls;
 mod transactions;
 mod wire;
