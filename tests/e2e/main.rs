@@ -15,6 +15,7 @@ mod configuration;
 mod events;
 mod grants;
 mod privacy;
+mod render;
 mod retries;
 mod running;
 mod schema;
