@@ -4,6 +4,8 @@
 
 mod encodings;
 mod golden;
+mod oracle;
+mod properties;
 mod reading;
 mod signing;
 
