@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 mod encodings;
+mod formats;
 mod golden;
 mod oracle;
 mod properties;
