@@ -16,8 +16,10 @@ pub enum Unsendable {
     },
     #[error("{place}: an object or a list, and the setting nested is \"refuse\"")]
     Nested { place: String },
-    #[error("{place}: {found}, which XML cannot carry, and the setting xml_illegal is \"refuse\"")]
-    NotXml { place: String, found: String },
+    #[error(
+        "{place}: U+{code_point:04X}, which XML cannot carry, and the setting xml_illegal is \"refuse\""
+    )]
+    NotXml { place: String, code_point: u32 },
     #[error("the event's data is not valid JSON at byte {at}")]
     Malformed { at: usize },
     #[error("the event's data is nested deeper than {} levels", parser::MAX_DEPTH)]

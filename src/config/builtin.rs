@@ -1,7 +1,0 @@
-//! The profiles that come with Posthorn.
-
-use super::FileProfile;
-
-pub fn profiles() -> &'static [FileProfile] {
-    &[]
-}
