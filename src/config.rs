@@ -3,11 +3,13 @@
 //! `config.toml.example` documents every key. Only the composition root sees the whole
 //! [`Config`]; each room is given its own section.
 
+mod builtin;
 mod database;
 mod declare;
 mod document;
 mod egress;
 mod http;
+mod instamed;
 mod keys;
 mod lanes;
 mod log;
@@ -33,11 +35,12 @@ pub use keys::{Secrets, UnusableKey};
 pub use lanes::Lanes;
 pub use log::{Log, LogFormat};
 pub use maintenance::Maintenance;
-use subscriptions::Subscriptions;
-pub use subscriptions::{FileProfile, FileSubscription};
+use subscriptions::Entries;
+pub use subscriptions::{FileLock, FileProfile, FileSubscription};
 pub use worker::Worker;
 
-use crate::model::Settings;
+use crate::model::declaration::Entry;
+use crate::model::settings::Layers;
 
 /// The whole file. An absent section or key has its default.
 #[derive(Clone, Debug, Default)]
@@ -51,7 +54,8 @@ pub struct Config {
     pub log: Log,
     pub maintenance: Maintenance,
     pub profiles: Vec<FileProfile>,
-    /// Checked, each together with its profile; only their secrets are still unread.
+    pub locks: Vec<FileLock>,
+    /// Checked, each together with its profile and locks; only their secrets are still unread.
     pub subscriptions: Vec<FileSubscription>,
 }
 
@@ -79,7 +83,7 @@ impl Config {
     }
 
     fn read(file: &mut Section<'_>) -> Self {
-        let subscriptions = Subscriptions::read(file);
+        let entries = Entries::read(file);
         Self {
             database: file.table("database", Database::read),
             worker: file.table("worker", Worker::read),
@@ -89,17 +93,23 @@ impl Config {
             http: file.table("http", Http::read),
             log: file.table("log", Log::read),
             maintenance: file.table("maintenance", Maintenance::read),
-            profiles: subscriptions.profiles,
-            subscriptions: subscriptions.subscriptions,
+            profiles: entries.profiles,
+            locks: entries.locks,
+            subscriptions: entries.subscriptions,
         }
     }
 
-    /// The subscription's settings over its profile's, ready for
-    /// [`resolve`](crate::model::settings::resolve).
+    /// What the file and the built-in profiles say of a subscription.
     #[must_use]
-    pub fn settings_of(&self, subscription: &FileSubscription) -> Settings {
-        subscription.settings_over(&self.profiles)
+    pub fn layers_of(&self, subscription: &FileSubscription) -> Layers {
+        subscription.layers(&self.profiles, &self.locks)
     }
+}
+
+/// The profiles that come with Posthorn, as the rows that a migration writes.
+#[must_use]
+pub fn builtin_profiles() -> Vec<Entry> {
+    builtin::profiles().iter().map(Entry::from).collect()
 }
 
 /// Why there is no configuration. Both tell the operator what to do.

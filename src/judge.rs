@@ -6,8 +6,9 @@ use crate::model::{Answer, FailureClass, Judgement, OutcomeClass, SuccessRule, V
 const MAX_REASON_CHARS: usize = 200;
 
 /// Success is a status in the ranges and, if the rule asks for one, the body text
-/// (WIRE.md 5.3). A status that gives up ends the delivery; everything else is retried,
-/// a forbidden address too, because the policy and the DNS may change.
+/// (WIRE.md 5.3). A status that gives up ends the delivery, one that disables its
+/// subscription too; everything else is retried, a forbidden address as well, because the
+/// policy and the DNS may change.
 #[must_use]
 pub fn judge(wire: &Wire, rule: &SuccessRule) -> Judgement {
     match wire {
@@ -38,6 +39,8 @@ fn judge_answer(answer: &Answer, rule: &SuccessRule) -> Judgement {
     };
     let verdict = if class == OutcomeClass::Ok {
         Verdict::Delivered
+    } else if rule.disable.contains(answer.status) {
+        Verdict::Disable
     } else if rule.give_up.contains(answer.status) {
         Verdict::GiveUp
     } else {
@@ -107,7 +110,8 @@ mod tests {
         SuccessRule {
             statuses: StatusRanges(vec![(200, 299)]),
             body: body.map(str::to_owned),
-            give_up: StatusRanges(vec![(410, 410)]),
+            give_up: StatusRanges(vec![(404, 410)]),
+            disable: StatusRanges(vec![(410, 410)]),
         }
     }
 
@@ -123,7 +127,7 @@ mod tests {
     #[test]
     fn an_answer_is_judged_by_status_and_body() {
         use OutcomeClass::{BodyRule, Ok, Status};
-        use Verdict::{Delivered, GiveUp, Retry};
+        use Verdict::{Delivered, Disable, GiveUp, Retry};
         const BODY: Option<&str> = Some("RECEIVED");
         for (wire, body, verdict, class, reason) in [
             (answer(200, "OK", b""), None, Delivered, Ok, "200 OK"),
@@ -137,7 +141,8 @@ mod tests {
                 Status,
                 "503 Service Unavailable",
             ),
-            (answer(410, "Gone", b""), None, GiveUp, Status, "410 Gone"),
+            (answer(409, "", b""), None, GiveUp, Status, "409"),
+            (answer(410, "Gone", b""), None, Disable, Status, "410 Gone"),
             (
                 answer(200, "OK", b"\r\n received "),
                 BODY,

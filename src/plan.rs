@@ -36,8 +36,12 @@ pub enum Next {
 /// Why no further attempt is made. Its text is for support.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Ending {
-    /// The answer, such as `410 Gone`, is one that ends the delivery.
+    /// The answer, such as `404 Not Found`, is one that ends the delivery.
     AtOnce {
+        answer: String,
+    },
+    /// The answer, such as `410 Gone`, ends the subscription too.
+    Gone {
         answer: String,
     },
     AttemptsUsed {
@@ -57,6 +61,9 @@ impl fmt::Display for Ending {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::AtOnce { answer } => write!(f, "status {answer} ends it at once"),
+            Self::Gone { answer } => {
+                write!(f, "status {answer} ends it and disables the subscription")
+            }
             Self::AttemptsUsed { used, allowed } => {
                 write!(f, "{used} of {allowed} attempts used")
             }
@@ -79,6 +86,9 @@ pub fn plan(judgement: &Judgement, now: Circumstances, policy: &RetryPolicy) -> 
         Verdict::Delivered => Next::Delivered,
         // As long as a credential is left to try, what a refusal means is open.
         Verdict::GiveUp if !now.other_credential => Next::PostingError(Ending::AtOnce {
+            answer: judgement.reason.clone(),
+        }),
+        Verdict::Disable => Next::PostingError(Ending::Gone {
             answer: judgement.reason.clone(),
         }),
         Verdict::Retry | Verdict::GiveUp => match retry_in(now, policy) {

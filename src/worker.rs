@@ -23,13 +23,14 @@ use crate::http::health::Health;
 use crate::http::metrics::Metrics;
 use crate::http::server::serve;
 use crate::maintenance;
-use crate::model::Shard;
+use crate::model::{Shard, TokenKey};
 use crate::record::{Backlog, Recorder, RecorderSettings};
 use crate::send::{EgressPolicy, Sender};
 use crate::store::declared::apply_declared;
 use crate::store::schema::{SchemaState, schema_state};
 use crate::store::secrets::count_by_key;
 use crate::store::shards::cluster_and_time;
+use crate::store::token_key::load_token_key;
 use crate::store::{self, DbClock, StoreError, within};
 use crate::vault::Keyring;
 
@@ -54,12 +55,12 @@ pub async fn run(
     let url = config.database.url.read().context("database.url")?;
     let pool = store::connect(&url, config.database.max_connections)?;
     let keys = Arc::new(config.secrets.keyring()?);
-    let declared = config.declare()?;
+    config.check_secrets()?;
     let Some((cluster, clock)) = reach_database(&pool, &stop).await? else {
         return Ok(());
     };
     refuse_missing_keys(&pool, &keys).await?;
-    apply_declared(&pool, &declared).await?;
+    declare(&config, &pool).await?;
     allow_open_files(config.lanes.max_in_flight_total);
 
     let metrics = Metrics::new();
@@ -82,12 +83,19 @@ pub async fn run(
         maintenance_settings(&config.maintenance),
         ends.clone(),
     ));
+    rooms.spawn(maintenance::failures::watch(
+        pool.clone(),
+        metrics.clone(),
+        ends.clone(),
+    ));
+    let token_key = load_token_key(&pool).await?;
     let ground = Ground {
         // A lease must not wait for a connection behind refills and pages.
         keeper_pool: store::connect(&url, 1)?,
         pool: pool.clone(),
         keys,
         clock,
+        token_key,
         metrics,
         health,
     };
@@ -121,6 +129,7 @@ struct Ground {
     keeper_pool: PgPool,
     keys: Arc<Keyring>,
     clock: DbClock,
+    token_key: TokenKey,
     metrics: Metrics,
     health: Health,
 }
@@ -139,6 +148,7 @@ fn start_flow(
         keeper_pool,
         keys,
         clock,
+        token_key,
         metrics,
         health,
     } = ground;
@@ -169,6 +179,7 @@ fn start_flow(
             delivering: Delivering {
                 sender,
                 clock: clock.clone(),
+                token_key: token_key.clone(),
             },
             pool: pool.clone(),
             recorder: entries,
@@ -303,6 +314,21 @@ async fn look_at_database(pool: &PgPool) -> Result<(SchemaState, String, DbClock
     Ok((state, cluster, DbClock::anchored(Instant::now(), time)))
 }
 
+/// Makes what the file declares take effect. A file that declares nothing leaves that of
+/// `posthorn config apply` alone.
+async fn declare(config: &Config, pool: &PgPool) -> anyhow::Result<()> {
+    let declared = config.declare();
+    if declared.is_empty() {
+        return Ok(());
+    }
+    let changes = apply_declared(pool, &declared, false).await?;
+    info!(
+        changes = changes.len(),
+        "the file's subscriptions, profiles and locks are applied"
+    );
+    Ok(())
+}
+
 /// A worker that could not open what it will need says so now, not delivery by delivery.
 async fn refuse_missing_keys(pool: &PgPool, keys: &Keyring) -> anyhow::Result<()> {
     let at_hand = keys.ids();
@@ -330,8 +356,9 @@ async fn refuse_missing_keys(pool: &PgPool, keys: &Keyring) -> anyhow::Result<()
 async fn reload_file(path: Option<&std::path::Path>, pool: &PgPool) {
     let Some(path) = path else { return };
     let reloaded = async {
-        let declared = Config::load(path)?.declare()?;
-        Ok::<_, anyhow::Error>(apply_declared(pool, &declared).await?)
+        let config = Config::load(path)?;
+        config.check_secrets()?;
+        declare(&config, pool).await
     };
     match reloaded.await {
         Ok(()) => info!(path = %path.display(), "subscriptions and profiles reloaded"),

@@ -1,15 +1,20 @@
 //! The commands, one file each.
 
+pub mod config;
 mod database;
 pub mod demo;
+mod event;
 mod failure;
 pub mod grant;
 pub mod logs;
 pub mod migrate;
+mod named;
+mod printable;
 pub mod receiver;
 pub mod sandbox;
 pub mod secrets;
 pub mod signals;
+pub mod source;
 pub mod worker;
 
 use std::process::{ExitCode, Termination};
@@ -28,9 +33,11 @@ struct Cli {
 #[derive(Debug, clap::Subcommand)]
 enum Command {
     Worker(worker::Args),
+    Config(config::Args),
     Migrate(migrate::Args),
     Grant(grant::Args),
     Secrets(secrets::Args),
+    Source(source::Args),
     Receiver(receiver::Args),
     Demo(demo::Args),
     Sandbox(sandbox::Args),
@@ -40,9 +47,11 @@ impl Command {
     async fn run(self) -> anyhow::Result<ExitCode> {
         Ok(match self {
             Self::Worker(args) => worker::run(args).await?.report(),
+            Self::Config(args) => config::run(args).await?.report(),
             Self::Migrate(args) => migrate::run(args).await?.report(),
             Self::Grant(args) => grant::run(args).await?.report(),
             Self::Secrets(args) => secrets::run(args).await?,
+            Self::Source(args) => source::run(args).await?.report(),
             Self::Receiver(args) => receiver::run(args).await?.report(),
             Self::Demo(args) => demo::run(args).await?,
             Self::Sandbox(args) => sandbox::run(args).await?,

@@ -8,10 +8,10 @@ use chrono::{DateTime, Utc};
 
 use super::item::{Item, Trial};
 use crate::judge::{judge, refuses_credential};
-use crate::model::{Outcome, Subscription, Verdict, Wire};
+use crate::model::{Outcome, Subscription, TokenKey, Verdict, Wire};
 use crate::plan::{Circumstances, Next, parse_retry_after, plan};
 use crate::send::Sender;
-use crate::shape::{Unsendable, shape};
+use crate::shape::{Moment, Unsendable, endpoint, shape};
 use crate::store::DbClock;
 use crate::store::ledger::Attempt;
 
@@ -23,6 +23,7 @@ const BODY_KEPT: usize = 2048;
 pub struct Delivering {
     pub sender: Sender,
     pub clock: DbClock,
+    pub token_key: TokenKey,
 }
 
 /// An attempt that was made, judged and planned.
@@ -47,10 +48,24 @@ pub async fn deliver(
         credential,
         other_left,
     } = item.trial;
-    let request = shape(&item.event, subscription, number, credential)?;
+    let its_own = item
+        .endpoint
+        .as_ref()
+        .map(|endpoint| endpoint::over(endpoint, subscription))
+        .transpose()?;
+    let subscription = its_own.as_ref().unwrap_or(subscription);
+    let started_at = with.clock.now();
+    let moment = Moment {
+        attempt: number,
+        now: started_at,
+        nonce: rand::random(),
+        token_key: &with.token_key,
+        credential,
+    };
+    let request = shape(&item.event, subscription, &moment)?;
     let outcome = with
         .sender
-        .send(request, subscription, credential, with.clock.now())
+        .send(request, subscription, credential, started_at)
         .await;
     let judgement = judge(&outcome.wire, &subscription.success);
     let refused = refuses_credential(&outcome.wire);

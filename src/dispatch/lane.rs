@@ -11,14 +11,16 @@ use std::collections::{HashMap, HashSet, VecDeque};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use uuid::Uuid;
+
 use self::rotation::Rotation;
 use super::breaker::{Breaker, BreakerSettings};
 use super::input::RecordedKind;
-use super::item::Item;
+use super::item::{Item, Series};
 use super::pace::Pace;
 use super::service::ServiceTime;
 use super::shelf::Shelf;
-use crate::model::{DeliveryKey, Event, Order, Subscription, Verdict};
+use crate::model::{DeliveryKey, Order, Subscription, Verdict};
 
 /// A lane keeps what its endpoint can take within this time; the rest goes to the
 /// database.
@@ -42,8 +44,8 @@ pub struct Lane {
     queue: VecDeque<Item>,
     queued_bytes: usize,
     in_flight: HashMap<DeliveryKey, Flight>,
-    /// Transactions with a request in the air, where their order counts.
-    busy: HashSet<Box<str>>,
+    /// What has a request in the air, where the order counts.
+    busy: HashSet<Series>,
     breaker: Breaker,
     pace: Option<Pace>,
     /// When the rate limit lets the next one through.
@@ -54,7 +56,7 @@ pub struct Lane {
     oldest: Option<Instant>,
     draining: bool,
     /// Newer events that came during a refill, which may bring what they replace.
-    replaced: Vec<Arc<Event>>,
+    replaced: Vec<Series>,
 }
 
 #[derive(Debug)]
@@ -190,7 +192,7 @@ impl Lane {
         } else {
             self.queue
                 .iter()
-                .position(|item| !self.busy.contains(&item.event.transaction_id))
+                .position(|item| !self.busy.contains(&item.series()))
         }?;
         if let Some(pace) = &self.pace
             && let Err(again) = pace.take(now)
@@ -203,7 +205,7 @@ impl Lane {
         let has_previous = self.subscription.auth_previous.is_some();
         item.trial = self.rotation.next(item.key, has_previous);
         if self.is_ordered() {
-            self.busy.insert(item.event.transaction_id.clone());
+            self.busy.insert(item.series());
         }
         if self.in_flight.is_empty() {
             self.service.began(now);
@@ -227,6 +229,11 @@ impl Lane {
         }
     }
 
+    /// The deliveries in memory of a transaction's subscription that has ended.
+    pub fn withdraw(&mut self, subscription_id: Uuid) -> Vec<Item> {
+        self.take_queued(|item| item.key.subscription_id == subscription_id)
+    }
+
     /// A send came back. `answered` is none where nothing went over the wire.
     pub fn landed(
         &mut self,
@@ -235,7 +242,7 @@ impl Lane {
         now: Instant,
     ) -> Option<Landed> {
         let Flight { item, outdated } = self.in_flight.remove(&key)?;
-        self.busy.remove(&item.event.transaction_id);
+        self.busy.remove(&item.series());
         if let Some(Answered {
             verdict,
             refused,
@@ -248,7 +255,7 @@ impl Lane {
                 // It is the credential that failed, not the endpoint.
                 _ if other_is_tried => {}
                 // An answer that ends the delivery is an endpoint that works.
-                Verdict::Delivered | Verdict::GiveUp => {
+                Verdict::Delivered | Verdict::GiveUp | Verdict::Disable => {
                     self.breaker.succeeded(self.subscription.max_in_flight);
                 }
                 Verdict::Retry => self.breaker.failed(now),

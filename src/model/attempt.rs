@@ -73,6 +73,8 @@ pub enum Verdict {
     Delivered,
     Retry,
     GiveUp,
+    /// The endpoint says that it is gone: its subscription is disabled.
+    Disable,
 }
 
 /// A verdict with its reason: the line that support staff read.

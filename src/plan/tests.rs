@@ -56,11 +56,24 @@ fn success_ends_well_and_a_giving_up_status_ends_at_once() {
     let policy = policy(Schedule::Fixed(MINUTE));
     let delivered = plan(&judgement(Verdict::Delivered, "200 OK"), after(9), &policy);
     assert_eq!(delivered, Next::Delivered);
-    let gone = plan(&judgement(Verdict::GiveUp, "410 Gone"), after(1), &policy);
-    let Next::PostingError(ending) = gone else {
-        panic!("{gone:?}");
-    };
-    assert_eq!(ending.to_string(), "status 410 Gone ends it at once");
+    for (verdict, answer, words) in [
+        (
+            Verdict::GiveUp,
+            "404 Not Found",
+            "status 404 Not Found ends it at once",
+        ),
+        (
+            Verdict::Disable,
+            "410 Gone",
+            "status 410 Gone ends it and disables the subscription",
+        ),
+    ] {
+        let ended = plan(&judgement(verdict, answer), after(1), &policy);
+        let Next::PostingError(ending) = ended else {
+            panic!("{ended:?}");
+        };
+        assert_eq!(ending.to_string(), words);
+    }
 }
 
 #[test]

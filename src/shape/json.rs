@@ -103,9 +103,29 @@ impl<'a> Quoted<'a> {
         Cow::Owned(text)
     }
 
+    /// Whether every escape stands for a character: no half of a surrogate pair is alone.
+    pub fn is_whole(self) -> bool {
+        let mut rest = self.0;
+        while let Some((_, escape)) = rest.split_once('\\') {
+            let (character, length) = unescape(escape);
+            // U+FFFD itself may have been published, as an escape too.
+            if character == char::REPLACEMENT_CHARACTER && !is_replacement(escape) {
+                return false;
+            }
+            rest = &escape[length..];
+        }
+        true
+    }
+
     fn is(self, text: &str) -> bool {
         *self.text() == *text
     }
+}
+
+fn is_replacement(escape: &str) -> bool {
+    escape
+        .get(.."ufffd".len())
+        .is_some_and(|escape| escape.eq_ignore_ascii_case("ufffd"))
 }
 
 /// The character of an escape whose backslash is gone, and the escape's length.
@@ -153,7 +173,9 @@ pub fn write_object(members: &[Member<'_>]) -> String {
         out.push(':');
         match &member.value {
             Value::Text(text) => write_text(&mut out, text),
-            Value::Count(count) => out.push_str(&count.to_string()),
+            Value::Number(digits) => out.push_str(digits),
+            Value::Bool(true) => out.push_str("true"),
+            Value::Bool(false) => out.push_str("false"),
             Value::Json(json) => out.push_str(json.raw),
         }
     }
@@ -164,7 +186,7 @@ pub fn write_object(members: &[Member<'_>]) -> String {
     out
 }
 
-fn write_text(out: &mut String, text: &str) {
+pub fn write_text(out: &mut String, text: &str) {
     out.push('"');
     for character in text.chars() {
         match character {

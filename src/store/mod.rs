@@ -13,7 +13,10 @@ pub mod rekey;
 pub mod schema;
 pub mod secrets;
 pub mod shards;
+pub mod sources;
 pub mod subscriptions;
+pub mod token_key;
+pub mod transactions;
 
 pub use clock::DbClock;
 pub use pool::connect;

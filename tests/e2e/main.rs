@@ -10,6 +10,7 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod config_as_code;
 mod configuration;
 mod events;
 mod grants;
@@ -17,5 +18,7 @@ mod privacy;
 mod retries;
 mod running;
 mod schema;
+mod source;
 mod tls;
+mod transactions;
 mod wire;

@@ -34,6 +34,7 @@ fn item(number: u128, transaction_id: &str, now: Instant) -> Item {
             generation: 0,
         },
         event: Arc::new(event),
+        endpoint: None,
         attempts: 0,
         row: Row::None,
         page: None,
@@ -76,13 +77,20 @@ fn refuse(lane: &mut Lane, number: u128, now: Instant) {
 }
 
 fn answer(lane: &mut Lane, number: u128, verdict: Verdict, refused: bool, now: Instant) -> Landed {
-    let key = item(number, "", now).key;
     let answered = Answered {
-        verdict,
         refused,
-        took: SOON,
+        ..soon(verdict)
     };
-    lane.landed(key, Some(answered), now).unwrap()
+    lane.landed(item(number, "", now).key, Some(answered), now)
+        .unwrap()
+}
+
+fn soon(verdict: Verdict) -> Answered {
+    Answered {
+        verdict,
+        refused: false,
+        took: SOON,
+    }
 }
 
 /// Sends everything; the credentials that it carries, and whether the other is left.
@@ -189,7 +197,7 @@ fn in_an_ordered_lane_the_later_events_follow_a_retry_into_the_database() {
     }
     send_all(&mut lane, now);
     land(&mut lane, 0, Verdict::Retry, now);
-    assert_eq!(numbers(&lane.await_retry("a")), [1]);
+    assert_eq!(numbers(&lane.await_retry(&item(0, "a", now).series())), [1]);
     let fresh = lane.offer(item(3, "a", now), 0.0, now);
     assert!(
         matches!(fresh, Offer::Shelved(_)),
@@ -206,7 +214,7 @@ fn a_newer_event_replaces_those_that_wait_and_outdates_the_one_in_the_air() {
     }
     send_all(&mut lane, now);
     let newer = item(3, "a", now);
-    let result = lane.supersede(&newer.event);
+    let result = lane.supersede(&newer.series());
     assert_eq!(numbers(&result.dropped), [1, 2]);
     assert_eq!(result.in_the_air, Some(item(0, "a", now).key));
     assert!(!result.stale);
@@ -216,9 +224,52 @@ fn a_newer_event_replaces_those_that_wait_and_outdates_the_one_in_the_air() {
     );
     let _ = lane.offer(newer, 0.0, now);
     assert!(
-        lane.supersede(&item(2, "a", now).event).stale,
+        lane.supersede(&item(2, "a", now).series()).stale,
         "an older one came late"
     );
+}
+
+/// The n-th event, of the transaction `a`, for an address that the transaction brought.
+fn brought(number: u128, subscription: u128, now: Instant) -> Item {
+    let mut item = item(number, "a", now);
+    item.key.subscription_id = Uuid::from_u128(subscription);
+    item
+}
+
+#[test]
+fn addresses_of_one_transaction_do_not_wait_for_each_other() {
+    let now = Instant::now();
+    let mut lane = lane(|subscription| subscription.order = Order::Transaction, now);
+    for (number, subscription) in [(0, 1), (1, 1), (0, 2), (1, 2)] {
+        let _ = lane.offer(brought(number, subscription, now), 0.0, now);
+    }
+    assert_eq!(send_all(&mut lane, now), [0, 0], "the first to each");
+    let key = brought(0, 1, now).key;
+    lane.landed(key, Some(soon(Verdict::Retry)), now).unwrap();
+    let followers = lane.await_retry(&brought(0, 1, now).series());
+    assert_eq!(followers.len(), 1);
+    assert_eq!(followers[0].key, brought(1, 1, now).key);
+    let key = brought(0, 2, now).key;
+    lane.landed(key, Some(soon(Verdict::Delivered)), now)
+        .unwrap();
+    assert_eq!(send_all(&mut lane, now), [1], "to the other address");
+}
+
+#[test]
+fn a_newer_event_replaces_nothing_of_another_address() {
+    let now = Instant::now();
+    let mut lane = lane(|subscription| subscription.max_in_flight = 1, now);
+    for (number, subscription) in [(0, 1), (1, 1), (1, 2)] {
+        let _ = lane.offer(brought(number, subscription, now), 0.0, now);
+    }
+    send_all(&mut lane, now);
+    let result = lane.supersede(&brought(3, 2, now).series());
+    assert_eq!(result.in_the_air, None);
+    assert_eq!(result.dropped.len(), 1);
+    assert_eq!(result.dropped[0].key, brought(1, 2, now).key);
+    assert!(!lane.supersede(&brought(0, 3, now).series()).stale);
+    let withdrawn = lane.withdraw(Uuid::from_u128(1));
+    assert_eq!(numbers(&withdrawn), [1]);
 }
 
 #[test]

@@ -91,7 +91,7 @@ fn needs_auth_secret(settings: &Settings, kind: Kind, problems: &mut Vec<Problem
     }
 }
 
-fn reference(
+pub(super) fn reference(
     key: &'static str,
     text: Option<&str>,
     problems: &mut Vec<Problem>,
@@ -148,7 +148,7 @@ impl Credentials {
 }
 
 /// Says where the content stands that was refused, instead of the content.
-fn content<T>(from: &SecretRef, result: Result<T, &'static str>) -> Result<T, String> {
+pub(super) fn content<T>(from: &SecretRef, result: Result<T, &'static str>) -> Result<T, String> {
     result.map_err(|remedy| format!("the content of {from} {remedy}"))
 }
 

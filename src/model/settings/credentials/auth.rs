@@ -3,28 +3,10 @@
 use http::{HeaderName, HeaderValue};
 use secrecy::{ExposeSecret, SecretString};
 
+use super::super::headers::is_reserved;
 use super::oauth2::Grant;
 use crate::model::Auth;
 use crate::model::subscription::OAuth2Client;
-
-/// Headers that the engine or HTTP itself writes; an API key in one of them would break
-/// the request.
-const RESERVED_HEADERS: &[&str] = &[
-    "connection",
-    "content-encoding",
-    "content-length",
-    "content-type",
-    "expect",
-    "host",
-    "keep-alive",
-    "te",
-    "trailer",
-    "transfer-encoding",
-    "upgrade",
-    "webhook-id",
-    "webhook-signature",
-    "webhook-timestamp",
-];
 
 /// RFC 7617, section 2: a user name without a colon, and no control characters.
 pub(super) fn basic(text: SecretString) -> Result<Auth, &'static str> {
@@ -45,7 +27,7 @@ pub(super) fn api_key(text: &SecretString) -> Result<Auth, &'static str> {
     let header = HeaderName::from_bytes(header.trim().as_bytes()).map_err(
         |_| "has no header name before the colon; write header:value, or authorization:value where the value has a colon",
     )?;
-    if RESERVED_HEADERS.contains(&header.as_str()) {
+    if is_reserved(&header) {
         return Err("names a header that the request needs for itself; write another header");
     }
     let value = value.trim();

@@ -29,6 +29,7 @@ fn an_api_key_is_a_header_with_its_value_or_a_value_alone() {
         ("Host:hunter2", "needs for itself"),
         ("Content-Length:hunter2", "needs for itself"),
         ("webhook-id:hunter2", "needs for itself"),
+        ("HMAC-Authorization:hunter2", "needs for itself"),
         ("X-Key:", "no value that a header can carry"),
         (
             "X-Key:hunter2\nX-Other:a",

@@ -1,0 +1,7 @@
+//! The profiles that come with Posthorn.
+
+use super::FileProfile;
+
+pub fn profiles() -> &'static [FileProfile] {
+    &[]
+}
