@@ -27,7 +27,10 @@ fn problems(text: &str) -> Vec<Problem> {
 fn example_with_all_keys() -> String {
     let is_key = |text: &str| {
         let key = text.split(" = ").next().unwrap_or("");
-        text.contains(" = ") && key.bytes().all(|byte| matches!(byte, b'a'..=b'z' | b'0'..=b'9' | b'_'))
+        text.contains(" = ")
+            && key
+                .bytes()
+                .all(|byte| matches!(byte, b'a'..=b'z' | b'0'..=b'9' | b'_'))
     };
     EXAMPLE
         .lines()
@@ -178,7 +181,7 @@ fn a_secret_of_the_database_is_no_part_of_the_file() {
         )
     };
     let config = Config::parse("config.toml", &file("secret:orders")).unwrap();
-    let unusable = config.declare().unwrap_err().to_string();
+    let unusable = config.check_secrets().unwrap_err().to_string();
     assert!(unusable.contains("POSTHORN_TEST_IS_NOT_SET"), "{unusable}");
     assert!(!unusable.contains("orders"), "{unusable}");
     let wrong = problems(&file("secret:two words"));

@@ -62,7 +62,9 @@ impl Server {
     /// The bearer tokens that came, in order.
     fn bearers(&self) -> Vec<String> {
         let of = |request: &String| {
-            let line = request.lines().find(|line| line.starts_with("authorization: "));
+            let line = request
+                .lines()
+                .find(|line| line.starts_with("authorization: "));
             line.map(|line| line.replace("authorization: Bearer ", ""))
         };
         self.asked().iter().filter_map(of).collect()
@@ -74,7 +76,10 @@ impl Server {
 }
 
 fn ok(body: &str) -> String {
-    format!("HTTP/1.1 200 OK\r\ncontent-length: {}\r\n\r\n{body}", body.len())
+    format!(
+        "HTTP/1.1 200 OK\r\ncontent-length: {}\r\n\r\n{body}",
+        body.len()
+    )
 }
 
 fn status(status: &str) -> String {
@@ -114,7 +119,10 @@ async fn many_sends_at_once_ask_for_one_token() {
         panic!("{} requests", tokens.asked().len());
     };
     assert!(asked.starts_with("POST /token HTTP/1.1\r\n"), "{asked}");
-    assert!(asked.ends_with("\r\n\r\ngrant_type=client_credentials"), "{asked}");
+    assert!(
+        asked.ends_with("\r\n\r\ngrant_type=client_credentials"),
+        "{asked}"
+    );
     // posthorn:canary-8d1f
     let basic = "authorization: Basic cG9zdGhvcm46Y2FuYXJ5LThkMWY=\r\n";
     assert!(asked.contains(basic), "{asked}");
@@ -224,7 +232,10 @@ async fn the_token_counts_in_the_timeout() {
     let sends = (0..20).map(|_| send(&sender, "http://127.0.0.1:1/", &subscription));
     for outcome in join_all(sends).await {
         assert!(outcome.duration < Duration::from_secs(5));
-        let expected = format!("token server {}: no access token within 300ms", tokens.address);
+        let expected = format!(
+            "token server {}: no access token within 300ms",
+            tokens.address
+        );
         assert_eq!(failure(outcome), (FailureClass::Timeout, expected));
     }
     assert_eq!(tokens.connections(), 1, "one asks, the others wait");

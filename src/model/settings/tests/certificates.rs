@@ -149,14 +149,14 @@ fn pkcs12_that_gives_no_client_certificate_says_why() {
             include_bytes!("pkcs12/no_key.p12"),
             Some(PASSWORD),
             file,
-            "no private key",
+            "no private key with its certificate",
         ),
         (
             "no certificate",
             include_bytes!("pkcs12/no_certificate.p12"),
             Some(PASSWORD),
             file,
-            "without its certificate",
+            "no private key with its certificate",
         ),
         (
             "another cipher",
