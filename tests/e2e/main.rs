@@ -10,6 +10,7 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod choosing;
 mod config_as_code;
 mod configuration;
 mod events;
