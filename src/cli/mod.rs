@@ -1,13 +1,18 @@
 //! The commands, one file each.
 
+pub mod config;
 mod database;
 pub mod demo;
+mod event;
 mod failure;
 pub mod grant;
 pub mod logs;
 pub mod migrate;
+mod named;
+mod printable;
 pub mod receiver;
 pub mod sandbox;
+pub mod secrets;
 pub mod signals;
 pub mod worker;
 
@@ -27,8 +32,10 @@ struct Cli {
 #[derive(Debug, clap::Subcommand)]
 enum Command {
     Worker(worker::Args),
+    Config(config::Args),
     Migrate(migrate::Args),
     Grant(grant::Args),
+    Secrets(secrets::Args),
     Receiver(receiver::Args),
     Demo(demo::Args),
     Sandbox(sandbox::Args),
@@ -38,8 +45,10 @@ impl Command {
     async fn run(self) -> anyhow::Result<ExitCode> {
         Ok(match self {
             Self::Worker(args) => worker::run(args).await?.report(),
+            Self::Config(args) => config::run(args).await?.report(),
             Self::Migrate(args) => migrate::run(args).await?.report(),
             Self::Grant(args) => grant::run(args).await?.report(),
+            Self::Secrets(args) => secrets::run(args).await?,
             Self::Receiver(args) => receiver::run(args).await?.report(),
             Self::Demo(args) => demo::run(args).await?,
             Self::Sandbox(args) => sandbox::run(args).await?,

@@ -6,12 +6,12 @@ use std::time::Duration;
 use bytes::Bytes;
 use chrono::{DateTime, Utc};
 
-use super::item::Item;
-use crate::judge::judge;
+use super::item::{Item, Trial};
+use crate::judge::{judge, refuses_credential};
 use crate::model::{Outcome, Subscription, TokenKey, Verdict, Wire};
 use crate::plan::{Circumstances, Next, parse_retry_after, plan};
 use crate::send::Sender;
-use crate::shape::{Moment, Unsendable, shape};
+use crate::shape::{Moment, Unsendable, endpoint, shape};
 use crate::store::DbClock;
 use crate::store::ledger::Attempt;
 
@@ -31,6 +31,8 @@ pub struct Delivering {
 pub struct Tried {
     pub attempt: Attempt,
     pub verdict: Verdict,
+    /// Whether it was the credential that was refused.
+    pub refused: bool,
     pub next: Next,
 }
 
@@ -42,21 +44,37 @@ pub async fn deliver(
     subscription: &Subscription,
 ) -> Result<Tried, Unsendable> {
     let number = item.attempts + 1;
+    let Trial {
+        credential,
+        other_left,
+    } = item.trial;
+    let its_own = item
+        .endpoint
+        .as_ref()
+        .map(|endpoint| endpoint::over(endpoint, subscription))
+        .transpose()?;
+    let subscription = its_own.as_ref().unwrap_or(subscription);
     let started_at = with.clock.now();
     let moment = Moment {
         attempt: number,
         now: started_at,
         nonce: rand::random(),
         token_key: &with.token_key,
+        credential,
     };
     let request = shape(&item.event, subscription, &moment)?;
-    let outcome = with.sender.send(request, subscription, started_at).await;
+    let outcome = with
+        .sender
+        .send(request, subscription, credential, started_at)
+        .await;
     let judgement = judge(&outcome.wire, &subscription.success);
+    let refused = refuses_credential(&outcome.wire);
     let now = with.clock.now();
     let circumstances = Circumstances {
         attempt: number,
         age: age(item.event.created_at, now),
         retry_after: retry_after(&outcome.wire, now),
+        other_credential: refused && other_left,
         chance: rand::random(),
     };
     let next = plan(&judgement, circumstances, &subscription.retry);
@@ -81,6 +99,7 @@ pub async fn deliver(
     Ok(Tried {
         attempt,
         verdict: judgement.verdict,
+        refused,
         next,
     })
 }

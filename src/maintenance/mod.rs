@@ -1,4 +1,5 @@
-//! Partitions made ahead of time and dropped after the retention, on a cron schedule.
+//! Partitions made ahead of time, and what is older than the retention dropped, on a cron
+//! schedule.
 
 mod timetable;
 
@@ -13,6 +14,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
 use crate::store::partitions::{drop_partitions, make_partitions};
+use crate::store::transactions::drop_transaction_subscriptions;
 use crate::store::{DbClock, within};
 use timetable::next_run;
 
@@ -75,7 +77,20 @@ async fn maintain(pool: &PgPool, settings: &Settings) -> bool {
         ),
         Err(error) => warn!(%error, "cannot drop partitions; trying again in a minute"),
     }
-    made.is_ok() && dropped.is_ok()
+    // After the days, whose events are what keeps them.
+    let ended = within(DEADLINE, drop_transaction_subscriptions(pool, keep)).await;
+    match &ended {
+        Ok(0) => {}
+        Ok(count) => info!(
+            count,
+            retention_days = keep,
+            "dropped subscriptions of transactions without events"
+        ),
+        Err(error) => {
+            warn!(%error, "cannot drop subscriptions of transactions; trying again in a minute");
+        }
+    }
+    made.is_ok() && dropped.is_ok() && ended.is_ok()
 }
 
 async fn wait_until(due: DateTime<Utc>, clock: &DbClock) {

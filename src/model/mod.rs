@@ -1,7 +1,9 @@
 //! The nouns of the design, without I/O: every other room speaks in these.
 
 pub mod attempt;
+pub mod declaration;
 pub mod delivery;
+pub mod endpoint;
 pub mod event;
 pub mod field;
 pub mod pattern;
@@ -19,6 +21,7 @@ pub(crate) mod samples;
 
 pub use attempt::{Answer, FailureClass, Judgement, Outcome, OutcomeClass, Verdict, Wire};
 pub use delivery::{DeliveryKey, State};
+pub use endpoint::Endpoint;
 pub use event::Event;
 pub use field::{Field, FieldSource, OmitWhen, Step};
 pub use pattern::Pattern;
@@ -27,5 +30,5 @@ pub use settings::{Identity, Problem, Settings};
 pub use shard::{Epoch, Shard};
 pub use signing::{Signing, SigningKey};
 pub use snapshot::Snapshot;
-pub use subscription::{Auth, Encoding, Method, Order, Subscription};
+pub use subscription::{Auth, Credential, Emit, Encoding, Method, Order, Scope, Subscription};
 pub use token::TokenKey;

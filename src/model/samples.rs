@@ -9,10 +9,10 @@ use chrono::{DateTime, Utc};
 use uuid::Uuid;
 
 use super::settings::defaults;
-use super::subscription::{IdentityHeaders, RequestForm, TlsSettings};
+use super::subscription::{IdentityHeaders, Locked, RequestForm, TlsSettings};
 use super::{
-    Auth, Encoding, Event, Method, Order, RetryPolicy, Schedule, Shard, Signing, StatusRanges,
-    Subscription, SuccessRule,
+    Auth, Emit, Encoding, Event, Method, Order, RetryPolicy, Schedule, Scope, Shard, Signing,
+    StatusRanges, Subscription, SuccessRule,
 };
 
 pub fn event() -> Event {
@@ -39,10 +39,12 @@ pub fn subscription() -> Subscription {
         enabled: true,
         paused: false,
         usable: true,
-        kinds: Vec::new(),
-        statuses: Vec::new(),
+        scope: Scope::Merchant,
+        kinds: None,
+        statuses: None,
+        emit: Emit::Every,
         form: RequestForm {
-            url: "https://merchant.example/hook".parse().unwrap(),
+            url: Some("https://merchant.example/hook".parse().unwrap()),
             method: Method::Post,
             encoding: Encoding::Json,
             fields: None,
@@ -56,12 +58,14 @@ pub fn subscription() -> Subscription {
             },
         },
         auth: Auth::None,
+        auth_previous: None,
         signing: Signing::None,
         tls: TlsSettings::default(),
         success: SuccessRule {
             statuses: StatusRanges(vec![(200, 299)]),
             body: None,
             give_up: StatusRanges::default(),
+            disable: StatusRanges::default(),
         },
         retry: RetryPolicy {
             schedule: Schedule::Fixed(Duration::from_mins(1)),
@@ -76,6 +80,7 @@ pub fn subscription() -> Subscription {
         rate: None,
         order: Order::None,
         supersede: false,
+        locked: Locked::default(),
     }
 }
 

@@ -22,19 +22,24 @@ pub struct Subscription {
     /// Grows with every change of the configuration.
     pub revision: i64,
     pub created_at: DateTime<Utc>,
-    /// A disabled subscription matches nothing.
+    /// A disabled subscription matches nothing, and neither does one whose endpoint said
+    /// that it is gone.
     pub enabled: bool,
     /// A paused one keeps its deliveries as pending.
     pub paused: bool,
     /// False: its settings cannot be used (a secret that this worker cannot read); its
     /// deliveries wait as pending until it is mended.
     pub usable: bool,
-    /// Empty means every kind.
-    pub kinds: Vec<Pattern>,
-    /// Empty means every status.
-    pub statuses: Vec<Pattern>,
+    pub scope: Scope,
+    /// None means every kind; an empty list means none.
+    pub kinds: Option<Vec<Pattern>>,
+    /// The same of statuses.
+    pub statuses: Option<Vec<Pattern>>,
+    pub emit: Emit,
     pub form: RequestForm,
     pub auth: Auth,
+    /// What `auth` takes the place of; for where the receiver refuses the new one.
+    pub auth_previous: Option<Auth>,
     pub signing: Signing,
     pub tls: TlsSettings,
     pub success: SuccessRule,
@@ -49,6 +54,7 @@ pub struct Subscription {
     pub order: Order,
     /// A newer event of a transaction takes the place of one that still waits.
     pub supersede: bool,
+    pub locked: Locked,
 }
 
 impl Subscription {
@@ -57,12 +63,47 @@ impl Subscription {
     pub const fn is_held(&self) -> bool {
         self.enabled && (self.paused || !self.usable)
     }
+
+    /// The previous credential only where there is one.
+    #[must_use]
+    pub fn auth_by(&self, credential: Credential) -> &Auth {
+        match (credential, &self.auth_previous) {
+            (Credential::Previous, Some(previous)) => previous,
+            _ => &self.auth,
+        }
+    }
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Scope {
+    /// It gets the events of all the merchant's transactions.
+    Merchant,
+    /// It is a template of the [`Endpoint`](super::Endpoint)s that single transactions
+    /// bring, and gets nothing by itself.
+    Transaction,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Emit {
+    Every,
+    /// Only events whose status is another one than that of the transaction's event
+    /// before (WIRE.md 5.6).
+    Change,
+}
+
+/// Whether an operator's lock fixes what a transaction's endpoint could say.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Locked {
+    pub url: bool,
+    pub method: bool,
+    pub success_body: bool,
 }
 
 /// What the request looks like, apart from credentials.
 #[derive(Clone, Debug)]
 pub struct RequestForm {
-    pub url: Url,
+    /// None only of a template whose transactions bring their own.
+    pub url: Option<Url>,
     pub method: Method,
     pub encoding: Encoding,
     /// None sends the published data as it is.
@@ -131,6 +172,26 @@ pub enum XmlIllegal {
     Refuse,
 }
 
+/// Which of two credentials a request carries while one takes the other's place.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum Credential {
+    /// Of `auth_secret`.
+    #[default]
+    Current,
+    /// Of `auth_secret_previous`.
+    Previous,
+}
+
+impl Credential {
+    #[must_use]
+    pub const fn other(self) -> Self {
+        match self {
+            Self::Current => Self::Previous,
+            Self::Previous => Self::Current,
+        }
+    }
+}
+
 /// How the request proves who sends it.
 #[derive(Clone)]
 pub enum Auth {
@@ -142,6 +203,8 @@ pub enum Auth {
         header: String,
         value: SecretString,
     },
+    /// A bearer token, had for the client's credentials before the request.
+    OAuth2(Box<OAuth2Client>),
 }
 
 impl fmt::Debug for Auth {
@@ -150,8 +213,30 @@ impl fmt::Debug for Auth {
             Self::None => "None",
             Self::Basic(_) => "Basic([redacted])",
             Self::ApiKey { .. } => "ApiKey([redacted])",
+            Self::OAuth2(_) => "OAuth2([redacted])",
         })
     }
+}
+
+/// A client of the grant "client credentials" (RFC 6749, section 4.4).
+#[derive(Clone)]
+pub struct OAuth2Client {
+    pub token_url: Url,
+    pub id: String,
+    pub secret: SecretString,
+    pub sent_in: ClientAuth,
+    pub scope: Option<String>,
+    /// No part of RFC 6749, but asked for by many token servers.
+    pub audience: Option<String>,
+}
+
+/// How the client proves itself to the token server (RFC 6749, section 2.3.1).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ClientAuth {
+    /// An `Authorization` header, the one that every token server must know.
+    Basic,
+    /// `client_id` and `client_secret` beside the other parameters.
+    Body,
 }
 
 /// Everything that makes a TLS connection trusted, apart from the system's roots.

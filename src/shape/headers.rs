@@ -8,7 +8,8 @@ use secrecy::ExposeSecret;
 use super::{Moment, Unsendable};
 use crate::model::{Auth, Event, Subscription};
 
-const PRODUCT: &str = concat!("Posthorn/", env!("CARGO_PKG_VERSION"));
+/// What every request says of its sender.
+pub const PRODUCT: &str = concat!("Posthorn/", env!("CARGO_PKG_VERSION"));
 
 /// All but the content type and the signature.
 pub fn of(
@@ -30,13 +31,14 @@ pub fn of(
             headers.insert(name, header_value(name, &value)?);
         }
     }
-    authenticate(&mut headers, &subscription.auth)?;
+    authenticate(&mut headers, subscription.auth_by(moment.credential))?;
     Ok(headers)
 }
 
 fn authenticate(headers: &mut HeaderMap, auth: &Auth) -> Result<(), Unsendable> {
     match auth {
-        Auth::None => {}
+        // A bearer token is had at the moment of sending.
+        Auth::None | Auth::OAuth2(_) => {}
         Auth::Basic(credentials) => {
             // RFC 7617: `user:password` as it stands, in base64.
             let token = BASE64_STANDARD.encode(credentials.expose_secret());

@@ -5,6 +5,7 @@
 //! and `xml` writes it, and `headers` and `signing` say who sends it.
 
 mod decimal;
+pub mod endpoint;
 mod fields;
 mod form;
 mod format;
@@ -20,12 +21,16 @@ mod tests;
 
 use std::fmt;
 
+pub use headers::PRODUCT;
+
 use bytes::Bytes;
 use chrono::{DateTime, Utc};
 use http::header::{CONTENT_TYPE, HeaderMap, HeaderValue};
 use url::Url;
 
-use crate::model::{Encoding, Event, Field, FieldSource, Method, Subscription, TokenKey};
+use crate::model::{
+    Credential, Encoding, Event, Field, FieldSource, Method, Subscription, TokenKey,
+};
 use fields::Sources;
 pub use unsendable::Unsendable;
 use unsendable::{MAX_ENCODED_BYTES, MAX_URL_BYTES};
@@ -62,11 +67,13 @@ pub struct Moment<'a> {
     pub nonce: [u8; 16],
     /// Makes security tokens; the same at every attempt.
     pub token_key: &'a TokenKey,
+    /// Which of two it carries while one takes the other's place.
+    pub credential: Credential,
 }
 
 /// The request of `event` for `subscription`. The moment changes the headers that tell of
-/// it, the signature, and the fields that are mapped from the attempt's number or time;
-/// nothing else (invariant 5).
+/// it and of the credential, the signature, and the fields that are mapped from the
+/// attempt's number or time; nothing else (invariant 5).
 pub fn shape(
     event: &Event,
     subscription: &Subscription,
@@ -78,7 +85,7 @@ pub fn shape(
             Method::Get => http::Method::GET,
             Method::Post => http::Method::POST,
         },
-        url: form.url.clone(),
+        url: form.url.clone().ok_or(Unsendable::NoUrl)?,
         headers: headers::of(event, subscription, moment)?,
         body: Bytes::new(),
     };

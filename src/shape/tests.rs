@@ -17,12 +17,17 @@ use super::*;
 use crate::model::{Auth, OmitWhen, samples};
 
 /// The request of an attempt, one minute after the one before, from 2026-03-01T12:00:00Z.
-fn shaped(event: &Event, subscription: &Subscription, attempt: u32) -> Result<Request, Unsendable> {
+pub fn shaped(
+    event: &Event,
+    subscription: &Subscription,
+    attempt: u32,
+) -> Result<Request, Unsendable> {
     let moment = Moment {
         attempt,
         now: samples::time("2026-03-01T11:59:00.000002Z") + TimeDelta::minutes(attempt.into()),
         nonce: [u8::try_from(attempt).unwrap(); 16],
         token_key: &TokenKey::new(&[7; 32]),
+        credential: Credential::Current,
     };
     shape(event, subscription, &moment)
 }
@@ -67,7 +72,7 @@ fn payload(event: &Event, subscription: &Subscription) -> Result<String, Unsenda
         assert!(!request.headers.contains_key(CONTENT_TYPE));
         request.url.to_string()
     } else {
-        assert_eq!(request.url, subscription.form.url);
+        assert_eq!(Some(request.url), subscription.form.url);
         String::from_utf8(request.body.to_vec()).unwrap()
     })
 }
@@ -104,11 +109,11 @@ fn a_query_goes_behind_the_one_that_is_there() {
     ] {
         let mut subscription = mapped(Encoding::Query, vec![literal("a b", "&é")]);
         subscription.form.method = Method::Get;
-        subscription.form.url = url.parse().unwrap();
+        subscription.form.url = Some(url.parse().unwrap());
         assert_eq!(payload(&samples::event(), &subscription).unwrap(), expected);
         subscription.form.fields = Some(Vec::new());
         let bare = payload(&samples::event(), &subscription).unwrap();
-        assert_eq!(bare, subscription.form.url.as_str());
+        assert_eq!(bare, subscription.form.url.as_ref().unwrap().as_str());
     }
 }
 
@@ -339,9 +344,11 @@ fn an_illegal_credential_is_refused_without_being_named() {
 fn debug_shows_no_secret_and_no_payload() {
     let mut subscription = samples::subscription();
     subscription.auth = Auth::Basic("user:s3cret".into());
-    subscription.form.url = "https://u:s3cret@m.example/hook?key=s3cret#s3cret"
-        .parse()
-        .unwrap();
+    subscription.form.url = Some(
+        "https://u:s3cret@m.example/hook?key=s3cret#s3cret"
+            .parse()
+            .unwrap(),
+    );
     let event = with_data(r#"{"card":"s3cret"}"#);
     let request = shaped(&event, &subscription, 1).unwrap();
     let shown = format!("{request:?}");

@@ -30,6 +30,20 @@ pub enum Unsendable {
     EncodedTooLong,
     #[error("the URL with its query would be longer than {MAX_URL_BYTES} bytes")]
     UrlTooLong,
+    #[error("neither the transaction's subscription nor its template has a url")]
+    NoUrl,
+    #[error("url of the transaction's subscription: {0}")]
+    EndpointUrl(&'static str),
+    #[error("the transaction's subscription has a method other than POST and GET")]
+    EndpointMethod,
+    #[error(
+        "the transaction's subscription asks for GET, whose values standard_webhooks cannot sign"
+    )]
+    UnsignedQuery,
+    #[error(
+        "the transaction's subscription has an http:// URL, and its template a client certificate, which needs https://"
+    )]
+    PlainHttp,
     #[error("the API key's header name is not a legal header name")]
     HeaderName,
     #[error("the value of header `{header}` has characters that no header may carry")]

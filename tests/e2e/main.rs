@@ -10,6 +10,7 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod config_as_code;
 mod configuration;
 mod events;
 mod grants;
@@ -18,4 +19,5 @@ mod retries;
 mod running;
 mod schema;
 mod tls;
+mod transactions;
 mod wire;

@@ -8,8 +8,8 @@ use tokio::net::{TcpListener, TcpStream};
 
 use super::receiver::{Receiver, read_request};
 use super::{
-    ANSWER_CAP, CANARY, EgressPolicy, FailureClass, Sender, TlsSettings, answer, failure,
-    loopback_sender, post, send, subscription,
+    ANSWER_CAP, CANARY, Credential, EgressPolicy, FailureClass, Sender, TlsSettings, answer,
+    failure, loopback_sender, post, send, subscription,
 };
 use crate::send::egress::Channel;
 
@@ -197,7 +197,7 @@ async fn a_url_that_cannot_be_meant_is_refused() {
         format!("data:{CANARY}"),
     ] {
         let outcome = loopback_sender()
-            .send(post(&url), &subscription, Utc::now())
+            .send(post(&url), &subscription, Credential::Current, Utc::now())
             .await;
         let (class, detail) = failure(outcome);
         assert_eq!(class, FailureClass::Refused, "{url}");

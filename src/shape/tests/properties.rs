@@ -151,6 +151,7 @@ fn signed_now(data: &str) -> Request {
         now: DateTime::from_timestamp(now.parse().unwrap(), 0).unwrap(),
         nonce: [0; 16],
         token_key: &TokenKey::new(&[7; 32]),
+        credential: Credential::Current,
     };
     shape(&with_data(data), &subscription, &moment).unwrap()
 }

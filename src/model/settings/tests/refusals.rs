@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use serde_json::json;
+
 use super::{given, resolved, text};
 use crate::model::Settings;
 
@@ -88,6 +90,46 @@ const CASES: &[Case] = &[
         |s| s.give_up_statuses = Some(vec!["600".to_owned()]),
         "give_up_statuses",
         "within 100 to 599",
+    ),
+    (
+        |s| s.disable_statuses = Some(vec!["gone".to_owned()]),
+        "disable_statuses",
+        "within 100 to 599",
+    ),
+    (
+        |s| s.disable_statuses = Some(vec!["299-410".to_owned()]),
+        "disable_statuses",
+        "counts as delivered",
+    ),
+    (
+        |s| s.scope = text("shop"),
+        "scope",
+        "give one of merchant, transaction",
+    ),
+    (
+        |s| s.emit = text("never"),
+        "emit",
+        "give one of every, change",
+    ),
+    (
+        |s| s.labels = Some(json!(["pending"])),
+        "labels",
+        "not an object",
+    ),
+    (
+        |s| s.labels = Some(json!({"pending-retry": "x"})),
+        "labels",
+        "\"pending-retry\" is not a state; give one of pending, pending_retry, delivered",
+    ),
+    (
+        |s| s.labels = Some(json!({"delivered": 1})),
+        "labels",
+        "delivered has no text",
+    ),
+    (
+        |s| s.labels = Some(json!({"delivered": " "})),
+        "labels",
+        "delivered has no text",
     ),
     (
         |s| s.success_body = text(" "),

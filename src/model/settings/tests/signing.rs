@@ -26,7 +26,7 @@ fn keys_sign_in_their_order() {
     let subscription = resolve(identity(), &settings, &|from| {
         let secret = match from {
             SecretRef::Env(_) => key("whsec_", 24),
-            SecretRef::File(_) => key("whsk_", 32),
+            SecretRef::File(_) | SecretRef::Stored(_) => key("whsk_", 32),
         };
         Ok(SecretSlice::from(secret.into_bytes()))
     });
@@ -135,7 +135,7 @@ fn signing_that_a_receiver_could_not_check_is_refused() {
             "standard_webhooks",
             |s| s.signing_secrets = Some(vec!["hunter2".to_owned()]),
             "signing_secrets",
-            "env:NAME or file:PATH",
+            "not a reference; give env:NAME",
         ),
         (
             "sensepass_hmac",
