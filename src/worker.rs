@@ -36,7 +36,7 @@ use crate::vault::Keyring;
 
 /// How much of an answer's body is read: enough for any text that a success rule asks
 /// for.
-const ANSWER_CAP: usize = 64 * 1024;
+pub const ANSWER_CAP: usize = 64 * 1024;
 
 /// Between two looks for a database that is away at start.
 const AWAY: Duration = Duration::from_secs(1);

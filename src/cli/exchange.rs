@@ -3,23 +3,27 @@
 use std::fmt::Write as _;
 use std::io::{self, Write};
 
-use http::header::{ACCEPT, CONTENT_LENGTH, HOST, HeaderName, HeaderValue};
+use http::header::{ACCEPT, AUTHORIZATION, CONTENT_LENGTH, HOST, HeaderName, HeaderValue};
 
 use super::printable::Printable;
-use crate::model::{Judgement, Outcome, Verdict, Wire};
+use crate::model::{Auth, Judgement, Outcome, Subscription, Verdict, Wire};
 use crate::shape::Request;
 
 /// Stands for a credential.
 const MASK: &str = "***";
 
 /// The request byte for byte as HTTP/1.1 carries it, but for its credentials.
-pub fn write_request(request: &Request, out: &mut impl Write) -> io::Result<()> {
-    out.write_all(head(request).as_bytes())?;
+pub fn write_request(
+    request: &Request,
+    subscription: &Subscription,
+    out: &mut impl Write,
+) -> io::Result<()> {
+    out.write_all(head(request, subscription).as_bytes())?;
     out.write_all(&request.body)
 }
 
 /// With what the HTTP client adds, in the order in which it writes.
-fn head(request: &Request) -> String {
+fn head(request: &Request, subscription: &Subscription) -> String {
     let mut target = request.url.path().to_owned();
     if let Some(query) = request.url.query() {
         target.push('?');
@@ -28,6 +32,9 @@ fn head(request: &Request) -> String {
     let mut text = format!("{} {target} HTTP/1.1\r\n", request.method);
     for (name, value) in &request.headers {
         line(&mut text, name, &shown(value));
+    }
+    if let Auth::OAuth2(_) = subscription.auth {
+        line(&mut text, &AUTHORIZATION, &format!("Bearer {MASK}"));
     }
     line(&mut text, &ACCEPT, "*/*");
     line(&mut text, &HOST, &host(request));
@@ -84,8 +91,13 @@ pub fn outcome(outcome: &Outcome, judgement: &Judgement) -> String {
         Verdict::Delivered => "delivered",
         Verdict::Retry => "would be tried again",
         Verdict::GiveUp => "would be given up",
+        Verdict::Disable => "would be given up, and the subscription disabled",
     };
     let took = outcome.duration.as_secs_f64() * 1000.0;
-    let _ = writeln!(text, "\n{verdict}: {}, after {took:.1} ms", judgement.reason);
+    let _ = writeln!(
+        text,
+        "\n{verdict}: {}, after {took:.1} ms",
+        judgement.reason
+    );
     text
 }

@@ -4,6 +4,7 @@ pub mod config;
 mod database;
 pub mod demo;
 mod event;
+mod exchange;
 mod failure;
 pub mod grant;
 pub mod logs;
@@ -11,8 +12,11 @@ pub mod migrate;
 mod named;
 mod printable;
 pub mod receiver;
+pub mod render;
+mod request;
 pub mod sandbox;
 pub mod secrets;
+pub mod send_test;
 pub mod signals;
 pub mod source;
 pub mod worker;
@@ -34,6 +38,8 @@ struct Cli {
 enum Command {
     Worker(worker::Args),
     Config(config::Args),
+    Render(render::Args),
+    SendTest(send_test::Args),
     Migrate(migrate::Args),
     Grant(grant::Args),
     Secrets(secrets::Args),
@@ -48,6 +54,8 @@ impl Command {
         Ok(match self {
             Self::Worker(args) => worker::run(args).await?.report(),
             Self::Config(args) => config::run(args).await?.report(),
+            Self::Render(args) => render::run(args).await?.report(),
+            Self::SendTest(args) => send_test::run(args).await?,
             Self::Migrate(args) => migrate::run(args).await?.report(),
             Self::Grant(args) => grant::run(args).await?.report(),
             Self::Secrets(args) => secrets::run(args).await?,

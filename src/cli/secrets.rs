@@ -9,14 +9,14 @@ mod set;
 use std::convert::Infallible;
 use std::process::{ExitCode, Termination};
 
-use anyhow::{Context, anyhow, bail};
+use anyhow::{Context, bail};
 use secrecy::{ExposeSecret, SecretString};
 use sqlx::PgPool;
 
-use super::database::{self, DatabaseArgs};
+use super::database::DatabaseArgs;
 use crate::config::{Config, Secrets};
 use crate::model::secret::SecretRef;
-use crate::store::{StoreError, connect};
+use crate::store::connect;
 use crate::vault::Keyring;
 
 /// Keeps credentials in the database, encrypted with a key that is not there. The settings
@@ -91,13 +91,5 @@ impl VaultArgs {
                     _ => bail!("--key does not say where the key is; give env:NAME or file:PATH"),
                 });
         references.collect()
-    }
-}
-
-/// The error with what to do about it.
-fn told(error: &StoreError) -> anyhow::Error {
-    match error {
-        StoreError::Database(cause) => anyhow!("{error}{}", database::remedy(cause)),
-        StoreError::Stalled(_) | StoreError::Unreadable(_) => anyhow!("{error}"),
     }
 }

@@ -7,7 +7,7 @@ use bytes::Bytes;
 use chrono::{DateTime, Utc};
 
 use super::item::{Item, Trial};
-use crate::judge::{judge, refuses_credential};
+use crate::judge::{judge, refuses_credential, with_another_left};
 use crate::model::{Outcome, Subscription, TokenKey, Verdict, Wire};
 use crate::plan::{Circumstances, Next, parse_retry_after, plan};
 use crate::send::Sender;
@@ -67,14 +67,18 @@ pub async fn deliver(
         .sender
         .send(request, subscription, credential, started_at)
         .await;
-    let judgement = judge(&outcome.wire, &subscription.success);
+    let mut judgement = judge(&outcome.wire, &subscription.success);
     let refused = refuses_credential(&outcome.wire);
+    let other_credential = refused && other_left;
+    if other_credential {
+        judgement = with_another_left(judgement);
+    }
     let now = with.clock.now();
     let circumstances = Circumstances {
         attempt: number,
         age: age(item.event.created_at, now),
         retry_after: retry_after(&outcome.wire, now),
-        other_credential: refused && other_left,
+        other_credential,
         chance: rand::random(),
     };
     let next = plan(&judgement, circumstances, &subscription.retry);

@@ -55,7 +55,7 @@ pub fn standard_webhooks(id: &str, timestamp: i64, body: &[u8], keys: &[SigningK
     signatures.collect::<Vec<_>>().join(" ")
 }
 
-/// SensePass's public page "Callback", HMAC verification steps. It leaves open which of
+/// `SensePass`'s public page "Callback", HMAC verification steps. It leaves open which of
 /// the two comes first and how the result is written: docs/WIRE-FORMS.md.
 fn sensepass(random_key: &str, body: &[u8], key: &hmac::Key) -> String {
     let mut context = hmac::Context::with_key(key);

@@ -3,7 +3,10 @@
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 mod encodings;
+mod formats;
 mod golden;
+mod oracle;
+mod properties;
 mod reading;
 mod signing;
 

@@ -16,8 +16,10 @@ pub enum Unsendable {
     },
     #[error("{place}: an object or a list, and the setting nested is \"refuse\"")]
     Nested { place: String },
-    #[error("{place}: {found}, which XML cannot carry, and the setting xml_illegal is \"refuse\"")]
-    NotXml { place: String, found: String },
+    #[error(
+        "{place}: U+{code_point:04X}, which XML cannot carry, and the setting xml_illegal is \"refuse\""
+    )]
+    NotXml { place: String, code_point: u32 },
     #[error("the event's data is not valid JSON at byte {at}")]
     Malformed { at: usize },
     #[error("the event's data is nested deeper than {} levels", parser::MAX_DEPTH)]
@@ -34,6 +36,10 @@ pub enum Unsendable {
     EndpointUrl(&'static str),
     #[error("the transaction's subscription has a method other than POST and GET")]
     EndpointMethod,
+    #[error(
+        "the transaction's subscription asks for GET, whose values standard_webhooks cannot sign"
+    )]
+    UnsignedQuery,
     #[error(
         "the transaction's subscription has an http:// URL, and its template a client certificate, which needs https://"
     )]

@@ -25,51 +25,62 @@ pub fn write_document(
     illegal: XmlIllegal,
 ) -> Result<String, Unsendable> {
     let root = element_name(root);
-    let mut document = Document {
-        text: format!("{DECLARATION}<{root}>"),
-        illegal,
-    };
+    let mut document = Document(format!("{DECLARATION}<{root}>"));
     for member in members {
-        let written = document.write_member(member);
-        written.map_err(|refusal| match refusal {
-            Refusal::TooLong => Unsendable::EncodedTooLong,
-            Refusal::Illegal(found) => Unsendable::NotXml {
-                place: member.place(),
-                found,
-            },
-        })?;
-    }
-    document.close(&root);
-    Ok(document.text)
-}
-
-enum Refusal {
-    TooLong,
-    Illegal(String),
-}
-
-struct Document {
-    text: String,
-    illegal: XmlIllegal,
-}
-
-impl Document {
-    fn write_member(&mut self, member: &Member<'_>) -> Result<(), Refusal> {
-        if let Some((_, name)) = member.published {
-            self.check(name)?;
+        if illegal == XmlIllegal::Refuse
+            && let Some(code_point) = illegal_in(member)
+        {
+            let place = member.place();
+            return Err(Unsendable::NotXml { place, code_point });
         }
         match &member.value {
-            Value::Json(json) => self.write_json(&member.name, json),
-            value => self.write_leaf(&member.name, &value.text().unwrap_or_default()),
+            Value::Json(json) => document.write_json(&member.name, json)?,
+            value => document.write_leaf(&member.name, &value.text().unwrap_or_default())?,
         }
     }
+    document.close(&root);
+    Ok(document.0)
+}
 
-    fn write_json(&mut self, name: &str, json: &Json<'_>) -> Result<(), Refusal> {
+/// The first code point in names or texts that XML cannot carry.
+fn illegal_in(member: &Member<'_>) -> Option<u32> {
+    let name = member.published.and_then(|(_, name)| illegal_text(name));
+    name.or_else(|| match &member.value {
+        Value::Json(json) => illegal_json(json),
+        value => {
+            let illegal = value.text()?.chars().find(|&it| !is_legal(it))?;
+            Some(illegal.into())
+        }
+    })
+}
+
+fn illegal_json(json: &Json<'_>) -> Option<u32> {
+    match &json.kind {
+        Kind::Text(text) => illegal_text(*text),
+        Kind::List(items) => items.iter().find_map(illegal_json),
+        Kind::Object(members) => members
+            .iter()
+            .find_map(|(name, value)| illegal_text(*name).or_else(|| illegal_json(value))),
+        _ => None,
+    }
+}
+
+fn illegal_text(text: Quoted<'_>) -> Option<u32> {
+    text.characters().find_map(|character| match character {
+        Ok(legal) if is_legal(legal) => None,
+        Ok(illegal) => Some(illegal.into()),
+        Err(half) => Some(half.into()),
+    })
+}
+
+struct Document(String);
+
+impl Document {
+    fn write_json(&mut self, name: &str, json: &Json<'_>) -> Result<(), Unsendable> {
         match &json.kind {
             Kind::Object(members) => {
                 let element = self.open(name)?;
                 for (inner, value) in members {
-                    self.check(*inner)?;
                     self.write_json(&inner.text(), value)?;
                 }
                 self.close(&element);
@@ -79,16 +90,12 @@ impl Document {
                     self.write_item(name, item)?;
                 }
             }
-            Kind::Text(text) => {
-                self.check(*text)?;
-                self.write_leaf(name, &text.text())?;
-            }
             _ => self.write_leaf(name, &json.text().unwrap_or_default())?,
         }
         Ok(())
     }
 
-    fn write_item(&mut self, name: &str, item: &Json<'_>) -> Result<(), Refusal> {
+    fn write_item(&mut self, name: &str, item: &Json<'_>) -> Result<(), Unsendable> {
         if let Kind::List(_) = item.kind {
             let element = self.open(name)?;
             self.write_json(ITEM, item)?;
@@ -99,70 +106,57 @@ impl Document {
         }
     }
 
-    fn write_leaf(&mut self, name: &str, text: &str) -> Result<(), Refusal> {
+    fn write_leaf(&mut self, name: &str, text: &str) -> Result<(), Unsendable> {
         let element = self.open(name)?;
         for character in text.chars() {
-            self.write_character(character)?;
+            self.write_character(character);
         }
         self.close(&element);
         Ok(())
     }
 
     /// Gives the element's name, for its end.
-    fn open<'n>(&mut self, name: &'n str) -> Result<Cow<'n, str>, Refusal> {
-        if self.text.len() + name.len() > MAX_ENCODED_BYTES {
-            return Err(Refusal::TooLong);
+    fn open<'n>(&mut self, name: &'n str) -> Result<Cow<'n, str>, Unsendable> {
+        if self.0.len() + name.len() > MAX_ENCODED_BYTES {
+            return Err(Unsendable::EncodedTooLong);
         }
         let element = element_name(name);
-        self.text.push('<');
-        self.text.push_str(&element);
+        self.0.push('<');
+        self.0.push_str(&element);
         if *element != *name {
-            self.text.push_str(" name=\"");
+            self.0.push_str(" name=\"");
             for character in name.chars() {
                 match character {
-                    '"' => self.text.push_str("&quot;"),
+                    '"' => self.0.push_str("&quot;"),
                     // Bare, a parser would read them as spaces (section 3.3.3).
-                    '\n' => self.text.push_str("&#10;"),
-                    '\t' => self.text.push_str("&#9;"),
-                    other => self.write_character(other)?,
+                    '\n' => self.0.push_str("&#10;"),
+                    '\t' => self.0.push_str("&#9;"),
+                    other => self.write_character(other),
                 }
             }
-            self.text.push('"');
+            self.0.push('"');
         }
-        self.text.push('>');
+        self.0.push('>');
         Ok(element)
     }
 
     fn close(&mut self, element: &str) {
-        self.text.push_str("</");
-        self.text.push_str(element);
-        self.text.push('>');
+        self.0.push_str("</");
+        self.0.push_str(element);
+        self.0.push('>');
     }
 
-    fn write_character(&mut self, character: char) -> Result<(), Refusal> {
+    fn write_character(&mut self, character: char) {
         match character {
-            '<' => self.text.push_str("&lt;"),
+            '<' => self.0.push_str("&lt;"),
             // Only `]]>` must be escaped; escaping each is simpler and allowed.
-            '>' => self.text.push_str("&gt;"),
-            '&' => self.text.push_str("&amp;"),
+            '>' => self.0.push_str("&gt;"),
+            '&' => self.0.push_str("&amp;"),
             // A parser would read a bare one as a line feed.
-            '\r' => self.text.push_str("&#13;"),
-            legal if is_legal(legal) => self.text.push(legal),
-            illegal if self.illegal == XmlIllegal::Refuse => {
-                let found = format!("the character U+{:04X}", u32::from(illegal));
-                return Err(Refusal::Illegal(found));
-            }
-            _ => self.text.push(char::REPLACEMENT_CHARACTER),
+            '\r' => self.0.push_str("&#13;"),
+            legal if is_legal(legal) => self.0.push(legal),
+            _ => self.0.push(char::REPLACEMENT_CHARACTER),
         }
-        Ok(())
-    }
-
-    /// Half of a surrogate pair is no character; [`Quoted::text`] replaces it.
-    fn check(&self, text: Quoted<'_>) -> Result<(), Refusal> {
-        if self.illegal == XmlIllegal::Refuse && !text.is_whole() {
-            return Err(Refusal::Illegal("half of a surrogate pair".to_owned()));
-        }
-        Ok(())
     }
 }
 

@@ -2,8 +2,7 @@
 
 use std::io::{self, Write};
 
-use super::told;
-use crate::cli::database::DatabaseArgs;
+use crate::cli::database::{DatabaseArgs, refusal};
 use crate::store::connect;
 use crate::store::secrets::list_secrets;
 
@@ -22,7 +21,7 @@ pub async fn run(args: Args) -> anyhow::Result<()> {
     let pool = connect(&args.database.url()?, 1)?;
     let listed = list_secrets(&pool, args.merchant.as_deref()).await;
     pool.close().await;
-    let listed = listed.map_err(|error| told(&error))?;
+    let listed = listed.map_err(|error| refusal(&error))?;
     let width = |head: &str, of: fn(&crate::store::secrets::Listed) -> &str| {
         let widths = listed.iter().map(|secret| of(secret).chars().count());
         widths.chain([head.len()]).max().unwrap_or(0)

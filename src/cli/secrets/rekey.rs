@@ -6,7 +6,8 @@ use std::process::ExitCode;
 use sqlx::PgPool;
 use uuid::Uuid;
 
-use super::{VaultArgs, told};
+use super::VaultArgs;
+use crate::cli::database::refusal;
 use crate::model::secret::SecretError;
 use crate::store::StoreError;
 use crate::store::rekey::{find_sealed_by_others, reseal_batch};
@@ -30,7 +31,7 @@ pub async fn run(args: Args) -> anyhow::Result<ExitCode> {
         rekeyed,
         unopened,
         counts,
-    } = done.map_err(|error| told(&error))?;
+    } = done.map_err(|error| refusal(&error))?;
     let mut out = io::stdout();
     writeln!(out, "{rekeyed} secrets encrypted anew")?;
     for (key_id, secrets) in counts {

@@ -4,8 +4,7 @@ use std::io::{self, Write};
 
 use anyhow::{anyhow, bail};
 
-use super::told;
-use crate::cli::database::DatabaseArgs;
+use crate::cli::database::{DatabaseArgs, refusal};
 use crate::store::connect;
 use crate::store::secrets::{RemoveFailed, remove_secret};
 
@@ -35,7 +34,7 @@ pub async fn run(args: Args) -> anyhow::Result<()> {
             "secret:{name} of {merchant} is removed"
         )?),
         Ok(false) => bail!("{merchant} has no secret {name}; see `posthorn secrets list`"),
-        Err(RemoveFailed::Store(error)) => Err(told(&error)),
+        Err(RemoveFailed::Store(error)) => Err(refusal(&error)),
         Err(named @ RemoveFailed::Named(_)) => Err(anyhow!("{named}")),
     }
 }

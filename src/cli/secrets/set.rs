@@ -7,7 +7,8 @@ use anyhow::bail;
 use secrecy::SecretSlice;
 use sqlx::PgPool;
 
-use super::{VaultArgs, told};
+use super::VaultArgs;
+use crate::cli::database::refusal;
 use crate::config::secrets::{read, read_stdin};
 use crate::model::secret::{SecretRef, is_name};
 use crate::store::secrets::{id_for_secret, put_secret};
@@ -75,7 +76,7 @@ async fn set(
     for _ in 0..TRIES {
         let id = id_for_secret(pool, merchant, name)
             .await
-            .map_err(|error| told(&error))?;
+            .map_err(|error| refusal(&error))?;
         let place = Place { id, merchant, name };
         let sealed = keys.seal(place, value, rand::random())?;
         let key_id = sealed.key_id.clone();
@@ -87,7 +88,7 @@ async fn set(
         };
         if put_secret(pool, &secret)
             .await
-            .map_err(|error| told(&error))?
+            .map_err(|error| refusal(&error))?
         {
             return Ok(key_id);
         }

@@ -10,6 +10,7 @@
 mod exchanges;
 mod failures;
 mod mutual_tls;
+mod oauth2;
 mod receiver;
 
 use std::time::Duration;

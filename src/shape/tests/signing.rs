@@ -19,8 +19,8 @@ fn asymmetric(base64: &str) -> SigningKey {
     SigningKey::Asymmetric(Ed25519KeyPair::from_seed_unchecked(&seed).unwrap().into())
 }
 
-/// The vectors of standard-webhooks: libraries/javascript/src/webhook.test.ts ("sign
-/// function works") and libraries/go/webhook_asymmetric_test.go.
+/// The vectors of the project standard-webhooks, which its libraries for JavaScript
+/// (`webhook.test.ts`, "sign function works") and Go (`webhook_asymmetric_test.go`) test.
 #[test]
 fn standard_webhooks_vectors() {
     let keys = [

@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 use uuid::Uuid;
 
-use super::{arrived, attempts, header, with_profiles};
+use super::{arrived, attempts, header};
 use crate::support::{Database, PATIENCE, Worker, receiver, until};
 
 /// Publishes a status as AlphaTrust's platform would, with the transaction's workflow
@@ -53,7 +53,7 @@ fn expected(transaction: &str, status: &str) -> Vec<(String, String)> {
 
 #[tokio::test]
 async fn a_transaction_subscribes_by_its_workflow_actions() {
-    let database = with_profiles().await;
+    let database = Database::new().await;
     let receiver = receiver().await;
     for path in ["/statuslistener.php", "/statuslistener.aspx"] {
         receiver.on(

@@ -2,12 +2,12 @@
 
 use serde_json::json;
 
-use super::{arrived, attempts, header, with_profiles};
-use crate::support::{Setup, receiver};
+use super::{arrived, attempts, header};
+use crate::support::{Database, Setup, receiver};
 
 #[tokio::test]
 async fn anything_but_2xx_is_tried_again_as_the_same_message() {
-    let database = with_profiles().await;
+    let database = Database::new().await;
     let receiver = receiver().await;
     receiver.on("/hook", "503,times=1,then=204".parse().unwrap());
     let settings = json!({

@@ -2,12 +2,12 @@
 
 use serde_json::json;
 
-use super::{arrived, attempts, header, with_profiles};
-use crate::support::{PATIENCE, Worker, receiver, until};
+use super::{arrived, attempts, header};
+use crate::support::{Database, PATIENCE, Worker, receiver, until};
 
 #[tokio::test]
 async fn only_200_is_stored_and_after_five_attempts_it_is_a_posting_error() {
-    let database = with_profiles().await;
+    let database = Database::new().await;
     let receiver = receiver().await;
     receiver.on("/late", "201,times=4,then=200".parse().unwrap());
     receiver.on("/never", "201".parse().unwrap());

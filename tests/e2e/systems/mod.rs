@@ -13,38 +13,6 @@ use uuid::Uuid;
 
 use crate::support::Database;
 
-/// The profiles in SQL, as people can write them too.
-async fn with_profiles() -> Database {
-    let database = Database::new().await;
-    database
-        .execute(
-            r#"INSERT INTO posthorn.profiles
-                   (name, scope, method, encoding, fields, emit, kinds, success_statuses, signing,
-                    retry, retry_interval, max_attempts, retry_after, timeout, labels)
-               VALUES
-               ('instamed', NULL, 'POST', 'nvp', NULL, NULL, '{}', '{200}', NULL,
-                'fixed', '30min', 5, false, '20s', '{"pending_retry": "pending posting retry", "posting_error": "posting error"}'),
-               ('idpay', NULL, 'POST', 'json',
-                '[{"name": "id", "source": "transaction_id"}, {"name": "status", "source": "status"}]',
-                NULL, NULL, '{200-299}', NULL, 'exponential', NULL, NULL, NULL, NULL, NULL),
-               ('alphatrust', 'transaction', 'POST', 'nvp',
-                '[{"name": "TransID", "source": "transaction_id"},
-                  {"name": "TXStatus", "source": "status", "format": "number", "map": {"Pending": 2, "Complete": 4, "Cancelled": 8}},
-                  {"name": "EventType", "source": "literal:transaction"},
-                  {"name": "ps_securitytoken", "source": "security_token"}]',
-                'change', NULL, '{200-299}', NULL, NULL, NULL, NULL, NULL, '10s', NULL),
-               ('sensepass', NULL, 'POST', 'json', NULL, NULL, NULL, NULL, 'sensepass_hmac',
-                'exponential', '30s', NULL, NULL, NULL, NULL),
-               ('sensepass-get', NULL, 'GET', 'query',
-                '[{"name": "TransactionNumber", "source": "transaction_id"},
-                  {"name": "callbackType", "source": "literal:transaction_status"}]',
-                NULL, NULL, NULL, 'sensepass_hmac', 'exponential', '30s', NULL, NULL, NULL, NULL)
-               ON CONFLICT DO NOTHING"#,
-        )
-        .await;
-    database
-}
-
 /// What arrived at a path, in order.
 fn arrived(receiver: &Receiver, path: &str) -> Vec<Arc<Received>> {
     let mut requests = receiver.requests();

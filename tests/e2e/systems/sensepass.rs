@@ -7,7 +7,7 @@ use posthorn::receiver::Received;
 use serde_json::{Value, json};
 use uuid::Uuid;
 
-use super::{arrived, header, with_profiles};
+use super::{arrived, header};
 use crate::support::{Database, Setup, receiver};
 
 const KEY: &str = "sensepass callback key";
@@ -62,7 +62,7 @@ fn signature(request: &Received) -> String {
 
 #[tokio::test]
 async fn every_event_is_called_back_as_it_was_published_and_signed() {
-    let database = with_profiles().await;
+    let database = Database::new().await;
     let receiver = receiver().await;
     receiver.on("/callback", "500,times=1,then=200".parse().unwrap());
     let settings = json!({
@@ -92,7 +92,7 @@ async fn every_event_is_called_back_as_it_was_published_and_signed() {
 
 #[tokio::test]
 async fn a_transaction_brings_its_callback_url() {
-    let database = with_profiles().await;
+    let database = Database::new().await;
     let receiver = receiver().await;
     for (name, profile) in [("post", "sensepass"), ("get", "sensepass-get")] {
         let settings =

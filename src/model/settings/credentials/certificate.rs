@@ -158,23 +158,20 @@ enum Closed {
 fn open(file: &[u8], password: &SecretString) -> Result<SecretSlice<u8>, Closed> {
     let decoded = of_base64(file);
     let file = decoded.as_deref().map_or(file, Vec::as_slice);
-    let store = KeyStore::from_pkcs12(file, password.expose_secret(), Pkcs12ImportPolicy::Relaxed)
+    let store = KeyStore::from_pkcs12(file, password.expose_secret(), Pkcs12ImportPolicy::Strict)
         .map_err(|error| closed(&error))?;
     let mut keys = store.entries().filter_map(|(_, entry)| match entry {
         KeyStoreEntry::PrivateKeyChain(chain) => Some(chain),
         KeyStoreEntry::Certificate(_) | KeyStoreEntry::Secret(_) => None,
     });
     match (keys.next(), keys.next()) {
+        (Some(chain), None) => Ok(pem_of(chain)),
         (None, _) => Err(Closed::Content(
-            "holds no private key that a certificate belongs to; export the certificate with its key",
+            "holds no private key with its certificate; export both",
         )),
         (Some(_), Some(_)) => Err(Closed::Content(
             "holds more than one private key; export the one that is meant alone",
         )),
-        (Some(chain), None) if chain.certs().is_empty() => Err(Closed::Content(
-            "holds a private key without its certificate; export both",
-        )),
-        (Some(chain), None) => Ok(pem_of(chain)),
     }
 }
 

@@ -135,7 +135,7 @@ fn signing_that_a_receiver_could_not_check_is_refused() {
             "standard_webhooks",
             |s| s.signing_secrets = Some(vec!["hunter2".to_owned()]),
             "signing_secrets",
-            "env:NAME or file:PATH",
+            "env:NAME, file:PATH or secret:NAME",
         ),
         (
             "sensepass_hmac",
