@@ -400,13 +400,14 @@ async fn rows_with(database: &Database, text: &str) -> Vec<String> {
               WHERE relnamespace = 'posthorn'::regnamespace AND relkind IN ('r', 'p')",
         )
         .await;
-    let hex: String = text.bytes().map(|byte| format!("{byte:02x}")).collect();
     let mut found = vec![];
     for table in tables {
         let sql = format!(
-            "SELECT t::text FROM {table} t WHERE t::text LIKE ANY (ARRAY['%{text}%', '%{hex}%'])"
+            "SELECT t::text FROM {table} t
+              WHERE strpos(t::text, $1) > 0 OR strpos(t::text, encode(convert_to($1, 'UTF8'), 'hex')) > 0"
         );
         let rows: Vec<String> = sqlx::query_scalar(AssertSqlSafe(sql))
+            .bind(text)
             .fetch_all(&database.pool)
             .await
             .unwrap();
