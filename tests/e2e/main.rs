@@ -24,6 +24,7 @@ mod running;
 mod schema;
 mod secrets;
 mod source;
+mod systems;
 mod tls;
 mod transactions;
 mod wire;
