@@ -1,8 +1,8 @@
 //! `posthorn config`: configuration as code.
 
 mod apply;
+mod changes;
 mod check;
-mod database;
 mod export;
 mod import;
 mod plan;

@@ -1,0 +1,63 @@
+//! A file against a database: what `plan` shows and `apply` does.
+
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+
+use anyhow::anyhow;
+use secrecy::SecretString;
+use sqlx::PgPool;
+
+use super::words::{self, Tense};
+use crate::cli::database::{self, DatabaseArgs};
+use crate::config::Config;
+use crate::model::declaration::{Change, Entry};
+use crate::store::connect;
+use crate::store::declared::ApplyFailed;
+
+#[derive(Debug, clap::Args)]
+pub struct FileArgs {
+    /// The configuration file
+    #[arg(value_name = "FILE")]
+    file: PathBuf,
+
+    /// Such as `postgres://user@host/database`; without it, the file's own
+    #[arg(long, value_name = "URL", value_parser = database::secret)]
+    database_url: Option<SecretString>,
+
+    /// Makes rows that SQL manages the file's, where both have the name
+    #[arg(long)]
+    take_over: bool,
+}
+
+impl FileArgs {
+    /// Prints what `change` makes of the entries that the file declares.
+    pub async fn tell(
+        self,
+        tense: Tense,
+        change: impl AsyncFnOnce(&PgPool, &[Entry], bool) -> Result<Vec<Change>, ApplyFailed>,
+    ) -> anyhow::Result<()> {
+        let config = Config::load(&self.file)?;
+        let declared = config.declare();
+        if declared.is_empty() {
+            let told = words::nothing_declared(&self.file);
+            return Ok(writeln!(io::stdout(), "{told}")?);
+        }
+        let database = DatabaseArgs {
+            config: self.database_url.is_none().then(|| self.file.clone()),
+            database_url: self.database_url,
+        };
+        let pool = connect(&database.url()?, 1)?;
+        let changes = change(&pool, &declared, self.take_over).await;
+        pool.close().await;
+        let changes = changes.map_err(|error| explained(&self.file, &error))?;
+        Ok(write!(io::stdout(), "{}", words::changes(&changes, tense))?)
+    }
+}
+
+/// The error with what to do about it.
+fn explained(file: &Path, error: &ApplyFailed) -> anyhow::Error {
+    match error {
+        ApplyFailed::Conflicts(_) => anyhow!("{} cannot be applied:\n  {error}", file.display()),
+        ApplyFailed::Store(error) => database::refusal(error),
+    }
+}
