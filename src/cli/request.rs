@@ -88,6 +88,7 @@ impl RequestArgs {
             .map_err(|error| refusal(&error))?;
         let event: Event = self.event.find(pool, &subscription, now).await?;
         let moment = Moment {
+            subscription_id: subscription.id,
             attempt: self.attempt,
             now,
             nonce: rand::random(),

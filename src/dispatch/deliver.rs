@@ -56,6 +56,7 @@ pub async fn deliver(
     let subscription = its_own.as_ref().unwrap_or(subscription);
     let started_at = with.clock.now();
     let moment = Moment {
+        subscription_id: item.key.subscription_id,
         attempt: number,
         now: started_at,
         nonce: rand::random(),

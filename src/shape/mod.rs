@@ -27,6 +27,7 @@ use bytes::Bytes;
 use chrono::{DateTime, Utc};
 use http::header::{CONTENT_TYPE, HeaderMap, HeaderValue};
 use url::Url;
+use uuid::Uuid;
 
 use crate::model::{
     Credential, Encoding, Event, Field, FieldSource, Method, Subscription, TokenKey,
@@ -58,8 +59,10 @@ impl fmt::Debug for Request {
     }
 }
 
-/// What differs from one attempt to the next.
+/// What a request is made of beside the event and the subscription.
 pub struct Moment<'a> {
+    /// Of the delivery: the subscription, or the transaction's own whose template it is.
+    pub subscription_id: Uuid,
     /// Counts from 1.
     pub attempt: u32,
     pub now: DateTime<Utc>,
@@ -127,7 +130,7 @@ fn encode(
             fields,
             &Sources {
                 event,
-                subscription: subscription.id,
+                subscription: moment.subscription_id,
                 data: data.as_ref(),
                 moment,
             },

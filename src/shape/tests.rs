@@ -23,6 +23,7 @@ pub fn shaped(
     attempt: u32,
 ) -> Result<Request, Unsendable> {
     let moment = Moment {
+        subscription_id: subscription.id,
         attempt,
         now: samples::time("2026-03-01T11:59:00.000002Z") + TimeDelta::minutes(attempt.into()),
         nonce: [u8::try_from(attempt).unwrap(); 16],

@@ -89,6 +89,9 @@ pub fn written_out(given: &Settings) -> Settings {
         nested: text("dotted"),
         xml_root: text(XML_ROOT),
         xml_illegal: text("replace"),
+        id_header: text(ID_HEADER.as_str()),
+        timestamp_header: text(TIMESTAMP_HEADER.as_str()),
+        attempt_header: text(ATTEMPT_HEADER.as_str()),
         emit: text("every"),
         success_statuses: Some(
             SUCCESS_STATUSES
@@ -98,6 +101,7 @@ pub fn written_out(given: &Settings) -> Settings {
         ),
         auth: text("none"),
         signing: text("none"),
+        oauth2_client_auth: (given.auth.as_deref() == Some("oauth2")).then(|| "basic".to_owned()),
         retry: text("exponential"),
         retry_interval: is_exponential.then_some(RETRY_INTERVAL),
         retry_factor: is_exponential.then_some(RETRY_FACTOR),

@@ -147,6 +147,7 @@ fn signed_now(data: &str) -> Request {
     ]);
     let now = ask(&json!({"check": "now"})).unwrap();
     let moment = Moment {
+        subscription_id: subscription.id,
         attempt: 1,
         now: DateTime::from_timestamp(now.parse().unwrap(), 0).unwrap(),
         nonce: [0; 16],
