@@ -129,7 +129,9 @@ async fn a_transaction_subscribes_by_its_workflow_actions() {
         let (pairs, token) = fields(query);
         assert_eq!(pairs, expected("1234567890", status));
         assert!(
-            !posts.iter().any(|post| post.body.ends_with(token.as_bytes())),
+            !posts
+                .iter()
+                .any(|post| post.body.ends_with(token.as_bytes())),
             "one for each delivery"
         );
     }
