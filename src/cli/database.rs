@@ -30,17 +30,28 @@ pub fn secret(text: &str) -> Result<SecretString, Infallible> {
 
 impl DatabaseArgs {
     pub fn url(self) -> anyhow::Result<SecretString> {
-        let url = match (self.database_url, self.config) {
-            (Some(url), _) => url,
-            (None, Some(path)) => Config::load(&path)?.database.url.read()?,
-            (None, None) => Database::default()
-                .url
-                .read()
-                .map_err(|error| anyhow!("{error}, or give --database-url or --config"))?,
-        };
-        check(&url)?;
-        Ok(url)
+        let config = self.load()?;
+        url(self.database_url, config.as_ref())
     }
+
+    /// The configuration file, if one is given.
+    pub fn load(&self) -> anyhow::Result<Option<Config>> {
+        Ok(self.config.as_deref().map(Config::load).transpose()?)
+    }
+}
+
+/// The URL that is given, or the file's, or the environment's.
+pub fn url(given: Option<SecretString>, config: Option<&Config>) -> anyhow::Result<SecretString> {
+    let url = match (given, config) {
+        (Some(url), _) => url,
+        (None, Some(config)) => config.database.url.read()?,
+        (None, None) => Database::default()
+            .url
+            .read()
+            .map_err(|error| anyhow!("{error}, or give --database-url or --config"))?,
+    };
+    check(&url)?;
+    Ok(url)
 }
 
 /// The driver takes much for a URL, and then looks for a host that nobody meant.

@@ -6,7 +6,7 @@ use chrono::{DateTime, Utc};
 use secrecy::SecretString;
 use sqlx::PgPool;
 
-use super::database::{self, DatabaseArgs, refusal};
+use super::database::{self, refusal};
 use super::event::EventArgs;
 use super::named::SubscriptionName;
 use crate::config::{Config, secrets};
@@ -55,15 +55,10 @@ pub struct Prepared {
 
 impl RequestArgs {
     pub async fn prepare(self) -> anyhow::Result<Prepared> {
-        let config = match &self.config {
-            Some(path) => Config::load(path)?,
-            None => Config::default(),
-        };
-        let database = DatabaseArgs {
-            config: self.config.clone().filter(|_| self.database_url.is_none()),
-            database_url: self.database_url.clone(),
-        };
-        let pool = connect(&database.url()?, 1)?;
+        let config = self.config.as_deref().map(Config::load).transpose()?;
+        let url = database::url(self.database_url.clone(), config.as_ref())?;
+        let config = config.unwrap_or_default();
+        let pool = connect(&url, 1)?;
         let prepared = self.prepare_with(config, &pool).await;
         pool.close().await;
         prepared
@@ -120,7 +115,7 @@ async fn resolved(
         .map_err(|error| refusal(&error))?;
     let [row] = &rows;
     let read = |from: &_| opener.read(&row.identity.merchant, from, &secrets::read);
-    match resolve(row.identity.clone(), &row.layers.merged(), &read) {
+    match resolve(row.identity.clone(), &row.settings, &read) {
         Ok(subscription) => Ok(subscription),
         Err(problems) => {
             let problems: Vec<_> = problems.iter().map(ToString::to_string).collect();

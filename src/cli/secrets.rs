@@ -9,12 +9,12 @@ mod set;
 use std::convert::Infallible;
 use std::process::{ExitCode, Termination};
 
-use anyhow::{Context, bail};
+use anyhow::Context;
 use secrecy::{ExposeSecret, SecretString};
 use sqlx::PgPool;
 
-use super::database::DatabaseArgs;
-use crate::config::{Config, Secrets};
+use super::database::{self, DatabaseArgs};
+use crate::config::Secrets;
 use crate::model::secret::SecretRef;
 use crate::store::connect;
 use crate::vault::Keyring;
@@ -66,8 +66,9 @@ fn secret(text: &str) -> Result<SecretString, Infallible> {
 
 impl VaultArgs {
     fn open(self) -> anyhow::Result<(PgPool, Keyring)> {
-        let keyring = match &self.database.config {
-            Some(path) => Config::load(path)?.secrets.keyring()?,
+        let config = self.database.load()?;
+        let keyring = match &config {
+            Some(config) => config.secrets.keyring()?,
             None => Secrets {
                 keys: self.key_references()?,
             }
@@ -76,20 +77,18 @@ impl VaultArgs {
         };
         // What has no key can do nothing here.
         keyring.first_id()?;
-        Ok((connect(&self.database.url()?, 1)?, keyring))
+        let url = database::url(self.database.database_url, config.as_ref())?;
+        Ok((connect(&url, 1)?, keyring))
     }
 
     fn key_references(&self) -> anyhow::Result<Vec<SecretRef>> {
         if self.keys.is_empty() {
             return Ok(vec![SecretRef::Env("POSTHORN_KEY".to_owned())]);
         }
-        let references =
-            self.keys
-                .iter()
-                .map(|text| match SecretRef::parse(text.expose_secret()) {
-                    Some(reference @ (SecretRef::Env(_) | SecretRef::File(_))) => Ok(reference),
-                    _ => bail!("--key does not say where the key is; give env:NAME or file:PATH"),
-                });
+        let references = self.keys.iter().map(|text| {
+            SecretRef::parse_outside(text.expose_secret())
+                .context("--key does not say where the key is; give env:NAME or file:PATH")
+        });
         references.collect()
     }
 }

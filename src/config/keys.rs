@@ -41,9 +41,8 @@ impl Secrets {
 }
 
 fn key(value: &DeValue<'_>) -> Result<SecretRef, String> {
-    match SecretRef::parse(&value::text(value)?) {
-        Some(reference @ (SecretRef::Env(_) | SecretRef::File(_))) => Ok(reference),
-        // The text is left out: it may be the key itself.
-        _ => Err("text that does not say where the key is; give env:NAME or file:PATH".to_owned()),
-    }
+    // The text is left out: it may be the key itself.
+    SecretRef::parse_outside(&value::text(value)?).ok_or_else(|| {
+        "text that does not say where the key is; give env:NAME or file:PATH".to_owned()
+    })
 }

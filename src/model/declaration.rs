@@ -145,6 +145,27 @@ impl Entry {
         format!("{} {}", self.kind.section(), names.join("/"))
     }
 
+    /// The keys that the entry gives beside its name, in the order of the documentation.
+    #[must_use]
+    pub fn keys(&self) -> Vec<&'static str> {
+        let others = self.kind.others().iter().copied();
+        let head = others.filter(|&key| self.head.contains_key(key));
+        let settings = Settings::KEYS.iter().copied();
+        head.chain(settings.filter(|key| self.settings.has(key)))
+            .collect()
+    }
+
+    /// The value of a key in the spelling of the config file.
+    #[must_use]
+    pub fn to_toml(&self, key: &str) -> Option<toml::Value> {
+        match self.head.get(key) {
+            Some(Value::String(text)) => Some(text.clone().into()),
+            Some(Value::Bool(flag)) => Some((*flag).into()),
+            Some(_) => None,
+            None => self.settings.to_toml(key),
+        }
+    }
+
     fn identity(&self) -> Vec<Option<&str>> {
         let columns = self.kind.identity().iter();
         columns.map(|&column| self.text(column)).collect()

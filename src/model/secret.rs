@@ -47,6 +47,12 @@ impl SecretRef {
         let valid = !path.is_empty() && !path.chars().any(char::is_control);
         valid.then(|| Self::File(PathBuf::from(path)))
     }
+
+    /// The same for what opens the database, and so cannot stand in it.
+    #[must_use]
+    pub fn parse_outside(text: &str) -> Option<Self> {
+        Self::parse(text).filter(|reference| !matches!(reference, Self::Stored(_)))
+    }
 }
 
 impl fmt::Display for SecretRef {

@@ -20,6 +20,8 @@ use crate::vault::{Keyring, Opener};
 pub struct SubscriptionRow {
     pub identity: Identity,
     pub layers: Layers,
+    /// Those that hold: the layers, merged.
+    pub settings: Settings,
     /// Who may change the row: `sql` or `file`.
     pub managed_by: String,
     /// An answer of `disable_statuses` disabled it.
@@ -118,6 +120,7 @@ async fn load(
                 enabled: row.enabled,
                 paused: row.paused,
             },
+            settings: layers.merged(),
             layers,
             managed_by: row.managed_by,
             gone: row.gone,
@@ -187,7 +190,7 @@ pub async fn load_opener<'k>(
     let wanted: HashSet<(String, String)> = rows
         .iter()
         .flat_map(|row| {
-            let names = row.layers.merged().stored_secrets().into_iter();
+            let names = row.settings.stored_secrets().into_iter();
             names.map(|(_, name)| (row.identity.merchant.clone(), name))
         })
         .collect();
@@ -217,9 +220,11 @@ pub fn resolve_row(
     elsewhere: &ReadSecret<'_>,
 ) -> Option<Arc<Subscription>> {
     let SubscriptionRow {
-        identity, layers, ..
+        identity,
+        layers,
+        settings,
+        ..
     } = row;
-    let settings = layers.merged();
     let is_locked = |key| matches!(layers.origin(key), Origin::Lock(_));
     let locked = Locked {
         url: is_locked("url"),
@@ -227,7 +232,7 @@ pub fn resolve_row(
         success_body: is_locked("success_body"),
     };
     let read = |from: &_| opener.read(&identity.merchant, from, elsewhere);
-    let problems = match resolve(identity.clone(), &settings, &read) {
+    let problems = match resolve(identity.clone(), settings, &read) {
         Ok(subscription) => {
             return Some(Arc::new(Subscription {
                 locked,
@@ -242,10 +247,10 @@ pub fn resolve_row(
     }
     let matching = Settings {
         url: Some("https://unusable.invalid/".to_owned()),
-        scope: settings.scope,
-        kinds: settings.kinds,
-        statuses: settings.statuses,
-        emit: settings.emit,
+        scope: settings.scope.clone(),
+        kinds: settings.kinds.clone(),
+        statuses: settings.statuses.clone(),
+        emit: settings.emit.clone(),
         ..Settings::default()
     };
     let subscription = resolve(identity.clone(), &matching, &read).ok()?;

@@ -8,7 +8,7 @@ use secrecy::SecretString;
 use sqlx::PgPool;
 
 use super::words::{self, Tense};
-use crate::cli::database::{self, DatabaseArgs};
+use crate::cli::database;
 use crate::config::Config;
 use crate::model::declaration::{Change, Entry};
 use crate::store::connect;
@@ -42,11 +42,8 @@ impl FileArgs {
             let told = words::nothing_declared(&self.file);
             return Ok(writeln!(io::stdout(), "{told}")?);
         }
-        let database = DatabaseArgs {
-            config: self.database_url.is_none().then(|| self.file.clone()),
-            database_url: self.database_url,
-        };
-        let pool = connect(&database.url()?, 1)?;
+        let url = database::url(self.database_url, Some(&config))?;
+        let pool = connect(&url, 1)?;
         let changes = change(&pool, &declared, self.take_over).await;
         pool.close().await;
         let changes = changes.map_err(|error| explained(&self.file, &error))?;

@@ -2,10 +2,7 @@
 
 use std::io::{self, Write};
 
-use serde_json::Value;
-
 use crate::cli::database::{DatabaseArgs, refusal};
-use crate::model::Settings;
 use crate::model::declaration::{Entry, Owner};
 use crate::store::connect;
 use crate::store::declared::load_stored;
@@ -58,25 +55,15 @@ fn file_of(entries: &[Entry]) -> String {
 
 /// The section of one entry.
 pub(super) fn section_of(entry: &Entry) -> String {
-    let head = entry.kind.identity().iter().chain(entry.kind.others());
-    let head = head.filter_map(|key| Some((*key, head_value(entry.head.get(*key)?)?)));
-    let settings = Settings::KEYS
-        .iter()
-        .filter_map(|key| Some((*key, entry.settings.to_toml(key)?)));
-    let lines = head.chain(settings).map(|(key, value)| line(key, &value));
+    let names = entry.kind.identity().iter().copied();
+    let lines = names
+        .chain(entry.keys())
+        .filter_map(|key| Some(line(key, &entry.to_toml(key)?)));
     format!(
         "[[{}]]\n{}",
         entry.kind.section(),
         lines.collect::<String>()
     )
-}
-
-fn head_value(value: &Value) -> Option<toml::Value> {
-    match value {
-        Value::String(text) => Some(text.clone().into()),
-        Value::Bool(flag) => Some((*flag).into()),
-        _ => None,
-    }
 }
 
 /// Inline, also where the value is a table: a table of its own would end the section.

@@ -30,8 +30,8 @@ pub async fn run(args: Args) -> anyhow::Result<()> {
 }
 
 fn told(row: &SubscriptionRow) -> String {
-    let merged = row.layers.merged();
-    let effective = merged.clone().or(&defaults::written_out(&merged));
+    let settings = &row.settings;
+    let effective = settings.clone().or(&defaults::written_out(settings));
     let lines: Vec<[String; 3]> = Settings::KEYS
         .iter()
         .map(|key| {
@@ -65,7 +65,7 @@ fn told(row: &SubscriptionRow) -> String {
         // Writing to a String cannot fail.
         let _ = writeln!(text, "  {key:keys$}  {value:values$}  {origin}");
     }
-    for problem in merged.problems() {
+    for problem in settings.problems() {
         let _ = writeln!(text, "cannot be used: {problem}");
     }
     text

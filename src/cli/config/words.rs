@@ -3,7 +3,6 @@
 use std::fmt::Write;
 use std::path::Path;
 
-use serde_json::Value;
 use url::Url;
 
 use crate::model::declaration::{Alteration, Change, Entry, Kind};
@@ -89,8 +88,7 @@ pub fn changes(changes: &[Change], tense: Tense) -> String {
 }
 
 fn settings_of(entry: &Entry) -> String {
-    let keys = keys_of(entry);
-    keys.into_iter().fold(String::new(), |text, key| {
+    entry.keys().into_iter().fold(String::new(), |text, key| {
         text + &format!("\n    {key} = {}", value_of(entry, key))
     })
 }
@@ -114,22 +112,8 @@ fn alterations(alteration: &Alteration) -> String {
     })
 }
 
-/// The keys that an entry gives beside its name.
-fn keys_of(entry: &Entry) -> Vec<&'static str> {
-    let others = entry.kind.others().iter().copied();
-    let head = others.filter(|&key| entry.head.contains_key(key));
-    let settings = crate::model::Settings::KEYS.iter().copied();
-    head.chain(settings.filter(|key| entry.settings.has(key)))
-        .collect()
-}
-
 fn value_of(entry: &Entry, key: &str) -> String {
-    let head = entry.head.get(key).map(|value| match value {
-        Value::String(text) => toml::Value::from(text.clone()),
-        Value::Bool(flag) => toml::Value::from(*flag),
-        other => other.to_string().into(),
-    });
-    match head.or_else(|| entry.settings.to_toml(key)) {
+    match entry.to_toml(key) {
         Some(value) => shown(key, &value),
         None => "not given".to_owned(),
     }
@@ -158,7 +142,7 @@ pub fn shown(key: &str, value: &toml::Value) -> String {
 
 #[cfg(test)]
 mod tests {
-    use serde_json::json;
+    use serde_json::{Value, json};
 
     use super::*;
 
