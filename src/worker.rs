@@ -24,7 +24,7 @@ use crate::http::server::serve;
 use crate::maintenance;
 use crate::model::Shard;
 use crate::record::{Backlog, Recorder, RecorderSettings};
-use crate::send::{EgressPolicy, Sender};
+use crate::send::{Network, Sender};
 use crate::store::declared::apply_declared;
 use crate::store::schema::{SchemaState, schema_state};
 use crate::store::shards::cluster_and_time;
@@ -51,6 +51,7 @@ pub async fn run(
     let url = config.database.url.read().context("database.url")?;
     let pool = store::connect(&url, config.database.max_connections)?;
     let declared = config.declare()?;
+    let network = config.egress.network().context("egress.proxy_pool")?;
     let Some((cluster, clock)) = reach_database(&pool, &stop).await? else {
         return Ok(());
     };
@@ -81,6 +82,7 @@ pub async fn run(
         // A lease must not wait for a connection behind refills and pages.
         keeper_pool: store::connect(&url, 1)?,
         pool: pool.clone(),
+        network,
         clock,
         metrics,
         health,
@@ -113,6 +115,7 @@ pub async fn run(
 struct Ground {
     pool: PgPool,
     keeper_pool: PgPool,
+    network: Network,
     clock: DbClock,
     metrics: Metrics,
     health: Health,
@@ -130,6 +133,7 @@ fn start_flow(
     let Ground {
         pool,
         keeper_pool,
+        network,
         clock,
         metrics,
         health,
@@ -143,7 +147,7 @@ fn start_flow(
     let backlog = Backlog::default();
     let lease = Lease::new(Instant::now());
 
-    let sender = Sender::new(EgressPolicy::new(&config.egress.allow), ANSWER_CAP);
+    let sender = Sender::new(network.clone(), ANSWER_CAP);
     let recorder = Recorder {
         pool: pool.clone(),
         owner: id,

@@ -8,7 +8,7 @@ use std::time::Duration;
 use chrono::{DateTime, Utc};
 use uuid::Uuid;
 
-use super::subscription::{RequestForm, TlsSettings};
+use super::subscription::{Exit, RequestForm, TlsSettings};
 use super::{
     Auth, Encoding, Event, Method, Order, RetryPolicy, Schedule, Shard, StatusRanges, Subscription,
     SuccessRule,
@@ -49,6 +49,7 @@ pub fn subscription() -> Subscription {
         },
         auth: Auth::None,
         tls: TlsSettings::default(),
+        exit: Exit::default(),
         success: SuccessRule {
             statuses: StatusRanges(vec![(200, 299)]),
             body: None,

@@ -4,6 +4,7 @@
 mod column;
 mod credentials;
 pub mod defaults;
+mod exit;
 mod fields;
 mod form;
 mod layers;
@@ -124,6 +125,9 @@ settings! {
     client_pkcs12: String,
     client_pkcs12_password: String,
     ca_cert: String,
+    /// IP addresses.
+    source_addresses: Vec<String>,
+    proxy_pool: String,
     /// `fixed`, `exponential` or `list`.
     retry: String,
     retry_interval: Duration,

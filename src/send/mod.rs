@@ -1,10 +1,10 @@
 //! The only caller of the HTTP client: one request, one exchange, one outcome.
 //!
 //! ```text
-//! Request ─▶ egress (scheme, literal address) ─▶ clients (one per TLS set-up)
-//!                                                   │ resolver (names, vetted)
-//!                                                   ▼
-//!            Outcome ◀─ answer (capped) or failure (classified) ◀─ wire
+//! Request ─▶ egress (what the URL tells) ─▶ clients (one per merchant and TLS set-up)
+//!                                               │ connector: look up, vet, dial, TLS
+//!                                               ▼
+//!        Outcome ◀─ answer (capped) or failure (classified) ◀─ wire
 //! ```
 //!
 //! Nothing here returns an error to the engine: each way in which an exchange can go
@@ -13,8 +13,12 @@
 mod address;
 mod answer;
 mod clients;
+mod connector;
+mod dial;
 mod egress;
 mod failure;
+mod proxy;
+mod request;
 mod resolver;
 #[cfg(test)]
 mod tests;
@@ -27,9 +31,13 @@ use chrono::{DateTime, Utc};
 use tokio::time::timeout;
 use url::Url;
 
+pub use self::address::NAT64_LENGTHS;
+pub use self::connector::Network;
 pub use self::egress::{EgressPolicy, Refusal};
+pub use self::proxy::{Proxy, basic_authorization};
 
 use self::clients::Clients;
+use self::connector::Outside;
 use self::failure::Failure;
 use crate::model::{Answer, Outcome, Subscription, Wire};
 use crate::shape::Request;
@@ -37,18 +45,23 @@ use crate::shape::Request;
 /// Sends requests. A clone shares the connections of its original.
 #[derive(Clone)]
 pub struct Sender {
+    outside: Arc<Outside>,
     clients: Arc<Clients>,
-    egress: EgressPolicy,
     answer_cap: usize,
 }
 
 impl Sender {
     /// `answer_cap` is in bytes: as much of an answer's body is read, and no more.
     #[must_use]
-    pub fn new(egress: EgressPolicy, answer_cap: usize) -> Self {
+    pub fn new(network: Network, answer_cap: usize) -> Self {
+        Self::by(Outside::new(network), answer_cap)
+    }
+
+    fn by(outside: Outside, answer_cap: usize) -> Self {
+        let outside = Arc::new(outside);
         Self {
-            clients: Arc::new(Clients::new(egress.clone())),
-            egress,
+            clients: Arc::new(Clients::new(Arc::clone(&outside))),
+            outside,
             answer_cap,
         }
     }
@@ -87,30 +100,21 @@ impl Sender {
         subscription: &Subscription,
         began: Instant,
     ) -> Result<Answer, Failure> {
-        let channel = self.egress.admit(&request.url)?;
-        let client = self.clients.client_for(channel, subscription)?;
+        self.outside.policy.admit(&request.url)?;
+        let client = self.clients.client_for(subscription)?;
+        let (request, url) = request::on_the_wire(request)?;
 
         let limit = subscription.timeout;
-        let response = timeout(limit, client.execute(on_the_wire(request)))
+        let response = timeout(limit, client.request(request))
             .await
             .map_err(|_| Failure::timeout("no answer", limit))??;
 
         let left = limit.saturating_sub(began.elapsed());
-        let answer = timeout(left, answer::read(response, self.answer_cap))
+        let answer = timeout(left, answer::read(response, &url, self.answer_cap))
             .await
             .map_err(|_| Failure::timeout("the answer was not complete", limit))??;
         Ok(answer)
     }
-}
-
-/// Moves every part: nothing of a request is copied.
-fn on_the_wire(request: Request) -> reqwest::Request {
-    let mut wire = reqwest::Request::new(request.method, request.url);
-    *wire.headers_mut() = request.headers;
-    if !request.body.is_empty() {
-        *wire.body_mut() = Some(request.body.into());
-    }
-    wire
 }
 
 /// What an operator may see of a URL: its path and query can hold secrets.

@@ -31,14 +31,13 @@ pub struct Request {
     pub body: Bytes,
 }
 
-/// Leaves out the body, the header values, the query and the URL's credentials
-/// (invariant 9).
+/// Leaves out the body, the header values and the URL behind its origin, any of which may
+/// hold a secret (invariant 9).
 impl fmt::Debug for Request {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Request")
             .field("method", &self.method)
             .field("origin", &self.url.origin().ascii_serialization())
-            .field("path", &self.url.path())
             .field("headers", &self.headers.keys().collect::<Vec<_>>())
             .field("body_bytes", &self.body.len())
             .finish()

@@ -5,9 +5,9 @@ use uuid::Uuid;
 
 use super::credentials::{self, Credentials};
 use super::limits::{self, Limits};
-use super::{Problem, Settings, form, retry, success};
+use super::{Problem, Settings, exit, form, retry, success};
 use crate::model::secret::ReadSecret;
-use crate::model::subscription::RequestForm;
+use crate::model::subscription::{Exit, RequestForm};
 use crate::model::{Pattern, RetryPolicy, Shard, Subscription, SuccessRule};
 
 /// What a subscription is, apart from its settings. The fields are those of
@@ -32,6 +32,7 @@ pub(super) struct Checked {
     success: Option<SuccessRule>,
     retry: Option<RetryPolicy>,
     limits: Option<Limits>,
+    exit: Option<Exit>,
     credentials: Credentials,
 }
 
@@ -45,6 +46,7 @@ pub(super) fn check(settings: &Settings, problems: &mut Vec<Problem>) -> Checked
         success: success::check(settings, problems),
         retry: retry::check(settings, problems),
         limits: limits::check(settings, problems),
+        exit: exit::check(settings, problems),
         credentials: credentials::check(settings, problems),
     }
 }
@@ -72,11 +74,12 @@ pub fn resolve(
     let checked = check(settings, &mut problems);
     let auth = checked.credentials.auth(read, &mut problems);
     let tls = checked.credentials.tls(read, &mut problems);
-    let (Some(form), Some(success), Some(retry), Some(limits), Some(auth), true) = (
+    let (Some(form), Some(success), Some(retry), Some(limits), Some(exit), Some(auth), true) = (
         checked.form,
         checked.success,
         checked.retry,
         checked.limits,
+        checked.exit,
         auth,
         problems.is_empty(),
     ) else {
@@ -97,6 +100,7 @@ pub fn resolve(
         form,
         auth,
         tls,
+        exit,
         success,
         retry,
         timeout: limits.timeout,
