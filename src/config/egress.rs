@@ -93,11 +93,16 @@ fn network(value: &DeValue<'_>) -> Result<IpNet, String> {
 fn prefix(value: &DeValue<'_>) -> Result<Ipv6Net, String> {
     let remedy = || {
         let lengths = NAT64_LENGTHS.map(|length| length.to_string()).join(", ");
-        format!("give an IPv6 network with one of the prefix lengths {lengths}, such as \"64:ff9b::/96\"")
+        format!(
+            "give an IPv6 network with one of the prefix lengths {lengths}, such as \"64:ff9b::/96\""
+        )
     };
     match network(value)? {
         IpNet::V6(network) if NAT64_LENGTHS.contains(&network.prefix_len()) => Ok(network),
-        _ => Err(format!("a network that cannot be a NAT64 prefix; {}", remedy())),
+        _ => Err(format!(
+            "a network that cannot be a NAT64 prefix; {}",
+            remedy()
+        )),
     }
 }
 
@@ -114,7 +119,9 @@ fn ports(value: &DeValue<'_>) -> Result<RangeInclusive<u16>, String> {
 
 fn server(value: &DeValue<'_>) -> Result<SocketAddr, String> {
     let text = value::text(value)?;
-    let plain = text.parse().map(|address: IpAddr| SocketAddr::new(address, DNS_PORT));
+    let plain = text
+        .parse()
+        .map(|address: IpAddr| SocketAddr::new(address, DNS_PORT));
     plain.or_else(|_| text.parse()).map_err(|_| {
         "text that is not an address; give one such as \"192.0.2.53\", or with its port \"192.0.2.53:5353\"".to_owned()
     })

@@ -69,7 +69,10 @@ pub const NAT64_LENGTHS: [u8; 6] = [32, 40, 48, 56, 64, 96];
 /// bits 64 to 71 left out (RFC 6052, section 2.2).
 pub(super) fn carried_v4(prefix: Ipv6Net, address: Ipv6Addr) -> Ipv4Addr {
     let octets = address.octets();
-    let after = octets.iter().enumerate().skip(usize::from(prefix.prefix_len() / 8));
+    let after = octets
+        .iter()
+        .enumerate()
+        .skip(usize::from(prefix.prefix_len() / 8));
     let mut carried = after.filter(|&(at, _)| at != 8).map(|(_, &octet)| octet);
     Ipv4Addr::from([(); 4].map(|()| carried.next().unwrap_or_default()))
 }
@@ -301,7 +304,11 @@ mod tests {
         ] {
             let prefix: Ipv6Net = prefix.parse().unwrap();
             assert!(NAT64_LENGTHS.contains(&prefix.prefix_len()));
-            assert_eq!(carried_v4(prefix, address.parse().unwrap()), carried, "{prefix}");
+            assert_eq!(
+                carried_v4(prefix, address.parse().unwrap()),
+                carried,
+                "{prefix}"
+            );
         }
     }
 

@@ -115,7 +115,10 @@ impl Vetting {
             Ok(address) => vec![address],
             Err(_) => self.outside.names.look_up(host).await?,
         };
-        Ok(found.into_iter().map(|address| SocketAddr::new(address, port)).collect())
+        Ok(found
+            .into_iter()
+            .map(|address| SocketAddr::new(address, port))
+            .collect())
     }
 
     async fn dial(&self, targets: &[SocketAddr]) -> Result<TcpStream, DialError> {
@@ -137,7 +140,10 @@ impl Vetting {
             |cause: ConnectError| ConnectError::NoProxy(proxy.to_string(), Box::new(cause));
         let at = self.addresses(&proxy.host, proxy.port).await;
         let at = at.map_err(|error| unreachable(error.into()))?;
-        let stream = self.dial(&at).await.map_err(|error| unreachable(error.into()))?;
+        let stream = self
+            .dial(&at)
+            .await
+            .map_err(|error| unreachable(error.into()))?;
         let target = any(vetted.iter()).ok_or(LookupError::NoAddress)?;
         proxy
             .tunnel(stream, *target)

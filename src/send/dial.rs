@@ -5,9 +5,9 @@ use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures::FutureExt;
 use futures::future::BoxFuture;
 use futures::stream::{FuturesUnordered, StreamExt};
-use futures::FutureExt;
 use tokio::net::{TcpSocket, TcpStream};
 
 /// How long one address is tried alone (RFC 8305, section 8).
@@ -19,8 +19,9 @@ const MOST_TRIED: usize = 8;
 
 /// Dials one address, from a source address if one is given. The product's is [`tcp`]; the
 /// tests of the egress policy put in one that only writes down what it is asked for.
-pub(super) type Dial =
-    Arc<dyn Fn(SocketAddr, Option<IpAddr>) -> BoxFuture<'static, io::Result<TcpStream>> + Send + Sync>;
+pub(super) type Dial = Arc<
+    dyn Fn(SocketAddr, Option<IpAddr>) -> BoxFuture<'static, io::Result<TcpStream>> + Send + Sync,
+>;
 
 #[derive(Debug, thiserror::Error)]
 pub(super) enum DialError {
@@ -82,7 +83,9 @@ fn routes(targets: &[SocketAddr], sources: &[IpAddr]) -> Vec<(SocketAddr, Option
     let of_family = |v4: bool| {
         let source = any(sources.iter().filter(|source| source.is_ipv4() == v4));
         let reachable = sources.is_empty() || source.is_some();
-        let targets = targets.iter().filter(move |target| target.is_ipv4() == v4 && reachable);
+        let targets = targets
+            .iter()
+            .filter(move |target| target.is_ipv4() == v4 && reachable);
         targets.map(move |&target| (target, source.copied()))
     };
     let (mut v4, mut v6) = (of_family(true), of_family(false));
@@ -123,7 +126,10 @@ mod tests {
     #[test]
     fn families_take_turns_and_have_their_own_source() {
         let targets = addresses(["[2a00::1]:443", "[2a00::2]:443", "198.41.0.4:443"]);
-        let plain: Vec<_> = routes(&targets, &[]).into_iter().map(|(to, _)| to).collect();
+        let plain: Vec<_> = routes(&targets, &[])
+            .into_iter()
+            .map(|(to, _)| to)
+            .collect();
         assert_eq!(
             plain,
             addresses(["198.41.0.4:443", "[2a00::1]:443", "[2a00::2]:443"])
@@ -150,7 +156,9 @@ mod tests {
             _ => TcpStream::connect(target).boxed(),
         });
         let started = tokio::time::Instant::now();
-        first_to_open(&dial, &[silent, silent, open], &[]).await.unwrap();
+        first_to_open(&dial, &[silent, silent, open], &[])
+            .await
+            .unwrap();
         assert!(started.elapsed() >= 2 * HEAD_START);
         drop(listener);
     }
@@ -159,7 +167,9 @@ mod tests {
     async fn a_source_address_of_another_machine_is_named() {
         let (listener, open) = listening().await;
         let foreign = "192.0.2.1".parse().unwrap();
-        let failed = first_to_open(&tcp(), &[open], &[foreign]).await.unwrap_err();
+        let failed = first_to_open(&tcp(), &[open], &[foreign])
+            .await
+            .unwrap_err();
         assert_eq!(
             failed.to_string(),
             "this machine does not have the source address 192.0.2.1"

@@ -99,14 +99,18 @@ impl EgressPolicy {
 
     fn check_port(&self, port: u16) -> Result<(), Refusal> {
         let open = self.ports.is_empty() || self.ports.iter().any(|range| range.contains(&port));
-        if open { Ok(()) } else { Err(Refusal::Port(port)) }
+        if open {
+            Ok(())
+        } else {
+            Err(Refusal::Port(port))
+        }
     }
 
     fn is_allowed(&self, address: IpAddr) -> bool {
         let alone = is_metadata(address);
-        self.allow
-            .iter()
-            .any(|net| net.contains(&address) && (!alone || net.prefix_len() == net.max_prefix_len()))
+        self.allow.iter().any(|net| {
+            net.contains(&address) && (!alone || net.prefix_len() == net.max_prefix_len())
+        })
     }
 
     /// The name of the special range; none for an address that is open to all.
@@ -172,7 +176,11 @@ mod tests {
             ("[64:ff9b:1::198.41.0.4]:443", Channel::Tls, false),
         ] {
             let checked = policy().check(target.parse().unwrap(), channel);
-            assert_eq!(checked.is_ok(), allowed, "{target} by {channel:?}: {checked:?}");
+            assert_eq!(
+                checked.is_ok(),
+                allowed,
+                "{target} by {channel:?}: {checked:?}"
+            );
         }
     }
 

@@ -88,6 +88,10 @@ impl Service<Uri> for Connected {
 
     fn call(&mut self, _: Uri) -> Self::Future {
         let stream = self.0.take();
-        ready(stream.map(TokioIo::new).ok_or_else(|| std::io::ErrorKind::NotConnected.into()))
+        ready(
+            stream
+                .map(TokioIo::new)
+                .ok_or_else(|| std::io::ErrorKind::NotConnected.into()),
+        )
     }
 }

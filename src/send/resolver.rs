@@ -50,7 +50,11 @@ impl Names {
         let provider = TokioRuntimeProvider::default();
         let mut builder = TokioResolver::builder_with_config(config, provider);
         *builder.options_mut() = options;
-        Self(builder.build().expect("nothing is loaded without DNSSEC and DNS over TLS"))
+        Self(
+            builder
+                .build()
+                .expect("nothing is loaded without DNSSEC and DNS over TLS"),
+        )
     }
 
     /// Every IPv4 and IPv6 address of the name, at least one.

@@ -10,7 +10,10 @@ pub(super) fn check(settings: &Settings, problems: &mut Vec<Problem>) -> Option<
     let given = settings.source_addresses.as_deref();
     let source_addresses = note("source_addresses", addresses(given), problems);
     let proxy_pool = settings.proxy_pool.clone();
-    if proxy_pool.as_ref().is_some_and(|name| name.trim().is_empty()) {
+    if proxy_pool
+        .as_ref()
+        .is_some_and(|name| name.trim().is_empty())
+    {
         problems.push(Problem::new(
             "proxy_pool",
             "text without content; give the name of an [[egress.proxy_pool]], or leave it out",

@@ -7,10 +7,13 @@
     reason = "a test ends where its set-up fails, and takes its times from the machine"
 )]
 
+mod dns;
 mod exchanges;
 mod failures;
 mod mutual_tls;
+mod rebinding;
 mod receiver;
+mod vectors;
 
 use std::time::Duration;
 
