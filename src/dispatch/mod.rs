@@ -6,6 +6,7 @@
 
 mod breaker;
 pub mod deliver;
+mod evidence;
 mod handover;
 pub mod input;
 mod intake;

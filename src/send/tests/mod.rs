@@ -9,10 +9,13 @@
 
 mod dns;
 mod exchanges;
+mod exit;
 mod failures;
+mod hostile;
 mod mutual_tls;
 mod rebinding;
 mod receiver;
+mod trust;
 mod vectors;
 
 use std::time::Duration;
