@@ -254,6 +254,7 @@ fn maintenance_settings(settings: &config::Maintenance) -> maintenance::Settings
         schedule: settings.schedule.clone(),
         partitions_ahead_days: settings.partitions_ahead_days,
         retention_days: settings.retention_days,
+        payload_days: settings.payload_days,
     }
 }
 

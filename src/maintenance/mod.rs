@@ -1,4 +1,5 @@
-//! Partitions made ahead of time and dropped after the retention, on a cron schedule.
+//! Partitions made ahead of time and dropped after the retention, and payloads purged before
+//! that, on a cron schedule.
 
 mod timetable;
 
@@ -6,14 +7,14 @@ use std::convert::Infallible;
 use std::future::pending;
 use std::time::Duration;
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, NaiveDate, Utc};
 use cron::Schedule;
 use sqlx::PgPool;
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
-use crate::store::partitions::{drop_partitions, make_partitions};
-use crate::store::{DbClock, within};
+use crate::store::partitions::{drop_partitions, make_partitions, purge_payloads};
+use crate::store::{DbClock, StoreError, within};
 use timetable::next_run;
 
 /// Making a partition moves the rows that came before it, which can take a while; a
@@ -32,6 +33,8 @@ pub struct Settings {
     pub partitions_ahead_days: u16,
     /// Days before today that are kept.
     pub retention_days: u16,
+    /// Days before today that keep their payloads; none: all do.
+    pub payload_days: Option<u16>,
 }
 
 /// Runs at once, then on the schedule, until `stop`. A run that fails is repeated each
@@ -75,7 +78,23 @@ async fn maintain(pool: &PgPool, settings: &Settings) -> bool {
         ),
         Err(error) => warn!(%error, "cannot drop partitions; trying again in a minute"),
     }
-    made.is_ok() && dropped.is_ok()
+    let purged = match settings.payload_days {
+        Some(keep) => purge(pool, keep).await,
+        None => Ok(()),
+    };
+    if let Err(error) = &purged {
+        warn!(%error, "cannot purge payloads; trying again in a minute");
+    }
+    made.is_ok() && dropped.is_ok() && purged.is_ok()
+}
+
+async fn purge(pool: &PgPool, keep: u16) -> Result<(), StoreError> {
+    let mut after = NaiveDate::default();
+    while let Some((day, events)) = within(DEADLINE, purge_payloads(pool, keep, after)).await? {
+        info!(%day, events, payload_days = keep, "purged payloads");
+        after = day;
+    }
+    Ok(())
 }
 
 async fn wait_until(due: DateTime<Utc>, clock: &DbClock) {

@@ -50,6 +50,8 @@ impl fmt::Debug for Request {
 pub enum Unsendable {
     #[error("field `{field}`: nothing at {pointer} in the event's data")]
     Missing { field: String, pointer: String },
+    #[error("the event's data was purged")]
+    Purged,
     #[error("the event's data is not valid JSON at byte {at}")]
     Malformed { at: usize },
     #[error("the event's data is nested deeper than {} levels", parser::MAX_DEPTH)]
@@ -81,6 +83,9 @@ pub fn shape(
     subscription: &Subscription,
     attempt: u32,
 ) -> Result<Request, Unsendable> {
+    if event.data.is_empty() {
+        return Err(Unsendable::Purged);
+    }
     let form = &subscription.form;
     let mut request = Request {
         method: match form.method {

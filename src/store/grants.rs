@@ -32,7 +32,7 @@ GRANT UPDATE ON posthorn.shards TO {role};
 GRANT INSERT, UPDATE ON posthorn.subscriptions, posthorn.profiles TO {role};
 GRANT UPDATE ON posthorn.config_revision TO {role};
 GRANT EXECUTE ON FUNCTION posthorn.make_partitions, posthorn.drop_partitions,
-    posthorn.settle_foreign_events TO {role};
+    posthorn.purge_payloads, posthorn.settle_foreign_events TO {role};
 ";
 
 const VIEWER: &str = "

@@ -14,6 +14,7 @@ mod configuration;
 mod events;
 mod grants;
 mod privacy;
+mod purge;
 mod retries;
 mod running;
 mod schema;
