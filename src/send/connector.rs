@@ -20,6 +20,7 @@ use tower_service::Service;
 
 use super::dial::{self, Dial, DialError, any, first_to_open};
 use super::egress::{Channel, EgressPolicy, Refusal};
+use super::meter::Metered;
 use super::proxy::Proxy;
 use super::resolver::{LookupError, Names};
 use crate::model::subscription::Exit;
@@ -84,12 +85,13 @@ pub(super) struct Vetting {
 }
 
 impl Vetting {
-    async fn connect(self, target: Uri) -> Result<TokioIo<TcpStream>, ConnectError> {
+    async fn connect(self, target: Uri) -> Result<TokioIo<Metered>, ConnectError> {
         let vetted = self.vetted(&target).await?;
-        match &self.exit.proxy_pool {
-            None => Ok(TokioIo::new(self.dial(&vetted).await?)),
-            Some(pool) => self.through(pool, &vetted).await,
-        }
+        let stream = match &self.exit.proxy_pool {
+            None => self.dial(&vetted).await?,
+            Some(pool) => self.through(pool, &vetted).await?,
+        };
+        Ok(TokioIo::new(Metered::new(stream)))
     }
 
     /// The host's addresses, all of which the policy allows. One that it forbids spoils the
@@ -127,11 +129,7 @@ impl Vetting {
 
     /// By any proxy of the pool, so that all are used alike; the retry of a delivery takes
     /// another one by and by.
-    async fn through(
-        &self,
-        pool: &str,
-        vetted: &[SocketAddr],
-    ) -> Result<TokioIo<TcpStream>, ConnectError> {
+    async fn through(&self, pool: &str, vetted: &[SocketAddr]) -> Result<TcpStream, ConnectError> {
         let proxies = self.outside.proxy_pools.get(pool);
         let proxy = proxies
             .and_then(|proxies| any(proxies.iter()))
@@ -153,7 +151,7 @@ impl Vetting {
 }
 
 impl Service<Uri> for Vetting {
-    type Response = TokioIo<TcpStream>;
+    type Response = TokioIo<Metered>;
     type Error = ConnectError;
     type Future = BoxFuture<'static, Result<Self::Response, Self::Error>>;
 
@@ -188,7 +186,7 @@ impl Connector {
 }
 
 impl Service<Uri> for Connector {
-    type Response = MaybeHttpsStream<TokioIo<TcpStream>>;
+    type Response = MaybeHttpsStream<TokioIo<Metered>>;
     type Error = BoxError;
     type Future = BoxFuture<'static, Result<Self::Response, Self::Error>>;
 

@@ -11,6 +11,7 @@ use rustls::{AlertDescription, CertificateError};
 
 use super::connector::ConnectError;
 use super::egress::Refusal;
+use super::meter::TooMuch;
 use super::tls::TlsError;
 use crate::model::FailureClass;
 
@@ -140,6 +141,9 @@ fn handshake_cause(error: &(dyn Error + 'static)) -> String {
 }
 
 fn protocol_cause(error: &(dyn Error + 'static)) -> String {
+    if let Some(too_much) = innermost::<TooMuch>(error) {
+        return too_much.to_string();
+    }
     match innermost::<io::Error>(error).map(io::Error::kind) {
         Some(io::ErrorKind::UnexpectedEof) => return CUT_SHORT.to_owned(),
         Some(kind) => return format!("the connection broke: {kind}"),

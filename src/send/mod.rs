@@ -17,6 +17,7 @@ mod connector;
 mod dial;
 mod egress;
 mod failure;
+mod meter;
 mod proxy;
 mod request;
 mod resolver;

@@ -59,7 +59,7 @@ impl Proxy {
         &self,
         stream: TcpStream,
         target: SocketAddr,
-    ) -> Result<TokioIo<TcpStream>, Box<dyn Error + Send + Sync>> {
+    ) -> Result<TcpStream, Box<dyn Error + Send + Sync>> {
         let target = Uri::builder()
             .scheme("http")
             .authority(target.to_string())
@@ -70,7 +70,7 @@ impl Proxy {
         if let Some(authorization) = &self.authorization {
             tunnel = tunnel.with_auth(authorization.clone());
         }
-        Ok(tunnel.call(target).await?)
+        Ok(tunnel.call(target).await?.into_inner())
     }
 }
 

@@ -11,6 +11,7 @@
 mod support;
 
 mod configuration;
+mod egress;
 mod events;
 mod grants;
 mod privacy;

@@ -106,6 +106,11 @@ async fn logs_and_metrics_show_no_secret_and_no_payload() {
     let metrics = worker.metrics().await;
     assert!(worker.sigterm().await.success());
     let log = worker.log();
+    // The libraries told all that they have to tell.
+    assert!(
+        log.contains("TRACE hyper_util::") && log.contains(" sqlx"),
+        "{log}"
+    );
     for text in [&metrics, &log] {
         assert!(!text.contains(SECRET), "{text}");
         assert!(!text.contains(PAYLOAD), "{text}");
