@@ -16,7 +16,7 @@ SQLX_PREPARE = PATH="$(TOOLS)/bin:$$PATH" $(POSTHORN) sandbox -- env -u SQLX_OFF
 help: ## this list
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 20
 
-setup: ## install what is missing: PostgreSQL's server binaries and a C compiler
+setup: ## install what is missing: PostgreSQL's server binaries, a C compiler, Python 3
 	@.ci/setup
 
 demo: setup ## the whole flow on this machine, live (ARGS="--for 20s" ends by itself)

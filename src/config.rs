@@ -8,10 +8,13 @@ mod declare;
 mod document;
 mod egress;
 mod http;
+mod instamed;
+mod keys;
 mod lanes;
 mod log;
 mod maintenance;
 mod nearest;
+mod profiles;
 pub mod secrets;
 mod settings;
 mod subscriptions;
@@ -28,14 +31,17 @@ pub use database::{Database, DatabaseUrl};
 use document::{Document, Section};
 pub use egress::Egress;
 pub use http::Http;
+pub use keys::{Secrets, UnusableKey};
 pub use lanes::Lanes;
 pub use log::{Log, LogFormat};
 pub use maintenance::Maintenance;
-use subscriptions::Subscriptions;
-pub use subscriptions::{FileProfile, FileSubscription};
+pub use profiles::builtin_profiles;
+use subscriptions::Entries;
+pub use subscriptions::{FileLock, FileProfile, FileSubscription};
 pub use worker::Worker;
 
-use crate::model::Settings;
+use crate::model::declaration::Entry;
+use crate::model::settings::Layers;
 
 /// The whole file. An absent section or key has its default.
 #[derive(Clone, Debug, Default)]
@@ -44,11 +50,13 @@ pub struct Config {
     pub worker: Worker,
     pub lanes: Lanes,
     pub egress: Egress,
+    pub secrets: Secrets,
     pub http: Http,
     pub log: Log,
     pub maintenance: Maintenance,
     pub profiles: Vec<FileProfile>,
-    /// Checked, each together with its profile; only their secrets are still unread.
+    pub locks: Vec<FileLock>,
+    /// Checked, each together with its profile and locks; only their secrets are still unread.
     pub subscriptions: Vec<FileSubscription>,
 }
 
@@ -76,26 +84,33 @@ impl Config {
     }
 
     fn read(file: &mut Section<'_>) -> Self {
-        let subscriptions = Subscriptions::read(file);
+        let entries = Entries::read(file);
         Self {
             database: file.table("database", Database::read),
             worker: file.table("worker", Worker::read),
             lanes: file.table("lanes", Lanes::read),
             egress: file.table("egress", Egress::read),
+            secrets: file.table("secrets", Secrets::read),
             http: file.table("http", Http::read),
             log: file.table("log", Log::read),
             maintenance: file.table("maintenance", Maintenance::read),
-            profiles: subscriptions.profiles,
-            subscriptions: subscriptions.subscriptions,
+            profiles: entries.profiles,
+            locks: entries.locks,
+            subscriptions: entries.subscriptions,
         }
     }
 
-    /// The subscription's settings over its profile's, ready for
-    /// [`resolve`](crate::model::settings::resolve).
+    /// What the file and the built-in profiles say of a subscription.
     #[must_use]
-    pub fn settings_of(&self, subscription: &FileSubscription) -> Settings {
-        subscription.settings_over(&self.profiles)
+    pub fn layers_of(&self, subscription: &FileSubscription) -> Layers {
+        subscription.layers(&self.profiles, &self.locks)
     }
+}
+
+/// The profiles that come with Posthorn, as the rows that a migration writes.
+#[must_use]
+pub fn builtin_rows() -> Vec<Entry> {
+    builtin_profiles().iter().map(Entry::from).collect()
 }
 
 /// Why there is no configuration. Both tell the operator what to do.

@@ -7,8 +7,9 @@ const MAX_REASON_CHARS: usize = 200;
 
 /// Success is a status in the ranges and, if the rule asks for one, the body text
 /// (WIRE.md 5.3). A redirect is a failure whatever the rule says: it is not followed, so
-/// nobody has taken the message. A status that gives up ends the delivery; everything else is retried,
-/// a forbidden address too, because the policy and the DNS may change.
+/// nobody has taken the message. A status that gives up ends the delivery, one that disables
+/// its subscription too; everything else is retried, a forbidden address as well, because
+/// the policy and the DNS may change.
 #[must_use]
 pub fn judge(wire: &Wire, rule: &SuccessRule) -> Judgement {
     match wire {
@@ -46,6 +47,8 @@ fn judge_answer(answer: &Answer, rule: &SuccessRule) -> Judgement {
     };
     let verdict = if class == OutcomeClass::Ok {
         Verdict::Delivered
+    } else if rule.disable.contains(answer.status) {
+        Verdict::Disable
     } else if rule.give_up.contains(answer.status) {
         Verdict::GiveUp
     } else {
@@ -72,6 +75,17 @@ const fn failure(class: FailureClass) -> &'static str {
         FailureClass::Timeout => "timeout",
         FailureClass::Protocol => "broken exchange",
         FailureClass::Refused => "refused by the egress policy, tried again in case it changes",
+        FailureClass::Token { .. } => "no access token",
+    }
+}
+
+/// Whether it is the credential that was refused, by the receiver (RFC 9110, sections
+/// 15.5.2 and 15.5.4) or by the token server.
+#[must_use]
+pub fn refuses_credential(wire: &Wire) -> bool {
+    match wire {
+        Wire::Answer(answer) => matches!(answer.status, 401 | 403),
+        Wire::Failed { class, .. } => *class == FailureClass::Token { refused: true },
     }
 }
 
@@ -104,7 +118,8 @@ mod tests {
         SuccessRule {
             statuses: StatusRanges(vec![(200, 299)]),
             body: body.map(str::to_owned),
-            give_up: StatusRanges(vec![(410, 410)]),
+            give_up: StatusRanges(vec![(404, 410)]),
+            disable: StatusRanges(vec![(410, 410)]),
         }
     }
 
@@ -121,7 +136,7 @@ mod tests {
     #[test]
     fn an_answer_is_judged_by_status_and_body() {
         use OutcomeClass::{BodyRule, Ok, Status};
-        use Verdict::{Delivered, GiveUp, Retry};
+        use Verdict::{Delivered, Disable, GiveUp, Retry};
         const BODY: Option<&str> = Some("RECEIVED");
         for (wire, body, verdict, class, reason) in [
             (answer(200, "OK", b""), None, Delivered, Ok, "200 OK"),
@@ -135,7 +150,8 @@ mod tests {
                 Status,
                 "503 Service Unavailable",
             ),
-            (answer(410, "Gone", b""), None, GiveUp, Status, "410 Gone"),
+            (answer(409, "", b""), None, GiveUp, Status, "409"),
+            (answer(410, "Gone", b""), None, Disable, Status, "410 Gone"),
             (
                 answer(200, "OK", b"\r\n received "),
                 BODY,
@@ -211,6 +227,7 @@ mod tests {
                 FailureClass::Refused,
                 "refused by the egress policy, tried again in case it changes: x",
             ),
+            (FailureClass::Token { refused: true }, "no access token: x"),
         ] {
             let wire = Wire::Failed {
                 class,
@@ -220,6 +237,26 @@ mod tests {
             assert_eq!(judgement.verdict, Verdict::Retry);
             assert_eq!(judgement.class, class.into());
             assert_eq!(judgement.reason, expected);
+        }
+    }
+
+    #[test]
+    fn a_refused_credential_is_told_from_other_failures() {
+        let failed = |class| Wire::Failed {
+            class,
+            detail: String::new(),
+        };
+        for (wire, refused) in [
+            (answer(401, "", b""), true),
+            (answer(403, "", b""), true),
+            (answer(400, "", b""), false),
+            (answer(407, "", b""), false),
+            (answer(503, "", b""), false),
+            (failed(FailureClass::Token { refused: true }), true),
+            (failed(FailureClass::Token { refused: false }), false),
+            (failed(FailureClass::Tls), false),
+        ] {
+            assert_eq!(refuses_credential(&wire), refused, "{wire:?}");
         }
     }
 

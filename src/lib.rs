@@ -28,4 +28,5 @@ pub mod http;
 pub mod maintenance;
 pub mod receiver;
 pub mod store;
+pub mod vault;
 pub mod worker;

@@ -20,6 +20,8 @@ pub struct Circumstances {
     pub age: Duration,
     /// What the receiver asked for, see [`parse_retry_after`].
     pub retry_after: Option<Duration>,
+    /// The credential was refused, and another one is left for this delivery to try.
+    pub other_credential: bool,
     /// A random number from 0 to 1 that spreads the retries.
     pub chance: f64,
 }
@@ -34,8 +36,12 @@ pub enum Next {
 /// Why no further attempt is made. Its text is for support.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Ending {
-    /// The answer, such as `410 Gone`, is one that ends the delivery.
+    /// The answer, such as `404 Not Found`, is one that ends the delivery.
     AtOnce {
+        answer: String,
+    },
+    /// The answer, such as `410 Gone`, ends the subscription too.
+    Gone {
         answer: String,
     },
     AttemptsUsed {
@@ -55,6 +61,9 @@ impl fmt::Display for Ending {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::AtOnce { answer } => write!(f, "status {answer} ends it at once"),
+            Self::Gone { answer } => {
+                write!(f, "status {answer} ends it and disables the subscription")
+            }
             Self::AttemptsUsed { used, allowed } => {
                 write!(f, "{used} of {allowed} attempts used")
             }
@@ -69,15 +78,20 @@ impl fmt::Display for Ending {
 }
 
 /// The next state, and for a retry the wait before it. The wait is never longer than
-/// the policy's cap, and a retry that would come after `max_age` is not planned.
+/// the policy's cap, and a retry that would come after `max_age` is not planned. With another
+/// credential it comes at once, and counts as an attempt all the same.
 #[must_use]
 pub fn plan(judgement: &Judgement, now: Circumstances, policy: &RetryPolicy) -> Next {
     match judgement.verdict {
         Verdict::Delivered => Next::Delivered,
-        Verdict::GiveUp => Next::PostingError(Ending::AtOnce {
+        // As long as a credential is left to try, what a refusal means is open.
+        Verdict::GiveUp if !now.other_credential => Next::PostingError(Ending::AtOnce {
             answer: judgement.reason.clone(),
         }),
-        Verdict::Retry => match retry_in(now, policy) {
+        Verdict::Disable => Next::PostingError(Ending::Gone {
+            answer: judgement.reason.clone(),
+        }),
+        Verdict::Retry | Verdict::GiveUp => match retry_in(now, policy) {
             Ok(delay) => Next::RetryIn(delay),
             Err(ending) => Next::PostingError(ending),
         },
@@ -98,7 +112,9 @@ fn retry_in(now: Circumstances, policy: &RetryPolicy) -> Result<Duration, Ending
             attempts: now.attempt,
         });
     };
-    if policy.honour_retry_after {
+    if now.other_credential {
+        delay = Duration::ZERO;
+    } else if policy.honour_retry_after {
         // A receiver may ask for more time, never for a retry sooner than planned.
         delay = delay.max(now.retry_after.unwrap_or_default());
     }

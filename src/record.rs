@@ -211,6 +211,7 @@ fn acknowledge(
         .zip(pages)
         .map(move |(entry, page)| Recorded {
             key: entry.key,
+            lane_id: entry.lane_id(),
             shard: entry.shard,
             page,
             kind: if written.lost.contains(&entry.shard) {

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use uuid::Uuid;
 
-use crate::model::{Event, Pattern, Shard, Subscription};
+use crate::model::{Emit, Event, Pattern, Scope, Shard, Subscription};
 
 /// The subscriptions of the shards that this worker owns. An event costs one look-up
 /// and a walk over its merchant's subscriptions, however many there are in all.
@@ -20,14 +20,32 @@ pub struct Routes {
 type Merchants = HashMap<String, Vec<Arc<Subscription>>>;
 
 impl Routes {
-    /// The subscriptions that get `event`: a delivery each.
-    pub fn matches(&self, event: &Event) -> impl Iterator<Item = &Arc<Subscription>> {
+    /// The subscriptions that get `event`: a delivery each. `changed`: its status is not
+    /// that of the transaction's event before.
+    pub fn matches(
+        &self,
+        event: &Event,
+        changed: bool,
+    ) -> impl Iterator<Item = &Arc<Subscription>> {
         self.shards
             .get(&event.shard)
             .and_then(|merchants| merchants.get(&*event.merchant))
             .into_iter()
             .flatten()
-            .filter(|subscription| wants(subscription, event))
+            .filter(move |subscription| {
+                subscription.scope == Scope::Merchant && wants(subscription, event, changed)
+            })
+    }
+
+    /// The template of an endpoint that the event's transaction brought, if it lets the
+    /// event through.
+    #[must_use]
+    pub fn template(&self, id: Uuid, event: &Event, changed: bool) -> Option<&Arc<Subscription>> {
+        self.by_id.get(&id).filter(|template| {
+            template.scope == Scope::Transaction
+                && *template.merchant == *event.merchant
+                && wants(template, event, changed)
+        })
     }
 
     /// Adds a subscription, or puts it in the place of its earlier revision.
@@ -91,15 +109,16 @@ impl Routes {
 
 /// A new subscription starts with new events: what was committed before it is for a
 /// replay to send.
-fn wants(subscription: &Subscription, event: &Event) -> bool {
+fn wants(subscription: &Subscription, event: &Event, changed: bool) -> bool {
     subscription.enabled
         && event.created_at >= subscription.created_at
-        && any_matches(&subscription.kinds, &event.kind)
-        && any_matches(&subscription.statuses, &event.status)
+        && (changed || subscription.emit == Emit::Every)
+        && any_matches(subscription.kinds.as_deref(), &event.kind)
+        && any_matches(subscription.statuses.as_deref(), &event.status)
 }
 
-fn any_matches(patterns: &[Pattern], text: &str) -> bool {
-    patterns.is_empty() || patterns.iter().any(|pattern| pattern.matches(text))
+fn any_matches(patterns: Option<&[Pattern]>, text: &str) -> bool {
+    patterns.is_none_or(|patterns| patterns.iter().any(|pattern| pattern.matches(text)))
 }
 
 #[cfg(test)]
@@ -124,7 +143,10 @@ mod tests {
     }
 
     fn matched(routes: &Routes, event: &Event) -> Vec<u128> {
-        let mut ids: Vec<_> = routes.matches(event).map(|it| it.id.as_u128()).collect();
+        let mut ids: Vec<_> = routes
+            .matches(event, true)
+            .map(|it| it.id.as_u128())
+            .collect();
         ids.sort_unstable();
         ids
     }
@@ -132,10 +154,14 @@ mod tests {
     #[test]
     fn an_event_goes_to_those_who_want_it() {
         type Change = fn(&mut Subscription);
-        let cases: [(&str, Change, bool); 13] = [
+        let cases: [(&str, Change, bool); 17] = [
             ("everything", |_| {}, true),
             ("disabled", |it| it.enabled = false, false),
             ("paused", |it| it.paused = true, true),
+            ("template", |it| it.scope = Scope::Transaction, false),
+            ("changes", |it| it.emit = Emit::Change, true),
+            ("no kind", |it| it.kinds = Some(vec![]), false),
+            ("no status", |it| it.statuses = Some(vec![]), false),
             (
                 "other merchant",
                 |it| it.merchant = "Acme".to_owned(),
@@ -143,37 +169,37 @@ mod tests {
             ),
             (
                 "its kind",
-                |it| it.kinds = vec![Pattern::new("x"), Pattern::new("payment.*")],
+                |it| it.kinds = Some(vec![Pattern::new("x"), Pattern::new("payment.*")]),
                 true,
             ),
             (
                 "other kind",
-                |it| it.kinds = vec![Pattern::new("refund.*")],
+                |it| it.kinds = Some(vec![Pattern::new("refund.*")]),
                 false,
             ),
             (
                 "its status",
-                |it| it.statuses = vec![Pattern::new("approved")],
+                |it| it.statuses = Some(vec![Pattern::new("approved")]),
                 true,
             ),
             (
                 "other status",
-                |it| it.statuses = vec![Pattern::new("declined")],
+                |it| it.statuses = Some(vec![Pattern::new("declined")]),
                 false,
             ),
             (
                 "both",
                 |it| {
-                    it.kinds = vec![Pattern::new("payment.*")];
-                    it.statuses = vec![Pattern::new("appr*")];
+                    it.kinds = Some(vec![Pattern::new("payment.*")]);
+                    it.statuses = Some(vec![Pattern::new("appr*")]);
                 },
                 true,
             ),
             (
                 "only the kind fits",
                 |it| {
-                    it.kinds = vec![Pattern::new("payment.*")];
-                    it.statuses = vec![Pattern::new("x")];
+                    it.kinds = Some(vec![Pattern::new("payment.*")]);
+                    it.statuses = Some(vec![Pattern::new("x")]);
                 },
                 false,
             ),
@@ -197,8 +223,61 @@ mod tests {
             let mut subscription = samples::subscription();
             change(&mut subscription);
             let routes = routes([subscription]);
-            let count = routes.matches(&samples::event()).count();
+            let count = routes.matches(&samples::event(), true).count();
             assert_eq!(count, usize::from(expected), "{what}");
+        }
+    }
+
+    #[test]
+    fn an_event_that_changes_nothing_goes_to_those_who_want_every_one() {
+        let changes = Subscription {
+            emit: Emit::Change,
+            ..numbered(1)
+        };
+        let routes = routes([changes, numbered(2)]);
+        assert_eq!(matched(&routes, &samples::event()), [1, 2]);
+        let repeated = samples::event();
+        let ids: Vec<_> = routes.matches(&repeated, false).map(|it| it.id).collect();
+        assert_eq!(ids, [Uuid::from_u128(2)]);
+    }
+
+    #[test]
+    fn a_template_lets_through_what_it_wants_of_its_merchant() {
+        type Change = fn(&mut Subscription);
+        let cases: [(&str, Change, bool); 6] = [
+            ("template", |_| {}, true),
+            (
+                "its kind",
+                |it| it.kinds = Some(vec![Pattern::new("payment.*")]),
+                true,
+            ),
+            (
+                "other kind",
+                |it| it.kinds = Some(vec![Pattern::new("x")]),
+                false,
+            ),
+            ("disabled", |it| it.enabled = false, false),
+            (
+                "other merchant",
+                |it| it.merchant = "Acme".to_owned(),
+                false,
+            ),
+            (
+                "no template any more",
+                |it| it.scope = Scope::Merchant,
+                false,
+            ),
+        ];
+        for (what, change, expected) in cases {
+            let mut template = Subscription {
+                scope: Scope::Transaction,
+                ..numbered(1)
+            };
+            change(&mut template);
+            let routes = routes([template]);
+            let event = samples::event();
+            let found = routes.template(Uuid::from_u128(1), &event, true);
+            assert_eq!(found.is_some(), expected, "{what}");
         }
     }
 

@@ -1,6 +1,7 @@
 //! The worker: puts the rooms together and runs them until it is told to stop.
 
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, bail};
@@ -22,17 +23,20 @@ use crate::http::health::Health;
 use crate::http::metrics::Metrics;
 use crate::http::server::serve;
 use crate::maintenance;
-use crate::model::Shard;
+use crate::model::{Shard, TokenKey};
 use crate::record::{Backlog, Recorder, RecorderSettings};
 use crate::send::{Network, Sender};
 use crate::store::declared::apply_declared;
 use crate::store::schema::{SchemaState, schema_state};
+use crate::store::secrets::count_by_key;
 use crate::store::shards::cluster_and_time;
+use crate::store::token_key::load_token_key;
 use crate::store::{self, DbClock, StoreError, within};
+use crate::vault::Keyring;
 
 /// How much of an answer's body is read: enough for any text that a success rule asks
 /// for.
-const ANSWER_CAP: usize = 64 * 1024;
+pub const ANSWER_CAP: usize = 64 * 1024;
 
 /// Between two looks for a database that is away at start.
 const AWAY: Duration = Duration::from_secs(1);
@@ -50,12 +54,14 @@ pub async fn run(
 ) -> anyhow::Result<()> {
     let url = config.database.url.read().context("database.url")?;
     let pool = store::connect(&url, config.database.max_connections)?;
-    let declared = config.declare()?;
+    let keys = Arc::new(config.secrets.keyring()?);
+    config.check_secrets()?;
     let network = config.egress.network().context("egress.proxy_pool")?;
     let Some((cluster, clock)) = reach_database(&pool, &stop).await? else {
         return Ok(());
     };
-    apply_declared(&pool, &declared).await?;
+    refuse_missing_keys(&pool, &keys).await?;
+    declare(&config, &pool).await?;
     allow_open_files(config.lanes.max_in_flight_total);
 
     let metrics = Metrics::new();
@@ -78,12 +84,20 @@ pub async fn run(
         maintenance_settings(&config.maintenance),
         ends.clone(),
     ));
+    rooms.spawn(maintenance::failures::watch(
+        pool.clone(),
+        metrics.clone(),
+        ends.clone(),
+    ));
+    let token_key = load_token_key(&pool).await?;
     let ground = Ground {
         // A lease must not wait for a connection behind refills and pages.
         keeper_pool: store::connect(&url, 1)?,
         pool: pool.clone(),
         network,
+        keys,
         clock,
+        token_key,
         metrics,
         health,
     };
@@ -116,7 +130,9 @@ struct Ground {
     pool: PgPool,
     keeper_pool: PgPool,
     network: Network,
+    keys: Arc<Keyring>,
     clock: DbClock,
+    token_key: TokenKey,
     metrics: Metrics,
     health: Health,
 }
@@ -134,7 +150,9 @@ fn start_flow(
         pool,
         keeper_pool,
         network,
+        keys,
         clock,
+        token_key,
         metrics,
         health,
     } = ground;
@@ -165,6 +183,7 @@ fn start_flow(
             delivering: Delivering {
                 sender,
                 clock: clock.clone(),
+                token_key: token_key.clone(),
             },
             pool: pool.clone(),
             recorder: entries,
@@ -179,6 +198,7 @@ fn start_flow(
     let reader = Reader::new(
         Inlets {
             pool: pool.clone(),
+            keys: Arc::clone(keys),
             dispatcher: inputs.clone(),
             room: room_rx,
             clock: clock.clone(),
@@ -299,13 +319,51 @@ async fn look_at_database(pool: &PgPool) -> Result<(SchemaState, String, DbClock
     Ok((state, cluster, DbClock::anchored(Instant::now(), time)))
 }
 
+/// Makes what the file declares take effect. A file that declares nothing leaves that of
+/// `posthorn config apply` alone.
+async fn declare(config: &Config, pool: &PgPool) -> anyhow::Result<()> {
+    let declared = config.declare();
+    if declared.is_empty() {
+        return Ok(());
+    }
+    let changes = apply_declared(pool, &declared, false).await?;
+    info!(
+        changes = changes.len(),
+        "the file's subscriptions, profiles and locks are applied"
+    );
+    Ok(())
+}
+
+/// A worker that could not open what it will need says so now, not delivery by delivery.
+async fn refuse_missing_keys(pool: &PgPool, keys: &Keyring) -> anyhow::Result<()> {
+    let at_hand = keys.ids();
+    let missing: Vec<String> = count_by_key(pool)
+        .await?
+        .into_iter()
+        .filter(|(id, _)| !at_hand.contains(&id.as_str()))
+        .map(|(id, secrets)| format!("{id} ({secrets} secrets)"))
+        .collect();
+    if missing.is_empty() {
+        return Ok(());
+    }
+    let at_hand = match at_hand.as_slice() {
+        [] => "none".to_owned(),
+        ids => ids.join(", "),
+    };
+    bail!(
+        "secrets.keys: posthorn.secrets has rows that these keys encrypted: {}; given are: {at_hand}. Add the missing ones to secrets.keys, or set or remove those secrets with `posthorn secrets`",
+        missing.join(", ")
+    )
+}
+
 /// SIGHUP: the file's profiles and subscriptions take effect; its other sections at the
 /// next start. A file that is wrong changes nothing.
 async fn reload_file(path: Option<&std::path::Path>, pool: &PgPool) {
     let Some(path) = path else { return };
     let reloaded = async {
-        let declared = Config::load(path)?.declare()?;
-        Ok::<_, anyhow::Error>(apply_declared(pool, &declared).await?)
+        let config = Config::load(path)?;
+        config.check_secrets()?;
+        declare(&config, pool).await
     };
     match reloaded.await {
         Ok(()) => info!(path = %path.display(), "subscriptions and profiles reloaded"),

@@ -8,6 +8,7 @@ use secrecy::{ExposeSecret, SecretString};
 use url::Url;
 
 use crate::config::{Config, Database};
+use crate::store::StoreError;
 
 /// `DATABASE_URL` is not an `env` of clap's, which would print its value in the help.
 #[derive(Debug, clap::Args)]
@@ -23,7 +24,7 @@ pub struct DatabaseArgs {
 }
 
 #[expect(clippy::unnecessary_wraps, reason = "clap's parsers may fail")]
-fn secret(text: &str) -> Result<SecretString, Infallible> {
+pub fn secret(text: &str) -> Result<SecretString, Infallible> {
     Ok(text.into())
 }
 
@@ -50,6 +51,15 @@ fn check(url: &SecretString) -> anyhow::Result<()> {
         Ok(url) if matches!(url.scheme(), "postgres" | "postgresql") => Ok(()),
         Ok(_) => bail!("the database URL does not begin with postgres://; {REMEDY}"),
         Err(error) => bail!("the database URL cannot be read: {error}; {REMEDY}"),
+    }
+}
+
+/// An error of the store with what to do about it.
+#[must_use]
+pub fn refusal(error: &StoreError) -> anyhow::Error {
+    match error {
+        StoreError::Database(cause) => anyhow!("{error}{}", remedy(cause)),
+        StoreError::Stalled(_) | StoreError::Unreadable(_) => anyhow!("{error}"),
     }
 }
 

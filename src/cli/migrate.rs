@@ -6,6 +6,7 @@ use anyhow::anyhow;
 use sqlx::migrate::MigrateError;
 
 use super::database::{self, DatabaseArgs};
+use crate::config::builtin_rows;
 use crate::store::schema::{MigrationFailed, migrate};
 
 /// Makes the schema `posthorn` in a database, or brings it up to date. Safe to run
@@ -23,7 +24,7 @@ pub struct Args {
 }
 
 pub async fn run(args: Args) -> anyhow::Result<()> {
-    migrate(&args.database.url()?, args.shards)
+    migrate(&args.database.url()?, args.shards, &builtin_rows())
         .await
         .map_err(|error| anyhow!("{error}{}", remedy(&error)))?;
     Ok(writeln!(io::stdout(), "the schema is up to date")?)
@@ -32,6 +33,7 @@ pub async fn run(args: Args) -> anyhow::Result<()> {
 fn remedy(error: &MigrationFailed) -> &'static str {
     match error {
         MigrationFailed::Connect(error)
+        | MigrationFailed::Profiles(error)
         | MigrationFailed::Migrate(
             MigrateError::Execute(error) | MigrateError::ExecuteMigration(error, _),
         ) => database::remedy(error),

@@ -1,14 +1,24 @@
 //! The commands, one file each.
 
+pub mod config;
 mod database;
 pub mod demo;
+mod event;
+mod exchange;
 mod failure;
 pub mod grant;
 pub mod logs;
 pub mod migrate;
+mod named;
+mod printable;
 pub mod receiver;
+pub mod render;
+mod request;
 pub mod sandbox;
+pub mod secrets;
+pub mod send_test;
 pub mod signals;
+pub mod source;
 pub mod worker;
 
 use std::process::{ExitCode, Termination};
@@ -27,8 +37,13 @@ struct Cli {
 #[derive(Debug, clap::Subcommand)]
 enum Command {
     Worker(worker::Args),
+    Config(config::Args),
+    Render(render::Args),
+    SendTest(send_test::Args),
     Migrate(migrate::Args),
     Grant(grant::Args),
+    Secrets(secrets::Args),
+    Source(source::Args),
     Receiver(receiver::Args),
     Demo(demo::Args),
     Sandbox(sandbox::Args),
@@ -38,8 +53,13 @@ impl Command {
     async fn run(self) -> anyhow::Result<ExitCode> {
         Ok(match self {
             Self::Worker(args) => worker::run(args).await?.report(),
+            Self::Config(args) => config::run(args).await?.report(),
+            Self::Render(args) => render::run(args).await?.report(),
+            Self::SendTest(args) => send_test::run(args).await?,
             Self::Migrate(args) => migrate::run(args).await?.report(),
             Self::Grant(args) => grant::run(args).await?.report(),
+            Self::Secrets(args) => secrets::run(args).await?,
+            Self::Source(args) => source::run(args).await?.report(),
             Self::Receiver(args) => receiver::run(args).await?.report(),
             Self::Demo(args) => demo::run(args).await?,
             Self::Sandbox(args) => sandbox::run(args).await?,

@@ -60,8 +60,14 @@ fn url(text: String) -> Result<DatabaseUrl, String> {
     if text.trim().is_empty() {
         return Err(format!("empty text; {REMEDY}"));
     }
-    if let Some(reference) = SecretRef::parse(&text) {
-        return Ok(DatabaseUrl::Kept(reference));
+    match SecretRef::parse(&text) {
+        Some(SecretRef::Stored(_)) => {
+            return Err(format!(
+                "a secret in the database that it is to open; {REMEDY}"
+            ));
+        }
+        Some(reference) => return Ok(DatabaseUrl::Kept(reference)),
+        None => {}
     }
     if text.starts_with("env:") || text.starts_with("file:") {
         return Err(format!(

@@ -1,12 +1,13 @@
-//! From the file's profiles and subscriptions to rows for SQL.
+//! From the file's profiles, locks and subscriptions to the entries that are declared.
 
 use chrono::DateTime;
+use serde_json::{Map, Value};
 use uuid::Uuid;
 
-use super::{Config, FileSubscription, secrets};
+use super::{Config, FileLock, FileProfile, FileSubscription, secrets};
+use crate::model::declaration::{Entry, Kind};
 use crate::model::settings::resolve;
 use crate::model::{Identity, Shard};
-use crate::store::declared::Declared;
 
 /// What shows only when the secrets are read.
 #[derive(Debug, thiserror::Error)]
@@ -14,27 +15,28 @@ use crate::store::declared::Declared;
 pub struct Unusable(Vec<String>);
 
 impl Config {
-    /// The rows that the file declares. Every subscription is resolved first, secrets
-    /// included, so that all that is wrong with the file shows at once.
-    pub fn declare(&self) -> Result<Declared, Unusable> {
+    /// What the file declares.
+    #[must_use]
+    pub fn declare(&self) -> Vec<Entry> {
+        let profiles = self.profiles.iter().map(Entry::from);
+        let locks = self.locks.iter().map(Entry::from);
+        let subscriptions = self.subscriptions.iter().map(Entry::from);
+        profiles.chain(locks).chain(subscriptions).collect()
+    }
+
+    /// Resolves every subscription, secrets included, so that all that is wrong with the
+    /// file shows at once. A secret that stands in the database is no part of the file: where
+    /// it is missing, the subscription's deliveries wait.
+    pub fn check_secrets(&self) -> Result<(), Unusable> {
         let problems: Vec<String> = self
             .subscriptions
             .iter()
             .flat_map(|subscription| self.problems_of(subscription))
             .collect();
-        if !problems.is_empty() {
-            return Err(Unusable(problems));
+        if problems.is_empty() {
+            return Ok(());
         }
-        let profiles = self.profiles.iter().map(|profile| {
-            let mut row = profile.settings.to_row();
-            row.insert("name".into(), profile.name.clone().into());
-            row.insert("managed_by".into(), "file".into());
-            row.into()
-        });
-        Ok(Declared {
-            profiles: profiles.collect(),
-            subscriptions: self.subscriptions.iter().map(row_of).collect(),
-        })
+        Err(Unusable(problems))
     }
 
     fn problems_of(&self, subscription: &FileSubscription) -> Vec<String> {
@@ -55,22 +57,61 @@ impl Config {
             enabled: subscription.enabled,
             paused: subscription.paused,
         };
-        let found = resolve(identity, &self.settings_of(subscription), &secrets::read).err();
+        let settings = self.layers_of(subscription).merged();
+        let stored = settings.stored_secrets();
+        let found = resolve(identity, &settings, &secrets::read).err();
         let told = found
             .into_iter()
             .flatten()
+            .filter(|problem| stored.iter().all(|(key, _)| *key != problem.key))
             .map(|problem| format!("line {line}, subscription {merchant}/{name}: {problem}"));
         told.collect()
     }
 }
 
-fn row_of(subscription: &FileSubscription) -> serde_json::Value {
-    let mut row = subscription.settings.to_row();
-    row.insert("merchant".into(), subscription.merchant.clone().into());
-    row.insert("name".into(), subscription.name.clone().into());
-    row.insert("profile".into(), subscription.profile.clone().into());
-    row.insert("enabled".into(), subscription.enabled.into());
-    row.insert("paused".into(), subscription.paused.into());
-    row.insert("managed_by".into(), "file".into());
-    row.into()
+impl From<&FileProfile> for Entry {
+    fn from(profile: &FileProfile) -> Self {
+        Self {
+            kind: Kind::Profile,
+            head: head([("name", Some(profile.name.clone().into()))]),
+            settings: profile.settings.clone(),
+        }
+    }
+}
+
+impl From<&FileLock> for Entry {
+    fn from(lock: &FileLock) -> Self {
+        Self {
+            kind: Kind::Lock,
+            head: head([
+                ("name", Some(lock.name.clone().into())),
+                ("merchant", lock.reach.merchant.clone().map(Value::from)),
+                ("profile", lock.reach.profile.clone().map(Value::from)),
+            ]),
+            settings: lock.settings.clone(),
+        }
+    }
+}
+
+impl From<&FileSubscription> for Entry {
+    fn from(subscription: &FileSubscription) -> Self {
+        Self {
+            kind: Kind::Subscription,
+            head: head([
+                ("merchant", Some(subscription.merchant.clone().into())),
+                ("name", Some(subscription.name.clone().into())),
+                ("profile", subscription.profile.clone().map(Value::from)),
+                ("enabled", Some(subscription.enabled.into())),
+                ("paused", Some(subscription.paused.into())),
+            ]),
+            settings: subscription.settings.clone(),
+        }
+    }
+}
+
+fn head<const N: usize>(columns: [(&str, Option<Value>); N]) -> Map<String, Value> {
+    let given = columns.into_iter();
+    given
+        .filter_map(|(column, value)| Some((column.to_owned(), value?)))
+        .collect()
 }

@@ -2,7 +2,7 @@
 
 use std::fs::File;
 use std::io::{self, Read};
-use std::path::Path;
+use std::path::PathBuf;
 
 use secrecy::{ExposeSecret, SecretSlice, SecretString};
 
@@ -15,24 +15,52 @@ const LARGEST: u64 = 1024 * 1024;
 /// The secret's bytes. The line end that editors put behind a file's last line is no
 /// part of it. Blocks on the file system.
 pub fn read(from: &SecretRef) -> Result<SecretSlice<u8>, SecretError> {
-    let bytes = match from {
-        SecretRef::Env(name) => std::env::var_os(name)
-            .ok_or_else(|| SecretError::NotSet(name.clone()))?
-            .into_encoded_bytes(),
+    match from {
+        SecretRef::Env(name) => {
+            let value = std::env::var_os(name).ok_or_else(|| SecretError::NotSet(name.clone()))?;
+            checked(value.into_encoded_bytes(), from)
+        }
         SecretRef::File(path) => {
-            let mut bytes = file(path).map_err(|error| SecretError::Unreadable {
+            let content = File::open(path).and_then(content);
+            let bytes = content.map_err(|error| SecretError::Unreadable {
                 path: path.clone(),
                 kind: error.kind(),
             })?;
-            if bytes.last() == Some(&b'\n') {
-                bytes.pop();
-                if bytes.last() == Some(&b'\r') {
-                    bytes.pop();
-                }
-            }
-            bytes
+            checked(bytes, from)
         }
-    };
+        SecretRef::Stored(_) => Err(SecretError::OutOfReach(from.clone())),
+    }
+}
+
+/// The same from standard input, to its end.
+pub fn read_stdin() -> Result<SecretSlice<u8>, SecretError> {
+    let path = PathBuf::from("/dev/stdin");
+    let bytes = content(io::stdin().lock()).map_err(|error| SecretError::Unreadable {
+        path: path.clone(),
+        kind: error.kind(),
+    })?;
+    checked(bytes, &SecretRef::File(path))
+}
+
+/// The same for a secret that must be text, such as a password or a URL.
+pub fn read_text(from: &SecretRef) -> Result<SecretString, SecretError> {
+    as_text(from, &read(from)?)
+}
+
+fn content(stream: impl Read) -> io::Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    stream.take(LARGEST + 3).read_to_end(&mut bytes)?;
+    // In a binary file, such as PKCS#12, the same bytes may be its own.
+    if std::str::from_utf8(&bytes).is_ok() && bytes.last() == Some(&b'\n') {
+        bytes.pop();
+        if bytes.last() == Some(&b'\r') {
+            bytes.pop();
+        }
+    }
+    Ok(bytes)
+}
+
+fn checked(bytes: Vec<u8>, from: &SecretRef) -> Result<SecretSlice<u8>, SecretError> {
     let secret = SecretSlice::from(bytes);
     let size = secret.expose_secret().len();
     if size == 0 {
@@ -42,19 +70,6 @@ pub fn read(from: &SecretRef) -> Result<SecretSlice<u8>, SecretError> {
         return Err(SecretError::TooLarge(from.clone(), LARGEST));
     }
     Ok(secret)
-}
-
-/// The same for a secret that must be text, such as a password or a URL.
-pub fn read_text(from: &SecretRef) -> Result<SecretString, SecretError> {
-    as_text(from, &read(from)?)
-}
-
-fn file(path: &Path) -> io::Result<Vec<u8>> {
-    let mut bytes = Vec::new();
-    File::open(path)?
-        .take(LARGEST + 3)
-        .read_to_end(&mut bytes)?;
-    Ok(bytes)
 }
 
 #[cfg(test)]
@@ -80,6 +95,9 @@ mod tests {
             std::fs::write(&path, content).unwrap();
             assert_eq!(read_text(&from).unwrap().expose_secret(), expected);
         }
+        let binary = [0x30, 0x82, b'\r', b'\n'];
+        std::fs::write(&path, binary).unwrap();
+        assert_eq!(read(&from).unwrap().expose_secret(), binary);
         std::fs::write(&path, "\n").unwrap();
         assert!(matches!(read(&from), Err(SecretError::Empty(_))));
         std::fs::write(&path, [0xff, 0xfe]).unwrap();

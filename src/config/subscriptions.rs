@@ -1,9 +1,12 @@
-//! `[[profile]]` and `[[subscription]]`.
+//! `[[profile]]`, `[[lock]]` and `[[subscription]]`.
+
+use std::sync::Arc;
 
 use super::document::Section;
-use super::{settings, value};
+use super::profiles::builtin_profiles;
+use super::{instamed, settings, value};
 use crate::model::Settings;
-use crate::model::settings::{Problem, quoted};
+use crate::model::settings::{Layers, LockReach, Problem, quoted};
 
 /// A named set of subscription defaults.
 #[derive(Clone, Debug)]
@@ -12,13 +15,21 @@ pub struct FileProfile {
     pub settings: Settings,
 }
 
-/// A subscription as the file has it, its profile not yet merged in.
+/// Settings that the operator fixes.
+#[derive(Clone, Debug)]
+pub struct FileLock {
+    pub name: String,
+    pub reach: LockReach,
+    pub settings: Settings,
+}
+
+/// A subscription as the file has it, profile and locks not yet merged in.
 #[derive(Clone, Debug)]
 pub struct FileSubscription {
     pub merchant: String,
     /// Unique within the merchant.
     pub name: String,
-    /// The name of a `[[profile]]` of the same file.
+    /// A `[[profile]]` of the same file, or one that comes with Posthorn.
     pub profile: Option<String>,
     pub enabled: bool,
     pub paused: bool,
@@ -28,80 +39,168 @@ pub struct FileSubscription {
 }
 
 impl FileSubscription {
-    pub(super) fn settings_over(&self, profiles: &[FileProfile]) -> Settings {
+    pub(super) fn layers(&self, profiles: &[FileProfile], locks: &[FileLock]) -> Layers {
+        let named = self.profile.as_ref();
         let profile = profiles
             .iter()
-            .find(|profile| Some(&profile.name) == self.profile.as_ref());
-        let settings = self.settings.clone();
-        match profile {
-            Some(profile) => settings.or(&profile.settings),
-            None => settings,
+            .chain(builtin_profiles())
+            .find(|profile| Some(&profile.name) == named);
+        let mut locks: Vec<&FileLock> = locks
+            .iter()
+            .filter(|lock| lock.reach.covers(&self.merchant, self.profile.as_deref()))
+            .collect();
+        locks.sort_by_key(|lock| (lock.reach.breadth(), &lock.name));
+        let shared =
+            |name: &String, settings: &Settings| (name.clone(), Arc::new(settings.clone()));
+        Layers {
+            locks: locks
+                .into_iter()
+                .map(|lock| shared(&lock.name, &lock.settings))
+                .collect(),
+            own: self.settings.clone(),
+            profile: profile.map(|profile| shared(&profile.name, &profile.settings)),
         }
     }
 }
 
-pub(super) struct Subscriptions {
+pub(super) struct Entries {
     pub profiles: Vec<FileProfile>,
+    pub locks: Vec<FileLock>,
     pub subscriptions: Vec<FileSubscription>,
 }
 
-impl Subscriptions {
-    /// Profiles first, wherever they stand: each subscription is checked with its own.
+impl Entries {
+    /// Profiles and locks first, wherever they stand: each subscription is checked together
+    /// with its own.
     pub fn read(file: &mut Section<'_>) -> Self {
-        let mut profiles = Vec::new();
-        file.tables("profile", |section| {
-            let profile = Profile::read(section, &profiles);
-            profiles.push(profile);
+        let mut shared = Vec::new();
+        let profiles = profiles(file, &mut shared, builtin_profiles());
+        let mut locks = Vec::new();
+        file.tables("lock", |section| {
+            let lock = shared_settings(section, &mut shared, "lock");
+            let reach = LockReach {
+                merchant: section.read("merchant", value::name),
+                profile: section.read("profile", value::name),
+            };
+            if let Some(profile) = &reach.profile {
+                refuse_unknown_profile(section, profile, &profiles);
+            }
+            locks.push(FileLock {
+                name: lock.name,
+                reach,
+                settings: lock.settings,
+            });
         });
-        let mut subscriptions = Vec::new();
+        let mut read = Self {
+            profiles,
+            locks,
+            subscriptions: Vec::new(),
+        };
         file.tables("subscription", |section| {
-            let subscription = subscription(section, &profiles, &subscriptions);
-            subscriptions.push(subscription);
+            let subscription = subscription(section, &read.subscriptions);
+            read.check(section, &subscription, &shared);
+            read.subscriptions.push(subscription);
         });
-        Self {
-            profiles: profiles.into_iter().map(|profile| profile.read).collect(),
-            subscriptions,
+        read
+    }
+
+    /// Refuses what is wrong with the settings that take effect, each problem once.
+    fn check(&self, section: &Section<'_>, subscription: &FileSubscription, shared: &[Shared]) {
+        let settings = &subscription.settings;
+        let layers = subscription.layers(&self.profiles, &self.locks);
+        let is_known = match &subscription.profile {
+            Some(profile) => refuse_unknown_profile(section, profile, &self.profiles),
+            None => !section.has("profile"),
+        };
+        if !is_known {
+            // What is absent may have stood in the profile.
+            for problem in settings.profile_problems() {
+                section.refuse(problem.key, problem.message);
+            }
+            return;
+        }
+        let unreadable = unreadable(section, settings);
+        let locks = layers.locks.iter().map(|(name, _)| ("lock", name));
+        let profile = layers.profile.iter().map(|(name, _)| ("profile", name));
+        let bases: Vec<&Shared> = locks
+            .chain(profile)
+            .filter_map(|(kind, name)| shared.iter().find(|it| it.kind == kind && it.name == *name))
+            .collect();
+        for problem in layers.merged().problems() {
+            let told = unreadable.contains(&problem.key)
+                || bases.iter().any(|base| {
+                    base.told.contains(&problem) || base.unreadable.contains(&problem.key)
+                });
+            if !told {
+                section.refuse(problem.key, problem.message);
+            }
         }
     }
 }
 
-/// A profile, and what its subscriptions need not hear again.
-struct Profile {
-    read: FileProfile,
+/// The file's own profiles, whose names are none of those that are `taken`.
+pub(super) fn profiles(
+    file: &mut Section<'_>,
+    shared: &mut Vec<Shared>,
+    taken: &[FileProfile],
+) -> Vec<FileProfile> {
+    file.tables("profile", |section| {
+        let Shared { name, settings, .. } = shared_settings(section, shared, "profile");
+        if taken.iter().any(|other| other.name == name) {
+            section.refuse(
+                "name",
+                "a profile that comes with Posthorn; give another name",
+            );
+        }
+        FileProfile { name, settings }
+    })
+}
+
+/// What several subscriptions share, and what they need not hear again.
+#[derive(Clone)]
+pub(super) struct Shared {
+    kind: &'static str,
+    name: String,
+    settings: Settings,
     line: usize,
     told: Vec<Problem>,
     unreadable: Vec<&'static str>,
 }
 
-impl Profile {
-    fn read(section: &mut Section<'_>, others: &[Self]) -> Self {
-        let name = required(section, "name");
-        let settings = settings::read(section);
-        let told = settings.profile_problems();
-        for problem in &told {
-            section.refuse(problem.key, problem.message.clone());
-        }
-        if let Some(other) = others.iter().find(|other| named(&other.read.name, &name)) {
-            section.refuse(
-                "name",
-                format!("the same name as in line {}; give another", other.line),
-            );
-        }
-        Self {
-            unreadable: unreadable(section, &settings),
-            read: FileProfile { name, settings },
-            line: section.line(),
-            told,
-        }
+fn shared_settings(
+    section: &mut Section<'_>,
+    others: &mut Vec<Shared>,
+    kind: &'static str,
+) -> Shared {
+    let name = required(section, "name");
+    let settings = settings::read(section);
+    let told = settings.profile_problems();
+    for problem in &told {
+        section.refuse(problem.key, problem.message.clone());
     }
+    let twin = others
+        .iter()
+        .find(|other| other.kind == kind && named(&other.name, &name));
+    if let Some(twin) = twin {
+        section.refuse(
+            "name",
+            format!("the same name as in line {}; give another", twin.line),
+        );
+    }
+    let shared = Shared {
+        kind,
+        unreadable: unreadable(section, &settings),
+        line: section.line(),
+        name,
+        settings,
+        told,
+    };
+    others.push(shared.clone());
+    shared
 }
 
-fn subscription(
-    section: &mut Section<'_>,
-    profiles: &[Profile],
-    others: &[FileSubscription],
-) -> FileSubscription {
-    let subscription = FileSubscription {
+fn subscription(section: &mut Section<'_>, others: &[FileSubscription]) -> FileSubscription {
+    let mut subscription = FileSubscription {
         merchant: required(section, "merchant"),
         name: required(section, "name"),
         profile: section.text("profile"),
@@ -110,6 +209,7 @@ fn subscription(
         settings: settings::read(section),
         line: section.line(),
     };
+    instamed::read(section, &mut subscription);
     let twin = others.iter().find(|other| {
         named(&other.merchant, &subscription.merchant) && named(&other.name, &subscription.name)
     });
@@ -122,55 +222,25 @@ fn subscription(
             ),
         );
     }
-    match &subscription.profile {
-        None if section.has("profile") => check_alone(section, &subscription.settings),
-        None => check(section, &subscription.settings, None),
-        Some(name) => {
-            let profile = profiles
-                .iter()
-                .find(|profile| named(&profile.read.name, name));
-            if let Some(profile) = profile {
-                check(section, &subscription.settings, Some(profile));
-            } else {
-                section.refuse(
-                    "profile",
-                    format!(
-                        "no [[profile]] is named {}; add it, or give another",
-                        quoted(name)
-                    ),
-                );
-                check_alone(section, &subscription.settings);
-            }
-        }
-    }
     subscription
 }
 
-/// Refuses what is wrong with the settings together with their profile's, each once.
-fn check(section: &Section<'_>, settings: &Settings, profile: Option<&Profile>) {
-    let unreadable = unreadable(section, settings);
-    let merged = match profile {
-        Some(profile) => settings.clone().or(&profile.read.settings),
-        None => settings.clone(),
-    };
-    for problem in merged.problems() {
-        let told = unreadable.contains(&problem.key)
-            || profile.is_some_and(|profile| {
-                !settings.has(problem.key)
-                    && (profile.told.contains(&problem)
-                        || profile.unreadable.contains(&problem.key))
-            });
-        if !told {
-            section.refuse(problem.key, problem.message);
-        }
+/// Whether the profile is known.
+fn refuse_unknown_profile(section: &Section<'_>, name: &str, profiles: &[FileProfile]) -> bool {
+    let known = profiles
+        .iter()
+        .chain(builtin_profiles())
+        .any(|profile| named(&profile.name, name));
+    if !known {
+        section.refuse(
+            "profile",
+            format!(
+                "no [[profile]] is named {}; add it, or give another",
+                quoted(name)
+            ),
+        );
     }
-}
-
-/// The same where the profile is not known: what is absent may have stood there.
-fn check_alone(section: &Section<'_>, settings: &Settings) {
-    for problem in settings.profile_problems() {
-        section.refuse(problem.key, problem.message);
-    }
+    known
 }
 
 /// Keys that are there with a value of the wrong type, which has been told already.

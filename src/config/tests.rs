@@ -28,7 +28,10 @@ fn problems(text: &str) -> Vec<Problem> {
 fn example_with_all_keys() -> String {
     let is_key = |text: &str| {
         let key = text.split(" = ").next().unwrap_or("");
-        text.contains(" = ") && key.chars().all(|c| c.is_ascii_lowercase() || c == '_')
+        text.contains(" = ")
+            && key
+                .bytes()
+                .all(|byte| matches!(byte, b'a'..=b'z' | b'0'..=b'9' | b'_'))
     };
     EXAMPLE
         .lines()
@@ -43,9 +46,23 @@ fn example_with_all_keys() -> String {
 fn the_example_loads_as_it_stands_and_with_every_optional_key() {
     let config = Config::parse("config.toml.example", EXAMPLE).unwrap();
     assert_eq!(config.subscriptions.len(), 1);
-    let full = Config::parse("config.toml.example", &example_with_all_keys()).unwrap();
-    assert_eq!(full.worker.name.as_deref(), Some("worker-1"));
-    assert!(full.subscriptions[0].settings.client_cert.is_some());
+    let every_key = example_with_all_keys();
+    // The client certificate stands in PEM or in PKCS#12.
+    for (alternative, is_pem) in [
+        (&["client_pkcs12"][..], true),
+        (&["client_cert", "client_key"], false),
+    ] {
+        let of_alternative = |line: &&str| alternative.iter().any(|key| line.starts_with(key));
+        let text: Vec<&str> = every_key
+            .lines()
+            .filter(|line| !of_alternative(line))
+            .collect();
+        let full = Config::parse("config.toml.example", &text.join("\n")).unwrap();
+        assert_eq!(full.worker.name.as_deref(), Some("worker-1"));
+        let settings = &full.subscriptions[0].settings;
+        assert_eq!(settings.client_cert.is_some(), is_pem);
+        assert_eq!(settings.client_pkcs12.is_some(), !is_pem);
+    }
 }
 
 #[test]
@@ -57,6 +74,11 @@ fn the_example_has_every_key_that_is_read() {
     let found = |path: &str| asked.iter().any(|(asked, found)| asked == path && *found);
     for (path, _) in &asked {
         let key = path.rsplit('.').next().unwrap();
+        // The names of InstaMed's options are documented as what they stand for.
+        if key.starts_with("Merchant") {
+            assert!(EXAMPLE.contains(key), "config.toml.example lacks {path}");
+            continue;
+        }
         let documented = if Settings::KEYS.contains(&key) && path.matches('.').count() == 1 {
             found(path) || found(&format!("profile.{key}")) || found(&format!("subscription.{key}"))
         } else {
@@ -72,11 +94,12 @@ fn the_example_shows_the_defaults() {
     let default = Config::default();
     let sections = |config: &Config| {
         format!(
-            "{:?} {:?} {:?} {:?} {:?} {:?} {:?}",
+            "{:?} {:?} {:?} {:?} {:?} {:?} {:?} {:?}",
             config.database,
             config.worker,
             config.lanes,
             config.egress,
+            config.secrets,
             config.http,
             config.log,
             config.maintenance
@@ -102,7 +125,7 @@ fn the_example_shows_the_defaults() {
         url: example.subscriptions[0].settings.url.clone(),
         ..Settings::default()
     };
-    let written_out = example.settings_of(&example.subscriptions[0]);
+    let written_out = example.layers_of(&example.subscriptions[0]).merged();
     assert_eq!(effect(&written_out), effect(&url_alone));
 }
 
@@ -124,7 +147,10 @@ fn a_secret_is_never_shown() {
         fields = [{ name = 'a', source = 'hunter2' }]\n";
     let error = Config::parse("config.toml", text).unwrap_err();
     let shown = format!("{error} {error:?}");
-    assert!(shown.contains("give env:NAME or file:PATH"), "{shown}");
+    assert!(
+        shown.contains("give env:NAME, file:PATH or secret:NAME"),
+        "{shown}"
+    );
     assert!(!shown.contains("hunter2"), "{shown}");
 
     let syntax = problems("auth_secret = hunter2 x");
@@ -145,4 +171,51 @@ fn a_file_that_is_not_there_says_what_to_do() {
         "{shown}"
     );
     assert!(shown.contains("config.toml.example"), "{shown}");
+}
+
+#[test]
+fn a_secret_of_the_database_is_no_part_of_the_file() {
+    let file = |secret: &str| {
+        format!(
+            "[[subscription]]\nmerchant = 'm'\nname = 'n'\nurl = 'https://h/'\n\
+             auth = 'basic'\nauth_secret = '{secret}'\nauth_secret_previous = 'env:POSTHORN_TEST_IS_NOT_SET'\n"
+        )
+    };
+    let config = Config::parse("config.toml", &file("secret:orders")).unwrap();
+    let unusable = config.check_secrets().unwrap_err().to_string();
+    assert!(unusable.contains("POSTHORN_TEST_IS_NOT_SET"), "{unusable}");
+    assert!(!unusable.contains("orders"), "{unusable}");
+    let wrong = problems(&file("secret:two words"));
+    assert_eq!(wrong[0].key, "subscription.auth_secret");
+    let wrong = problems("[database]\nurl = 'secret:database'\n");
+    assert!(wrong[0].message.contains("give env:NAME"), "{wrong:?}");
+}
+
+#[test]
+fn the_keys_are_read_from_where_they_are_kept() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("key");
+    let config = Config::parse(
+        "config.toml",
+        &format!("[secrets]\nkeys = ['file:{}']", path.display()),
+    )
+    .unwrap();
+    std::fs::write(&path, "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=\n").unwrap();
+    assert_eq!(config.secrets.keyring().unwrap().ids().len(), 1);
+    std::fs::write(&path, "hunter2").unwrap();
+    let error = config.secrets.keyring().unwrap_err().to_string();
+    assert!(
+        error.starts_with("secrets.keys: the content of file:"),
+        "{error}"
+    );
+    assert!(error.contains("not 32 bytes in base64"), "{error}");
+    assert!(!error.contains("hunter2"), "{error}");
+    for text in ["secret:key", "hunter2"] {
+        let wrong = problems(&format!("[secrets]\nkeys = ['{text}']"));
+        assert!(
+            wrong[0].message.contains("give env:NAME or file:PATH"),
+            "{wrong:?}"
+        );
+        assert!(!wrong[0].message.contains("hunter2"), "{wrong:?}");
+    }
 }

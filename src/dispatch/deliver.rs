@@ -6,12 +6,12 @@ use std::time::Duration;
 use chrono::{DateTime, Utc};
 
 use super::evidence::{excerpt, without_cards};
-use super::item::Item;
-use crate::judge::judge;
-use crate::model::{Outcome, Subscription, Verdict, Wire};
+use super::item::{Item, Trial};
+use crate::judge::{judge, refuses_credential};
+use crate::model::{Outcome, Subscription, TokenKey, Verdict, Wire};
 use crate::plan::{Circumstances, Next, parse_retry_after, plan};
 use crate::send::Sender;
-use crate::shape::{Unsendable, shape};
+use crate::shape::{Moment, Unsendable, endpoint, shape};
 use crate::store::DbClock;
 use crate::store::ledger::Attempt;
 
@@ -20,6 +20,7 @@ use crate::store::ledger::Attempt;
 pub struct Delivering {
     pub sender: Sender,
     pub clock: DbClock,
+    pub token_key: TokenKey,
 }
 
 /// An attempt that was made, judged and planned.
@@ -27,6 +28,8 @@ pub struct Delivering {
 pub struct Tried {
     pub attempt: Attempt,
     pub verdict: Verdict,
+    /// Whether it was the credential that was refused.
+    pub refused: bool,
     pub next: Next,
 }
 
@@ -38,19 +41,39 @@ pub async fn deliver(
     subscription: &Subscription,
 ) -> Result<Tried, Unsendable> {
     let number = item.attempts + 1;
-    let request = shape(&item.event, subscription, number)?;
+    let Trial {
+        credential,
+        other_left,
+    } = item.trial;
+    let its_own = item
+        .endpoint
+        .as_ref()
+        .map(|endpoint| endpoint::over(endpoint, subscription))
+        .transpose()?;
+    let subscription = its_own.as_ref().unwrap_or(subscription);
+    let started_at = with.clock.now();
+    let moment = Moment {
+        attempt: number,
+        now: started_at,
+        nonce: rand::random(),
+        token_key: &with.token_key,
+        credential,
+    };
+    let request = shape(&item.event, subscription, &moment)?;
     let outcome = with
         .sender
-        .send(request, subscription, with.clock.now())
+        .send(request, subscription, credential, started_at)
         .await;
     let mut judgement = judge(&outcome.wire, &subscription.success);
     // A receiver chooses its reason phrase.
     judgement.reason = without_cards(&judgement.reason);
+    let refused = refuses_credential(&outcome.wire);
     let now = with.clock.now();
     let circumstances = Circumstances {
         attempt: number,
         age: age(item.event.created_at, now),
         retry_after: retry_after(&outcome.wire, now),
+        other_credential: refused && other_left,
         chance: rand::random(),
     };
     let next = plan(&judgement, circumstances, &subscription.retry);
@@ -75,6 +98,7 @@ pub async fn deliver(
     Ok(Tried {
         attempt,
         verdict: judgement.verdict,
+        refused,
         next,
     })
 }

@@ -1,6 +1,6 @@
 //! What the dispatcher is told, in the order in which it happens.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -9,7 +9,7 @@ use uuid::Uuid;
 
 use super::deliver::Tried;
 use crate::feed::checkpoint::PageId;
-use crate::model::{DeliveryKey, Epoch, Event, Shard, Snapshot, State, Subscription};
+use crate::model::{DeliveryKey, Endpoint, Epoch, Event, Shard, Snapshot, State, Subscription};
 use crate::shape::Unsendable;
 use crate::store::pending::{Refilled, Waiting};
 
@@ -38,6 +38,11 @@ pub enum Input {
     Recorded(Vec<Recorded>),
     /// From a refill.
     Refilled(Vec<LaneRefill>),
+    /// This transaction's subscription has ended: what waits for it is withdrawn.
+    Ended {
+        lane_id: Uuid,
+        subscription_id: Uuid,
+    },
 }
 
 #[derive(Debug)]
@@ -47,11 +52,18 @@ pub struct Adoption {
     pub waiting: Vec<Waiting>,
 }
 
+/// The endpoints that transactions brought, each with its id, by event.
+pub type Endpoints = HashMap<Uuid, Vec<(Uuid, Endpoint)>>;
+
 #[derive(Debug)]
 pub struct Page {
     pub events: Vec<Event>,
     /// Deliveries that have a row from before a take-over.
     pub known: HashSet<DeliveryKey>,
+    pub endpoints: Endpoints,
+    /// Events that leave their transaction's status as it was, of merchants where that
+    /// counts.
+    pub unchanged: HashSet<Uuid>,
     /// Answered when the page is in the lanes: the next one may be read.
     pub taken: oneshot::Sender<()>,
 }
@@ -59,6 +71,7 @@ pub struct Page {
 #[derive(Debug)]
 pub struct Landed {
     pub key: DeliveryKey,
+    pub lane_id: Uuid,
     pub took: Duration,
     pub result: Result<Tried, Failed>,
 }
@@ -77,6 +90,7 @@ pub enum Failed {
 #[derive(Debug)]
 pub struct Recorded {
     pub key: DeliveryKey,
+    pub lane_id: Uuid,
     pub shard: Shard,
     pub page: Option<PageId>,
     pub kind: RecordedKind,
@@ -96,7 +110,7 @@ pub enum RecordedKind {
 /// What a refill brought to one lane.
 #[derive(Debug)]
 pub struct LaneRefill {
-    pub subscription_id: Uuid,
+    pub lane_id: Uuid,
     pub shard: Shard,
     /// Under which the lane asked.
     pub epoch: Epoch,

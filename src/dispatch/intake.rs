@@ -4,15 +4,25 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Instant;
 
+use uuid::Uuid;
+
 use super::Dispatcher;
 use super::Owned;
 use super::input::{Adoption, Page};
-use super::item::{Item, Row};
+use super::item::{Item, Row, Trial};
 use super::lane::Offer;
 use crate::feed::checkpoint::PageId;
-use crate::model::{DeliveryKey, Event, Shard, State, Subscription};
+use crate::model::{DeliveryKey, Endpoint, Event, Shard, State, Subscription};
 use crate::store::ledger::Change;
 use crate::store::pending::Waiting;
+
+/// An event for a subscription, or for an endpoint that its transaction brought.
+struct Routed {
+    /// Whose lane it takes.
+    subscription: Arc<Subscription>,
+    event: Arc<Event>,
+    brought: Option<(Uuid, Arc<Endpoint>)>,
+}
 
 impl Dispatcher {
     pub(super) fn adopt(&mut self, adoption: Adoption, now: Instant) {
@@ -35,7 +45,7 @@ impl Dispatcher {
     /// Opens the lanes of deliveries that wait in the database, and notes the next time.
     pub(super) fn found_waiting(&mut self, waiting: Vec<Waiting>, now: Instant) {
         for Waiting {
-            subscription_id: id,
+            lane_id: id,
             rows,
             due_in,
             ..
@@ -69,53 +79,79 @@ impl Dispatcher {
         let Page {
             events,
             known,
+            mut endpoints,
+            unchanged,
             taken,
         } = page;
         self.out.metrics.events_read(events.len() as u64);
         let id = self.checkpoints.next_page();
-        let mut routed: Vec<(Arc<Subscription>, Arc<Event>)> = Vec::with_capacity(events.len());
+        let is_new = |event: &Event, id: Uuid| {
+            known.is_empty() || !known.contains(&DeliveryKey::first(event.id, id))
+        };
+        let mut routed: Vec<Routed> = Vec::with_capacity(events.len());
         for event in events
             .into_iter()
             .filter(|event| self.owned.contains_key(&event.shard))
         {
             let event = Arc::new(event);
-            let wanted = self.routes.matches(&event).filter(|subscription| {
-                known.is_empty() || !known.contains(&DeliveryKey::first(event.id, subscription.id))
-            });
-            routed
-                .extend(wanted.map(|subscription| (Arc::clone(subscription), Arc::clone(&event))));
+            let changed = unchanged.is_empty() || !unchanged.contains(&event.id);
+            let wanted = self.routes.matches(&event, changed);
+            let wanted = wanted.filter(|subscription| is_new(&event, subscription.id));
+            routed.extend(wanted.map(|subscription| Routed {
+                subscription: Arc::clone(subscription),
+                event: Arc::clone(&event),
+                brought: None,
+            }));
+            if endpoints.is_empty() {
+                continue;
+            }
+            for (id, endpoint) in endpoints.remove(&event.id).unwrap_or_default() {
+                let template = self.routes.template(endpoint.template_id, &event, changed);
+                if let Some(template) = template.filter(|_| is_new(&event, id)) {
+                    routed.push(Routed {
+                        subscription: Arc::clone(template),
+                        event: Arc::clone(&event),
+                        brought: Some((id, Arc::new(endpoint))),
+                    });
+                }
+            }
         }
         let mut counts: HashMap<Shard, usize> = HashMap::new();
-        for (_, event) in &routed {
+        for Routed { event, .. } in &routed {
             *counts.entry(event.shard).or_default() += 1;
         }
         for (shard, count) in counts {
             self.checkpoints.page_read(shard, id, count);
         }
         self.out.metrics.deliveries_routed(routed.len() as u64);
-        for (subscription, event) in routed {
-            self.offer(&subscription, event, id, now);
+        for one in routed {
+            self.offer(one, id, now);
         }
         // The feed may be gone by now, at the end.
         let _ = taken.send(());
     }
 
-    pub(super) fn offer(
-        &mut self,
-        subscription: &Arc<Subscription>,
-        event: Arc<Event>,
-        page: PageId,
-        now: Instant,
-    ) {
-        let item = Item {
-            key: DeliveryKey::first(event.id, subscription.id),
+    fn offer(&mut self, routed: Routed, page: PageId, now: Instant) {
+        let Routed {
+            subscription,
             event,
+            brought,
+        } = routed;
+        let (id, endpoint) = match brought {
+            Some((id, endpoint)) => (id, Some(endpoint)),
+            None => (subscription.id, None),
+        };
+        let item = Item {
+            key: DeliveryKey::first(event.id, id),
+            event,
+            endpoint,
             attempts: 0,
             row: Row::None,
             page: Some(page),
             since: now,
+            trial: Trial::default(),
         };
-        self.open_lane(subscription, now);
+        self.open_lane(&subscription, now);
         if item.event.data.len() > self.settings.max_data_bytes {
             let reason = format!(
                 "the event's data has {} bytes; worker.max_data_bytes allows {}",
@@ -141,8 +177,11 @@ impl Dispatcher {
 
     /// Makes way for the delivery; true if it is itself the older one and has ended.
     pub(super) fn supersede(&mut self, item: &Item) -> bool {
-        let id = item.key.subscription_id;
-        let Some(result) = self.lanes.with(id, |lane| lane.supersede(&item.event)) else {
+        let series = item.series();
+        let superseded = self
+            .lanes
+            .with(item.lane_id(), |lane| lane.supersede(&series));
+        let Some(result) = superseded else {
             return false;
         };
         for dropped in &result.dropped {

@@ -1,16 +1,21 @@
 //! A delivery in memory.
 
+use std::hash::{Hash, Hasher};
 use std::sync::Arc;
 use std::time::Instant;
 
+use uuid::Uuid;
+
 use crate::feed::checkpoint::PageId;
-use crate::model::{DeliveryKey, Event};
+use crate::model::{Credential, DeliveryKey, Endpoint, Event};
 
 /// A delivery that waits in a lane, or is in the air.
 #[derive(Clone, Debug)]
 pub struct Item {
     pub key: DeliveryKey,
     pub event: Arc<Event>,
+    /// Of a transaction's subscription: where it goes instead of its lane's.
+    pub endpoint: Option<Arc<Endpoint>>,
     /// Attempts made before this one.
     pub attempts: u32,
     pub row: Row,
@@ -19,6 +24,16 @@ pub struct Item {
     pub page: Option<PageId>,
     /// When it came into memory.
     pub since: Instant,
+    /// What its next attempt carries; the lane says so when it goes out.
+    pub trial: Trial,
+}
+
+/// The credential of an attempt.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Trial {
+    pub credential: Credential,
+    /// Whether there is another one for the delivery to try, should this be refused.
+    pub other_left: bool,
 }
 
 /// Whether the delivery is in `pending_deliveries` too.
@@ -31,9 +46,58 @@ pub enum Row {
 }
 
 impl Item {
+    /// The subscription whose lane it takes.
+    #[must_use]
+    pub fn lane_id(&self) -> Uuid {
+        let template = self.endpoint.as_ref().map(|endpoint| endpoint.template_id);
+        template.unwrap_or(self.key.subscription_id)
+    }
+
+    #[must_use]
+    pub fn series(&self) -> Series {
+        Series {
+            subscription_id: self.key.subscription_id,
+            event: Arc::clone(&self.event),
+        }
+    }
+
+    #[must_use]
+    pub fn is_of(&self, series: &Series) -> bool {
+        self.key.subscription_id == series.subscription_id
+            && self.event.transaction_id == series.event.transaction_id
+    }
+
     /// What it weighs in the memory limits, bytes.
     #[must_use]
     pub fn bytes(&self) -> usize {
-        self.event.data.len() + 512
+        let endpoint = self
+            .endpoint
+            .as_ref()
+            .map_or(0, |endpoint| endpoint.bytes());
+        self.event.data.len() + endpoint + 512
+    }
+}
+
+/// The deliveries of one transaction to one address: among these the order counts, and a
+/// newer one replaces an older one. Named by one of its events.
+#[derive(Clone, Debug)]
+pub struct Series {
+    pub subscription_id: Uuid,
+    pub event: Arc<Event>,
+}
+
+impl PartialEq for Series {
+    fn eq(&self, other: &Self) -> bool {
+        self.subscription_id == other.subscription_id
+            && self.event.transaction_id == other.event.transaction_id
+    }
+}
+
+impl Eq for Series {}
+
+impl Hash for Series {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.subscription_id.hash(state);
+        self.event.transaction_id.hash(state);
     }
 }

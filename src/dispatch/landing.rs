@@ -1,6 +1,7 @@
 //! What comes back: from sends, from the recorder and from refills.
 
 use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use tracing::{error, warn};
@@ -8,10 +9,10 @@ use uuid::Uuid;
 
 use super::deliver::Tried;
 use super::input::{Failed, Landed, LaneRefill, Recorded, RecordedKind};
-use super::item::{Item, Row};
+use super::item::{Item, Row, Trial};
 use super::{Dispatcher, lane};
 use crate::feed::checkpoint::PageId;
-use crate::model::{DeliveryKey, Shard, State};
+use crate::model::{DeliveryKey, Shard, State, Verdict};
 use crate::plan::Next;
 use crate::record::{ToRecord, fenced};
 use crate::store::ledger::{Attempt, Change, Entry};
@@ -21,18 +22,26 @@ const REFILL_AGAIN: Duration = Duration::from_secs(1);
 
 impl Dispatcher {
     pub(super) fn land(&mut self, landed: Landed, now: Instant) {
-        let Landed { key, took, result } = landed;
+        let Landed {
+            key,
+            lane_id: id,
+            took,
+            result,
+        } = landed;
         self.sends.remove(&key);
-        let verdict = result.as_ref().ok().map(|tried| tried.verdict);
-        let id = key.subscription_id;
-        let Some(Some(landed)) = self
-            .lanes
-            .with(id, |lane| lane.landed(key, verdict, took, now))
-        else {
+        let answered = result.as_ref().ok().map(|tried| lane::Answered {
+            verdict: tried.verdict,
+            refused: tried.refused,
+            took,
+        });
+        let Some(Some(landed)) = self.lanes.with(id, |lane| lane.landed(key, answered, now)) else {
             return;
         };
         self.lanes.look_at(id);
         let lane::Landed { item, outdated } = landed;
+        if answered.is_some_and(|answered| answered.verdict == Verdict::Disable) {
+            self.disable(&item);
+        }
         match result {
             Ok(Tried { attempt, next, .. }) => {
                 self.out.metrics.attempt(attempt.outcome, attempt.duration);
@@ -77,9 +86,8 @@ impl Dispatcher {
     ) {
         let had_row = item.row != Row::None;
         if had_row {
-            self.lanes.with(item.key.subscription_id, |lane| {
-                lane.shelf.row_changes(item.key);
-            });
+            self.lanes
+                .with(item.lane_id(), |lane| lane.shelf.row_changes(item.key));
         }
         self.record(
             item,
@@ -106,11 +114,11 @@ impl Dispatcher {
 
     pub(super) fn retry(&mut self, item: &Item, delay: Duration, attempt: Attempt) {
         self.out.metrics.retry_planned();
-        let id = item.key.subscription_id;
-        let transaction_id = &item.event.transaction_id;
+        let id = item.lane_id();
+        let series = item.series();
         let followers = self
             .lanes
-            .with(id, |lane| lane.await_retry(transaction_id))
+            .with(id, |lane| lane.await_retry(&series))
             .unwrap_or_default();
         if item.row != Row::None {
             self.lanes.with(id, |lane| lane.shelf.row_changes(item.key));
@@ -139,7 +147,7 @@ impl Dispatcher {
         } else {
             let now = Instant::now();
             self.lanes
-                .with(item.key.subscription_id, |lane| lane.shelf.due_at(now));
+                .with(item.lane_id(), |lane| lane.shelf.due_at(now));
         }
     }
 
@@ -156,11 +164,11 @@ impl Dispatcher {
         owned.unrecorded += 1;
         let epoch = owned.epoch;
         self.out.backlog.add(1);
-        self.lanes.with(item.key.subscription_id, |lane| {
-            lane.shelf.handed_to_recorder();
-        });
+        self.lanes
+            .with(item.lane_id(), |lane| lane.shelf.handed_to_recorder());
         let entry = Entry {
             key: item.key,
+            template_id: item.endpoint.as_ref().map(|endpoint| endpoint.template_id),
             shard: item.event.shard,
             epoch,
             transaction_id: item.event.transaction_id.clone(),
@@ -177,6 +185,7 @@ impl Dispatcher {
         let mut spilled: HashMap<Uuid, HashSet<DeliveryKey>> = HashMap::new();
         for Recorded {
             key,
+            lane_id: id,
             shard,
             page,
             kind,
@@ -190,8 +199,7 @@ impl Dispatcher {
             {
                 self.checkpoints.settle(*shard, *page);
             }
-            let id = key.subscription_id;
-            self.lanes.with(id, |lane| {
+            self.lanes.with(*id, |lane| {
                 lane.shelf.recorded(*key, *kind);
                 lane.recorded(*kind, now);
             });
@@ -199,9 +207,9 @@ impl Dispatcher {
                 self.out.metrics.finished(*state);
             }
             if *kind == RecordedKind::Spilled {
-                spilled.entry(id).or_default().insert(*key);
+                spilled.entry(*id).or_default().insert(*key);
             }
-            self.lanes.look_at(id);
+            self.lanes.look_at(*id);
         }
         for (id, keys) in spilled {
             self.lanes
@@ -224,7 +232,7 @@ impl Dispatcher {
     pub(super) fn refilled(&mut self, answers: Vec<LaneRefill>, now: Instant) {
         self.refills = self.refills.saturating_sub(1);
         for LaneRefill {
-            subscription_id: id,
+            lane_id: id,
             shard,
             epoch,
             found,
@@ -246,18 +254,28 @@ impl Dispatcher {
                 continue;
             };
             self.out.metrics.refilled(found.len() as u64);
+            let ended: HashSet<Uuid> = found
+                .iter()
+                .filter(|row| row.ended)
+                .map(|row| row.key.subscription_id)
+                .collect();
             let items = found.into_iter().map(|row| Item {
                 key: row.key,
                 event: row.event,
+                endpoint: row.endpoint.map(Arc::new),
                 attempts: row.attempts,
                 row: Row::Written,
                 page: None,
                 since: now,
+                trial: Trial::default(),
             });
             let items: Vec<Item> = items.collect();
             let next_due = next_due_in.map(|due_in| now + due_in);
             self.lanes
                 .with(id, |lane| lane.refilled(items, next_due, now));
+            for subscription_id in ended {
+                self.withdraw(id, subscription_id);
+            }
         }
     }
 }

@@ -1,6 +1,7 @@
 //! The queue, limits and breaker of one subscription. A state machine without I/O:
 //! deliveries, outcomes and a time go in, decisions come out.
 
+mod rotation;
 mod rows;
 #[cfg(test)]
 mod tests;
@@ -10,13 +11,16 @@ use std::collections::{HashMap, HashSet, VecDeque};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use uuid::Uuid;
+
+use self::rotation::Rotation;
 use super::breaker::{Breaker, BreakerSettings};
 use super::input::RecordedKind;
-use super::item::Item;
+use super::item::{Item, Series};
 use super::pace::Pace;
 use super::service::ServiceTime;
 use super::shelf::Shelf;
-use crate::model::{DeliveryKey, Event, Order, Subscription, Verdict};
+use crate::model::{DeliveryKey, Order, Subscription, Verdict};
 
 /// A lane keeps what its endpoint can take within this time; the rest goes to the
 /// database.
@@ -40,18 +44,19 @@ pub struct Lane {
     queue: VecDeque<Item>,
     queued_bytes: usize,
     in_flight: HashMap<DeliveryKey, Flight>,
-    /// Transactions with a request in the air, where their order counts.
-    busy: HashSet<Box<str>>,
+    /// What has a request in the air, where the order counts.
+    busy: HashSet<Series>,
     breaker: Breaker,
     pace: Option<Pace>,
     /// When the rate limit lets the next one through.
     paced_until: Option<Instant>,
     service: ServiceTime,
+    rotation: Rotation,
     /// When the oldest delivery without a row came.
     oldest: Option<Instant>,
     draining: bool,
     /// Newer events that came during a refill, which may bring what they replace.
-    replaced: Vec<Arc<Event>>,
+    replaced: Vec<Series>,
 }
 
 #[derive(Debug)]
@@ -67,6 +72,15 @@ pub enum Offer {
     Queued,
     /// No room, or not its turn: the delivery belongs in the database.
     Shelved(Item),
+}
+
+/// What a send says of the endpoint.
+#[derive(Clone, Copy, Debug)]
+pub struct Answered {
+    pub verdict: Verdict,
+    /// Whether it was the credential that was refused.
+    pub refused: bool,
+    pub took: Duration,
 }
 
 /// A delivery that came back from the wire.
@@ -91,6 +105,7 @@ impl Lane {
             breaker: Breaker::new(settings.breaker),
             paced_until: None,
             service: ServiceTime::new(now),
+            rotation: Rotation::default(),
             oldest: None,
             draining: false,
             replaced: Vec::new(),
@@ -103,6 +118,7 @@ impl Lane {
             self.pace = subscription.rate.map(|rate| Pace::new(rate, now));
             self.paced_until = None;
         }
+        self.rotation = Rotation::default();
         self.subscription = subscription;
         if self.shelf.rows() > 0 {
             self.shelf.due_at(now);
@@ -176,7 +192,7 @@ impl Lane {
         } else {
             self.queue
                 .iter()
-                .position(|item| !self.busy.contains(&item.event.transaction_id))
+                .position(|item| !self.busy.contains(&item.series()))
         }?;
         if let Some(pace) = &self.pace
             && let Err(again) = pace.take(now)
@@ -185,9 +201,11 @@ impl Lane {
             return None;
         }
         self.paced_until = None;
-        let item = self.remove(at)?;
+        let mut item = self.remove(at)?;
+        let has_previous = self.subscription.auth_previous.is_some();
+        item.trial = self.rotation.next(item.key, has_previous);
         if self.is_ordered() {
-            self.busy.insert(item.event.transaction_id.clone());
+            self.busy.insert(item.series());
         }
         if self.in_flight.is_empty() {
             self.service.began(now);
@@ -211,21 +229,33 @@ impl Lane {
         }
     }
 
-    /// A send came back. `verdict` is none where nothing went over the wire.
+    /// The deliveries in memory of a transaction's subscription that has ended.
+    pub fn withdraw(&mut self, subscription_id: Uuid) -> Vec<Item> {
+        self.take_queued(|item| item.key.subscription_id == subscription_id)
+    }
+
+    /// A send came back. `answered` is none where nothing went over the wire.
     pub fn landed(
         &mut self,
         key: DeliveryKey,
-        verdict: Option<Verdict>,
-        took: Duration,
+        answered: Option<Answered>,
         now: Instant,
     ) -> Option<Landed> {
         let Flight { item, outdated } = self.in_flight.remove(&key)?;
-        self.busy.remove(&item.event.transaction_id);
-        if let Some(verdict) = verdict {
+        self.busy.remove(&item.series());
+        if let Some(Answered {
+            verdict,
+            refused,
+            took,
+        }) = answered
+        {
             self.service.answered(took, now);
+            let other_is_tried = self.rotation.landed(key, item.trial, verdict, refused);
             match verdict {
+                // It is the credential that failed, not the endpoint.
+                _ if other_is_tried => {}
                 // An answer that ends the delivery is an endpoint that works.
-                Verdict::Delivered | Verdict::GiveUp => {
+                Verdict::Delivered | Verdict::GiveUp | Verdict::Disable => {
                     self.breaker.succeeded(self.subscription.max_in_flight);
                 }
                 Verdict::Retry => self.breaker.failed(now),

@@ -6,6 +6,7 @@
 
 mod breaker;
 pub mod deliver;
+mod ended;
 mod evidence;
 mod handover;
 pub mod input;
@@ -172,6 +173,10 @@ impl Dispatcher {
             Input::Waiting(waiting) => self.found_waiting(waiting, now),
             Input::Recorded(recorded) => self.recorded(&recorded, now),
             Input::Refilled(answers) => self.refilled(answers, now),
+            Input::Ended {
+                lane_id,
+                subscription_id,
+            } => self.ended(lane_id, subscription_id, now),
         }
     }
 

@@ -60,15 +60,15 @@ async fn refill_all(
     let mut found: HashMap<Uuid, Vec<Refilled>> = HashMap::new();
     let mut transaction = pool.begin().await?;
     for row in refill_lanes(&mut transaction, lanes, held).await? {
-        found.entry(row.key.subscription_id).or_default().push(row);
+        found.entry(row.lane_id).or_default().push(row);
     }
     let short: Vec<(Shard, Uuid)> = lanes
         .iter()
         .filter(|lane| {
-            let count = found.get(&lane.subscription_id).map_or(0, Vec::len);
+            let count = found.get(&lane.lane_id).map_or(0, Vec::len);
             i64::try_from(count).is_ok_and(|count| count < lane.room)
         })
-        .map(|lane| (lane.shard, lane.subscription_id))
+        .map(|lane| (lane.shard, lane.lane_id))
         .collect();
     let mut next_due: HashMap<Uuid, Duration> = find_next_due(&mut transaction, &short)
         .await?
@@ -78,11 +78,11 @@ async fn refill_all(
     Ok(lanes
         .iter()
         .map(|lane| LaneRefill {
-            subscription_id: lane.subscription_id,
+            lane_id: lane.lane_id,
             shard: lane.shard,
             epoch: lane.epoch,
-            found: Some(found.remove(&lane.subscription_id).unwrap_or_default()),
-            next_due_in: next_due.remove(&lane.subscription_id),
+            found: Some(found.remove(&lane.lane_id).unwrap_or_default()),
+            next_due_in: next_due.remove(&lane.lane_id),
         })
         .collect())
 }
@@ -91,7 +91,7 @@ fn failed(lanes: &[RefillRequest]) -> Vec<LaneRefill> {
     lanes
         .iter()
         .map(|lane| LaneRefill {
-            subscription_id: lane.subscription_id,
+            lane_id: lane.lane_id,
             shard: lane.shard,
             epoch: lane.epoch,
             found: None,

@@ -12,7 +12,6 @@ use super::input::{Failed, Input, Landed};
 use super::item::Item;
 use super::refill::{RefillOrder, refill};
 use super::{Dispatcher, Outlets, UNRECORDED, lane};
-use crate::model::State;
 use crate::store::pending::RefillRequest;
 
 /// A lane sends so many before the next lane has its turn.
@@ -59,8 +58,7 @@ impl Dispatcher {
     fn give_turn(&mut self, id: Uuid, order: &mut RefillOrder, now: Instant) -> bool {
         let pressure = self.pressure();
         while let Some(Some(item)) = self.lanes.with(id, lane::Lane::next_to_cancel) {
-            let reason = "the subscription was disabled".to_owned();
-            self.finish(&item, State::Cancelled, item.attempts, Some(reason), None);
+            self.cancel(&item);
         }
         for item in self
             .lanes
@@ -123,7 +121,7 @@ impl Dispatcher {
         order.lanes.push(RefillRequest {
             shard: subscription.shard,
             epoch: owned.epoch,
-            subscription_id: id,
+            lane_id: id,
             room: i64::try_from(room).unwrap_or(i64::MAX),
             heads_only,
             not_due_too: !subscription.enabled,
@@ -169,6 +167,7 @@ impl Dispatcher {
             // The dispatcher is gone only when the worker ends.
             let _ = inputs.send(Input::Landed(Landed {
                 key,
+                lane_id: id,
                 took: began.elapsed(),
                 result,
             }));

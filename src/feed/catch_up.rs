@@ -17,7 +17,7 @@ use crate::store::ledger::find_known_deliveries;
 use crate::store::pending::count_waiting;
 use crate::store::shards::Taken;
 use crate::store::subscriptions::{current_revision, load_subscriptions};
-use crate::store::{AWAY, STATEMENT, StoreError, within};
+use crate::store::{STATEMENT, StoreError, within};
 
 /// After a restart of the server, events from this long before the last checkpoint are
 /// compared: clocks may have stepped a little.
@@ -68,8 +68,8 @@ impl Reader {
         if taken.iter().any(|taken| taken.cluster != cluster) {
             within(STATEMENT * 60, settle_foreign_events(pool)).await?;
         }
+        let subscriptions = self.resolve(rows).await?;
         self.revision.get_or_insert(revision);
-        let subscriptions = self.resolve(rows);
         self.tell(Input::Adopt(Adoption {
             shards: taken
                 .iter()
@@ -202,22 +202,14 @@ impl Reader {
         Ok((events, (!full).then_some(end)))
     }
 
-    /// Which deliveries of these events were recorded before the shard changed hands. It
-    /// must not fail once the page is turned: it is asked until it is answered.
+    /// Which deliveries of these events were recorded before the shard changed hands.
     async fn known(&mut self, events: &[Event]) -> HashSet<DeliveryKey> {
         if events.is_empty() {
             return HashSet::new();
         }
         let ids: Vec<Uuid> = events.iter().map(|event| event.id).collect();
-        loop {
-            match within(STATEMENT, find_known_deliveries(&self.with.pool, &ids)).await {
-                Ok(known) => return known,
-                Err(error) => {
-                    self.failed(&error);
-                    tokio::time::sleep(AWAY).await;
-                }
-            }
-        }
+        let pool = self.with.pool.clone();
+        self.insist(|| find_known_deliveries(&pool, &ids)).await
     }
 }
 

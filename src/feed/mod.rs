@@ -5,6 +5,7 @@ pub mod checkpoint;
 pub mod floor;
 pub mod keeper;
 pub mod lease;
+mod look_up;
 pub mod ownership;
 pub mod poll;
 pub mod reader;

@@ -10,21 +10,25 @@ use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender};
 use tokio::sync::{oneshot, watch};
 use tokio::task::JoinHandle;
 use tracing::{debug, info, warn};
+use uuid::Uuid;
 
 use super::catch_up::{CatchUp, Reading};
 use super::floor::Floor;
+use super::look_up::LookUps;
 use super::poll::Poll;
 use super::window::Window;
 use crate::config::secrets;
-use crate::dispatch::input::{Input, Page};
+use crate::dispatch::input::{Endpoints, Input, Page};
 use crate::http::health::Health;
 use crate::http::metrics::Metrics;
 use crate::model::{DeliveryKey, Event, Shard, Snapshot, Subscription};
 use crate::store::events::read_page;
 use crate::store::pending::count_waiting;
 use crate::store::shards::Taken;
-use crate::store::subscriptions::{SubscriptionRow, load_subscriptions, resolve_row};
+use crate::store::subscriptions::{SubscriptionRow, load_opener, load_subscriptions, resolve_row};
+use crate::store::transactions::{find_endpoints, find_unchanged};
 use crate::store::{AWAY, DbClock, STATEMENT, StoreError, within};
+use crate::vault::Keyring;
 
 /// How often the lanes are told what waits in the database, in case hand-run SQL has made
 /// something due, and unusable subscriptions are tried again.
@@ -51,6 +55,7 @@ pub enum Order {
 /// What the reader works with.
 pub struct Inlets {
     pub pool: PgPool,
+    pub keys: Arc<Keyring>,
     pub dispatcher: UnboundedSender<Input>,
     pub room: watch::Receiver<bool>,
     pub clock: DbClock,
@@ -72,6 +77,7 @@ pub struct Reader {
     counting: Option<JoinHandle<()>>,
     /// Subscriptions whose settings cannot be used; a secret may appear later.
     unusable: Vec<SubscriptionRow>,
+    look_ups: LookUps,
     /// Whether the last statement failed: said once.
     away: bool,
 }
@@ -102,6 +108,7 @@ impl Reader {
             recount_at: now + RECOUNT,
             counting: None,
             unusable: Vec::new(),
+            look_ups: LookUps::default(),
             away: false,
         }
     }
@@ -191,7 +198,7 @@ impl Reader {
             self.adopt(taken, &cluster).await?;
             self.to_adopt.pop_front();
         }
-        self.recount();
+        self.recount().await?;
         match self.catch_ups.front().map(|catch_up| &catch_up.reading) {
             Some(Reading::Approaching(_)) if self.live.window.is_none() => self.catch_up().await,
             Some(Reading::Behind(_) | Reading::Comparing { .. }) => {
@@ -263,7 +270,7 @@ impl Reader {
                 load_subscriptions(&self.with.pool, known, None),
             )
             .await?;
-            let subscriptions = self.resolve(rows);
+            let subscriptions = self.resolve(rows).await?;
             self.tell(Input::Subscriptions(subscriptions));
             self.revision = Some(page.revision);
         }
@@ -273,29 +280,64 @@ impl Reader {
 
     /// Waits until the dispatcher has put the page into the lanes: whether there is room
     /// for the next one shows only then.
-    pub(super) async fn hand_over(&self, events: Vec<Event>, known: HashSet<DeliveryKey>) {
+    pub(super) async fn hand_over(&mut self, events: Vec<Event>, known: HashSet<DeliveryKey>) {
         if events.is_empty() {
             return;
         }
+        let (endpoints, unchanged) = self.look_up(&events).await;
         let (taken, is_taken) = oneshot::channel();
         self.tell(Input::Page(Page {
             events,
             known,
+            endpoints,
+            unchanged,
             taken,
         }));
         // An error means that the worker ends.
         let _ = is_taken.await;
     }
 
+    /// What routing must know of these events' transactions.
+    async fn look_up(&mut self, events: &[Event]) -> (Endpoints, HashSet<Uuid>) {
+        let with_endpoints = self.look_ups.for_endpoints(events);
+        let of_changes = self.look_ups.for_statuses(events);
+        let pool = self.with.pool.clone();
+        let mut endpoints = Endpoints::new();
+        if !with_endpoints.is_empty() {
+            endpoints = self.insist(|| find_endpoints(&pool, &with_endpoints)).await;
+        }
+        let mut unchanged = HashSet::new();
+        if !of_changes.is_empty() {
+            unchanged = self.insist(|| find_unchanged(&pool, &of_changes)).await;
+        }
+        (endpoints, unchanged)
+    }
+
+    /// Asks until it is answered: once a page is turned, nothing about it may fail.
+    pub(super) async fn insist<T, F>(&mut self, ask: impl Fn() -> F) -> T
+    where
+        F: Future<Output = Result<T, StoreError>>,
+    {
+        loop {
+            match within(STATEMENT, ask()).await {
+                Ok(answer) => return answer,
+                Err(error) => {
+                    self.failed(&error);
+                    tokio::time::sleep(AWAY).await;
+                }
+            }
+        }
+    }
+
     /// Counts beside the reading: with a million rows it takes a moment.
-    fn recount(&mut self) {
+    async fn recount(&mut self) -> Result<(), StoreError> {
         let now = Instant::now();
         let is_counting = self
             .counting
             .as_ref()
             .is_some_and(|task| !task.is_finished());
         if now < self.recount_at || is_counting || self.live.shards.is_empty() {
-            return;
+            return Ok(());
         }
         self.recount_at = now + RECOUNT;
         let (pool, shards) = (self.with.pool.clone(), self.live.shards.clone());
@@ -307,26 +349,32 @@ impl Reader {
                 Err(error) => debug!(%error, "cannot count what waits; the next time will do"),
             }
         }));
-        let unusable = std::mem::take(&mut self.unusable);
-        let subscriptions = self.resolve(unusable);
+        let subscriptions = self.resolve(self.unusable.clone()).await?;
         self.tell(Input::Subscriptions(subscriptions));
+        Ok(())
     }
 
     /// Rows that cannot be used are kept, to be tried again.
-    pub(super) fn resolve(&mut self, rows: Vec<SubscriptionRow>) -> Vec<Arc<Subscription>> {
+    pub(super) async fn resolve(
+        &mut self,
+        rows: Vec<SubscriptionRow>,
+    ) -> Result<Vec<Arc<Subscription>>, StoreError> {
+        let keys = Arc::clone(&self.with.keys);
+        let opener = within(STATEMENT, load_opener(&self.with.pool, &keys, &rows)).await?;
         let mut subscriptions = Vec::with_capacity(rows.len());
         for row in rows {
             let id = row.identity.id;
             self.unusable.retain(|kept| kept.identity.id != id);
-            let Some(subscription) = resolve_row(&row, &secrets::read) else {
+            let Some(subscription) = resolve_row(&row, &opener, &secrets::read) else {
                 continue;
             };
             if !subscription.usable {
                 self.unusable.push(row);
             }
+            self.look_ups.note(&subscription);
             subscriptions.push(subscription);
         }
-        subscriptions
+        Ok(subscriptions)
     }
 
     pub(super) fn tell(&self, input: Input) {

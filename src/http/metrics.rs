@@ -69,6 +69,7 @@ struct Inner {
     database_errors: Counter,
     subscriptions_valid: Level,
     subscriptions_invalid: Level,
+    source_failures: Level,
 }
 
 impl Metrics {
@@ -168,6 +169,10 @@ impl Metrics {
             ),
             subscriptions_valid: settings("valid"),
             subscriptions_invalid: settings("invalid"),
+            source_failures: names.level(
+                "posthorn_source_failures",
+                "Changes of source tables that became no event: rows of posthorn.source_failures",
+            ),
             registry: names.0,
         }))
     }
@@ -269,6 +274,11 @@ impl Metrics {
     pub fn set_subscriptions(&self, valid: usize, invalid: usize) {
         self.0.subscriptions_valid.set(valid as u64);
         self.0.subscriptions_invalid.set(invalid as u64);
+    }
+
+    /// Rows of `posthorn.source_failures`, in the whole database.
+    pub fn set_source_failures(&self, rows: u64) {
+        self.0.source_failures.set(rows);
     }
 }
 

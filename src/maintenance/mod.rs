@@ -1,6 +1,7 @@
-//! Partitions made ahead of time and dropped after the retention, and payloads purged before
-//! that, on a cron schedule.
+//! Partitions made ahead of time, what is older than the retention dropped, and payloads
+//! purged before that, on a cron schedule; and a look at what the sources could not publish.
 
+pub mod failures;
 mod timetable;
 
 use std::convert::Infallible;
@@ -14,6 +15,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
 use crate::store::partitions::{drop_partitions, make_partitions, purge_payloads};
+use crate::store::transactions::drop_transaction_subscriptions;
 use crate::store::{DbClock, StoreError, within};
 use timetable::next_run;
 
@@ -78,6 +80,19 @@ async fn maintain(pool: &PgPool, settings: &Settings) -> bool {
         ),
         Err(error) => warn!(%error, "cannot drop partitions; trying again in a minute"),
     }
+    // After the days, whose events are what keeps them.
+    let ended = within(DEADLINE, drop_transaction_subscriptions(pool, keep)).await;
+    match &ended {
+        Ok(0) => {}
+        Ok(count) => info!(
+            count,
+            retention_days = keep,
+            "dropped subscriptions of transactions without events"
+        ),
+        Err(error) => {
+            warn!(%error, "cannot drop subscriptions of transactions; trying again in a minute");
+        }
+    }
     let purged = match settings.payload_days {
         Some(keep) => purge(pool, keep).await,
         None => Ok(()),
@@ -85,7 +100,7 @@ async fn maintain(pool: &PgPool, settings: &Settings) -> bool {
     if let Err(error) = &purged {
         warn!(%error, "cannot purge payloads; trying again in a minute");
     }
-    made.is_ok() && dropped.is_ok() && purged.is_ok()
+    made.is_ok() && dropped.is_ok() && ended.is_ok() && purged.is_ok()
 }
 
 async fn purge(pool: &PgPool, keep: u16) -> Result<(), StoreError> {

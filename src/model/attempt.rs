@@ -62,6 +62,11 @@ pub enum FailureClass {
     Protocol,
     /// The egress policy forbids the address.
     Refused,
+    /// The token server answered, but not with a token. `refused` is true where it was the
+    /// client's credential that it refused.
+    Token {
+        refused: bool,
+    },
 }
 
 /// What the subscription's rule says of an outcome.
@@ -70,6 +75,8 @@ pub enum Verdict {
     Delivered,
     Retry,
     GiveUp,
+    /// The endpoint says that it is gone: its subscription is disabled.
+    Disable,
 }
 
 /// A verdict with its reason: the line that support staff read.
@@ -95,10 +102,12 @@ pub enum OutcomeClass {
     Timeout,
     Protocol,
     Refused,
+    /// No access token could be had.
+    Token,
 }
 
 impl OutcomeClass {
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 10] = [
         Self::Ok,
         Self::Status,
         Self::BodyRule,
@@ -108,6 +117,7 @@ impl OutcomeClass {
         Self::Timeout,
         Self::Protocol,
         Self::Refused,
+        Self::Token,
     ];
 
     /// The spelling of `posthorn.outcome_class` and of metrics.
@@ -123,6 +133,7 @@ impl OutcomeClass {
             Self::Timeout => "timeout",
             Self::Protocol => "protocol",
             Self::Refused => "refused",
+            Self::Token => "token",
         }
     }
 }
@@ -136,6 +147,7 @@ impl From<FailureClass> for OutcomeClass {
             FailureClass::Timeout => Self::Timeout,
             FailureClass::Protocol => Self::Protocol,
             FailureClass::Refused => Self::Refused,
+            FailureClass::Token { .. } => Self::Token,
         }
     }
 }

@@ -25,6 +25,16 @@ impl DeliveryKey {
     }
 }
 
+/// One name for the pair, the same at every attempt and replay: the UUID of version 5
+/// (RFC 9562, section 5.5) of the subscription's id, as text, within the event's. In SQL
+/// `uuid_generate_v5(event_id, subscription_id::text)` of the extension uuid-ossp.
+#[must_use]
+pub fn delivery_id(event_id: Uuid, subscription_id: Uuid) -> Uuid {
+    let mut buffer = Uuid::encode_buffer();
+    let name = subscription_id.hyphenated().encode_lower(&mut buffer);
+    Uuid::new_v5(&event_id, name.as_bytes())
+}
+
 /// Where a delivery stands. The first two are open, the others are final.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum State {

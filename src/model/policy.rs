@@ -11,6 +11,8 @@ pub struct SuccessRule {
     pub body: Option<String>,
     /// Statuses after which no retry is made.
     pub give_up: StatusRanges,
+    /// Statuses that disable the subscription as well.
+    pub disable: StatusRanges,
 }
 
 /// Inclusive ranges of HTTP statuses.

@@ -8,10 +8,11 @@ use std::time::Duration;
 use chrono::{DateTime, Utc};
 use uuid::Uuid;
 
-use super::subscription::{Exit, RequestForm, TlsSettings};
+use super::settings::defaults;
+use super::subscription::{Exit, IdentityHeaders, Locked, RequestForm, TlsSettings};
 use super::{
-    Auth, Encoding, Event, Method, Order, RetryPolicy, Schedule, Shard, StatusRanges, Subscription,
-    SuccessRule,
+    Auth, Emit, Encoding, Event, Method, Order, RetryPolicy, Schedule, Scope, Shard, Signing,
+    StatusRanges, Subscription, SuccessRule,
 };
 
 pub fn event() -> Event {
@@ -38,22 +39,34 @@ pub fn subscription() -> Subscription {
         enabled: true,
         paused: false,
         usable: true,
-        kinds: Vec::new(),
-        statuses: Vec::new(),
+        scope: Scope::Merchant,
+        kinds: None,
+        statuses: None,
+        emit: Emit::Every,
         form: RequestForm {
-            url: "https://merchant.example/hook".parse().unwrap(),
+            url: Some("https://merchant.example/hook".parse().unwrap()),
             method: Method::Post,
             encoding: Encoding::Json,
             fields: None,
+            nested: defaults::NESTED,
             xml_root: "event".to_owned(),
+            xml_illegal: defaults::XML_ILLEGAL,
+            identity: IdentityHeaders {
+                id: Some(defaults::ID_HEADER),
+                timestamp: Some(defaults::TIMESTAMP_HEADER),
+                attempt: Some(defaults::ATTEMPT_HEADER),
+            },
         },
         auth: Auth::None,
+        auth_previous: None,
+        signing: Signing::None,
         tls: TlsSettings::default(),
         exit: Exit::default(),
         success: SuccessRule {
             statuses: StatusRanges(vec![(200, 299)]),
             body: None,
             give_up: StatusRanges::default(),
+            disable: StatusRanges::default(),
         },
         retry: RetryPolicy {
             schedule: Schedule::Fixed(Duration::from_mins(1)),
@@ -68,6 +81,7 @@ pub fn subscription() -> Subscription {
         rate: None,
         order: Order::None,
         supersede: false,
+        locked: Locked::default(),
     }
 }
 

@@ -6,11 +6,25 @@ use std::path::PathBuf;
 
 use secrecy::{ExposeSecret, SecretSlice, SecretString};
 
-/// `env:NAME` or `file:PATH`.
+/// `env:NAME`, `file:PATH` or `secret:NAME`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum SecretRef {
     Env(String),
     File(PathBuf),
+    /// A row of `posthorn.secrets`, of the merchant whose subscription names it.
+    Stored(String),
+}
+
+/// The longest name of a stored secret, in characters.
+const LONGEST_NAME: usize = 128;
+
+/// Whether a stored secret may have this name: ASCII letters, digits, `.`, `_` and `-`.
+#[must_use]
+pub fn is_name(text: &str) -> bool {
+    (1..=LONGEST_NAME).contains(&text.len())
+        && text
+            .bytes()
+            .all(|byte| byte.is_ascii_alphanumeric() || b"._-".contains(&byte))
 }
 
 impl SecretRef {
@@ -26,6 +40,9 @@ impl SecretRef {
                     .all(|c| c != '=' && !c.is_control() && !c.is_whitespace());
             return valid.then(|| Self::Env(name.to_owned()));
         }
+        if let Some(name) = text.strip_prefix("secret:") {
+            return is_name(name).then(|| Self::Stored(name.to_owned()));
+        }
         let path = text.strip_prefix("file:")?;
         let valid = !path.is_empty() && !path.chars().any(char::is_control);
         valid.then(|| Self::File(PathBuf::from(path)))
@@ -37,6 +54,7 @@ impl fmt::Display for SecretRef {
         match self {
             Self::Env(name) => write!(f, "env:{name}"),
             Self::File(path) => write!(f, "file:{}", path.display()),
+            Self::Stored(name) => write!(f, "secret:{name}"),
         }
     }
 }
@@ -57,9 +75,24 @@ pub enum SecretError {
     TooLarge(SecretRef, u64),
     #[error("{0} is not UTF-8 text; put the secret into it as text")]
     NotText(SecretRef),
+    #[error(
+        "posthorn.secrets has no {0} of this merchant; give it one with `posthorn secrets set`"
+    )]
+    NotStored(String),
+    #[error(
+        "secret:{name} is encrypted with key {key_id}, which this process does not have; add that key to secrets.keys"
+    )]
+    NoKey { name: String, key_id: String },
+    #[error(
+        "secret:{0} does not open: its row was changed outside of Posthorn or is damaged; set it anew with `posthorn secrets set`"
+    )]
+    Tampered(String),
+    #[error("{0} is kept in the database, which is not at hand here; give env:NAME or file:PATH")]
+    OutOfReach(SecretRef),
 }
 
-/// Fetches what a reference points to; [`crate::config::secrets::read`] is the real one.
+/// Fetches what a reference points to: [`crate::config::secrets::read`] from the
+/// environment and from files, [`crate::vault::Opener`] from the database too.
 pub type ReadSecret<'a> = dyn Fn(&SecretRef) -> Result<SecretSlice<u8>, SecretError> + 'a;
 
 /// A secret that must be text, such as a password or a URL.

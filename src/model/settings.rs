@@ -4,18 +4,23 @@
 mod column;
 mod credentials;
 pub mod defaults;
+mod events;
 mod exit;
 mod fields;
 mod form;
+mod format;
+mod headers;
+mod labels;
 mod layers;
 mod limits;
 mod problem;
 mod resolve;
 mod retry;
+mod signing;
 mod success;
 #[cfg(test)]
 mod tests;
-mod url;
+pub(crate) mod url;
 
 use std::fmt;
 use std::time::Duration;
@@ -64,6 +69,21 @@ macro_rules! settings {
             pub fn of_row(row: &serde_json::Value) -> Self {
                 Self {
                     $($key: row.get(stringify!($key)).and_then(column::Column::of_json),)*
+                }
+            }
+
+            /// The keys whose values here and there are not the same.
+            pub fn differences(&self, other: &Self) -> impl Iterator<Item = &'static str> {
+                let same = [$((stringify!($key), self.$key == other.$key)),*];
+                same.into_iter().filter_map(|(key, same)| (!same).then_some(key))
+            }
+
+            /// The key's value in the spelling of the config file.
+            #[must_use]
+            pub fn to_toml(&self, key: &str) -> Option<toml::Value> {
+                match key {
+                    $(stringify!($key) => self.$key.as_ref().map(column::Column::to_toml),)*
+                    _ => None,
                 }
             }
 

@@ -5,11 +5,12 @@ use std::net::IpAddr;
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
+use http::HeaderName;
 use secrecy::{SecretSlice, SecretString};
 use url::Url;
 use uuid::Uuid;
 
-use super::{Pattern, RetryPolicy, Shard, SuccessRule};
+use super::{Field, Pattern, RetryPolicy, Shard, Signing, SuccessRule};
 
 #[derive(Clone, Debug)]
 #[expect(clippy::struct_excessive_bools, reason = "each is a switch of its own")]
@@ -22,19 +23,25 @@ pub struct Subscription {
     /// Grows with every change of the configuration.
     pub revision: i64,
     pub created_at: DateTime<Utc>,
-    /// A disabled subscription matches nothing.
+    /// A disabled subscription matches nothing, and neither does one whose endpoint said
+    /// that it is gone.
     pub enabled: bool,
     /// A paused one keeps its deliveries as pending.
     pub paused: bool,
     /// False: its settings cannot be used (a secret that this worker cannot read); its
     /// deliveries wait as pending until it is mended.
     pub usable: bool,
-    /// Empty means every kind.
-    pub kinds: Vec<Pattern>,
-    /// Empty means every status.
-    pub statuses: Vec<Pattern>,
+    pub scope: Scope,
+    /// None means every kind; an empty list means none.
+    pub kinds: Option<Vec<Pattern>>,
+    /// The same of statuses.
+    pub statuses: Option<Vec<Pattern>>,
+    pub emit: Emit,
     pub form: RequestForm,
     pub auth: Auth,
+    /// What `auth` takes the place of; for where the receiver refuses the new one.
+    pub auth_previous: Option<Auth>,
+    pub signing: Signing,
     pub tls: TlsSettings,
     pub exit: Exit,
     pub success: SuccessRule,
@@ -49,6 +56,7 @@ pub struct Subscription {
     pub order: Order,
     /// A newer event of a transaction takes the place of one that still waits.
     pub supersede: bool,
+    pub locked: Locked,
 }
 
 impl Subscription {
@@ -57,18 +65,58 @@ impl Subscription {
     pub const fn is_held(&self) -> bool {
         self.enabled && (self.paused || !self.usable)
     }
+
+    /// The previous credential only where there is one.
+    #[must_use]
+    pub fn auth_by(&self, credential: Credential) -> &Auth {
+        match (credential, &self.auth_previous) {
+            (Credential::Previous, Some(previous)) => previous,
+            _ => &self.auth,
+        }
+    }
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Scope {
+    /// It gets the events of all the merchant's transactions.
+    Merchant,
+    /// It is a template of the [`Endpoint`](super::Endpoint)s that single transactions
+    /// bring, and gets nothing by itself.
+    Transaction,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Emit {
+    Every,
+    /// Only events whose status is another one than that of the transaction's event
+    /// before (WIRE.md 5.6).
+    Change,
+}
+
+/// Whether an operator's lock fixes what a transaction's endpoint could say.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Locked {
+    pub url: bool,
+    pub method: bool,
+    pub success_body: bool,
 }
 
 /// What the request looks like, apart from credentials.
 #[derive(Clone)]
 pub struct RequestForm {
-    pub url: Url,
+    /// None only of a template whose transactions bring their own.
+    pub url: Option<Url>,
     pub method: Method,
     pub encoding: Encoding,
     /// None sends the published data as it is.
     pub fields: Option<Vec<Field>>,
+    /// What a form makes of objects and lists.
+    pub nested: Nested,
     /// The name of the outermost element when the encoding is XML.
     pub xml_root: String,
+    /// What XML makes of characters that it cannot carry.
+    pub xml_illegal: XmlIllegal,
+    pub identity: IdentityHeaders,
 }
 
 /// Leaves out what may hold a token: the URL's path and query, and the literals of the
@@ -76,7 +124,13 @@ pub struct RequestForm {
 impl fmt::Debug for RequestForm {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("RequestForm")
-            .field("origin", &self.url.origin().ascii_serialization())
+            .field(
+                "origin",
+                &self
+                    .url
+                    .as_ref()
+                    .map(|url| url.origin().ascii_serialization()),
+            )
             .field("method", &self.method)
             .field("encoding", &self.encoding)
             .finish_non_exhaustive()
@@ -99,44 +153,63 @@ pub enum Encoding {
     Query,
 }
 
-/// One entry of a field map, in the order of the wire.
+/// The names of the headers that tell a receiver which message this is; none is not sent.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Field {
-    pub name: String,
-    pub source: FieldSource,
-    /// Replaces a value found here by the text beside it; others pass through.
-    pub map: Vec<(String, String)>,
-    /// When the field is left out instead of being sent.
-    pub omit_when: OmitWhen,
+pub struct IdentityHeaders {
+    /// The event's id, the same at every attempt.
+    pub id: Option<HeaderName>,
+    /// The attempt's time in Unix seconds.
+    pub timestamp: Option<HeaderName>,
+    /// The attempt's number, from 1.
+    pub attempt: Option<HeaderName>,
 }
 
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum FieldSource {
-    EventId,
-    Merchant,
-    Kind,
-    TransactionId,
-    Status,
-    /// The event's `created_at` in RFC 3339 with microseconds, UTC.
-    CreatedAt,
-    /// The number of this attempt, from 1.
-    Attempt,
-    /// RFC 6901, into the published data.
-    Pointer(String),
-    Literal(String),
+impl IdentityHeaders {
+    /// The header of Standard Webhooks' signatures: `webhook-signature` beside `webhook-id`,
+    /// and so with a vendor's own names. None without an id whose name ends in `-id`.
+    #[must_use]
+    pub fn signature(&self) -> Option<HeaderName> {
+        let family = self.id.as_ref()?.as_str().strip_suffix("-id")?;
+        HeaderName::try_from(format!("{family}-signature")).ok()
+    }
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
-pub enum OmitWhen {
-    /// Never: a missing source is a posting error.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Nested {
+    /// `payer.name`, `items.0`: a pair for each value within.
+    Dotted,
+    /// One pair with the JSON text, exactly as it was published.
+    Json,
+    /// A posting error.
+    Refuse,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum XmlIllegal {
+    /// U+FFFD stands for it.
+    Replace,
+    /// A posting error.
+    Refuse,
+}
+
+/// Which of two credentials a request carries while one takes the other's place.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum Credential {
+    /// Of `auth_secret`.
     #[default]
-    Never,
-    /// The source is not there.
-    Missing,
-    /// It is not there, or JSON `null`.
-    Null,
-    /// It is not there, `null`, or the empty text.
-    Empty,
+    Current,
+    /// Of `auth_secret_previous`.
+    Previous,
+}
+
+impl Credential {
+    #[must_use]
+    pub const fn other(self) -> Self {
+        match self {
+            Self::Current => Self::Previous,
+            Self::Previous => Self::Current,
+        }
+    }
 }
 
 /// How the request proves who sends it.
@@ -150,6 +223,8 @@ pub enum Auth {
         header: String,
         value: SecretString,
     },
+    /// A bearer token, had for the client's credentials before the request.
+    OAuth2(Box<OAuth2Client>),
 }
 
 impl fmt::Debug for Auth {
@@ -158,8 +233,30 @@ impl fmt::Debug for Auth {
             Self::None => "None",
             Self::Basic(_) => "Basic([redacted])",
             Self::ApiKey { .. } => "ApiKey([redacted])",
+            Self::OAuth2(_) => "OAuth2([redacted])",
         })
     }
+}
+
+/// A client of the grant "client credentials" (RFC 6749, section 4.4).
+#[derive(Clone)]
+pub struct OAuth2Client {
+    pub token_url: Url,
+    pub id: String,
+    pub secret: SecretString,
+    pub sent_in: ClientAuth,
+    pub scope: Option<String>,
+    /// No part of RFC 6749, but asked for by many token servers.
+    pub audience: Option<String>,
+}
+
+/// How the client proves itself to the token server (RFC 6749, section 2.3.1).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ClientAuth {
+    /// An `Authorization` header, the one that every token server must know.
+    Basic,
+    /// `client_id` and `client_secret` beside the other parameters.
+    Body,
 }
 
 /// Everything that makes a TLS connection trusted, apart from the system's roots.

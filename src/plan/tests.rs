@@ -20,6 +20,7 @@ fn after(attempt: u32) -> Circumstances {
         attempt,
         age: Duration::ZERO,
         retry_after: None,
+        other_credential: false,
         chance: 0.5,
     }
 }
@@ -55,11 +56,24 @@ fn success_ends_well_and_a_giving_up_status_ends_at_once() {
     let policy = policy(Schedule::Fixed(MINUTE));
     let delivered = plan(&judgement(Verdict::Delivered, "200 OK"), after(9), &policy);
     assert_eq!(delivered, Next::Delivered);
-    let gone = plan(&judgement(Verdict::GiveUp, "410 Gone"), after(1), &policy);
-    let Next::PostingError(ending) = gone else {
-        panic!("{gone:?}");
-    };
-    assert_eq!(ending.to_string(), "status 410 Gone ends it at once");
+    for (verdict, answer, words) in [
+        (
+            Verdict::GiveUp,
+            "404 Not Found",
+            "status 404 Not Found ends it at once",
+        ),
+        (
+            Verdict::Disable,
+            "410 Gone",
+            "status 410 Gone ends it and disables the subscription",
+        ),
+    ] {
+        let ended = plan(&judgement(verdict, answer), after(1), &policy);
+        let Next::PostingError(ending) = ended else {
+            panic!("{ended:?}");
+        };
+        assert_eq!(ending.to_string(), words);
+    }
 }
 
 #[test]
@@ -192,6 +206,33 @@ fn an_age_reads_as_people_say_it() {
     }
 }
 
+#[test]
+fn another_credential_is_tried_at_once_within_the_limits() {
+    let refused = |attempt| Circumstances {
+        other_credential: true,
+        retry_after: Some(MINUTE),
+        ..after(attempt)
+    };
+    let mut policy = policy(Schedule::Fixed(MINUTE));
+    policy.max_attempts = Some(3);
+    assert_eq!(retry(refused(2), &policy), Next::RetryIn(Duration::ZERO));
+    let given_up = judgement(Verdict::GiveUp, "403 Forbidden");
+    assert_eq!(
+        plan(&given_up, refused(1), &policy),
+        Next::RetryIn(Duration::ZERO)
+    );
+    let ending = Ending::AttemptsUsed {
+        used: 3,
+        allowed: 3,
+    };
+    assert_eq!(retry(refused(3), &policy), Next::PostingError(ending));
+    policy.schedule = Schedule::List(vec![MINUTE]);
+    assert_eq!(
+        retry(refused(2), &policy),
+        Next::PostingError(Ending::DelaysUsed { attempts: 2 })
+    );
+}
+
 proptest! {
     #[test]
     fn no_setting_leads_to_a_panic_or_past_the_cap(
@@ -208,7 +249,7 @@ proptest! {
             cap,
             ..policy(Schedule::Exponential { interval, factor, jitter })
         };
-        let now = Circumstances { attempt, age, retry_after, chance };
+        let now = Circumstances { attempt, age, retry_after, other_credential: false, chance };
         let Next::RetryIn(delay) = retry(now, &policy) else {
             panic!("without limits there is always a retry");
         };

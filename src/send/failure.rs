@@ -13,11 +13,11 @@ use super::connector::ConnectError;
 use super::egress::Refusal;
 use super::meter::TooMuch;
 use super::tls::TlsError;
-use crate::model::FailureClass;
+use crate::model::{FailureClass, Wire};
 
 const CUT_SHORT: &str = "the connection was closed before the answer was complete";
 
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Failure {
     pub(super) class: FailureClass,
     pub(super) cause: String,
@@ -28,6 +28,19 @@ impl Failure {
         Self {
             class,
             cause: cause.into(),
+        }
+    }
+
+    /// The token server answered with something else than a token.
+    pub(super) fn token(refused: bool, cause: impl Into<String>) -> Self {
+        Self::new(FailureClass::Token { refused }, cause)
+    }
+
+    /// `place` is what an operator may see of where it happened.
+    pub(super) fn at(self, place: &str) -> Wire {
+        Wire::Failed {
+            class: self.class,
+            detail: format!("{place}: {}", self.cause),
         }
     }
 
@@ -124,6 +137,19 @@ fn tls_cause(error: &rustls::Error) -> String {
         AlertReceived(AlertDescription::CertificateRequired) => {
             "the receiver demands a client certificate".to_owned()
         }
+        AlertReceived(AlertDescription::CertificateExpired) => {
+            "the receiver refuses the client certificate: it has expired".to_owned()
+        }
+        AlertReceived(AlertDescription::UnknownCA) => {
+            "the receiver refuses the client certificate: it does not know its authority".to_owned()
+        }
+        AlertReceived(
+            alert @ (AlertDescription::BadCertificate
+            | AlertDescription::CertificateRevoked
+            | AlertDescription::CertificateUnknown
+            | AlertDescription::UnsupportedCertificate
+            | AlertDescription::AccessDenied),
+        ) => format!("the receiver refuses the client certificate: {alert:?}"),
         AlertReceived(alert) => format!("the receiver ended the TLS handshake: {alert:?}"),
         InvalidMessage(_) => "the receiver does not speak TLS".to_owned(),
         other => format!("TLS failed: {other}"),

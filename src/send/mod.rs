@@ -1,10 +1,12 @@
 //! The only caller of the HTTP client: one request, one exchange, one outcome.
 //!
 //! ```text
-//! Request ─▶ egress (what the URL tells) ─▶ clients (one per merchant and TLS set-up)
+//! Request ─▶ tokens (where the auth is OAuth2, by an exchange of its own)
+//!              ▼
+//!            egress (what the URL tells) ─▶ clients (one per merchant and TLS set-up)
 //!                                               │ connector: look up, vet, dial, TLS
 //!                                               ▼
-//!        Outcome ◀─ answer (capped) or failure (classified) ◀─ wire
+//!         Outcome ◀─ answer (capped) or failure (classified) ◀─ wire
 //! ```
 //!
 //! Nothing here returns an error to the engine: each way in which an exchange can go
@@ -24,12 +26,15 @@ mod resolver;
 #[cfg(test)]
 mod tests;
 mod tls;
+mod tokens;
 
 use std::sync::Arc;
 use std::time::Instant;
 
 use chrono::{DateTime, Utc};
-use tokio::time::timeout;
+use http::HeaderValue;
+use http::header::AUTHORIZATION;
+use tokio::time::timeout_at;
 use url::Url;
 
 pub use self::address::NAT64_LENGTHS;
@@ -40,7 +45,8 @@ pub use self::proxy::{Proxy, basic_authorization};
 use self::clients::Clients;
 use self::connector::Outside;
 use self::failure::Failure;
-use crate::model::{Answer, Outcome, Subscription, Wire};
+use self::tokens::{Asking, Tokens};
+use crate::model::{Answer, Auth, Credential, Outcome, Subscription, Wire};
 use crate::shape::Request;
 
 /// Sends requests. A clone shares the connections of its original.
@@ -48,6 +54,7 @@ use crate::shape::Request;
 pub struct Sender {
     outside: Arc<Outside>,
     clients: Arc<Clients>,
+    tokens: Arc<Tokens>,
     answer_cap: usize,
 }
 
@@ -62,6 +69,7 @@ impl Sender {
         let outside = Arc::new(outside);
         Self {
             clients: Arc::new(Clients::new(Arc::clone(&outside))),
+            tokens: Arc::default(),
             outside,
             answer_cap,
         }
@@ -71,27 +79,68 @@ impl Sender {
     ///
     /// The request goes out as it is; the client adds `host`, `content-length` and,
     /// where the request has none, `accept: */*`, which means the same as no `accept`
-    /// (RFC 9110, 12.5.1). `started_at` is the database's time and is only passed on.
+    /// (RFC 9110, 12.5.1). A bearer token is added here, because it is had by an exchange.
+    /// `started_at` is the database's time and is only passed on.
     pub async fn send(
         &self,
-        request: Request,
+        mut request: Request,
         subscription: &Subscription,
+        credential: Credential,
         started_at: DateTime<Utc>,
     ) -> Outcome {
         let began = Instant::now();
-        let target = host_and_port(&request.url);
-        let wire = match self.exchange(request, subscription, began).await {
-            Ok(answer) => Wire::Answer(answer),
-            Err(Failure { class, cause }) => Wire::Failed {
-                class,
-                detail: format!("{target}: {cause}"),
-            },
+        let wire = match self.bearer(subscription, credential, began).await {
+            Err(wire) => wire,
+            Ok(bearer) => {
+                if let Some(bearer) = &bearer {
+                    request.headers.insert(AUTHORIZATION, bearer.clone());
+                }
+                let target = host_and_port(&request.url);
+                let exchanged = self.exchange(request, subscription, began).await;
+                if let (Ok(Answer { status: 401, .. }), Some(bearer)) = (&exchanged, &bearer) {
+                    self.tokens.refused(subscription.id, credential, bearer);
+                }
+                exchanged.map_or_else(|failure| failure.at(&target), Wire::Answer)
+            }
         };
         Outcome {
             wire,
             started_at,
             duration: began.elapsed(),
         }
+    }
+
+    /// The header that OAuth2 asks for; the wait for it counts in the timeout. The token
+    /// server is reached under the same egress policy and TLS settings as the receiver: it
+    /// may demand the client certificate too (RFC 8705).
+    async fn bearer(
+        &self,
+        subscription: &Subscription,
+        credential: Credential,
+        began: Instant,
+    ) -> Result<Option<HeaderValue>, Wire> {
+        let Auth::OAuth2(client) = subscription.auth_by(credential) else {
+            return Ok(None);
+        };
+        let limit = subscription.timeout;
+        let token = async {
+            self.outside.policy.admit(&client.token_url)?;
+            let asking = Asking {
+                client,
+                http: self.clients.client_for(subscription)?,
+                subscription,
+                credential,
+            };
+            timeout_at((began + limit).into(), self.tokens.bearer(asking))
+                .await
+                .map_err(|_| Failure::timeout("no access token", limit))?
+        };
+        token.await.map(Some).map_err(|failure: Failure| {
+            failure.at(&format!(
+                "token server {}",
+                host_and_port(&client.token_url)
+            ))
+        })
     }
 
     /// The subscription's timeout spans both steps, from name look-up to the last byte.
@@ -106,12 +155,12 @@ impl Sender {
         let (request, url) = request::on_the_wire(request)?;
 
         let limit = subscription.timeout;
-        let response = timeout(limit, client.request(request))
+        let deadline = (began + limit).into();
+        let response = timeout_at(deadline, client.request(request))
             .await
             .map_err(|_| Failure::timeout("no answer", limit))??;
 
-        let left = limit.saturating_sub(began.elapsed());
-        let answer = timeout(left, answer::read(response, &url, self.answer_cap))
+        let answer = timeout_at(deadline, answer::read(response, &url, self.answer_cap))
             .await
             .map_err(|_| Failure::timeout("the answer was not complete", limit))??;
         Ok(answer)

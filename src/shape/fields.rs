@@ -2,22 +2,37 @@
 
 use std::borrow::Cow;
 
-use chrono::SecondsFormat;
+use chrono::{DateTime, SecondsFormat, Utc};
+use uuid::Uuid;
 
-use super::Unsendable;
-use super::json::{Json, Kind};
-use crate::model::Event;
-use crate::model::subscription::{Field, FieldSource, OmitWhen};
+use super::json::{Json, Kind, Quoted};
+use super::{Moment, Unsendable, format};
+use crate::model::delivery::delivery_id;
+use crate::model::{Event, Field, FieldSource, OmitWhen};
 
 /// One named value of a message, in the order of the wire.
 pub struct Member<'a> {
     pub name: Cow<'a, str>,
     pub value: Value<'a>,
+    /// Its place, from 1, and its name in the published data; none for a field of the map.
+    pub published: Option<(usize, Quoted<'a>)>,
+}
+
+impl Member<'_> {
+    /// What an error calls it. A name that was published may be a part of the payload.
+    pub fn place(&self) -> String {
+        match self.published {
+            None => format!("field `{}`", self.name),
+            Some((position, _)) => format!("member {position} of the event's data"),
+        }
+    }
 }
 
 pub enum Value<'a> {
     Text(Cow<'a, str>),
-    Count(u32),
+    /// Digits as JSON writes them.
+    Number(Cow<'a, str>),
+    Bool(bool),
     /// A part of the published data, with its type and its number text.
     Json(&'a Json<'a>),
 }
@@ -28,9 +43,11 @@ pub fn identity<'a>(data: Option<&'a Json<'a>>) -> Result<Vec<Member<'a>>, Unsen
         Some(Kind::Object(members)) => {
             return Ok(members
                 .iter()
-                .map(|(name, value)| Member {
+                .zip(1..)
+                .map(|((name, value), position)| Member {
                     name: name.text(),
                     value: Value::Json(value),
+                    published: Some((position, *name)),
                 })
                 .collect());
         }
@@ -43,49 +60,75 @@ pub fn identity<'a>(data: Option<&'a Json<'a>>) -> Result<Vec<Member<'a>>, Unsen
     Err(Unsendable::NotAnObject { found })
 }
 
-/// The members that the field map names. `data` may be none if no field points into it.
-pub fn mapped<'a>(
-    fields: &'a [Field],
-    event: &'a Event,
-    data: Option<&'a Json<'a>>,
-    attempt: u32,
-) -> Result<Vec<Member<'a>>, Unsendable> {
+/// Where the fields of a field map come from.
+pub struct Sources<'a> {
+    pub event: &'a Event,
+    pub subscription: Uuid,
+    /// None if no field points into it.
+    pub data: Option<&'a Json<'a>>,
+    pub moment: &'a Moment<'a>,
+}
+
+/// The members that the field map names.
+pub fn mapped<'a>(fields: &'a [Field], from: &Sources<'a>) -> Result<Vec<Member<'a>>, Unsendable> {
     let mut members = Vec::with_capacity(fields.len());
     for field in fields {
-        let value = match &field.source {
-            FieldSource::EventId => Some(owned(event.id.to_string())),
-            FieldSource::Merchant => Some(borrowed(&event.merchant)),
-            FieldSource::Kind => Some(borrowed(&event.kind)),
-            FieldSource::TransactionId => Some(borrowed(&event.transaction_id)),
-            FieldSource::Status => Some(borrowed(&event.status)),
-            FieldSource::CreatedAt => Some(owned(
-                event
-                    .created_at
-                    .to_rfc3339_opts(SecondsFormat::Micros, true),
-            )),
-            FieldSource::Attempt => Some(Value::Count(attempt)),
-            FieldSource::Literal(text) => Some(borrowed(text)),
-            FieldSource::Pointer(pointer) => {
-                let value = data.and_then(|data| data.at(pointer));
-                if value.is_none() && field.omit_when == OmitWhen::Never {
-                    return Err(Unsendable::Missing {
-                        field: field.name.clone(),
-                        pointer: pointer.clone(),
-                    });
-                }
-                value.map(Value::Json)
-            }
+        let Some(value) = source(field, from)? else {
+            continue;
         };
-        if let Some(value) = value
-            && !is_omitted(&value, field.omit_when)
-        {
-            members.push(Member {
-                name: Cow::Borrowed(&field.name),
-                value: translated(value, &field.map),
-            });
+        if is_omitted(&value, field.omit_when) {
+            continue;
         }
+        let mut value = translated(value, &field.map);
+        for step in &field.format {
+            value = format::apply(value, step).map_err(|found| Unsendable::Unfit {
+                field: field.name.clone(),
+                found,
+                format: step.to_string(),
+            })?;
+        }
+        members.push(Member {
+            name: Cow::Borrowed(&field.name),
+            value,
+            published: None,
+        });
     }
     Ok(members)
+}
+
+/// The field's value as it is found; none if the field may do without.
+fn source<'a>(field: &'a Field, from: &Sources<'a>) -> Result<Option<Value<'a>>, Unsendable> {
+    let (event, moment) = (from.event, from.moment);
+    Ok(Some(match &field.source {
+        FieldSource::EventId => owned(event.id.to_string()),
+        FieldSource::Merchant => borrowed(&event.merchant),
+        FieldSource::Kind => borrowed(&event.kind),
+        FieldSource::TransactionId => borrowed(&event.transaction_id),
+        FieldSource::Status => borrowed(&event.status),
+        FieldSource::CreatedAt => time(event.created_at),
+        FieldSource::DeliveryId => owned(delivery_id(event.id, from.subscription).to_string()),
+        FieldSource::Attempt => Value::Number(Cow::Owned(moment.attempt.to_string())),
+        FieldSource::Time => time(moment.now),
+        FieldSource::SecurityToken => {
+            let token = moment.token_key.token(event.id, from.subscription);
+            owned(token.to_string())
+        }
+        FieldSource::Literal(text) => borrowed(text),
+        FieldSource::Pointer(pointer) => match from.data.and_then(|data| data.at(pointer)) {
+            Some(value) => Value::Json(value),
+            None if field.omit_when == OmitWhen::Never => {
+                return Err(Unsendable::Missing {
+                    field: field.name.clone(),
+                    pointer: pointer.clone(),
+                });
+            }
+            None => return Ok(None),
+        },
+    }))
+}
+
+fn time(time: DateTime<Utc>) -> Value<'static> {
+    owned(time.to_rfc3339_opts(SecondsFormat::Micros, true))
 }
 
 impl Value<'_> {
@@ -93,8 +136,8 @@ impl Value<'_> {
     /// an object or a list.
     pub fn text(&self) -> Option<Cow<'_, str>> {
         match self {
-            Self::Text(text) => Some(Cow::Borrowed(text)),
-            Self::Count(count) => Some(Cow::Owned(count.to_string())),
+            Self::Text(text) | Self::Number(text) => Some(Cow::Borrowed(text)),
+            Self::Bool(value) => Some(Cow::Borrowed(if *value { "true" } else { "false" })),
             Self::Json(json) => json.text(),
         }
     }

@@ -6,10 +6,11 @@ use form_urlencoded::Serializer;
 use super::fields::{Member, Value};
 use super::json::{Json, Kind};
 use super::{MAX_ENCODED_BYTES, Unsendable};
+use crate::model::subscription::Nested;
 
-/// `name=value` pairs in order. What is nested has dotted names (`payer.name`,
-/// `items.0`); `null`, `{}` and `[]` are empty values, so that no field is lost.
-pub fn write(members: &[Member<'_>]) -> Result<String, Unsendable> {
+/// `name=value` pairs in order. With dotted names (`payer.name`, `items.0`), `null`, `{}`
+/// and `[]` are empty values, so that no field is lost.
+pub fn write(members: &[Member<'_>], nested: Nested) -> Result<String, Unsendable> {
     let mut form = Form {
         pairs: Serializer::new(String::new()),
         length: 0,
@@ -18,9 +19,18 @@ pub fn write(members: &[Member<'_>]) -> Result<String, Unsendable> {
     for member in members {
         form.name.clear();
         form.name.push_str(&member.name);
-        match &member.value {
-            Value::Json(json) => form.write_json(json)?,
-            value => form.write_pair(&value.text().unwrap_or_default())?,
+        match (&member.value, member.value.text()) {
+            (_, Some(text)) => form.write_pair(&text)?,
+            (Value::Json(json), None) => match nested {
+                Nested::Dotted => form.write_json(json)?,
+                Nested::Json => form.write_pair(json.raw)?,
+                Nested::Refuse => {
+                    return Err(Unsendable::Nested {
+                        place: member.place(),
+                    });
+                }
+            },
+            (_, None) => {}
         }
     }
     Ok(form.pairs.finish())

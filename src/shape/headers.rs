@@ -4,22 +4,41 @@ use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
 use http::header::{AUTHORIZATION, HeaderMap, HeaderName, HeaderValue, USER_AGENT};
 use secrecy::ExposeSecret;
-use uuid::Uuid;
 
-use super::Unsendable;
-use crate::model::{Auth, Event};
+use super::{Moment, Unsendable};
+use crate::model::{Auth, Event, Subscription};
 
-/// The Standard Webhooks name of a message's id.
-const WEBHOOK_ID: HeaderName = HeaderName::from_static("webhook-id");
-const PRODUCT: &str = concat!("Posthorn/", env!("CARGO_PKG_VERSION"));
+/// What every request says of its sender.
+pub const PRODUCT: &str = concat!("Posthorn/", env!("CARGO_PKG_VERSION"));
 
-/// All but the content type.
-pub fn of(event: &Event, auth: &Auth) -> Result<HeaderMap, Unsendable> {
-    let mut headers = HeaderMap::with_capacity(4);
+/// All but the content type and the signature.
+pub fn of(
+    event: &Event,
+    subscription: &Subscription,
+    moment: &Moment<'_>,
+) -> Result<HeaderMap, Unsendable> {
+    let mut headers = HeaderMap::with_capacity(8);
     headers.insert(USER_AGENT, HeaderValue::from_static(PRODUCT));
-    headers.insert(WEBHOOK_ID, id_value(event.id)?);
+    let identity = &subscription.form.identity;
+    // The id is the same at every attempt, and for a replay too, so that a receiver can
+    // leave out repeats (invariant 5, WIRE.md 4.5).
+    for (name, value) in [
+        (&identity.id, event.id.to_string()),
+        (&identity.timestamp, moment.now.timestamp().to_string()),
+        (&identity.attempt, moment.attempt.to_string()),
+    ] {
+        if let Some(name) = name {
+            headers.insert(name, header_value(name, &value)?);
+        }
+    }
+    authenticate(&mut headers, subscription.auth_by(moment.credential))?;
+    Ok(headers)
+}
+
+fn authenticate(headers: &mut HeaderMap, auth: &Auth) -> Result<(), Unsendable> {
     match auth {
-        Auth::None => {}
+        // A bearer token is had at the moment of sending.
+        Auth::None | Auth::OAuth2(_) => {}
         Auth::Basic(credentials) => {
             // RFC 7617: `user:password` as it stands, in base64.
             let token = BASE64_STANDARD.encode(credentials.expose_secret());
@@ -33,15 +52,7 @@ pub fn of(event: &Event, auth: &Auth) -> Result<HeaderMap, Unsendable> {
             headers.insert(name, value);
         }
     }
-    Ok(headers)
-}
-
-/// The same at every attempt, and for a replay too, so that a receiver can leave out
-/// repeats (invariant 5, WIRE.md 4.5).
-fn id_value(id: Uuid) -> Result<HeaderValue, Unsendable> {
-    let mut buffer = Uuid::encode_buffer();
-    let text = id.hyphenated().encode_lower(&mut buffer);
-    header_value(&WEBHOOK_ID, text)
+    Ok(())
 }
 
 /// A value that no log of the HTTP client shows.

@@ -86,21 +86,31 @@ impl<'a> Quoted<'a> {
     /// The characters that the escapes stand for; half of a surrogate pair, which is
     /// no character, becomes U+FFFD.
     pub fn text(self) -> Cow<'a, str> {
-        let Some(first) = self.0.find('\\') else {
+        if !self.0.contains('\\') {
             return Cow::Borrowed(self.0);
-        };
-        let mut text = String::with_capacity(self.0.len());
-        text.push_str(&self.0[..first]);
-        let mut rest = &self.0[first..];
-        while let Some(escape) = rest.strip_prefix('\\') {
-            let (character, length) = unescape(escape);
-            text.push(character);
-            rest = &escape[length..];
-            let plain = rest.find('\\').unwrap_or(rest.len());
-            text.push_str(&rest[..plain]);
-            rest = &rest[plain..];
         }
-        Cow::Owned(text)
+        let characters = self.characters();
+        Cow::Owned(
+            characters
+                .map(|it| it.unwrap_or(char::REPLACEMENT_CHARACTER))
+                .collect(),
+        )
+    }
+
+    /// Each character, or the half of a surrogate pair that stands alone.
+    pub fn characters(self) -> impl Iterator<Item = Result<char, u16>> {
+        let mut rest = self.0;
+        std::iter::from_fn(move || {
+            let first = rest.chars().next()?;
+            let (character, length) = match rest.strip_prefix('\\') {
+                Some(escape) => unescape(escape),
+                None => (Ok(first), first.len_utf8()),
+            };
+            // The backslash is one byte.
+            let length = length + usize::from(first == '\\');
+            rest = rest.get(length..).unwrap_or_default();
+            Some(character)
+        })
     }
 
     fn is(self, text: &str) -> bool {
@@ -109,38 +119,35 @@ impl<'a> Quoted<'a> {
 }
 
 /// The character of an escape whose backslash is gone, and the escape's length.
-fn unescape(escape: &str) -> (char, usize) {
+fn unescape(escape: &str) -> (Result<char, u16>, usize) {
     let simple = match escape.as_bytes().first() {
-        Some(b'u') => return unescape_unicode(escape),
+        Some(b'u') => return unescape_unicode(&escape[1..]),
         Some(b'b') => '\u{8}',
         Some(b'f') => '\u{c}',
         Some(b'n') => '\n',
         Some(b'r') => '\r',
         Some(b't') => '\t',
         // A quote, a slash or a backslash; the parser let nothing else through.
-        Some(&other) => char::from(other),
-        None => return (char::REPLACEMENT_CHARACTER, 0),
+        other => char::from(other.copied().unwrap_or(b'\\')),
     };
-    (simple, 1)
+    (Ok(simple), 1)
 }
 
-fn unescape_unicode(escape: &str) -> (char, usize) {
+/// The same behind the `u`.
+fn unescape_unicode(digits: &str) -> (Result<char, u16>, usize) {
     const LENGTH: usize = "u0000".len();
-    let unit = |at: usize| {
-        let digits = escape.get(at..at + 4)?;
-        u16::from_str_radix(digits, 16).ok()
-    };
-    let first = unit(1);
+    let unit = |digits: Option<&str>| u16::from_str_radix(digits?.get(..4)?, 16).ok();
+    // The parser let through what has four digits.
+    let first = unit(Some(digits)).unwrap_or_default();
     // A second escape belongs to the first if the two are a surrogate pair.
-    let second = escape
-        .get(LENGTH..)
-        .filter(|rest| rest.starts_with("\\u"))
-        .and_then(|_| unit(LENGTH + 2));
-    let mut pair = char::decode_utf16(first.into_iter().chain(second));
+    let second = unit(digits.get(4..).and_then(|rest| rest.strip_prefix("\\u")));
+    let mut pair = char::decode_utf16([first].into_iter().chain(second));
     match pair.next() {
-        Some(Ok(character)) if character.len_utf16() == 2 => (character, LENGTH + 1 + LENGTH),
-        Some(Ok(character)) => (character, LENGTH),
-        _ => (char::REPLACEMENT_CHARACTER, LENGTH.min(escape.len())),
+        Some(Ok(character)) if character.len_utf16() == 2 => {
+            (Ok(character), LENGTH + "\\".len() + LENGTH)
+        }
+        Some(Ok(character)) => (Ok(character), LENGTH),
+        _ => (Err(first), LENGTH),
     }
 }
 
@@ -153,7 +160,9 @@ pub fn write_object(members: &[Member<'_>]) -> String {
         out.push(':');
         match &member.value {
             Value::Text(text) => write_text(&mut out, text),
-            Value::Count(count) => out.push_str(&count.to_string()),
+            Value::Number(digits) => out.push_str(digits),
+            Value::Bool(true) => out.push_str("true"),
+            Value::Bool(false) => out.push_str("false"),
             Value::Json(json) => out.push_str(json.raw),
         }
     }
@@ -164,7 +173,7 @@ pub fn write_object(members: &[Member<'_>]) -> String {
     out
 }
 
-fn write_text(out: &mut String, text: &str) {
+pub fn write_text(out: &mut String, text: &str) {
     out.push('"');
     for character in text.chars() {
         match character {

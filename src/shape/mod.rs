@@ -1,13 +1,19 @@
-//! Shape: the exact request of one delivery. Pure; nothing here knows the time.
+//! Shape: the exact request of one delivery. Pure: time and chance are arguments.
 //!
 //! `parser` reads the published data without losing a digit, `fields` picks what
-//! travels, and one of `json`, `form` and `xml` writes it.
+//! travels, `format` puts it into the form that the receiver wants, one of `json`, `form`
+//! and `xml` writes it, and `headers` and `signing` say who sends it.
 
+mod decimal;
+pub mod endpoint;
 mod fields;
 mod form;
+mod format;
 mod headers;
 mod json;
 mod parser;
+mod signing;
+mod unsendable;
 mod xml;
 
 #[cfg(test)]
@@ -15,12 +21,19 @@ mod tests;
 
 use std::fmt;
 
+pub use headers::PRODUCT;
+
 use bytes::Bytes;
+use chrono::{DateTime, Utc};
 use http::header::{CONTENT_TYPE, HeaderMap, HeaderValue};
 use url::Url;
 
-use crate::model::subscription::{FieldSource, RequestForm};
-use crate::model::{Encoding, Event, Method, Subscription};
+use crate::model::{
+    Credential, Encoding, Event, Field, FieldSource, Method, Subscription, TokenKey,
+};
+use fields::Sources;
+pub use unsendable::Unsendable;
+use unsendable::{MAX_ENCODED_BYTES, MAX_URL_BYTES};
 
 /// A request, complete but for what the HTTP client adds (`host`, `content-length`).
 #[derive(Clone)]
@@ -44,44 +57,26 @@ impl fmt::Debug for Request {
     }
 }
 
-/// Why a delivery can never be sent: it becomes a `posting_error` at once, with this
-/// text as its reason. Names fields and shapes, never a value.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum Unsendable {
-    #[error("field `{field}`: nothing at {pointer} in the event's data")]
-    Missing { field: String, pointer: String },
-    #[error("the event's data was purged")]
-    Purged,
-    #[error("the event's data is not valid JSON at byte {at}")]
-    Malformed { at: usize },
-    #[error("the event's data is nested deeper than {} levels", parser::MAX_DEPTH)]
-    TooDeep,
-    #[error("the event's data is {found}; without a field map this encoding needs an object")]
-    NotAnObject { found: &'static str },
-    #[error("the encoded fields would be longer than {MAX_ENCODED_BYTES} bytes")]
-    EncodedTooLong,
-    #[error("the URL with its query would be longer than {MAX_URL_BYTES} bytes")]
-    UrlTooLong,
-    #[error("the API key's header name is not a legal header name")]
-    HeaderName,
-    #[error("the value of header `{header}` has characters that no header may carry")]
-    HeaderValue { header: String },
+/// What differs from one attempt to the next.
+pub struct Moment<'a> {
+    /// Counts from 1.
+    pub attempt: u32,
+    pub now: DateTime<Utc>,
+    /// Fresh random bytes: what `SensePass` calls the random key.
+    pub nonce: [u8; 16],
+    /// Makes security tokens; the same at every attempt.
+    pub token_key: &'a TokenKey,
+    /// Which of two it carries while one takes the other's place.
+    pub credential: Credential,
 }
 
-/// Forms and XML repeat names (`list.0`, `<list>`), so that a long name above many
-/// values can multiply the published size: far above any sound message, far below
-/// what would hurt the worker.
-const MAX_ENCODED_BYTES: usize = 4 * 1024 * 1024;
-
-/// The longest URI that the `http` crate, and with it the HTTP client, can hold.
-const MAX_URL_BYTES: usize = 65_534;
-
-/// The request of `event` for `subscription`. `attempt` counts from 1 and changes
-/// nothing but the fields that are mapped from it (invariant 5).
+/// The request of `event` for `subscription`. The moment changes the headers that tell of
+/// it and of the credential, the signature, and the fields that are mapped from the
+/// attempt's number or time; nothing else (invariant 5).
 pub fn shape(
     event: &Event,
     subscription: &Subscription,
-    attempt: u32,
+    moment: &Moment<'_>,
 ) -> Result<Request, Unsendable> {
     if event.data.is_empty() {
         return Err(Unsendable::Purged);
@@ -92,15 +87,15 @@ pub fn shape(
             Method::Get => http::Method::GET,
             Method::Post => http::Method::POST,
         },
-        url: form.url.clone(),
-        headers: headers::of(event, &subscription.auth)?,
+        url: form.url.clone().ok_or(Unsendable::NoUrl)?,
+        headers: headers::of(event, subscription, moment)?,
         body: Bytes::new(),
     };
     let encoding = match form.method {
         Method::Get => Encoding::Query,
         Method::Post => form.encoding,
     };
-    let payload = encode(event, form, encoding, attempt)?;
+    let payload = encode(event, subscription, encoding, moment)?;
     match content_type(encoding) {
         Some(content_type) => {
             request.body = payload.into();
@@ -109,37 +104,47 @@ pub fn shape(
         }
         None => append_query(&mut request.url, &payload)?,
     }
+    signing::sign(&mut request, event, subscription, moment);
     Ok(request)
 }
 
 fn encode(
     event: &Event,
-    form: &RequestForm,
+    subscription: &Subscription,
     encoding: Encoding,
-    attempt: u32,
+    moment: &Moment<'_>,
 ) -> Result<String, Unsendable> {
+    let form = &subscription.form;
     // The database has checked it, and the receiver wants it byte for byte.
     if form.fields.is_none() && encoding == Encoding::Json {
         return Ok(event.data.to_string());
     }
-    let data = if reads_data(form) {
+    let data = if reads_data(form.fields.as_deref()) {
         Some(parser::parse(&event.data)?)
     } else {
         None
     };
     let members = match &form.fields {
-        Some(fields) => fields::mapped(fields, event, data.as_ref(), attempt)?,
+        Some(fields) => fields::mapped(
+            fields,
+            &Sources {
+                event,
+                subscription: subscription.id,
+                data: data.as_ref(),
+                moment,
+            },
+        )?,
         None => fields::identity(data.as_ref())?,
     };
     match encoding {
         Encoding::Json => Ok(json::write_object(&members)),
-        Encoding::Xml => xml::write_document(&form.xml_root, &members),
-        Encoding::Nvp | Encoding::Query => form::write(&members),
+        Encoding::Xml => xml::write_document(&form.xml_root, &members, form.xml_illegal),
+        Encoding::Nvp | Encoding::Query => form::write(&members, form.nested),
     }
 }
 
-fn reads_data(form: &RequestForm) -> bool {
-    form.fields.as_ref().is_none_or(|fields| {
+fn reads_data(fields: Option<&[Field]>) -> bool {
+    fields.is_none_or(|fields| {
         fields
             .iter()
             .any(|field| matches!(field.source, FieldSource::Pointer(_)))

@@ -23,6 +23,12 @@ pub fn parse(text: &str) -> Result<Json<'_>, Unsendable> {
     }
 }
 
+/// Whether the text is a number as JSON writes it, and nothing else.
+pub fn is_number(text: &str) -> bool {
+    let mut parser = Parser { text, at: 0 };
+    parser.number().is_ok() && parser.at == text.len()
+}
+
 /// Reads RFC 8259 from left to right; `at` always stands on a character's first byte.
 struct Parser<'a> {
     text: &'a str,

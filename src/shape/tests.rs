@@ -3,18 +3,41 @@
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 mod encodings;
+mod formats;
 mod golden;
+mod oracle;
+mod properties;
 mod reading;
+mod signing;
+
+use chrono::TimeDelta;
+use http::HeaderName;
 
 use super::*;
-use crate::model::subscription::{Field, OmitWhen};
-use crate::model::{Auth, samples};
+use crate::model::{Auth, OmitWhen, samples};
+
+/// The request of an attempt, one minute after the one before, from 2026-03-01T12:00:00Z.
+pub fn shaped(
+    event: &Event,
+    subscription: &Subscription,
+    attempt: u32,
+) -> Result<Request, Unsendable> {
+    let moment = Moment {
+        attempt,
+        now: samples::time("2026-03-01T11:59:00.000002Z") + TimeDelta::minutes(attempt.into()),
+        nonce: [u8::try_from(attempt).unwrap(); 16],
+        token_key: &TokenKey::new(&[7; 32]),
+        credential: Credential::Current,
+    };
+    shape(event, subscription, &moment)
+}
 
 fn field(name: &str, source: FieldSource) -> Field {
     Field {
         name: name.to_owned(),
         source,
         map: Vec::new(),
+        format: Vec::new(),
         omit_when: OmitWhen::Never,
     }
 }
@@ -43,13 +66,13 @@ fn with_data(data: &str) -> Event {
 
 /// The body, or the URL for a GET.
 fn payload(event: &Event, subscription: &Subscription) -> Result<String, Unsendable> {
-    let request = shape(event, subscription, 3)?;
+    let request = shaped(event, subscription, 3)?;
     Ok(if request.method == http::Method::GET {
         assert!(request.body.is_empty());
         assert!(!request.headers.contains_key(CONTENT_TYPE));
         request.url.to_string()
     } else {
-        assert_eq!(request.url, subscription.form.url);
+        assert_eq!(Some(request.url), subscription.form.url);
         String::from_utf8(request.body.to_vec()).unwrap()
     })
 }
@@ -86,11 +109,11 @@ fn a_query_goes_behind_the_one_that_is_there() {
     ] {
         let mut subscription = mapped(Encoding::Query, vec![literal("a b", "&é")]);
         subscription.form.method = Method::Get;
-        subscription.form.url = url.parse().unwrap();
+        subscription.form.url = Some(url.parse().unwrap());
         assert_eq!(payload(&samples::event(), &subscription).unwrap(), expected);
         subscription.form.fields = Some(Vec::new());
         let bare = payload(&samples::event(), &subscription).unwrap();
-        assert_eq!(bare, subscription.form.url.as_str());
+        assert_eq!(bare, subscription.form.url.as_ref().unwrap().as_str());
     }
 }
 
@@ -265,7 +288,7 @@ fn the_headers_say_who_sends_what() {
         header: "x-key".to_owned(),
         value: "abc".into(),
     };
-    let first = shape(&samples::event(), &subscription, 1).unwrap();
+    let first = shaped(&samples::event(), &subscription, 1).unwrap();
     assert_eq!(
         header(&first, "webhook-id"),
         "01900000-0000-7000-8000-000000000001"
@@ -275,15 +298,20 @@ fn the_headers_say_who_sends_what() {
     assert_eq!(header(&first, "x-key"), "abc");
     assert!(first.headers["x-key"].is_sensitive());
 
-    let again = shape(&samples::event(), &subscription, 2).unwrap();
-    assert_eq!(again.headers, first.headers);
+    assert_eq!(header(&first, "webhook-timestamp"), "1772366400");
+    assert_eq!(header(&first, "webhook-attempt"), "1");
+
+    let again = shaped(&samples::event(), &subscription, 2).unwrap();
+    assert_eq!(header(&again, "webhook-id"), header(&first, "webhook-id"));
+    assert_eq!(header(&again, "webhook-timestamp"), "1772366460");
+    assert_eq!(header(&again, "webhook-attempt"), "2");
     assert_eq!(again.body, first.body);
 
     subscription.auth = Auth::ApiKey {
         header: "authorization".to_owned(),
         value: "abc".into(),
     };
-    let bare = shape(&samples::event(), &subscription, 1).unwrap();
+    let bare = shaped(&samples::event(), &subscription, 1).unwrap();
     assert_eq!(header(&bare, "authorization"), "abc");
     assert!(bare.headers["authorization"].is_sensitive());
 }
@@ -307,7 +335,7 @@ fn an_illegal_credential_is_refused_without_being_named() {
             header: name.to_owned(),
             value: value.into(),
         };
-        let error = shape(&samples::event(), &subscription, 1).unwrap_err();
+        let error = shaped(&samples::event(), &subscription, 1).unwrap_err();
         assert_eq!(error.to_string(), expected);
     }
 }
@@ -316,11 +344,13 @@ fn an_illegal_credential_is_refused_without_being_named() {
 fn debug_shows_no_secret_and_no_payload() {
     let mut subscription = samples::subscription();
     subscription.auth = Auth::Basic("user:s3cret".into());
-    subscription.form.url = "https://u:s3cret@m.example/hook?key=s3cret#s3cret"
-        .parse()
-        .unwrap();
+    subscription.form.url = Some(
+        "https://u:s3cret@m.example/hook?key=s3cret#s3cret"
+            .parse()
+            .unwrap(),
+    );
     let event = with_data(r#"{"card":"s3cret"}"#);
-    let request = shape(&event, &subscription, 1).unwrap();
+    let request = shaped(&event, &subscription, 1).unwrap();
     let shown = format!("{request:?}");
     assert!(shown.contains("https://m.example"), "{shown}");
     assert!(!shown.contains("s3cret"), "{shown}");

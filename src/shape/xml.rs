@@ -3,30 +3,74 @@
 use std::borrow::Cow;
 
 use super::fields::{Member, Value};
-use super::json::{Json, Kind};
+use super::json::{Json, Kind, Quoted};
 use super::{MAX_ENCODED_BYTES, Unsendable};
+use crate::model::subscription::XmlIllegal;
 
 const DECLARATION: &str = r#"<?xml version="1.0" encoding="UTF-8"?>"#;
 
 /// The element of a list's item that has no name of its own: a list within a list.
 const ITEM: &str = "item";
 
+/// Parsers limit names (libxml2 to 50,000 bytes); the attribute has no such limit.
+const LONGEST_NAME: usize = 1000;
+
 /// One element for each member under the element `root`. An object nests its members,
 /// a list repeats its element for each item (none for an empty list), and `null` is an
-/// empty element. Names are made safe by [`element_name`].
-pub fn write_document(root: &str, members: &[Member<'_>]) -> Result<String, Unsendable> {
+/// empty element. A name that cannot name an element is made safe by [`element_name`], and
+/// stands as it is in the attribute `name`.
+pub fn write_document(
+    root: &str,
+    members: &[Member<'_>],
+    illegal: XmlIllegal,
+) -> Result<String, Unsendable> {
     let root = element_name(root);
-    let mut document = Document(String::from(DECLARATION));
-    document.open(&root)?;
+    let mut document = Document(format!("{DECLARATION}<{root}>"));
     for member in members {
-        let name = element_name(&member.name);
+        if illegal == XmlIllegal::Refuse
+            && let Some(code_point) = illegal_in(member)
+        {
+            let place = member.place();
+            return Err(Unsendable::NotXml { place, code_point });
+        }
         match &member.value {
-            Value::Json(json) => document.write_json(&name, json)?,
-            value => document.write_leaf(&name, &value.text().unwrap_or_default())?,
+            Value::Json(json) => document.write_json(&member.name, json)?,
+            value => document.write_leaf(&member.name, &value.text().unwrap_or_default())?,
         }
     }
     document.close(&root);
     Ok(document.0)
+}
+
+/// The first code point in names or texts that XML cannot carry.
+fn illegal_in(member: &Member<'_>) -> Option<u32> {
+    let name = member.published.and_then(|(_, name)| illegal_text(name));
+    name.or_else(|| match &member.value {
+        Value::Json(json) => illegal_json(json),
+        value => {
+            let illegal = value.text()?.chars().find(|&it| !is_legal(it))?;
+            Some(illegal.into())
+        }
+    })
+}
+
+fn illegal_json(json: &Json<'_>) -> Option<u32> {
+    match &json.kind {
+        Kind::Text(text) => illegal_text(*text),
+        Kind::List(items) => items.iter().find_map(illegal_json),
+        Kind::Object(members) => members
+            .iter()
+            .find_map(|(name, value)| illegal_text(*name).or_else(|| illegal_json(value))),
+        _ => None,
+    }
+}
+
+fn illegal_text(text: Quoted<'_>) -> Option<u32> {
+    text.characters().find_map(|character| match character {
+        Ok(legal) if is_legal(legal) => None,
+        Ok(illegal) => Some(illegal.into()),
+        Err(half) => Some(half.into()),
+    })
 }
 
 struct Document(String);
@@ -35,11 +79,11 @@ impl Document {
     fn write_json(&mut self, name: &str, json: &Json<'_>) -> Result<(), Unsendable> {
         match &json.kind {
             Kind::Object(members) => {
-                self.open(name)?;
+                let element = self.open(name)?;
                 for (inner, value) in members {
-                    self.write_json(&element_name(&inner.text()), value)?;
+                    self.write_json(&inner.text(), value)?;
                 }
-                self.close(name);
+                self.close(&element);
             }
             Kind::List(items) => {
                 for item in items {
@@ -53,9 +97,9 @@ impl Document {
 
     fn write_item(&mut self, name: &str, item: &Json<'_>) -> Result<(), Unsendable> {
         if let Kind::List(_) = item.kind {
-            self.open(name)?;
+            let element = self.open(name)?;
             self.write_json(ITEM, item)?;
-            self.close(name);
+            self.close(&element);
             Ok(())
         } else {
             self.write_json(name, item)
@@ -63,40 +107,55 @@ impl Document {
     }
 
     fn write_leaf(&mut self, name: &str, text: &str) -> Result<(), Unsendable> {
-        self.open(name)?;
-        self.write_text(text);
-        self.close(name);
+        let element = self.open(name)?;
+        for character in text.chars() {
+            self.write_character(character);
+        }
+        self.close(&element);
         Ok(())
     }
 
-    fn open(&mut self, name: &str) -> Result<(), Unsendable> {
+    /// Gives the element's name, for its end.
+    fn open<'n>(&mut self, name: &'n str) -> Result<Cow<'n, str>, Unsendable> {
         if self.0.len() + name.len() > MAX_ENCODED_BYTES {
             return Err(Unsendable::EncodedTooLong);
         }
+        let element = element_name(name);
         self.0.push('<');
-        self.0.push_str(name);
-        self.0.push('>');
-        Ok(())
-    }
-
-    fn close(&mut self, name: &str) {
-        self.0.push_str("</");
-        self.0.push_str(name);
-        self.0.push('>');
-    }
-
-    fn write_text(&mut self, text: &str) {
-        for character in text.chars() {
-            match character {
-                '<' => self.0.push_str("&lt;"),
-                // Only `]]>` must be escaped; escaping each is simpler and allowed.
-                '>' => self.0.push_str("&gt;"),
-                '&' => self.0.push_str("&amp;"),
-                // A parser would read a bare one as a line feed.
-                '\r' => self.0.push_str("&#13;"),
-                legal if is_legal(legal) => self.0.push(legal),
-                _ => self.0.push(char::REPLACEMENT_CHARACTER),
+        self.0.push_str(&element);
+        if *element != *name {
+            self.0.push_str(" name=\"");
+            for character in name.chars() {
+                match character {
+                    '"' => self.0.push_str("&quot;"),
+                    // Bare, a parser would read them as spaces (section 3.3.3).
+                    '\n' => self.0.push_str("&#10;"),
+                    '\t' => self.0.push_str("&#9;"),
+                    other => self.write_character(other),
+                }
             }
+            self.0.push('"');
+        }
+        self.0.push('>');
+        Ok(element)
+    }
+
+    fn close(&mut self, element: &str) {
+        self.0.push_str("</");
+        self.0.push_str(element);
+        self.0.push('>');
+    }
+
+    fn write_character(&mut self, character: char) {
+        match character {
+            '<' => self.0.push_str("&lt;"),
+            // Only `]]>` must be escaped; escaping each is simpler and allowed.
+            '>' => self.0.push_str("&gt;"),
+            '&' => self.0.push_str("&amp;"),
+            // A parser would read a bare one as a line feed.
+            '\r' => self.0.push_str("&#13;"),
+            legal if is_legal(legal) => self.0.push(legal),
+            _ => self.0.push(char::REPLACEMENT_CHARACTER),
         }
     }
 }
@@ -109,16 +168,18 @@ const fn is_legal(character: char) -> bool {
 
 /// `name` as an XML name: each character that no name may have becomes `_` (the colon
 /// too, which would announce a namespace), and `_` goes before a first character that
-/// may not come first, before the reserved `xml`, and stands for an empty name.
+/// may not come first, before the reserved `xml`, and stands for an empty name. Of a very
+/// long name the beginning.
 fn element_name(name: &str) -> Cow<'_, str> {
     let starts_well = name.chars().next().is_some_and(is_name_start);
     let is_reserved = name
         .get(..3)
         .is_some_and(|start| start.eq_ignore_ascii_case("xml"));
-    if starts_well && !is_reserved && name.chars().all(is_name_part) {
+    let is_long = name.len() > LONGEST_NAME;
+    if starts_well && !is_reserved && !is_long && name.chars().all(is_name_part) {
         return Cow::Borrowed(name);
     }
-    let mut safe = String::with_capacity(name.len() + 1);
+    let mut safe = String::with_capacity(name.len().min(LONGEST_NAME) + 1);
     let first_is_replaced = name
         .chars()
         .next()
@@ -128,6 +189,7 @@ fn element_name(name: &str) -> Cow<'_, str> {
     }
     safe.extend(
         name.chars()
+            .take(LONGEST_NAME / char::MAX.len_utf8())
             .map(|part| if is_name_part(part) { part } else { '_' }),
     );
     Cow::Owned(safe)

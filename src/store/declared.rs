@@ -1,25 +1,16 @@
-//! Writing the profiles and subscriptions that a config file declares.
+//! The profiles, locks and subscriptions that a config file declares: what stands in the
+//! tables, and writing what changes.
 
 use serde_json::Value;
 use sqlx::{PgConnection, PgPool};
 
 use super::StoreError;
-
-/// What a config file declares, as rows for SQL.
-#[derive(Debug, Default)]
-pub struct Declared {
-    /// JSON objects whose keys are columns of `posthorn.profiles`.
-    pub profiles: Vec<Value>,
-    /// The same of `posthorn.subscriptions`.
-    pub subscriptions: Vec<Value>,
-}
+use crate::model::declaration::{Change, Conflict, Entry, Kind, Owner, Stored, changes};
 
 #[derive(Debug, thiserror::Error)]
 pub enum ApplyFailed {
-    #[error(
-        "{merchant}/{name} stands in the config file and, managed by hand, in posthorn.subscriptions; take it out of the file, or UPDATE … SET managed_by = 'file'"
-    )]
-    ManagedBySql { merchant: String, name: String },
+    #[error("{}", .0.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n  "))]
+    Conflicts(Vec<Conflict>),
     #[error(transparent)]
     Store(#[from] StoreError),
 }
@@ -30,11 +21,25 @@ impl From<sqlx::Error> for ApplyFailed {
     }
 }
 
-/// Makes the file-managed subscriptions those of the file, in one transaction: new ones
-/// are inserted, changed ones updated, missing ones disabled. Rows that people manage by
-/// SQL are never touched; one of the same name is an error. Rows that are as declared are
-/// left alone, so that starting a second worker changes nothing.
-pub async fn apply_declared(pool: &PgPool, declared: &Declared) -> Result<(), ApplyFailed> {
+/// What applying the entries would change. Writes nothing.
+pub async fn plan_declared(
+    pool: &PgPool,
+    declared: &[Entry],
+    take_over: bool,
+) -> Result<Vec<Change>, ApplyFailed> {
+    let stored = load_stored(&mut *pool.acquire().await?).await?;
+    changes(declared, &stored, take_over).map_err(ApplyFailed::Conflicts)
+}
+
+/// Makes the file-managed rows those of the file, in one transaction: new ones are inserted,
+/// changed ones updated; of missing ones, subscriptions are disabled and the others deleted.
+/// Rows that people manage by SQL are touched only where `take_over` says so. Rows that are
+/// as declared are left alone, so that starting a second worker changes nothing.
+pub async fn apply_declared(
+    pool: &PgPool,
+    declared: &[Entry],
+    take_over: bool,
+) -> Result<Vec<Change>, ApplyFailed> {
     let mut transaction = pool.begin().await?;
     // One file at a time: two workers may start at once. With the setting, rows that files
     // own may change.
@@ -44,54 +49,32 @@ pub async fn apply_declared(pool: &PgPool, declared: &Declared) -> Result<(), Ap
     )
     .fetch_one(&mut *transaction)
     .await?;
-    let profiles = Value::Array(declared.profiles.clone());
-    let subscriptions = Value::Array(declared.subscriptions.clone());
-    declare_profiles(&mut transaction, &profiles).await?;
-    refuse_rows_of_others(&mut transaction, &subscriptions).await?;
-    declare_subscriptions(&mut transaction, &subscriptions).await?;
-    disable_missing(&mut transaction, &subscriptions).await?;
-    transaction.commit().await?;
-    Ok(())
-}
-
-async fn declare_profiles(connection: &mut PgConnection, rows: &Value) -> Result<(), ApplyFailed> {
-    sqlx::query!(
-        "SELECT posthorn.declare('posthorn.profiles', 'name', $1)",
-        rows
-    )
-    .fetch_one(connection)
-    .await?;
-    Ok(())
-}
-
-async fn refuse_rows_of_others(
-    connection: &mut PgConnection,
-    rows: &Value,
-) -> Result<(), ApplyFailed> {
-    let theirs = sqlx::query!(
-        "SELECT s.merchant, s.name
-           FROM jsonb_populate_recordset(NULL::posthorn.subscriptions, $1) AS r
-           JOIN posthorn.subscriptions s ON s.merchant = r.merchant AND s.name = r.name
-          WHERE s.managed_by <> 'file' ORDER BY 1, 2 LIMIT 1",
-        rows,
-    )
-    .fetch_optional(connection)
-    .await?;
-    if let Some(row) = theirs {
-        return Err(ApplyFailed::ManagedBySql {
-            merchant: row.merchant,
-            name: row.name,
-        });
+    let stored = load_stored(&mut transaction).await?;
+    let changes = changes(declared, &stored, take_over).map_err(ApplyFailed::Conflicts)?;
+    for kind in Kind::ALL {
+        write(&mut transaction, kind, &changes).await?;
     }
-    Ok(())
+    disable(&mut transaction, &changes).await?;
+    remove(&mut transaction, &changes).await?;
+    transaction.commit().await?;
+    Ok(changes)
 }
 
-async fn declare_subscriptions(
+/// Puts the profiles that come with Posthorn into the table, as this version has them. One
+/// of the same name that people made stays theirs.
+pub async fn install_builtin_profiles(
     connection: &mut PgConnection,
-    rows: &Value,
-) -> Result<(), ApplyFailed> {
+    profiles: &[Entry],
+) -> Result<(), sqlx::Error> {
+    let rows: Value = profiles
+        .iter()
+        .map(|profile| owned_row(profile, "builtin"))
+        .collect();
     sqlx::query!(
-        "SELECT posthorn.declare('posthorn.subscriptions', 'merchant, name', $1)",
+        "SELECT posthorn.declare('posthorn.profiles', 'name', coalesce(jsonb_agg(given), '[]'))
+           FROM jsonb_array_elements($1) AS given
+          WHERE NOT EXISTS (SELECT FROM posthorn.profiles p
+                             WHERE p.name = given->>'name' AND p.managed_by <> 'builtin')",
         rows
     )
     .fetch_one(connection)
@@ -99,15 +82,115 @@ async fn declare_subscriptions(
     Ok(())
 }
 
-async fn disable_missing(connection: &mut PgConnection, rows: &Value) -> Result<(), ApplyFailed> {
+/// Every row that a file could declare, with its owner.
+pub async fn load_stored(connection: &mut PgConnection) -> Result<Vec<Stored>, StoreError> {
+    let rows = sqlx::query!(
+        r#"
+        SELECT 'profile' AS "kind!", managed_by AS "managed_by!", jsonb_strip_nulls(to_jsonb(t)) AS "row!"
+          FROM posthorn.profiles t
+        UNION ALL
+        SELECT 'lock', managed_by, jsonb_strip_nulls(to_jsonb(t)) FROM posthorn.locks t
+        UNION ALL
+        SELECT 'subscription', managed_by, jsonb_strip_nulls(to_jsonb(t)) FROM posthorn.subscriptions t
+        "#
+    )
+    .fetch_all(connection)
+    .await?;
+    rows.into_iter()
+        .map(|row| {
+            let kind = Kind::ALL
+                .into_iter()
+                .find(|kind| kind.section() == row.kind);
+            let owner = Owner::parse(&row.managed_by);
+            let (kind, owner) = kind
+                .zip(owner)
+                .ok_or(StoreError::Unreadable("the owner of a row"))?;
+            Ok(Stored {
+                entry: Entry::of_row(kind, &row.row),
+                owner,
+            })
+        })
+        .collect()
+}
+
+async fn write(
+    connection: &mut PgConnection,
+    kind: Kind,
+    changes: &[Change],
+) -> Result<(), sqlx::Error> {
+    let rows: Vec<Value> = changes
+        .iter()
+        .filter_map(|change| match change {
+            Change::Add(entry) => Some(entry),
+            Change::Alter(alteration) => Some(&alteration.after),
+            Change::Disable(_) | Change::Remove(_) => None,
+        })
+        .filter(|entry| entry.kind == kind)
+        .map(|entry| owned_row(entry, "file"))
+        .collect();
+    if rows.is_empty() {
+        return Ok(());
+    }
+    sqlx::query!(
+        "SELECT posthorn.declare($1::text::regclass, $2, $3)",
+        format!("posthorn.{}s", kind.section()),
+        kind.identity().join(", "),
+        Value::Array(rows)
+    )
+    .fetch_one(connection)
+    .await?;
+    Ok(())
+}
+
+fn owned_row(entry: &Entry, owner: &str) -> Value {
+    let mut row = entry.to_row();
+    row.insert("managed_by".to_owned(), owner.into());
+    row.into()
+}
+
+async fn disable(connection: &mut PgConnection, changes: &[Change]) -> Result<(), sqlx::Error> {
+    let rows: Vec<Value> = changes
+        .iter()
+        .filter_map(|change| match change {
+            Change::Disable(entry) => Some(entry.head.clone().into()),
+            _ => None,
+        })
+        .collect();
+    if rows.is_empty() {
+        return Ok(());
+    }
     sqlx::query!(
         "UPDATE posthorn.subscriptions s SET enabled = false
-          WHERE s.managed_by = 'file' AND s.enabled AND NOT EXISTS (
-                SELECT FROM jsonb_populate_recordset(NULL::posthorn.subscriptions, $1) AS r
-                 WHERE r.merchant = s.merchant AND r.name = s.name)",
-        rows,
+           FROM jsonb_to_recordset($1) AS gone (merchant text, name text)
+          WHERE s.merchant = gone.merchant AND s.name = gone.name",
+        Value::Array(rows)
     )
-    .execute(&mut *connection)
+    .execute(connection)
     .await?;
+    Ok(())
+}
+
+async fn remove(connection: &mut PgConnection, changes: &[Change]) -> Result<(), sqlx::Error> {
+    let names = |kind: Kind| -> Vec<String> {
+        let gone = changes.iter().filter_map(|change| match change {
+            Change::Remove(entry) if entry.kind == kind => entry.head.get("name")?.as_str(),
+            _ => None,
+        });
+        gone.map(str::to_owned).collect()
+    };
+    let (profiles, locks) = (names(Kind::Profile), names(Kind::Lock));
+    if !locks.is_empty() {
+        sqlx::query!("DELETE FROM posthorn.locks WHERE name = ANY ($1)", &locks)
+            .execute(&mut *connection)
+            .await?;
+    }
+    if !profiles.is_empty() {
+        sqlx::query!(
+            "DELETE FROM posthorn.profiles WHERE name = ANY ($1)",
+            &profiles
+        )
+        .execute(connection)
+        .await?;
+    }
     Ok(())
 }

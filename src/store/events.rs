@@ -140,7 +140,8 @@ pub async fn read_by_id(
     limit: i64,
 ) -> Result<Vec<Event>, StoreError> {
     let shards: Vec<i16> = shards.iter().map(|shard| shard.0).collect();
-    let rows = sqlx::query!(
+    let rows = sqlx::query_as!(
+        EventRow,
         r#"
         SELECT v.id, v.shard AS "shard!", v.merchant, v.kind, v.transaction_id, v.status,
                coalesce(v.data::text, '') AS "data!", v.created_at
@@ -156,17 +157,51 @@ pub async fn read_by_id(
     )
     .fetch_all(pool)
     .await?;
-    let events = rows.into_iter().map(|row| Event {
-        id: row.id,
-        shard: Shard(row.shard),
-        merchant: row.merchant.into(),
-        kind: row.kind.into(),
-        transaction_id: row.transaction_id.into(),
-        status: row.status.into(),
-        data: row.data.into(),
-        created_at: row.created_at,
-    });
-    Ok(events.collect())
+    Ok(rows.into_iter().map(Event::from).collect())
+}
+
+/// One event, whichever shard it is of.
+pub async fn find_event(pool: &PgPool, id: Uuid) -> Result<Option<Event>, StoreError> {
+    let row = sqlx::query_as!(
+        EventRow,
+        r#"
+        SELECT v.id, v.shard AS "shard!", v.merchant, v.kind, v.transaction_id, v.status,
+               v.data::text AS "data!", v.created_at
+          FROM posthorn.events v
+         WHERE v.id = $1
+        "#,
+        id
+    )
+    .fetch_optional(pool)
+    .await?;
+    Ok(row.map(Event::from))
+}
+
+/// What is read of `posthorn.events`.
+struct EventRow {
+    id: Uuid,
+    shard: i16,
+    merchant: String,
+    kind: String,
+    transaction_id: String,
+    status: String,
+    data: String,
+    created_at: DateTime<Utc>,
+}
+
+impl From<EventRow> for Event {
+    fn from(row: EventRow) -> Self {
+        Self {
+            id: row.id,
+            shard: Shard(row.shard),
+            merchant: row.merchant.into(),
+            kind: row.kind.into(),
+            transaction_id: row.transaction_id.into(),
+            status: row.status.into(),
+            data: row.data.into(),
+            created_at: row.created_at,
+        }
+    }
 }
 
 /// Makes events of another cluster old in this one; returns how many there were.

@@ -19,7 +19,7 @@ pub enum Part {
 const PUBLISHER: &str = "
 GRANT USAGE ON SCHEMA posthorn TO {role};
 GRANT INSERT (merchant, kind, transaction_id, status, data) ON posthorn.events TO {role};
-GRANT EXECUTE ON FUNCTION posthorn.publish TO {role};
+GRANT EXECUTE ON FUNCTION posthorn.publish, posthorn.subscribe_transaction TO {role};
 ";
 
 /// The ledger is append-only for a worker too.
@@ -29,17 +29,21 @@ GRANT SELECT ON ALL TABLES IN SCHEMA posthorn TO {role};
 GRANT INSERT ON posthorn.deliveries, posthorn.attempts TO {role};
 GRANT INSERT, UPDATE, DELETE ON posthorn.pending_deliveries, posthorn.workers TO {role};
 GRANT UPDATE ON posthorn.shards TO {role};
-GRANT INSERT, UPDATE ON posthorn.subscriptions, posthorn.profiles TO {role};
+GRANT UPDATE (ended_at) ON posthorn.transaction_subscriptions TO {role};
+GRANT INSERT, UPDATE ON posthorn.subscriptions TO {role};
+GRANT INSERT, UPDATE, DELETE ON posthorn.profiles, posthorn.locks TO {role};
 GRANT UPDATE ON posthorn.config_revision TO {role};
 GRANT EXECUTE ON FUNCTION posthorn.make_partitions, posthorn.drop_partitions,
-    posthorn.purge_payloads, posthorn.settle_foreign_events TO {role};
+    posthorn.drop_transaction_subscriptions, posthorn.purge_payloads,
+    posthorn.settle_foreign_events TO {role};
 ";
 
 const VIEWER: &str = "
 GRANT USAGE ON SCHEMA posthorn TO {role};
 GRANT SELECT ON posthorn.delivery_status, posthorn.subscriptions, posthorn.profiles,
+    posthorn.locks, posthorn.transaction_subscriptions,
     posthorn.pending_deliveries, posthorn.deliveries, posthorn.attempts, posthorn.shards,
-    posthorn.workers, posthorn.config_revision TO {role};
+    posthorn.workers, posthorn.config_revision, posthorn.sources, posthorn.source_failures TO {role};
 GRANT SELECT (id, xid, created_at, shard, merchant, kind, transaction_id, status)
     ON posthorn.events TO {role};
 ";

@@ -14,12 +14,22 @@ use crate::model::{DeliveryKey, Epoch, OutcomeClass, Shard, State};
 #[derive(Debug)]
 pub struct Entry {
     pub key: DeliveryKey,
+    /// Of a transaction's subscription.
+    pub template_id: Option<Uuid>,
     pub shard: Shard,
     /// Under which the shard was held when this came about.
     pub epoch: Epoch,
     pub transaction_id: Box<str>,
     pub change: Change,
     pub attempt: Option<Attempt>,
+}
+
+impl Entry {
+    /// The subscription whose lane the delivery takes.
+    #[must_use]
+    pub fn lane_id(&self) -> Uuid {
+        self.template_id.unwrap_or(self.key.subscription_id)
+    }
 }
 
 #[derive(Debug)]
@@ -119,15 +129,15 @@ pub async fn write_batch(
              WHERE f.had_row AND p.ctid = at.ctid
         ), waiting AS (
             INSERT INTO posthorn.pending_deliveries AS p
-                   (event_id, subscription_id, generation, shard, transaction_id, state,
+                   (event_id, subscription_id, generation, template_id, shard, transaction_id, state,
                     attempts, due_at, reason)
-            SELECT event_id, subscription_id, generation, shard, transaction_id,
+            SELECT event_id, subscription_id, generation, template_id, shard, transaction_id,
                    CASE attempts WHEN 0 THEN 'pending' ELSE 'pending_retry' END::posthorn.delivery_state,
                    attempts, clock_timestamp() + make_interval(secs => delay), reason
               FROM unnest($12::uuid[], $13::uuid[], $14::int[], $15::smallint[], $16::text[],
-                          $17::int[], $18::float8[], $19::text[])
+                          $17::int[], $18::float8[], $19::text[], $36::uuid[])
                 AS w (event_id, subscription_id, generation, shard, transaction_id,
-                      attempts, delay, reason)
+                      attempts, delay, reason, template_id)
              WHERE w.shard = ANY (ARRAY(SELECT shard FROM fence))
             ON CONFLICT (event_id, subscription_id, generation) DO UPDATE
                SET state = excluded.state, attempts = excluded.attempts,
@@ -204,6 +214,7 @@ pub async fn write_batch(
         &rows.newer.shards,
         &rows.newer_transactions as &[&str],
         &rows.newer_except as &[Option<Uuid>],
+        &rows.wait_templates as &[Option<Uuid>],
     )
     .fetch_one(pool)
     .await?;
@@ -311,6 +322,7 @@ struct Columns<'a> {
     wait_attempts: Vec<i32>,
     wait_delays: Vec<f64>,
     wait_reasons: Vec<Option<&'a str>>,
+    wait_templates: Vec<Option<Uuid>>,
     tried: Keys,
     tried_numbers: Vec<i32>,
     tried_started: Vec<DateTime<Utc>>,
@@ -396,6 +408,7 @@ impl<'a> Columns<'a> {
         self.wait_attempts.push(int(attempts));
         self.wait_delays.push(delay.as_secs_f64());
         self.wait_reasons.push(reason);
+        self.wait_templates.push(entry.template_id);
     }
 
     fn push_attempt(&mut self, entry: &Entry, attempt: &'a Attempt) {

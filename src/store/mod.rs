@@ -9,9 +9,14 @@ pub mod ledger;
 pub mod partitions;
 pub mod pending;
 pub mod pool;
+pub mod rekey;
 pub mod schema;
+pub mod secrets;
 pub mod shards;
+pub mod sources;
 pub mod subscriptions;
+pub mod token_key;
+pub mod transactions;
 
 pub use clock::DbClock;
 pub use pool::connect;

@@ -7,7 +7,7 @@ use sqlx::{PgConnection, PgPool};
 use uuid::Uuid;
 
 use super::StoreError;
-use crate::model::{DeliveryKey, Epoch, Event, Shard};
+use crate::model::{DeliveryKey, Endpoint, Epoch, Event, Shard};
 
 /// A lane that has room, and what it holds already.
 #[derive(Clone, Debug)]
@@ -15,7 +15,8 @@ pub struct RefillRequest {
     pub shard: Shard,
     /// Under which the shard is held; the answer is for that lane only.
     pub epoch: Epoch,
-    pub subscription_id: Uuid,
+    /// The id of the lane's subscription.
+    pub lane_id: Uuid,
     pub room: i64,
     /// The subscription's `order = "transaction"`: the oldest of each transaction only.
     pub heads_only: bool,
@@ -26,7 +27,12 @@ pub struct RefillRequest {
 /// An open delivery read back into memory.
 #[derive(Clone, Debug)]
 pub struct Refilled {
+    pub lane_id: Uuid,
     pub key: DeliveryKey,
+    /// Of a transaction's subscription.
+    pub endpoint: Option<Endpoint>,
+    /// The transaction's subscription has ended: the delivery is to be withdrawn.
+    pub ended: bool,
     pub event: Arc<Event>,
     pub attempts: u32,
 }
@@ -42,13 +48,16 @@ pub struct Refilled {
 /// can bound the index, and in the same transaction [`find_next_due`] goes on from there.
 ///
 /// `heads_only` passes over a delivery while an older one of its transaction is open.
+///
+/// Of a transaction's subscription the endpoint is looked up as well; of others `t` costs
+/// nothing, as its condition is seen before its index is.
 pub async fn refill_lanes(
     connection: &mut PgConnection,
     lanes: &[RefillRequest],
     held: &[DeliveryKey],
 ) -> Result<Vec<Refilled>, StoreError> {
     let shards: Vec<i16> = lanes.iter().map(|lane| lane.shard.0).collect();
-    let subscriptions: Vec<Uuid> = lanes.iter().map(|lane| lane.subscription_id).collect();
+    let ids: Vec<Uuid> = lanes.iter().map(|lane| lane.lane_id).collect();
     let rooms: Vec<i64> = lanes.iter().map(|lane| lane.room).collect();
     let heads: Vec<bool> = lanes.iter().map(|lane| lane.heads_only).collect();
     let not_due_too: Vec<bool> = lanes.iter().map(|lane| lane.not_due_too).collect();
@@ -57,17 +66,20 @@ pub async fn refill_lanes(
     let held_generations: Vec<i32> = held.iter().map(|key| key.generation).collect();
     let rows = sqlx::query!(
         r#"
-        SELECT due.event_id AS "event_id!", due.subscription_id AS "subscription_id!",
+        SELECT lane.id AS "lane_id!", due.event_id AS "event_id!",
+               due.subscription_id AS "subscription_id!",
                due.generation AS "generation!", due.attempts AS "attempts!",
+               due.template_id AS "template_id?", t.url AS "url?", t.method AS "method?",
+               t.success_body AS "success_body?", t.ended_at AS "ended_at?",
                e.shard AS "shard!", e.merchant AS "merchant!", e.kind AS "kind!",
                e.transaction_id AS "transaction_id!", e.status AS "status!",
                coalesce(e.data::text, '') AS "data!", e.created_at AS "created_at!"
           FROM unnest($1::smallint[], $2::uuid[], $3::bigint[], $4::boolean[], $8::boolean[])
-            AS lane (shard, subscription_id, room, heads_only, not_due_too)
+            AS lane (shard, id, room, heads_only, not_due_too)
          CROSS JOIN LATERAL (
-            SELECT p.event_id, p.subscription_id, p.generation, p.attempts, p.due_at
+            SELECT p.event_id, p.subscription_id, p.generation, p.attempts, p.due_at, p.template_id
               FROM posthorn.pending_deliveries p
-             WHERE p.shard = lane.shard AND p.subscription_id = lane.subscription_id
+             WHERE p.shard = lane.shard AND p.lane_id = lane.id
                AND p.due_at <= CASE WHEN lane.not_due_too THEN 'infinity' ELSE now() END
                AND (p.event_id, p.subscription_id, p.generation) NOT IN
                    (SELECT * FROM unnest($5::uuid[], $6::uuid[], $7::int[]))
@@ -80,10 +92,15 @@ pub async fn refill_lanes(
              LIMIT lane.room) AS due
          CROSS JOIN LATERAL (
             SELECT v.* FROM posthorn.events v WHERE v.id = due.event_id OFFSET 0) AS e
+          LEFT JOIN LATERAL (
+            SELECT s.url, s.method, s.success_body, s.ended_at
+              FROM posthorn.transaction_subscriptions s
+             WHERE due.template_id IS NOT NULL AND s.id = due.subscription_id
+            OFFSET 0) AS t ON true
          ORDER BY due.due_at, due.event_id
         "#,
         &shards,
-        &subscriptions,
+        &ids,
         &rooms,
         &heads,
         &held_events,
@@ -96,6 +113,14 @@ pub async fn refill_lanes(
     Ok(rows
         .into_iter()
         .map(|row| Refilled {
+            lane_id: row.lane_id,
+            endpoint: row.template_id.map(|template_id| Endpoint {
+                template_id,
+                url: row.url.map(Into::into),
+                method: row.method.map(Into::into),
+                success_body: row.success_body.map(Into::into),
+            }),
+            ended: row.ended_at.is_some(),
             key: DeliveryKey {
                 event_id: row.event_id,
                 subscription_id: row.subscription_id,
@@ -116,26 +141,26 @@ pub async fn refill_lanes(
         .collect())
 }
 
-/// What waits in the database for one subscription.
+/// What waits in the database for one lane.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Waiting {
     pub shard: Shard,
-    pub subscription_id: Uuid,
+    pub lane_id: Uuid,
     pub rows: u64,
     /// Until the earliest is due; zero if it already is.
     pub due_in: Duration,
 }
 
-/// All that waits in these shards, per subscription.
+/// All that waits in these shards, per lane.
 pub async fn count_waiting(pool: &PgPool, shards: &[Shard]) -> Result<Vec<Waiting>, StoreError> {
     let shards: Vec<i16> = shards.iter().map(|shard| shard.0).collect();
     let rows = sqlx::query!(
         r#"
-        SELECT shard, subscription_id, count(*) AS "rows!",
+        SELECT shard, lane_id, count(*) AS "rows!",
                greatest(0, extract(epoch FROM min(due_at) - clock_timestamp()))::float8 AS "due_in!"
           FROM posthorn.pending_deliveries
          WHERE shard = ANY ($1)
-         GROUP BY shard, subscription_id
+         GROUP BY shard, lane_id
         "#,
         &shards
     )
@@ -145,34 +170,34 @@ pub async fn count_waiting(pool: &PgPool, shards: &[Shard]) -> Result<Vec<Waitin
         .into_iter()
         .map(|row| Waiting {
             shard: Shard(row.shard),
-            subscription_id: row.subscription_id,
+            lane_id: row.lane_id,
             rows: u64::try_from(row.rows).unwrap_or(0),
             due_in: Duration::try_from_secs_f64(row.due_in).unwrap_or(Duration::MAX),
         })
         .collect())
 }
 
-/// When the next delivery of each subscription that is not due yet will be; in the
+/// When the next delivery of each lane that is not due yet will be; in the
 /// transaction of the refill, so that none falls between the two.
 pub async fn find_next_due(
     connection: &mut PgConnection,
     lanes: &[(Shard, Uuid)],
 ) -> Result<Vec<(Uuid, Duration)>, StoreError> {
-    let (shards, subscriptions): (Vec<i16>, Vec<Uuid>) =
+    let (shards, ids): (Vec<i16>, Vec<Uuid>) =
         lanes.iter().map(|(shard, id)| (shard.0, *id)).unzip();
     let rows = sqlx::query!(
         r#"
-        SELECT lane.subscription_id AS "subscription_id!",
+        SELECT lane.id AS "lane_id!",
                extract(epoch FROM next.due_at - clock_timestamp())::float8 AS "due_in!"
-          FROM unnest($1::smallint[], $2::uuid[]) AS lane (shard, subscription_id)
+          FROM unnest($1::smallint[], $2::uuid[]) AS lane (shard, id)
          CROSS JOIN LATERAL (
             SELECT p.due_at FROM posthorn.pending_deliveries p
-             WHERE p.shard = lane.shard AND p.subscription_id = lane.subscription_id
+             WHERE p.shard = lane.shard AND p.lane_id = lane.id
                AND p.due_at > now()
              ORDER BY p.due_at LIMIT 1) AS next
         "#,
         &shards,
-        &subscriptions
+        &ids
     )
     .fetch_all(connection)
     .await?;
@@ -180,7 +205,7 @@ pub async fn find_next_due(
         .into_iter()
         .map(|row| {
             (
-                row.subscription_id,
+                row.lane_id,
                 Duration::try_from_secs_f64(row.due_in).unwrap_or_default(),
             )
         })

@@ -8,6 +8,8 @@ use sqlx::postgres::PgConnectOptions;
 use sqlx::{ConnectOptions, Executor, PgPool};
 
 use super::StoreError;
+use super::declared::install_builtin_profiles;
+use crate::model::declaration::Entry;
 
 /// In Posthorn's own schema: the database is the provider's.
 const TABLE: &str = "posthorn.migrations";
@@ -34,13 +36,19 @@ pub enum MigrationFailed {
     OtherShards { there: i32, asked: u16 },
     #[error("{0}")]
     Migrate(#[from] MigrateError),
+    #[error("cannot write the profiles that come with this version: {0}")]
+    Profiles(#[source] sqlx::Error),
 }
 
 /// Applies what is missing of the schema. Safe to run twice and from two machines at
 /// once: an advisory lock makes the second wait, and it then finds nothing to do.
 /// The number of shards is fixed at the first migration, 64 if none is given; asking for
-/// another one later is an error.
-pub async fn migrate(url: &SecretString, shards: Option<u16>) -> Result<(), MigrationFailed> {
+/// another one later is an error. `profiles` are those that come with this version.
+pub async fn migrate(
+    url: &SecretString,
+    shards: Option<u16>,
+    profiles: &[Entry],
+) -> Result<(), MigrationFailed> {
     let mut connection = PgConnectOptions::from_str(url.expose_secret())
         .map_err(MigrationFailed::Connect)?
         .application_name("posthorn migrate")
@@ -74,6 +82,9 @@ pub async fn migrate(url: &SecretString, shards: Option<u16>) -> Result<(), Migr
         .await
         .map_err(MigrationFailed::Connect)?;
     migrator().run_direct(None, &mut connection, false).await?;
+    install_builtin_profiles(&mut connection, profiles)
+        .await
+        .map_err(MigrationFailed::Profiles)?;
     let there: i32 = sqlx::query_scalar("SELECT posthorn.shard_count()")
         .fetch_one(&mut connection)
         .await

@@ -1,21 +1,27 @@
 //! The configuration that lives in SQL: reading it, and writing what a config file says.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use sqlx::PgPool;
 use tracing::error;
+use uuid::Uuid;
 
 use super::StoreError;
+use super::secrets::load_secrets;
 use crate::model::secret::ReadSecret;
-use crate::model::settings::{Layers, LockReach, resolve};
+use crate::model::settings::{Layers, LockReach, Origin, resolve};
+use crate::model::subscription::Locked;
 use crate::model::{Identity, Settings, Shard, Subscription};
+use crate::vault::{Keyring, Opener};
 
 /// A row of `posthorn.subscriptions` with all that is said of it elsewhere.
 #[derive(Clone, Debug)]
 pub struct SubscriptionRow {
     pub identity: Identity,
     pub layers: Layers,
+    /// Who may change the row: `sql` or `file`.
+    pub managed_by: String,
 }
 
 /// The subscriptions that changed after `revision`, themselves, by their profile or by a
@@ -28,22 +34,54 @@ pub async fn load_subscriptions(
     after_revision: i64,
     shards: Option<&[Shard]>,
 ) -> Result<Vec<SubscriptionRow>, StoreError> {
+    load(pool, after_revision, shards, None).await
+}
+
+/// One subscription by its merchant and its own name.
+pub async fn find_subscription(
+    pool: &PgPool,
+    merchant: &str,
+    name: &str,
+) -> Result<Option<SubscriptionRow>, StoreError> {
+    let found = load(pool, -1, None, Some((merchant, name))).await?;
+    Ok(found.into_iter().next())
+}
+
+/// The names of a merchant's subscriptions.
+pub async fn list_names(pool: &PgPool, merchant: &str) -> Result<Vec<String>, StoreError> {
+    let names = sqlx::query_scalar!(
+        "SELECT name FROM posthorn.subscriptions WHERE merchant = $1 ORDER BY name LIMIT 20",
+        merchant
+    );
+    Ok(names.fetch_all(pool).await?)
+}
+
+async fn load(
+    pool: &PgPool,
+    after_revision: i64,
+    shards: Option<&[Shard]>,
+    named: Option<(&str, &str)>,
+) -> Result<Vec<SubscriptionRow>, StoreError> {
+    let (merchant, name) = named.unzip();
     let shards: Option<Vec<i16>> =
         shards.map(|shards| shards.iter().map(|shard| shard.0).collect());
     let rows = sqlx::query!(
         r#"
         SELECT s.id, s.merchant, s.name, posthorn.shard_of(s.merchant) AS "shard!",
                greatest(s.revision, p.revision, c.locks_revision) AS "revision!", s.created_at,
-               s.enabled, s.paused, s.profile,
+               s.enabled AND s.gone_at IS NULL AS "enabled!", s.paused, s.profile, s.managed_by,
                jsonb_strip_nulls(to_jsonb(s)) AS "own!"
           FROM posthorn.config_revision c
          CROSS JOIN posthorn.subscriptions s
           LEFT JOIN posthorn.profiles p ON p.name = s.profile
          WHERE (s.revision > $1 OR p.revision > $1 OR c.locks_revision > $1)
            AND ($2::smallint[] IS NULL OR posthorn.shard_of(s.merchant) = ANY ($2))
+           AND ($3::text IS NULL OR (s.merchant = $3 AND s.name = $4))
         "#,
         after_revision,
         shards.as_deref(),
+        merchant,
+        name,
     )
     .fetch_all(pool)
     .await?;
@@ -79,6 +117,7 @@ pub async fn load_subscriptions(
                 paused: row.paused,
             },
             layers,
+            managed_by: row.managed_by,
         }
     });
     Ok(rows.collect())
@@ -136,14 +175,62 @@ pub async fn current_revision(pool: &PgPool) -> Result<i64, StoreError> {
     )
 }
 
+/// What opens the stored secrets that these rows name.
+pub async fn load_opener<'k>(
+    pool: &PgPool,
+    keys: &'k Keyring,
+    rows: &[SubscriptionRow],
+) -> Result<Opener<'k>, StoreError> {
+    let wanted: HashSet<(String, String)> = rows
+        .iter()
+        .flat_map(|row| {
+            let names = row.layers.merged().stored_secrets().into_iter();
+            names.map(|(_, name)| (row.identity.merchant.clone(), name))
+        })
+        .collect();
+    let wanted: Vec<_> = wanted.into_iter().collect();
+    Ok(Opener::new(keys, load_secrets(pool, &wanted).await?))
+}
+
+/// Disables a subscription whose endpoint is gone; returns whether it was enabled. The new
+/// revision tells every worker.
+pub async fn disable_gone_subscription(pool: &PgPool, id: Uuid) -> Result<bool, StoreError> {
+    let disabled = sqlx::query!(
+        "UPDATE posthorn.subscriptions SET gone_at = now() WHERE id = $1 AND gone_at IS NULL",
+        id
+    )
+    .execute(pool)
+    .await?;
+    Ok(disabled.rows_affected() > 0)
+}
+
 /// The subscription that takes effect. One whose settings cannot be used gets its events
-/// all the same, and keeps them as pending until it is mended: nothing is lost.
+/// all the same, and keeps them as pending until it is mended: nothing is lost. `elsewhere`
+/// fetches the secrets that are not stored.
 #[must_use]
-pub fn resolve_row(row: &SubscriptionRow, read: &ReadSecret<'_>) -> Option<Arc<Subscription>> {
-    let SubscriptionRow { identity, layers } = row;
+pub fn resolve_row(
+    row: &SubscriptionRow,
+    opener: &Opener<'_>,
+    elsewhere: &ReadSecret<'_>,
+) -> Option<Arc<Subscription>> {
+    let SubscriptionRow {
+        identity, layers, ..
+    } = row;
     let settings = layers.merged();
-    let problems = match resolve(identity.clone(), &settings, read) {
-        Ok(subscription) => return Some(Arc::new(subscription)),
+    let is_locked = |key| matches!(layers.origin(key), Origin::Lock(_));
+    let locked = Locked {
+        url: is_locked("url"),
+        method: is_locked("method"),
+        success_body: is_locked("success_body"),
+    };
+    let read = |from: &_| opener.read(&identity.merchant, from, elsewhere);
+    let problems = match resolve(identity.clone(), &settings, &read) {
+        Ok(subscription) => {
+            return Some(Arc::new(Subscription {
+                locked,
+                ..subscription
+            }));
+        }
         Err(problems) => problems,
     };
     for problem in &problems {
@@ -152,11 +239,13 @@ pub fn resolve_row(row: &SubscriptionRow, read: &ReadSecret<'_>) -> Option<Arc<S
     }
     let matching = Settings {
         url: Some("https://unusable.invalid/".to_owned()),
+        scope: settings.scope,
         kinds: settings.kinds,
         statuses: settings.statuses,
+        emit: settings.emit,
         ..Settings::default()
     };
-    let subscription = resolve(identity.clone(), &matching, read).ok()?;
+    let subscription = resolve(identity.clone(), &matching, &read).ok()?;
     Some(Arc::new(Subscription {
         usable: false,
         ..subscription

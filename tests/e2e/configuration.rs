@@ -287,7 +287,7 @@ async fn a_file_does_not_take_over_what_people_manage_by_sql() {
     let (status, log) = Setup::new(&database).toml(toml).refused().await;
     assert_eq!(status.code(), Some(1), "{log}");
     assert!(
-        log.contains("acme/hook") && log.contains("managed_by = 'file'"),
+        log.contains("acme/hook") && log.contains("--take-over"),
         "{log}"
     );
     assert_eq!(

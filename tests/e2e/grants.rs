@@ -64,6 +64,7 @@ async fn a_publisher_may_append_events_and_nothing_else() {
         "SELECT FROM posthorn.delivery_status",
         "SELECT FROM posthorn.deliveries",
         "SELECT FROM posthorn.secrets",
+        "SELECT FROM posthorn.token_key",
         "DELETE FROM posthorn.pending_deliveries",
         "UPDATE posthorn.shards SET epoch = 0",
         "INSERT INTO posthorn.subscriptions (merchant, name) VALUES ('a', 'b')",
@@ -122,6 +123,7 @@ async fn a_worker_runs_whole_with_the_rights_of_its_role() {
     assert!(!log.contains("denied"), "{log}");
     // The ledger is append-only for it too, and a worker publishes nothing.
     let forbidden = [
+        "UPDATE posthorn.token_key SET key = key",
         "DELETE FROM posthorn.deliveries",
         "UPDATE posthorn.deliveries SET attempts = 9",
         "UPDATE posthorn.attempts SET number = 9",
@@ -152,6 +154,7 @@ async fn a_viewer_reads_what_became_of_it_but_no_payload_and_no_secret() {
         "SELECT * FROM posthorn.events",
         "SELECT data FROM posthorn.events_default",
         "SELECT name FROM posthorn.secrets",
+        "SELECT key FROM posthorn.token_key",
         "SELECT posthorn.publish('acme', 'k', 't', 's')",
         "UPDATE posthorn.subscriptions SET paused = true",
         "DELETE FROM posthorn.pending_deliveries",

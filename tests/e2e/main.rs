@@ -10,14 +10,22 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod choosing;
+mod config_as_code;
 mod configuration;
 mod egress;
 mod events;
 mod grants;
+mod oauth2;
 mod privacy;
 mod purge;
+mod render;
 mod retries;
+mod rotation;
 mod running;
 mod schema;
+mod secrets;
+mod source;
 mod tls;
+mod transactions;
 mod wire;

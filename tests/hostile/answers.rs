@@ -6,16 +6,15 @@ use std::time::Duration;
 
 use chrono::Utc;
 use posthorn::judge::judge;
-use posthorn::model::{Settings, Wire};
+use posthorn::model::{Credential, Settings, Wire};
 use posthorn::send::{EgressPolicy, Network, Sender};
-use posthorn::shape::shape;
 use proptest::prelude::*;
 use proptest::test_runner::TestRunner;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpListener;
 
 use crate::text::{damaged, hostile};
-use crate::{cases, event, resolved};
+use crate::{cases, event, resolved, shaped};
 
 const CAP: usize = 1024;
 
@@ -77,9 +76,14 @@ fn any_bytes_are_an_answer_or_a_failure() {
     let (answers, failures) = (AtomicUsize::new(0), AtomicUsize::new(0));
     TestRunner::new(cases(4_000))
         .run(&strategy, |bytes| {
-            let request = shape(&event("approved", "{}"), &subscription, 1).unwrap();
+            let request = shaped(&event("approved", "{}"), &subscription).unwrap();
             *answer.lock().unwrap() = bytes;
-            let outcome = runtime.block_on(sender.send(request, &subscription, Utc::now()));
+            let outcome = runtime.block_on(sender.send(
+                request,
+                &subscription,
+                Credential::Current,
+                Utc::now(),
+            ));
             let judgement = judge(&outcome.wire, &subscription.success);
             prop_assert!(judgement.reason.chars().count() <= 200);
             prop_assert!(!judgement.reason.chars().any(char::is_control));

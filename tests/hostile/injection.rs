@@ -3,9 +3,8 @@
 use std::time::Duration;
 
 use chrono::Utc;
-use posthorn::model::{Settings, Wire};
+use posthorn::model::{Credential, Settings, Wire};
 use posthorn::send::{EgressPolicy, Network, Sender};
-use posthorn::shape::shape;
 use proptest::prelude::*;
 use proptest::test_runner::TestRunner;
 use serde_json::json;
@@ -13,7 +12,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpListener;
 
 use crate::text::hostile;
-use crate::{cases, event, resolved};
+use crate::{cases, event, resolved, shaped};
 
 /// Once each, and nothing else that steers a connection or pretends to be ours.
 const NEVER: &[&str] = &[
@@ -116,13 +115,13 @@ fn nothing_is_added_to_a_request() {
                 return Ok(());
             };
             let data = json!({ &data: &data }).to_string();
-            let Ok(request) = shape(&event(&secret, &data), &subscription, 1) else {
+            let Ok(request) = shaped(&event(&secret, &data), &subscription) else {
                 return Ok(());
             };
             let body = request.body.clone();
             let exchange = async {
                 tokio::join!(
-                    sender.send(request, &subscription, Utc::now()),
+                    sender.send(request, &subscription, Credential::Current, Utc::now()),
                     received(&listener)
                 )
             };

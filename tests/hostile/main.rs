@@ -19,7 +19,8 @@ use std::time::Duration;
 use chrono::DateTime;
 use posthorn::model::secret::SecretError;
 use posthorn::model::settings::{Problem, resolve};
-use posthorn::model::{Event, Identity, Settings, Shard, Subscription};
+use posthorn::model::{Credential, Event, Identity, Settings, Shard, Subscription, TokenKey};
+use posthorn::shape::{Moment, Request, Unsendable, shape};
 use proptest::test_runner::Config;
 use uuid::Uuid;
 
@@ -49,6 +50,18 @@ fn resolved(settings: &Settings, secret: &str) -> Result<Subscription, Vec<Probl
         "" => Err(SecretError::Empty(from.clone())),
         _ => Ok(secret.as_bytes().to_vec().into()),
     })
+}
+
+/// The request of the event, shaped as a worker does.
+fn shaped(event: &Event, subscription: &Subscription) -> Result<Request, Unsendable> {
+    let moment = Moment {
+        attempt: 1,
+        now: event.created_at,
+        nonce: [7; 16],
+        token_key: &TokenKey::new(&[7; 32]),
+        credential: Credential::Current,
+    };
+    shape(event, subscription, &moment)
 }
 
 fn event(status: &str, data: &str) -> Event {

@@ -2,12 +2,11 @@
 
 use posthorn::config::Config;
 use posthorn::model::Settings;
-use posthorn::shape::shape;
 use proptest::prelude::*;
 use serde_json::json;
 
 use crate::text::{damaged, hostile, json};
-use crate::{cases, event, resolved};
+use crate::{cases, event, resolved, shaped};
 
 const EXAMPLE: &str = include_str!("../../config.toml.example");
 
@@ -29,7 +28,7 @@ proptest! {
             prop_assert!(url.username().is_empty() && url.password().is_none());
             prop_assert!(url.host().is_some());
             prop_assert!(!url.as_str().chars().any(char::is_control));
-            let _ = shape(&event("approved", "{}"), &subscription, 1);
+            let _ = shaped(&event("approved", "{}"), &subscription);
         }
     }
 
@@ -39,7 +38,7 @@ proptest! {
         settings.auth = Some(auth);
         settings.auth_secret = Some("env:SECRET".to_owned());
         if let Ok(subscription) = resolved(&settings, &text) {
-            let request = shape(&event("approved", "{}"), &subscription, 1);
+            let request = shaped(&event("approved", "{}"), &subscription);
             let Ok(request) = request else { return Ok(()) };
             for (name, value) in &request.headers {
                 prop_assert!(!value.as_bytes().iter().any(|byte| matches!(byte, b'\r' | b'\n' | 0)));
@@ -74,7 +73,7 @@ proptest! {
             settings.fields = Some(fields.collect());
         }
         if let Ok(subscription) = resolved(&settings, "")
-            && let Ok(request) = shape(&event(&status, &data), &subscription, 1)
+            && let Ok(request) = shaped(&event(&status, &data), &subscription)
         {
             match form.1 {
                 "xml" => {

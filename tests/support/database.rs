@@ -4,6 +4,7 @@ use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use chrono::{DateTime, Utc};
+use posthorn::config::builtin_rows;
 use posthorn::demo::postgres::{PrivatePostgres, Settings};
 use posthorn::store::schema::migrate;
 use serde_json::Value;
@@ -45,7 +46,9 @@ impl Database {
         MIGRATED
             .get_or_init(async || {
                 let template = Self::create(TEMPLATE, "template0").await;
-                migrate(&template.url.clone().into(), None).await.unwrap();
+                migrate(&template.url.clone().into(), None, &builtin_rows())
+                    .await
+                    .unwrap();
                 // Copying needs a database that nobody is connected to.
                 template.pool.close().await;
             })
@@ -66,7 +69,9 @@ impl Database {
                 .await
                 .unwrap();
         let database = Self::connect("postgres", postgres.url("postgres"));
-        migrate(&database.url.clone().into(), None).await.unwrap();
+        migrate(&database.url.clone().into(), None, &builtin_rows())
+            .await
+            .unwrap();
         (database, postgres)
     }
 

@@ -18,7 +18,7 @@ use posthorn::receiver::Receiver;
 #[allow(unused_imports, reason = "not every test binary names both")]
 pub use database::{Database, Delivery};
 #[allow(unused_imports, reason = "not every test binary names them all")]
-pub use worker::{Setup, Worker, posthorn};
+pub use worker::{Setup, Worker, posthorn, posthorn_fed};
 
 /// What is expected to happen happens within moments; the rest is for a machine under load.
 pub const PATIENCE: Duration = Duration::from_secs(40);

@@ -33,11 +33,27 @@ const BASE: &str = r#"
 
 /// Runs a command of the binary: its exit status, and what it said on either output.
 pub async fn posthorn(arguments: &[&str]) -> (ExitStatus, String) {
-    let ended = Command::new(env!("CARGO_BIN_EXE_posthorn"))
+    posthorn_fed(arguments, "").await
+}
+
+/// The same with something on its standard input.
+pub async fn posthorn_fed(arguments: &[&str], input: &str) -> (ExitStatus, String) {
+    let mut child = Command::new(env!("CARGO_BIN_EXE_posthorn"))
         .args(arguments)
         .env_remove("DATABASE_URL")
-        .output();
-    let output = timeout(PATIENCE, ended).await.unwrap().unwrap();
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut stdin = child.stdin.take().unwrap();
+    // A command that does not read may have closed it.
+    let _ = stdin.write_all(input.as_bytes()).await;
+    drop(stdin);
+    let output = timeout(PATIENCE, child.wait_with_output())
+        .await
+        .unwrap()
+        .unwrap();
     let said = [output.stdout, output.stderr].concat();
     (output.status, String::from_utf8(said).unwrap())
 }

@@ -2,12 +2,13 @@
 //! credentials in `Authorization` headers are masked all the same, since terminals are
 //! copied into tickets.
 
-use std::fmt::{self, Display, Write};
+use std::fmt::{Display, Write};
 use std::sync::Arc;
 
 use chrono::{DateTime, TimeZone};
 use http::{HeaderName, HeaderValue};
 
+use crate::cli::printable::Printable;
 use crate::receiver::{Endpoint, Received, Reply};
 
 pub fn request<Zone: TimeZone>(request: &Received, at: &DateTime<Zone>) -> String
@@ -70,22 +71,6 @@ fn header_value(name: &HeaderName, value: &HeaderValue) -> String {
     match value.split_once(' ') {
         Some((scheme, _)) => format!("{scheme} ***"),
         None => "***".to_owned(),
-    }
-}
-
-/// Text of a stranger, without the control characters that would drive the terminal.
-struct Printable<'a>(&'a str);
-
-impl Display for Printable<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for character in self.0.chars() {
-            match character {
-                '\n' | '\t' => f.write_char(character)?,
-                _ if character.is_control() => write!(f, "{}", character.escape_default())?,
-                _ => f.write_char(character)?,
-            }
-        }
-        Ok(())
     }
 }
 

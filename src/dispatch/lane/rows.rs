@@ -54,9 +54,10 @@ impl Lane {
             let elsewhere = in_queue.contains(&item.key)
                 || self.in_flight.contains_key(&item.key)
                 || self.shelf.is_changing(item.key)
-                || self.replaced.iter().any(|newer| {
-                    newer.transaction_id == item.event.transaction_id && newer.id > item.event.id
-                });
+                || self
+                    .replaced
+                    .iter()
+                    .any(|newer| item.is_of(newer) && newer.event.id > item.event.id);
             if !elsewhere {
                 taken += 1;
                 self.push(item);

@@ -3,8 +3,8 @@
 use uuid::Uuid;
 
 use super::*;
-use crate::dispatch::item::Row;
-use crate::model::samples;
+use crate::dispatch::item::{Row, Trial};
+use crate::model::{Auth, Credential, samples};
 
 const SETTINGS: LaneSettings = LaneSettings {
     spill_after: Duration::from_secs(2),
@@ -34,10 +34,12 @@ fn item(number: u128, transaction_id: &str, now: Instant) -> Item {
             generation: 0,
         },
         event: Arc::new(event),
+        endpoint: None,
         attempts: 0,
         row: Row::None,
         page: None,
         since: now,
+        trial: Trial::default(),
     }
 }
 
@@ -66,8 +68,43 @@ fn send_all(lane: &mut Lane, now: Instant) -> Vec<u128> {
 }
 
 fn land(lane: &mut Lane, number: u128, verdict: Verdict, now: Instant) -> Landed {
-    let key = item(number, "", now).key;
-    lane.landed(key, Some(verdict), SOON, now).unwrap()
+    answer(lane, number, verdict, false, now)
+}
+
+/// The credential is refused.
+fn refuse(lane: &mut Lane, number: u128, now: Instant) {
+    answer(lane, number, Verdict::Retry, true, now);
+}
+
+fn answer(lane: &mut Lane, number: u128, verdict: Verdict, refused: bool, now: Instant) -> Landed {
+    let answered = Answered {
+        refused,
+        ..soon(verdict)
+    };
+    lane.landed(item(number, "", now).key, Some(answered), now)
+        .unwrap()
+}
+
+fn soon(verdict: Verdict) -> Answered {
+    Answered {
+        verdict,
+        refused: false,
+        took: SOON,
+    }
+}
+
+/// Sends everything; the credentials that it carries, and whether the other is left.
+fn trials(lane: &mut Lane, now: Instant) -> Vec<(Credential, bool)> {
+    std::iter::from_fn(|| lane.next(now))
+        .map(|item| (item.trial.credential, item.trial.other_left))
+        .collect()
+}
+
+fn rotating(now: Instant) -> Lane {
+    lane(
+        |subscription| subscription.auth_previous = Some(Auth::None),
+        now,
+    )
 }
 
 fn numbers(items: &[Item]) -> Vec<u128> {
@@ -160,7 +197,7 @@ fn in_an_ordered_lane_the_later_events_follow_a_retry_into_the_database() {
     }
     send_all(&mut lane, now);
     land(&mut lane, 0, Verdict::Retry, now);
-    assert_eq!(numbers(&lane.await_retry("a")), [1]);
+    assert_eq!(numbers(&lane.await_retry(&item(0, "a", now).series())), [1]);
     let fresh = lane.offer(item(3, "a", now), 0.0, now);
     assert!(
         matches!(fresh, Offer::Shelved(_)),
@@ -177,7 +214,7 @@ fn a_newer_event_replaces_those_that_wait_and_outdates_the_one_in_the_air() {
     }
     send_all(&mut lane, now);
     let newer = item(3, "a", now);
-    let result = lane.supersede(&newer.event);
+    let result = lane.supersede(&newer.series());
     assert_eq!(numbers(&result.dropped), [1, 2]);
     assert_eq!(result.in_the_air, Some(item(0, "a", now).key));
     assert!(!result.stale);
@@ -187,9 +224,52 @@ fn a_newer_event_replaces_those_that_wait_and_outdates_the_one_in_the_air() {
     );
     let _ = lane.offer(newer, 0.0, now);
     assert!(
-        lane.supersede(&item(2, "a", now).event).stale,
+        lane.supersede(&item(2, "a", now).series()).stale,
         "an older one came late"
     );
+}
+
+/// The n-th event, of the transaction `a`, for an address that the transaction brought.
+fn brought(number: u128, subscription: u128, now: Instant) -> Item {
+    let mut item = item(number, "a", now);
+    item.key.subscription_id = Uuid::from_u128(subscription);
+    item
+}
+
+#[test]
+fn addresses_of_one_transaction_do_not_wait_for_each_other() {
+    let now = Instant::now();
+    let mut lane = lane(|subscription| subscription.order = Order::Transaction, now);
+    for (number, subscription) in [(0, 1), (1, 1), (0, 2), (1, 2)] {
+        let _ = lane.offer(brought(number, subscription, now), 0.0, now);
+    }
+    assert_eq!(send_all(&mut lane, now), [0, 0], "the first to each");
+    let key = brought(0, 1, now).key;
+    lane.landed(key, Some(soon(Verdict::Retry)), now).unwrap();
+    let followers = lane.await_retry(&brought(0, 1, now).series());
+    assert_eq!(followers.len(), 1);
+    assert_eq!(followers[0].key, brought(1, 1, now).key);
+    let key = brought(0, 2, now).key;
+    lane.landed(key, Some(soon(Verdict::Delivered)), now)
+        .unwrap();
+    assert_eq!(send_all(&mut lane, now), [1], "to the other address");
+}
+
+#[test]
+fn a_newer_event_replaces_nothing_of_another_address() {
+    let now = Instant::now();
+    let mut lane = lane(|subscription| subscription.max_in_flight = 1, now);
+    for (number, subscription) in [(0, 1), (1, 1), (1, 2)] {
+        let _ = lane.offer(brought(number, subscription, now), 0.0, now);
+    }
+    send_all(&mut lane, now);
+    let result = lane.supersede(&brought(3, 2, now).series());
+    assert_eq!(result.in_the_air, None);
+    assert_eq!(result.dropped.len(), 1);
+    assert_eq!(result.dropped[0].key, brought(1, 2, now).key);
+    assert!(!lane.supersede(&brought(0, 3, now).series()).stale);
+    let withdrawn = lane.withdraw(Uuid::from_u128(1));
+    assert_eq!(numbers(&withdrawn), [1]);
 }
 
 #[test]
@@ -283,4 +363,78 @@ fn a_draining_lane_gives_up_what_waits_and_waits_for_what_flies() {
     assert_eq!(lane.in_flight(), 0);
     assert_eq!(offer(&mut lane, 3..4, now), 1);
     assert_eq!(lane.queued(), (0, 0));
+}
+
+#[test]
+fn a_lane_stays_with_the_credential_that_worked() {
+    use Credential::{Current, Previous};
+    let now = Instant::now();
+    let mut lane = rotating(now);
+    offer(&mut lane, 0..2, now);
+    assert_eq!(trials(&mut lane, now), [(Current, true), (Current, true)]);
+    refuse(&mut lane, 0, now);
+    refuse(&mut lane, 1, now);
+    offer(&mut lane, 0..3, now);
+    assert_eq!(
+        trials(&mut lane, now),
+        [(Previous, false), (Previous, false), (Previous, true)],
+        "the two try the other one, and what is new goes on with it"
+    );
+    land(&mut lane, 0, Verdict::Delivered, now);
+    land(&mut lane, 1, Verdict::Delivered, now);
+    // Now the receiver takes the new one only.
+    refuse(&mut lane, 2, now);
+    offer(&mut lane, 2..3, now);
+    assert_eq!(trials(&mut lane, now), [(Current, false)]);
+    land(&mut lane, 2, Verdict::Delivered, now);
+    offer(&mut lane, 3..4, now);
+    assert_eq!(trials(&mut lane, now), [(Current, true)]);
+}
+
+#[test]
+fn a_delivery_that_both_credentials_fail_waits_and_counts_as_a_failure() {
+    use Credential::{Current, Previous};
+    let now = Instant::now();
+    let mut lane = rotating(now);
+    for number in 0..u128::from(SETTINGS.breaker.failures) {
+        offer(&mut lane, number..number + 1, now);
+        assert!(trials(&mut lane, now)[0].1);
+        refuse(&mut lane, number, now);
+        assert!(!lane.is_failing(), "the other one may work");
+        offer(&mut lane, number..number + 1, now);
+        assert!(!trials(&mut lane, now)[0].1);
+        refuse(&mut lane, number, now);
+    }
+    assert!(lane.is_failing());
+    let later = now + SETTINGS.breaker.probe_min;
+    offer(&mut lane, 0..1, later);
+    assert_eq!(trials(&mut lane, later), [(Current, true)], "after a wait");
+    refuse(&mut lane, 0, later);
+    let mut changed = (*lane.subscription).clone();
+    changed.revision += 1;
+    lane.configure(Arc::new(changed), later);
+    offer(&mut lane, 0..1, later);
+    assert_eq!(
+        trials(&mut lane, later),
+        [(Current, true)],
+        "a new configuration starts with the new one"
+    );
+    refuse(&mut lane, 0, later);
+    offer(&mut lane, 0..1, later);
+    assert_eq!(trials(&mut lane, later), [(Previous, false)]);
+}
+
+#[test]
+fn without_a_second_credential_a_refusal_is_a_failure() {
+    let now = Instant::now();
+    let mut lane = lane(|_| {}, now);
+    offer(&mut lane, 0..3, now);
+    assert_eq!(
+        trials(&mut lane, now),
+        vec![(Credential::Current, false); 3]
+    );
+    for number in 0..3 {
+        refuse(&mut lane, number, now);
+    }
+    assert!(lane.is_failing());
 }

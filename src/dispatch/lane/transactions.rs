@@ -1,10 +1,9 @@
-//! Events of one transaction: what a newer one, or a retry, does to the others. Without I/O.
-
-use std::sync::Arc;
+//! Events of one transaction to one address: what a newer one, or a retry, does to the
+//! others. Without I/O.
 
 use super::Lane;
-use crate::dispatch::item::Item;
-use crate::model::{DeliveryKey, Event};
+use crate::dispatch::item::{Item, Series};
+use crate::model::DeliveryKey;
 
 /// What a newer event does to the older ones of its transaction.
 #[derive(Debug, Default)]
@@ -21,12 +20,12 @@ pub struct Superseded {
 impl Lane {
     /// The delivery goes to the database until its next attempt. Where order counts, the
     /// events of its transaction that wait in memory follow it there.
-    pub fn await_retry(&mut self, transaction_id: &str) -> Vec<Item> {
+    pub fn await_retry(&mut self, series: &Series) -> Vec<Item> {
         self.shelf.await_retry();
         if !self.is_ordered() {
             return Vec::new();
         }
-        let followers = self.take_queued(|item| *item.event.transaction_id == *transaction_id);
+        let followers = self.take_queued(|item| item.is_of(series));
         for _ in &followers {
             self.shelf.shelve();
         }
@@ -34,31 +33,31 @@ impl Lane {
     }
 
     /// Makes way for an event where newer ones replace older ones.
-    pub fn supersede(&mut self, event: &Arc<Event>) -> Superseded {
-        let same = |other: &Event| other.transaction_id == event.transaction_id;
+    pub fn supersede(&mut self, newer: &Series) -> Superseded {
+        let id = newer.event.id;
         let mut result = Superseded {
             stale: self
                 .queue
                 .iter()
-                .any(|item| same(&item.event) && item.event.id > event.id),
+                .any(|item| item.is_of(newer) && item.event.id > id),
             look_in_rows: self.shelf.rows() > 0,
             ..Superseded::default()
         };
         for flight in self
             .in_flight
             .values_mut()
-            .filter(|flight| same(&flight.item.event))
+            .filter(|flight| flight.item.is_of(newer))
         {
-            if flight.item.event.id > event.id {
+            if flight.item.event.id > id {
                 result.stale = true;
             } else {
                 flight.outdated = true;
                 result.in_the_air = Some(flight.item.key);
             }
         }
-        result.dropped = self.take_queued(|item| same(&item.event) && item.event.id < event.id);
+        result.dropped = self.take_queued(|item| item.is_of(newer) && item.event.id < id);
         if self.shelf.is_refilling() {
-            self.replaced.push(Arc::clone(event));
+            self.replaced.push(newer.clone());
         }
         result
     }

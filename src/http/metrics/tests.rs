@@ -133,6 +133,7 @@ fn what_the_loops_say_is_what_an_operator_sees() {
     metrics.set_waiting(16);
     metrics.set_breakers_open(17);
     metrics.set_subscriptions(18, 19);
+    metrics.set_source_failures(20);
     metrics.set_checkpoint_age(Duration::from_millis(1_500));
     for line in [
         "posthorn_events_read_total 3",
@@ -155,6 +156,7 @@ fn what_the_loops_say_is_what_an_operator_sees() {
         r#"posthorn_subscriptions{settings="valid"} 18"#,
         r#"posthorn_subscriptions{settings="invalid"} 19"#,
         "posthorn_checkpoint_age_seconds 1.5",
+        "posthorn_source_failures 20",
     ] {
         assert_shows(&metrics, line);
     }

@@ -1,13 +1,16 @@
-//! How each type of setting stands in a JSON row of SQL.
+//! How each type of setting stands in a JSON row of SQL, and in the config file.
 
 use std::time::Duration;
 
 use serde::Deserialize;
 use serde_json::{Value, json};
 
+use super::duration_text;
+
 pub(super) trait Column: Sized {
     fn to_json(&self) -> Value;
     fn of_json(value: &Value) -> Option<Self>;
+    fn to_toml(&self) -> toml::Value;
 }
 
 macro_rules! plain {
@@ -20,6 +23,12 @@ macro_rules! plain {
             /// None for `null`, which no setting is.
             fn of_json(value: &Value) -> Option<Self> {
                 Option::deserialize(value).ok()?
+            }
+
+            /// As JSON text where TOML has no such value: it lacks `null`, which no setting
+            /// needs.
+            fn to_toml(&self) -> toml::Value {
+                toml::Value::try_from(self).unwrap_or_else(|_| json!(self).to_string().into())
             }
         })*
     };
@@ -42,6 +51,10 @@ impl Column for Duration {
     fn of_json(value: &Value) -> Option<Self> {
         iso_8601(value.as_str()?)
     }
+
+    fn to_toml(&self) -> toml::Value {
+        duration_text(self).into()
+    }
 }
 
 impl Column for Vec<Duration> {
@@ -51,6 +64,10 @@ impl Column for Vec<Duration> {
 
     fn of_json(value: &Value) -> Option<Self> {
         value.as_array()?.iter().map(Column::of_json).collect()
+    }
+
+    fn to_toml(&self) -> toml::Value {
+        self.iter().map(Column::to_toml).collect::<Vec<_>>().into()
     }
 }
 

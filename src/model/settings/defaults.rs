@@ -4,7 +4,15 @@
 
 use std::time::Duration;
 
-use crate::model::{Encoding, Method, Order};
+use http::HeaderName;
+
+use super::Settings;
+use crate::model::subscription::{Nested, XmlIllegal};
+use crate::model::{Emit, Encoding, Method, Order, Scope};
+
+pub const SCOPE: Scope = Scope::Merchant;
+
+pub const EMIT: Emit = Emit::Every;
 
 pub const METHOD: Method = Method::Post;
 
@@ -13,6 +21,17 @@ pub const ENCODING: Encoding = Encoding::Json;
 
 /// The payload tells a receiver of a change.
 pub const XML_ROOT: &str = "notification";
+
+/// Every value has a name of its own, and what was flat stays flat.
+pub const NESTED: Nested = Nested::Dotted;
+
+/// A control character in a comment must not keep a payment's status from its receiver.
+pub const XML_ILLEGAL: XmlIllegal = XmlIllegal::Replace;
+
+/// The names of Standard Webhooks, and one in its style for what it has no header for.
+pub const ID_HEADER: HeaderName = HeaderName::from_static("webhook-id");
+pub const TIMESTAMP_HEADER: HeaderName = HeaderName::from_static("webhook-timestamp");
+pub const ATTEMPT_HEADER: HeaderName = HeaderName::from_static("webhook-attempt");
 
 pub const SUCCESS_STATUSES: &[(u16, u16)] = &[(200, 299)];
 
@@ -44,3 +63,53 @@ pub const MAX_IN_FLIGHT: u16 = 10;
 pub const ORDER: Order = Order::None;
 
 pub const SUPERSEDE: bool = false;
+
+/// The defaults beside these settings as settings of their own: what people are shown.
+/// Without those that mean "none" or "all", which no value stands for.
+#[must_use]
+pub fn written_out(given: &Settings) -> Settings {
+    let text = |text: &str| Some(text.to_owned());
+    let is_get = given.method.as_deref() == Some("GET");
+    let is_fixed = given.retry.as_deref() == Some("fixed");
+    let is_list = given.retry.as_deref() == Some("list");
+    let is_exponential = !is_fixed && !is_list;
+    let longest = given
+        .retry_delays
+        .iter()
+        .flatten()
+        .chain(&given.retry_interval)
+        .max()
+        .copied()
+        .unwrap_or_default();
+    let is_bounded = given.max_attempts.is_some() || is_list;
+    Settings {
+        scope: text("merchant"),
+        method: text("POST"),
+        encoding: text(if is_get { "query" } else { "json" }),
+        nested: text("dotted"),
+        xml_root: text(XML_ROOT),
+        xml_illegal: text("replace"),
+        emit: text("every"),
+        success_statuses: Some(
+            SUCCESS_STATUSES
+                .iter()
+                .map(|(low, high)| format!("{low}-{high}"))
+                .collect(),
+        ),
+        auth: text("none"),
+        signing: text("none"),
+        retry: text("exponential"),
+        retry_interval: is_exponential.then_some(RETRY_INTERVAL),
+        retry_factor: is_exponential.then_some(RETRY_FACTOR),
+        retry_jitter: is_exponential.then_some(RETRY_JITTER),
+        retry_cap: Some(RETRY_CAP.max(longest)),
+        max_age: (!is_bounded).then_some(MAX_AGE),
+        retry_after: Some(RETRY_AFTER),
+        timeout: Some(TIMEOUT),
+        connect_timeout: Some(CONNECT_TIMEOUT),
+        max_in_flight: Some(MAX_IN_FLIGHT.into()),
+        order: text("none"),
+        supersede: Some(SUPERSEDE),
+        ..Settings::default()
+    }
+}

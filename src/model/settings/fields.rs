@@ -3,14 +3,14 @@
 use serde_json::{Map, Value};
 
 use super::form::is_xml_name;
-use super::{Problem, quoted};
-use crate::model::Field;
-use crate::model::subscription::{FieldSource, OmitWhen};
+use super::{Problem, format, quoted};
+use crate::model::{Field, FieldSource, OmitWhen};
 
-const SOURCES: &str = "event_id, merchant, kind, transaction_id, status, created_at, attempt, \
-                       literal:TEXT, or a JSON pointer such as /payment/amount";
+const SOURCES: &str = "event_id, merchant, kind, transaction_id, status, created_at, delivery_id, \
+                       attempt, time, security_token, literal:TEXT, or a JSON pointer such as \
+                       /payment/amount";
 
-/// The fields of a JSON array of `{"name", "source", "map"?, "omit_when"?}`. With
+/// The fields of a JSON array of `{"name", "source", "map"?, "format"?, "omit_when"?}`. With
 /// `xml`, each name must be able to name an element.
 pub(super) fn check(value: &Value, xml: bool, problems: &mut Vec<Problem>) -> Option<Vec<Field>> {
     let before = problems.len();
@@ -56,10 +56,10 @@ fn field(entry: &Value, mut refuse: impl FnMut(String)) -> Option<Field> {
         return None;
     };
     for key in entry.keys() {
-        if !["name", "source", "map", "omit_when"].contains(&key.as_str()) {
+        if !["name", "source", "map", "format", "omit_when"].contains(&key.as_str()) {
             let key = quoted(key);
             refuse(format!(
-                "{key} is not known; give name, source, map or omit_when"
+                "{key} is not known; give name, source, map, format or omit_when"
             ));
         }
     }
@@ -91,6 +91,14 @@ fn field(entry: &Value, mut refuse: impl FnMut(String)) -> Option<Field> {
             "the map is not an object of texts or numbers; give {\"found\" = \"sent\"}".to_owned(),
         );
     }
+    let format = match entry.get("format").map(format::check) {
+        None => Vec::new(),
+        Some(Ok(format)) => format,
+        Some(Err(message)) => {
+            refuse(message);
+            Vec::new()
+        }
+    };
     let omit_when = match entry.get("omit_when").map(Value::as_str) {
         None => Some(OmitWhen::default()),
         Some(Some("never")) => Some(OmitWhen::Never),
@@ -106,6 +114,7 @@ fn field(entry: &Value, mut refuse: impl FnMut(String)) -> Option<Field> {
         name,
         source: source.unwrap_or(FieldSource::EventId),
         map: map.unwrap_or_default(),
+        format,
         omit_when: omit_when.unwrap_or_default(),
     })
 }
@@ -118,7 +127,10 @@ fn source(text: &str) -> Option<FieldSource> {
         "transaction_id" => FieldSource::TransactionId,
         "status" => FieldSource::Status,
         "created_at" => FieldSource::CreatedAt,
+        "delivery_id" => FieldSource::DeliveryId,
         "attempt" => FieldSource::Attempt,
+        "time" => FieldSource::Time,
+        "security_token" => FieldSource::SecurityToken,
         _ => {
             if let Some(literal) = text.strip_prefix("literal:") {
                 FieldSource::Literal(literal.to_owned())

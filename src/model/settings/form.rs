@@ -1,9 +1,9 @@
-//! What a subscription's requests look like, and which events they are made for.
+//! What a subscription's requests look like.
 
 use super::problem::choose;
-use super::{Problem, Settings, defaults, fields, quoted, url};
-use crate::model::subscription::RequestForm;
-use crate::model::{Encoding, Method, Pattern};
+use super::{Problem, Settings, defaults, fields, headers, quoted, url};
+use crate::model::subscription::{Nested, RequestForm, XmlIllegal};
+use crate::model::{Encoding, Method};
 
 pub(super) fn check(settings: &Settings, problems: &mut Vec<Problem>) -> Option<RequestForm> {
     let url = url::check(settings, problems);
@@ -36,6 +36,28 @@ pub(super) fn check(settings: &Settings, problems: &mut Vec<Problem>) -> Option<
         .fields
         .as_ref()
         .map(|fields| fields::check(fields, encoding == Some(Encoding::Xml), problems));
+    let nested = choose(
+        "nested",
+        settings.nested.as_deref(),
+        &[
+            ("dotted", Nested::Dotted),
+            ("json", Nested::Json),
+            ("refuse", Nested::Refuse),
+        ],
+        defaults::NESTED,
+        problems,
+    );
+    let xml_illegal = choose(
+        "xml_illegal",
+        settings.xml_illegal.as_deref(),
+        &[
+            ("replace", XmlIllegal::Replace),
+            ("refuse", XmlIllegal::Refuse),
+        ],
+        defaults::XML_ILLEGAL,
+        problems,
+    );
+    let identity = headers::check(settings, problems);
     let xml_root = settings.xml_root.as_deref().unwrap_or(defaults::XML_ROOT);
     if !is_xml_name(xml_root) {
         problems.push(Problem::new(
@@ -47,14 +69,20 @@ pub(super) fn check(settings: &Settings, problems: &mut Vec<Problem>) -> Option<
         ));
     }
     Some(RequestForm {
-        url: url?,
+        url: match url {
+            Some(url) => Some(url?),
+            None => None,
+        },
         method: method?,
         encoding: encoding?,
         fields: match fields {
             Some(fields) => Some(fields?),
             None => None,
         },
+        nested: nested?,
         xml_root: xml_root.to_owned(),
+        xml_illegal: xml_illegal?,
+        identity: identity?,
     })
 }
 
@@ -87,20 +115,4 @@ pub(super) fn is_xml_name(text: &str) -> bool {
         .next()
         .is_some_and(|first| first.is_ascii_alphabetic() || first == '_')
         && characters.all(|c| c.is_ascii_alphanumeric() || "-_.".contains(c))
-}
-
-/// The patterns of `kinds` or `statuses`; none given means all.
-pub(super) fn patterns(
-    key: &'static str,
-    texts: Option<&Vec<String>>,
-    problems: &mut Vec<Problem>,
-) -> Vec<Pattern> {
-    let texts = texts.map_or(&[][..], Vec::as_slice);
-    if texts.iter().any(|text| text.trim().is_empty()) {
-        problems.push(Problem::new(
-            key,
-            "a pattern without text, which matches nothing; take it out, or give \"*\" for all",
-        ));
-    }
-    texts.iter().map(|text| Pattern::new(text)).collect()
 }

@@ -4,11 +4,13 @@ use chrono::{DateTime, Utc};
 use uuid::Uuid;
 
 use super::credentials::{self, Credentials};
+use super::events::Events;
 use super::limits::{self, Limits};
-use super::{Problem, Settings, exit, form, retry, success};
+use super::signing::{self, SigningSettings};
+use super::{Problem, Settings, events, exit, form, headers, labels, retry, success};
 use crate::model::secret::ReadSecret;
-use crate::model::subscription::{Exit, RequestForm};
-use crate::model::{Pattern, RetryPolicy, Shard, Subscription, SuccessRule};
+use crate::model::subscription::{Exit, Locked, RequestForm};
+use crate::model::{RetryPolicy, Shard, Subscription, SuccessRule};
 
 /// What a subscription is, apart from its settings. The fields are those of
 /// [`Subscription`].
@@ -26,9 +28,9 @@ pub struct Identity {
 
 /// What [`check`] could read; a part that it refused is absent.
 pub(super) struct Checked {
-    kinds: Vec<Pattern>,
-    statuses: Vec<Pattern>,
+    events: Option<Events>,
     form: Option<RequestForm>,
+    signing: Option<SigningSettings>,
     success: Option<SuccessRule>,
     retry: Option<RetryPolicy>,
     limits: Option<Limits>,
@@ -39,10 +41,12 @@ pub(super) struct Checked {
 /// Checks every setting and goes on after a refusal, so that all of them show at once.
 pub(super) fn check(settings: &Settings, problems: &mut Vec<Problem>) -> Checked {
     https_for_certificates(settings, problems);
+    labels::check(settings, problems);
+    let form = form::check(settings, problems);
     Checked {
-        kinds: form::patterns("kinds", settings.kinds.as_ref(), problems),
-        statuses: form::patterns("statuses", settings.statuses.as_ref(), problems),
-        form: form::check(settings, problems),
+        events: events::check(settings, problems),
+        signing: signing::check(settings, form.as_ref(), problems),
+        form,
         success: success::check(settings, problems),
         retry: retry::check(settings, problems),
         limits: limits::check(settings, problems),
@@ -54,12 +58,19 @@ pub(super) fn check(settings: &Settings, problems: &mut Vec<Problem>) -> Checked
 /// Over plain http a client certificate would prove nothing, and no one would notice.
 fn https_for_certificates(settings: &Settings, problems: &mut Vec<Problem>) {
     let plain = |url: &String| url.to_ascii_lowercase().starts_with("http://");
-    if settings.client_cert.is_some() && settings.url.as_ref().is_some_and(plain) {
-        problems.push(Problem {
-            key: "client_cert",
-            message: "given, but the url is http://; give an https:// url, or take it out"
-                .to_owned(),
-        });
+    if !settings.url.as_ref().is_some_and(plain) {
+        return;
+    }
+    for (key, given) in [
+        ("client_cert", &settings.client_cert),
+        ("client_pkcs12", &settings.client_pkcs12),
+    ] {
+        if given.is_some() {
+            problems.push(Problem::new(
+                key,
+                "given, but the url is http://; give an https:// url, or take it out",
+            ));
+        }
     }
 }
 
@@ -73,16 +84,37 @@ pub fn resolve(
     let mut problems = Vec::new();
     let checked = check(settings, &mut problems);
     let auth = checked.credentials.auth(read, &mut problems);
-    let tls = checked.credentials.tls(read, &mut problems);
-    let (Some(form), Some(success), Some(retry), Some(limits), Some(exit), Some(auth), true) = (
+    let tls = checked.credentials.certificates.tls(read, &mut problems);
+    let signing = checked
+        .signing
+        .and_then(|signing| signing.open(read, &mut problems));
+    if let (Some(form), Some((auth, previous)), Some(signing)) = (&checked.form, &auth, &signing) {
+        for auth in [Some(auth), previous.as_ref()].into_iter().flatten() {
+            headers::refuse_a_key_in_their_place(auth, &form.identity, signing, &mut problems);
+        }
+    }
+    let (
+        Some(events),
+        Some(form),
+        Some(success),
+        Some(retry),
+        Some(limits),
+        Some(exit),
+        Some((auth, auth_previous)),
+        Some(signing),
+        true,
+    ) = (
+        checked.events,
         checked.form,
         checked.success,
         checked.retry,
         checked.limits,
         checked.exit,
         auth,
+        signing,
         problems.is_empty(),
-    ) else {
+    )
+    else {
         return Err(problems);
     };
     Ok(Subscription {
@@ -95,10 +127,14 @@ pub fn resolve(
         enabled: identity.enabled,
         paused: identity.paused,
         usable: true,
-        kinds: checked.kinds,
-        statuses: checked.statuses,
+        scope: events.scope,
+        kinds: events.kinds,
+        statuses: events.statuses,
+        emit: events.emit,
         form,
         auth,
+        auth_previous,
+        signing,
         tls,
         exit,
         success,
@@ -109,5 +145,6 @@ pub fn resolve(
         rate: limits.rate,
         order: limits.order,
         supersede: limits.supersede,
+        locked: Locked::default(),
     })
 }

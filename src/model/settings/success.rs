@@ -38,11 +38,31 @@ pub(super) fn check(settings: &Settings, problems: &mut Vec<Problem>) -> Option<
         Some(texts) => ranges("give_up_statuses", texts, problems),
         None => Some(StatusRanges::default()),
     };
+    let disable = match &settings.disable_statuses {
+        Some(texts) => ranges("disable_statuses", texts, problems),
+        None => Some(StatusRanges::default()),
+    };
+    if let (Some(statuses), Some(disable)) = (&statuses, &disable)
+        && overlap(statuses, disable)
+    {
+        problems.push(Problem::new(
+            "disable_statuses",
+            "a status that success_statuses counts as delivered; take it out of one of them",
+        ));
+    }
     Some(SuccessRule {
         statuses: statuses?,
         body,
         give_up: give_up?,
+        disable: disable?,
     })
+}
+
+fn overlap(one: &StatusRanges, other: &StatusRanges) -> bool {
+    other
+        .0
+        .iter()
+        .any(|(low, high)| one.0.iter().any(|(from, to)| from <= high && low <= to))
 }
 
 fn ranges(

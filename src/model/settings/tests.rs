@@ -1,18 +1,23 @@
 #![allow(clippy::unwrap_used, reason = "a test that panics has failed")]
 
+mod certificates;
 mod credentials;
 mod fields;
+mod format;
+mod headers;
 mod refusals;
+mod signing;
 
 use std::time::Duration;
 
 use chrono::DateTime;
 use secrecy::SecretSlice;
+use serde_json::json;
 use uuid::Uuid;
 
 use super::{Identity, Problem, Settings, resolve};
 use crate::model::secret::{SecretError, SecretRef};
-use crate::model::{Auth, Encoding, Method, Schedule, Shard, Subscription};
+use crate::model::{Auth, Encoding, Method, Schedule, Scope, Shard, Subscription};
 
 fn given(change: impl FnOnce(&mut Settings)) -> Settings {
     let mut settings = Settings {
@@ -65,6 +70,40 @@ fn a_url_alone_has_the_engines_defaults() {
     assert_eq!(subscription.timeout, Duration::from_secs(10));
     assert_eq!(subscription.max_in_flight, 10);
     assert_eq!(subscription.rate, None);
+}
+
+#[test]
+fn an_empty_list_of_kinds_or_statuses_is_none_of_them() {
+    let all = resolved(&given(|_| {}), "").unwrap();
+    assert_eq!((all.kinds, all.statuses), (None, None));
+    let none = resolved(
+        &given(|s| {
+            s.kinds = Some(vec![]);
+            s.statuses = Some(vec![]);
+        }),
+        "",
+    )
+    .unwrap();
+    assert_eq!((none.kinds, none.statuses), (Some(vec![]), Some(vec![])));
+}
+
+#[test]
+fn only_a_template_of_transactions_needs_no_url() {
+    let template = given(|s| {
+        s.url = None;
+        s.scope = text("transaction");
+        s.labels = Some(json!({"posting_error": "posting error"}));
+        s.disable_statuses = Some(vec!["410".to_owned()]);
+    });
+    let template = resolved(&template, "").unwrap();
+    assert_eq!(template.scope, Scope::Transaction);
+    assert_eq!(template.form.url, None);
+    assert!(template.success.disable.contains(410));
+    let wrong = given(|s| {
+        s.url = text("nowhere");
+        s.scope = text("transaction");
+    });
+    assert_eq!(wrong.problems()[0].key, "url");
 }
 
 #[test]

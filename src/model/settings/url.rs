@@ -5,22 +5,33 @@ use url::Url;
 use super::problem::note;
 use super::{Problem, Settings};
 
-/// The URL of the subscription. No message repeats it: its path or query may hold a
-/// token.
-pub(super) fn check(settings: &Settings, problems: &mut Vec<Problem>) -> Option<Url> {
-    let Some(text) = &settings.url else {
-        problems.push(Problem::new(
-            "url",
-            "missing; give the endpoint's address, such as https://example.com/hook",
-        ));
-        return None;
-    };
-    note("url", parse(text), problems)
+/// The URL of the subscription: none where there need not be one, and none inside where
+/// it is refused.
+#[expect(clippy::option_option, reason = "absent is not refused")]
+pub(super) fn check(settings: &Settings, problems: &mut Vec<Problem>) -> Option<Option<Url>> {
+    match &settings.url {
+        Some(text) => Some(note("url", parse(text), problems)),
+        // The transactions bring their own.
+        None if settings.scope.as_deref() == Some("transaction") => None,
+        None => {
+            problems.push(Problem::new(
+                "url",
+                "missing; give the endpoint's address, such as https://example.com/hook",
+            ));
+            Some(None)
+        }
+    }
+}
+
+/// The same for the token server's.
+pub(super) fn check_token_url(text: &str, problems: &mut Vec<Problem>) -> Option<Url> {
+    note("oauth2_token_url", parse(text), problems)
 }
 
 /// Stricter than [`Url::parse`], which repairs what it reads: it drops control
-/// characters and takes `https:///hook` for the host `hook`.
-fn parse(text: &str) -> Result<Url, &'static str> {
+/// characters and takes `https:///hook` for the host `hook`. No message repeats the text:
+/// its path or query may hold a token.
+pub fn parse(text: &str) -> Result<Url, &'static str> {
     if text.chars().any(char::is_control) {
         return Err("a URL with a control character; write it percent-encoded, such as %0A");
     }

@@ -7,7 +7,9 @@ use tokio::io::AsyncWriteExt;
 use tokio::sync::mpsc;
 
 use super::receiver::{Receiver, read_request};
-use super::{ANSWER_CAP, TlsSettings, answer, loopback_sender, post, send, subscription};
+use super::{
+    ANSWER_CAP, Credential, TlsSettings, answer, loopback_sender, post, send, subscription,
+};
 
 #[tokio::test]
 async fn status_reason_retry_after_and_body_are_kept_as_they_came() {
@@ -73,7 +75,11 @@ async fn the_request_goes_out_as_it_was_shaped() {
         HeaderValue::from_static("Basic dXNlcjpwYXNz"),
     );
     request.body = Bytes::from_static(b"{\"id\":\"1\"}");
-    answer(sender.send(request, &subscription, Utc::now()).await);
+    answer(
+        sender
+            .send(request, &subscription, Credential::Current, Utc::now())
+            .await,
+    );
     assert_eq!(
         requests.recv().await.unwrap(),
         format!(
@@ -91,7 +97,11 @@ async fn the_request_goes_out_as_it_was_shaped() {
     let mut request = post(&receiver.url());
     request.method = Method::GET;
     request.body = Bytes::new();
-    answer(sender.send(request, &subscription, Utc::now()).await);
+    answer(
+        sender
+            .send(request, &subscription, Credential::Current, Utc::now())
+            .await,
+    );
     assert_eq!(
         requests.recv().await.unwrap(),
         format!(
@@ -146,7 +156,12 @@ async fn an_outcome_carries_the_time_that_it_was_given() {
     let subscription = subscription(TlsSettings::default());
     let database_time = Utc::now() - TimeDelta::days(1);
     let outcome = loopback_sender()
-        .send(post(&receiver.url()), &subscription, database_time)
+        .send(
+            post(&receiver.url()),
+            &subscription,
+            Credential::Current,
+            database_time,
+        )
         .await;
     assert_eq!(outcome.started_at, database_time);
     assert!(!outcome.duration.is_zero());

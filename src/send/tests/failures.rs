@@ -8,7 +8,7 @@ use tokio::net::{TcpListener, TcpStream};
 
 use super::receiver::{Receiver, read_request};
 use super::{
-    ANSWER_CAP, CANARY, FailureClass, Network, Sender, TlsSettings, answer, failure,
+    ANSWER_CAP, CANARY, Credential, FailureClass, Network, Sender, TlsSettings, answer, failure,
     loopback_sender, post, send, subscription,
 };
 
@@ -196,7 +196,7 @@ async fn a_url_that_cannot_be_meant_is_refused() {
         format!("data:{CANARY}"),
     ] {
         let outcome = loopback_sender()
-            .send(post(&url), &subscription, Utc::now())
+            .send(post(&url), &subscription, Credential::Current, Utc::now())
             .await;
         let (class, detail) = failure(outcome);
         assert_eq!(class, FailureClass::Refused, "{url}");

@@ -13,6 +13,7 @@ mod exit;
 mod failures;
 mod hostile;
 mod mutual_tls;
+mod oauth2;
 mod rebinding;
 mod receiver;
 mod trust;
@@ -27,7 +28,7 @@ use url::Url;
 
 use super::{EgressPolicy, Network, Sender};
 use crate::model::subscription::TlsSettings;
-use crate::model::{Answer, FailureClass, Outcome, Subscription, Wire, samples};
+use crate::model::{Answer, Credential, FailureClass, Outcome, Subscription, Wire, samples};
 use crate::shape::Request;
 
 const ANSWER_CAP: usize = 64 * 1024;
@@ -61,7 +62,9 @@ fn post(url: &str) -> Request {
 }
 
 async fn send(sender: &Sender, url: &str, subscription: &Subscription) -> Outcome {
-    sender.send(post(url), subscription, Utc::now()).await
+    sender
+        .send(post(url), subscription, Credential::Current, Utc::now())
+        .await
 }
 
 fn answer(outcome: Outcome) -> Answer {

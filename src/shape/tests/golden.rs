@@ -1,103 +1,79 @@
-//! The messages that the vendors' own pages show, byte for byte.
+//! The messages of the vendors' own pages, through the profiles that come with Posthorn:
+//! whole requests, byte for byte.
+
+mod alphatrust;
+mod idpay;
+mod instamed;
+mod sensepass;
+mod standard;
+
+use std::fmt::Write;
+
+use chrono::DateTime;
+use secrecy::SecretSlice;
+use uuid::Uuid;
 
 use super::*;
+use crate::config::builtin_profiles;
+use crate::model::settings::resolve;
+use crate::model::{Identity, Settings, Shard};
 
-/// WIRE.md, golden messages.
-#[test]
-fn idpay_golden() {
-    let mut subscription = mapped(
-        Encoding::Json,
-        vec![
-            field("id", FieldSource::TransactionId),
-            field("status", FieldSource::Status),
-        ],
-    );
-    subscription.auth = Auth::Basic("user:pass".into());
-    let request = shape(&samples::event(), &subscription, 1).unwrap();
-    assert_eq!(request.method, http::Method::POST);
-    assert_eq!(request.url.path(), "/hook");
-    assert_eq!(header(&request, "content-type"), "application/json");
-    assert_eq!(header(&request, "authorization"), "Basic dXNlcjpwYXNz");
-    let golden: &[u8] = br#"{"id":"8263a268-5388-492a-bca2-28e1ff4a69f0","status":"approved"}"#;
-    assert_eq!(golden.len(), 65);
-    assert_eq!(request.body, golden);
-}
-
-fn alphatrust() -> Subscription {
-    let status = Field {
-        map: vec![
-            ("Pending".to_owned(), "2".to_owned()),
-            ("Complete".to_owned(), "4".to_owned()),
-        ],
-        ..field("TXStatus", FieldSource::Status)
+/// A subscription of the profile for `url`, with what `change` sets on top. Each secret is
+/// what its reference says behind `file:`.
+fn subscription(profile: &str, url: &str, change: impl FnOnce(&mut Settings)) -> Subscription {
+    let mut own = Settings {
+        url: Some(url.to_owned()),
+        ..Settings::default()
     };
-    mapped(
-        Encoding::Nvp,
-        vec![
-            field("TransID", FieldSource::TransactionId),
-            status,
-            literal("EventType", "transaction"),
-            pointer("ps_securitytoken", "/token"),
-        ],
-    )
+    change(&mut own);
+    let profiles = builtin_profiles();
+    let profile = profiles.iter().find(|it| it.name == profile).unwrap();
+    let identity = Identity {
+        id: Uuid::from_u128(0x0190_0000_0000_7000_8000_0000_0000_00aa),
+        merchant: "acme".to_owned(),
+        name: "orders".to_owned(),
+        shard: Shard(7),
+        revision: 1,
+        created_at: DateTime::UNIX_EPOCH,
+        enabled: true,
+        paused: false,
+    };
+    resolve(identity, &own.or(&profile.settings), &|from| {
+        let reference = from.to_string();
+        let secret = reference.strip_prefix("file:").unwrap();
+        Ok(SecretSlice::from(secret.as_bytes().to_vec()))
+    })
+    .unwrap()
 }
 
-/// WIRE.md, golden messages.
-#[test]
-fn alphatrust_golden_by_post() {
-    let mut subscription = alphatrust();
-    subscription.form.url = "https://myapp.mydomain.com/statuslistener.php"
-        .parse()
-        .unwrap();
-    let golden: &[u8] = b"TransID=1234567890&TXStatus=4&EventType=transaction\
-        &ps_securitytoken=4bf44fb0-f695-40b5-821d-c22273e11c30";
-    assert_eq!(golden.len(), 105);
-    let mut event =
-        with_data(r#"{"TXStatus": 4, "token": "4bf44fb0-f695-40b5-821d-c22273e11c30"}"#);
-    event.transaction_id = "1234567890".into();
-    let by_name = subscription.form.fields.as_ref().unwrap()[1].clone();
-    event.status = "Complete".into();
-    for status in [by_name, pointer("TXStatus", "/TXStatus")] {
-        subscription.form.fields.as_mut().unwrap()[1] = status;
-        let request = shape(&event, &subscription, 1).unwrap();
-        assert_eq!(
-            header(&request, "content-type"),
-            "application/x-www-form-urlencoded"
-        );
-        assert_eq!(request.body, golden);
+/// The setting as people write it.
+#[expect(clippy::unnecessary_wraps, reason = "what a setting holds")]
+fn text(text: &str) -> Option<String> {
+    Some(text.to_owned())
+}
+
+/// The request as it travels, but for the headers that every request has: they are checked
+/// here. Headers by name.
+fn wire(request: &Request) -> String {
+    let path = &request.url[url::Position::BeforePath..];
+    let mut text = format!("{} {path}\n", request.method);
+    let version = env!("CARGO_PKG_VERSION");
+    assert_eq!(header(request, "user-agent"), format!("Posthorn/{version}"));
+    let mut names: Vec<_> = request.headers.keys().map(HeaderName::as_str).collect();
+    names.retain(|name| *name != "user-agent");
+    names.sort_unstable();
+    for name in names {
+        writeln!(text, "{name}: {}", header(request, name)).unwrap();
     }
+    text.push('\n');
+    text + std::str::from_utf8(&request.body).unwrap()
 }
 
-/// The URL at the end of seed page 004.
-#[test]
-fn alphatrust_golden_by_get() {
-    let mut subscription = alphatrust();
-    subscription.form.method = Method::Get;
-    subscription.form.encoding = Encoding::Query;
-    subscription.form.url = "https://myapp.mydomain.com/statuslistener.aspx"
-        .parse()
-        .unwrap();
-    let mut event = with_data(r#"{"token":"4bf44fb0-f695-40b5-821d-c22273e11c30de"}"#);
-    event.transaction_id = "1000123456".into();
-    event.status = "Complete".into();
-    assert_eq!(
-        payload(&event, &subscription).unwrap(),
-        "https://myapp.mydomain.com/statuslistener.aspx?TransID=1000123456&TXStatus=4\
-         &EventType=transaction&ps_securitytoken=4bf44fb0-f695-40b5-821d-c22273e11c30de"
-    );
-}
+/// The headers that tell of the first attempt of the sample event.
+const FIRST: &str = "webhook-attempt: 1\n\
+                     webhook-id: 01900000-0000-7000-8000-000000000001\n\
+                     webhook-timestamp: 1772366400\n";
 
-/// The same values as seed page 004 shows them: a number stays a number.
-#[test]
-fn alphatrust_golden_as_json() {
-    let mut subscription = alphatrust();
-    subscription.form.encoding = Encoding::Json;
-    subscription.form.fields.as_mut().unwrap()[1] = pointer("TXStatus", "/TXStatus");
-    let mut event =
-        with_data(r#"{"TXStatus": 4, "token": "4bf44fb0-f695-40b5-821d-c22273e11c30"}"#);
-    event.transaction_id = "1234567890".into();
-    assert_eq!(
-        payload(&event, &subscription).unwrap(),
-        r#"{"TransID":"1234567890","TXStatus":4,"EventType":"transaction","ps_securitytoken":"4bf44fb0-f695-40b5-821d-c22273e11c30"}"#
-    );
-}
+const JSON: &str = "content-type: application/json\n";
+const FORM: &str = "content-type: application/x-www-form-urlencoded\n";
+const XML: &str = "content-type: application/xml; charset=utf-8\n";

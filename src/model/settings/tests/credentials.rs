@@ -1,21 +1,10 @@
 use secrecy::{ExposeSecret, SecretSlice};
 
 use super::{given, identity, resolved, text};
-use crate::model::Auth;
 use crate::model::secret::SecretRef;
 use crate::model::settings::resolve;
-
-#[test]
-fn a_client_certificate_needs_https() {
-    let problems = given(|s| {
-        s.url = text("http://h/");
-        s.client_cert = text("env:A");
-        s.client_key = text("env:B");
-    })
-    .problems();
-    assert_eq!(problems.len(), 1);
-    assert_eq!(problems[0].key, "client_cert");
-}
+use crate::model::subscription::ClientAuth;
+use crate::model::{Auth, Credential};
 
 #[test]
 fn an_api_key_is_a_header_with_its_value_or_a_value_alone() {
@@ -40,6 +29,7 @@ fn an_api_key_is_a_header_with_its_value_or_a_value_alone() {
         ("Host:hunter2", "needs for itself"),
         ("Content-Length:hunter2", "needs for itself"),
         ("webhook-id:hunter2", "needs for itself"),
+        ("HMAC-Authorization:hunter2", "needs for itself"),
         ("X-Key:", "no value that a header can carry"),
         (
             "X-Key:hunter2\nX-Other:a",
@@ -80,32 +70,79 @@ fn basic_needs_user_and_password() {
 }
 
 #[test]
-fn client_certificates_are_read_as_pem() {
+fn an_oauth2_client_is_an_id_and_a_secret() {
     let settings = given(|s| {
-        s.client_cert = text("file:cert");
-        s.client_key = text("file:key");
-        s.ca_cert = text("file:cert");
+        s.auth = text("oauth2");
+        s.auth_secret = text("env:CLIENT");
+        s.oauth2_token_url = text("https://auth.example/token");
+        s.oauth2_client_auth = text("body");
+        s.oauth2_scope = text("a b");
     });
-    let key = rcgen::KeyPair::generate().unwrap();
-    let certificate = rcgen::CertificateParams::new(vec!["h".to_owned()])
-        .unwrap()
-        .self_signed(&key)
-        .unwrap();
-    let subscription = resolve(identity(), &settings, &|from| {
-        let pem = match from {
-            SecretRef::File(path) if path.ends_with("key") => key.serialize_pem(),
-            _ => certificate.pem(),
-        };
-        Ok(SecretSlice::from(pem.into_bytes()))
-    })
-    .unwrap();
-    let identity = subscription.tls.client_identity.unwrap();
-    let pem = String::from_utf8(identity.expose_secret().to_vec()).unwrap();
-    assert!(pem.contains("BEGIN CERTIFICATE") && pem.contains("PRIVATE KEY"));
-    assert!(subscription.tls.ca.is_some());
+    let Auth::OAuth2(client) = resolved(&settings, "id:se:cret").unwrap().auth else {
+        panic!("not OAuth2");
+    };
+    assert_eq!(client.id, "id");
+    assert_eq!(client.secret.expose_secret(), "se:cret");
+    assert_eq!(client.sent_in, ClientAuth::Body);
+    assert_eq!(client.token_url.as_str(), "https://auth.example/token");
+    assert_eq!(client.scope.as_deref(), Some("a b"));
+    assert_eq!(client.audience, None);
+    for secret in ["hunter2", "hunter2:", ":hunter2", "id:hunter2\nmore"] {
+        let problems = resolved(&settings, secret).unwrap_err();
+        assert_eq!(problems[0].key, "auth_secret");
+        let shown = problems[0].to_string();
+        assert!(shown.contains("write client_id:client_secret"), "{shown}");
+        assert!(!shown.contains("hunter2"), "{shown}");
+    }
+}
 
-    let problems = resolved(&settings, "hunter2").unwrap_err();
-    let keys: Vec<_> = problems.iter().map(|problem| problem.key).collect();
-    assert_eq!(keys, ["client_cert", "client_key", "ca_cert"]);
-    assert!(!format!("{problems:?}").contains("hunter2"));
+#[test]
+fn a_rotation_has_two_credentials_of_the_same_kind() {
+    let settings = given(|s| {
+        s.auth = text("api_key");
+        s.auth_secret = text("env:NEW");
+        s.auth_secret_previous = text("env:OLD");
+    });
+    let read = |old: &'static str| {
+        resolve(identity(), &settings, &move |from| {
+            let text = match from {
+                SecretRef::Env(name) if name == "NEW" => "X-Key:new",
+                _ => old,
+            };
+            Ok(SecretSlice::from(text.as_bytes().to_vec()))
+        })
+    };
+    let subscription = read("X-Old-Key:old").unwrap();
+    for (credential, expected) in [(Credential::Current, "new"), (Credential::Previous, "old")] {
+        let Auth::ApiKey { value, .. } = subscription.auth_by(credential) else {
+            panic!("not an API key");
+        };
+        assert_eq!(value.expose_secret(), expected);
+    }
+    let problems = read("X-Key:").unwrap_err();
+    assert_eq!(problems[0].key, "auth_secret_previous");
+}
+
+#[test]
+fn stored_secrets_are_listed_with_their_keys() {
+    let settings = given(|s| {
+        s.auth_secret = text("secret:a");
+        s.auth_secret_previous = text("env:b");
+        s.client_pkcs12 = text("secret:c.p12");
+        s.signing_secrets = Some(vec!["secret:d".to_owned(), "file:/e".to_owned()]);
+        s.ca_cert = text("secret:not a name");
+    });
+    let stored = settings.stored_secrets();
+    let stored: Vec<_> = stored
+        .iter()
+        .map(|(key, name)| (*key, name.as_str()))
+        .collect();
+    assert_eq!(
+        stored,
+        [
+            ("auth_secret", "a"),
+            ("client_pkcs12", "c.p12"),
+            ("signing_secrets", "d")
+        ]
+    );
 }

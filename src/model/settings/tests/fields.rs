@@ -1,7 +1,7 @@
 use serde_json::json;
 
 use super::{given, resolved, text};
-use crate::model::subscription::{FieldSource, OmitWhen};
+use crate::model::{FieldSource, OmitWhen};
 
 #[test]
 fn field_maps_keep_their_order() {

@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use serde_json::json;
+
 use super::{given, resolved, text};
 use crate::model::Settings;
 
@@ -90,20 +92,141 @@ const CASES: &[Case] = &[
         "within 100 to 599",
     ),
     (
+        |s| s.disable_statuses = Some(vec!["gone".to_owned()]),
+        "disable_statuses",
+        "within 100 to 599",
+    ),
+    (
+        |s| s.disable_statuses = Some(vec!["299-410".to_owned()]),
+        "disable_statuses",
+        "counts as delivered",
+    ),
+    (
+        |s| s.scope = text("shop"),
+        "scope",
+        "give one of merchant, transaction",
+    ),
+    (
+        |s| s.emit = text("never"),
+        "emit",
+        "give one of every, change",
+    ),
+    (
+        |s| s.labels = Some(json!(["pending"])),
+        "labels",
+        "not an object",
+    ),
+    (
+        |s| s.labels = Some(json!({"pending-retry": "x"})),
+        "labels",
+        "\"pending-retry\" is not a state; give one of pending, pending_retry, delivered",
+    ),
+    (
+        |s| s.labels = Some(json!({"delivered": 1})),
+        "labels",
+        "delivered has no text",
+    ),
+    (
+        |s| s.labels = Some(json!({"delivered": " "})),
+        "labels",
+        "delivered has no text",
+    ),
+    (
         |s| s.success_body = text(" "),
         "success_body",
         "without content",
     ),
-    (|s| s.auth = text("digest"), "auth", "none, basic, api_key"),
+    (
+        |s| s.auth = text("digest"),
+        "auth",
+        "none, basic, api_key, oauth2",
+    ),
     (
         |s| s.auth = text("basic"),
         "auth_secret",
-        "env:NAME or file:PATH",
+        "env:NAME, file:PATH or secret:NAME",
     ),
     (
         |s| s.auth_secret = text("env:A"),
         "auth",
-        "\"basic\" or \"api_key\"",
+        "\"basic\", \"api_key\" or \"oauth2\"",
+    ),
+    (
+        |s| s.auth_secret_previous = text("env:A"),
+        "auth_secret_previous",
+        "given without auth_secret",
+    ),
+    (
+        |s| {
+            s.auth = text("basic");
+            s.auth_secret = text("env:A");
+            s.auth_secret_previous = text("env:A");
+        },
+        "auth_secret_previous",
+        "the same as auth_secret",
+    ),
+    (
+        |s| {
+            s.auth = text("oauth2");
+            s.auth_secret = text("secret:a");
+        },
+        "oauth2_token_url",
+        "such as https://example.com/oauth2/token",
+    ),
+    (
+        |s| s.oauth2_token_url = text("https://h/token"),
+        "auth",
+        "give \"oauth2\"",
+    ),
+    (
+        |s| {
+            s.auth = text("none");
+            s.oauth2_token_url = text("https://u:p@h/token");
+        },
+        "oauth2_token_url",
+        "take it out",
+    ),
+    (
+        |s| s.oauth2_client_auth = text("header"),
+        "oauth2_client_auth",
+        "basic, body",
+    ),
+    (
+        |s| s.oauth2_scope = text(" "),
+        "oauth2_scope",
+        "as the token server names it",
+    ),
+    (
+        |s| s.oauth2_audience = text("a\nb"),
+        "oauth2_audience",
+        "as the token server names it",
+    ),
+    (
+        |s| {
+            s.client_pkcs12 = text("file:a");
+            s.client_cert = text("file:b");
+            s.client_key = text("file:c");
+        },
+        "client_pkcs12",
+        "give one or the other",
+    ),
+    (
+        |s| s.client_pkcs12_password = text("env:A"),
+        "client_pkcs12_password",
+        "without client_pkcs12",
+    ),
+    (
+        |s| {
+            s.url = text("http://h/");
+            s.client_pkcs12 = text("file:a");
+        },
+        "client_pkcs12",
+        "give an https:// url",
+    ),
+    (
+        |s| s.ca_cert = text("secret:a/b"),
+        "ca_cert",
+        "env:NAME, file:PATH or secret:NAME",
     ),
     (
         |s| s.client_cert = text("env:A"),
@@ -118,7 +241,7 @@ const CASES: &[Case] = &[
     (
         |s| s.ca_cert = text("/etc/ca.pem"),
         "ca_cert",
-        "env:NAME or file:PATH",
+        "env:NAME, file:PATH or secret:NAME",
     ),
     (
         |s| s.source_addresses = Some(vec!["eth0".to_owned()]),

@@ -1,0 +1,61 @@
+-- Secrets come into use: what a name may be, when a value changed, and that workers and
+-- subscriptions hear of it.
+
+ALTER TABLE posthorn.secrets
+    ADD COLUMN changed_at timestamptz NOT NULL DEFAULT clock_timestamp(),
+    ADD CHECK (name ~ '^[A-Za-z0-9._-]{1,128}$'),
+    ADD CHECK (octet_length(nonce) = 12),
+    -- The tag alone has 16 bytes.
+    ADD CHECK (octet_length(ciphertext) BETWEEN 17 AND 1048592);
+COMMENT ON COLUMN posthorn.secrets.changed_at IS 'When the credential was given; encrypting it anew under another key leaves it as it is.';
+COMMENT ON COLUMN posthorn.secrets.name IS 'Unique within the merchant, whose subscriptions name it as secret:NAME.';
+COMMENT ON COLUMN posthorn.secrets.key_id IS 'Which key of [secrets] keys encrypted it.';
+COMMENT ON COLUMN posthorn.secrets.ciphertext IS 'The credential, encrypted with AES-256-GCM, with its tag; bound to id, merchant, name and key_id.';
+
+-- A new value takes effect like any other change of the configuration: the merchant's
+-- subscriptions get a new revision. The rows may be a file's, which says nothing of values.
+CREATE FUNCTION posthorn.secret_changed() RETURNS trigger LANGUAGE plpgsql
+    SET posthorn.applying = 'on' AS $$
+BEGIN
+    UPDATE posthorn.subscriptions SET revision = revision
+     WHERE merchant = CASE TG_OP WHEN 'DELETE' THEN OLD.merchant ELSE NEW.merchant END;
+    RETURN NULL;
+END $$;
+COMMENT ON FUNCTION posthorn.secret_changed IS 'Trigger: makes workers load the merchant''s subscriptions anew.';
+CREATE TRIGGER secret_made AFTER INSERT OR DELETE ON posthorn.secrets
+    FOR EACH ROW EXECUTE FUNCTION posthorn.secret_changed();
+CREATE TRIGGER secret_changed AFTER UPDATE ON posthorn.secrets
+    FOR EACH ROW WHEN (OLD.changed_at IS DISTINCT FROM NEW.changed_at)
+    EXECUTE FUNCTION posthorn.secret_changed();
+
+-- After the revision was taken, whose row lock keeps changes of subscriptions waiting: no
+-- subscription can name the secret between this look and the commit.
+CREATE FUNCTION posthorn.refuse_named_secret() RETURNS trigger LANGUAGE plpgsql AS $$
+DECLARE
+    reference jsonb := jsonb_build_object('it', 'secret:' || OLD.name);
+    named     text;
+BEGIN
+    UPDATE posthorn.config_revision SET revision = revision + 1;
+    SELECT string_agg(quote_ident(s.name), ', ' ORDER BY s.name) INTO named
+      FROM posthorn.subscriptions s
+     WHERE s.merchant = OLD.merchant
+       AND (jsonb_path_exists(to_jsonb(s), '$.** ? (@ == $it)', reference)
+            OR EXISTS (SELECT FROM posthorn.profiles p WHERE p.name = s.profile
+                          AND jsonb_path_exists(to_jsonb(p), '$.** ? (@ == $it)', reference))
+            OR EXISTS (SELECT FROM posthorn.locks l
+                        WHERE coalesce(l.merchant = s.merchant, true)
+                          AND (l.profile IS NULL OR l.profile IS NOT DISTINCT FROM s.profile)
+                          AND jsonb_path_exists(to_jsonb(l), '$.** ? (@ == $it)', reference)));
+    IF named IS NOT NULL THEN
+        RAISE EXCEPTION 'secret:% of % is named by the subscriptions %', OLD.name, OLD.merchant, named
+            USING ERRCODE = 'restrict_violation',
+                  HINT = 'Take it out of their settings, their profile''s and the locks'' first.';
+    END IF;
+    RETURN OLD;
+END $$;
+COMMENT ON FUNCTION posthorn.refuse_named_secret IS 'Trigger: keeps a secret that a subscription of its merchant names.';
+CREATE TRIGGER refuse_named_secret BEFORE DELETE ON posthorn.secrets
+    FOR EACH ROW EXECUTE FUNCTION posthorn.refuse_named_secret();
+
+-- Where no access token could be had.
+ALTER TYPE posthorn.outcome_class ADD VALUE 'token';

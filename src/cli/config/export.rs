@@ -1,0 +1,85 @@
+//! `posthorn config export`: the tables as a file.
+
+use std::io::{self, Write};
+
+use serde_json::Value;
+
+use crate::cli::database::{DatabaseArgs, refusal};
+use crate::model::Settings;
+use crate::model::declaration::{Entry, Owner};
+use crate::store::connect;
+use crate::store::declared::load_stored;
+
+/// Prints the profiles, locks and subscriptions of the database as a configuration file,
+/// URLs whole. Secrets are references there and here.
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    #[command(flatten)]
+    pub database: DatabaseArgs,
+
+    /// Only what people manage by SQL, or only what a file manages
+    #[arg(long, value_name = "OWNER")]
+    pub managed_by: Option<ManagedBy>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub enum ManagedBy {
+    Sql,
+    File,
+}
+
+pub async fn run(args: Args) -> anyhow::Result<()> {
+    let pool = connect(&args.database.url()?, 1)?;
+    let stored = match pool.acquire().await {
+        Ok(mut connection) => load_stored(&mut connection).await,
+        Err(error) => Err(error.into()),
+    };
+    pool.close().await;
+    let stored = stored.map_err(|error| refusal(&error))?;
+    let wanted = |owner: Owner| match args.managed_by {
+        None => owner != Owner::Builtin,
+        Some(ManagedBy::Sql) => owner == Owner::Sql,
+        Some(ManagedBy::File) => owner == Owner::File,
+    };
+    let mut entries: Vec<Entry> = stored
+        .into_iter()
+        .filter(|row| wanted(row.owner))
+        .map(|row| row.entry)
+        .collect();
+    entries.sort_by_key(|entry| (entry.kind, entry.name()));
+    Ok(write!(io::stdout(), "{}", file_of(&entries))?)
+}
+
+/// A section for each entry, its keys in the order of the documentation.
+fn file_of(entries: &[Entry]) -> String {
+    let sections: Vec<String> = entries.iter().map(section_of).collect();
+    sections.join("\n")
+}
+
+/// The section of one entry.
+pub(super) fn section_of(entry: &Entry) -> String {
+    let head = entry.kind.identity().iter().chain(entry.kind.others());
+    let head = head.filter_map(|key| Some((*key, head_value(entry.head.get(*key)?)?)));
+    let settings = Settings::KEYS
+        .iter()
+        .filter_map(|key| Some((*key, entry.settings.to_toml(key)?)));
+    let lines = head.chain(settings).map(|(key, value)| line(key, &value));
+    format!(
+        "[[{}]]\n{}",
+        entry.kind.section(),
+        lines.collect::<String>()
+    )
+}
+
+fn head_value(value: &Value) -> Option<toml::Value> {
+    match value {
+        Value::String(text) => Some(text.clone().into()),
+        Value::Bool(flag) => Some((*flag).into()),
+        _ => None,
+    }
+}
+
+/// Inline, also where the value is a table: a table of its own would end the section.
+fn line(key: &str, value: &toml::Value) -> String {
+    format!("{key} = {value}\n")
+}

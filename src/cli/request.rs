@@ -1,0 +1,132 @@
+//! What `render` and `send-test` have in common: a subscription as it takes effect, an
+//! event, and the request that a worker would make of them.
+
+use anyhow::{anyhow, bail};
+use chrono::{DateTime, Utc};
+use secrecy::SecretString;
+use sqlx::PgPool;
+
+use super::database::{self, DatabaseArgs, refusal};
+use super::event::EventArgs;
+use super::named::SubscriptionName;
+use crate::config::{Config, secrets};
+use crate::model::settings::resolve;
+use crate::model::{Credential, Endpoint, Event, Subscription};
+use crate::shape::{Moment, Request, endpoint, shape};
+use crate::store::connect;
+use crate::store::shards::cluster_and_time;
+use crate::store::subscriptions::load_opener;
+use crate::store::token_key::load_token_key;
+
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    #[command(flatten)]
+    which: SubscriptionName,
+
+    #[command(flatten)]
+    event: EventArgs,
+
+    /// Where to, as a transaction's own subscription says it; for templates
+    #[arg(long, value_name = "URL")]
+    url: Option<String>,
+
+    /// The attempt's number
+    #[arg(long, value_name = "N", default_value_t = 1,
+          value_parser = clap::value_parser!(u32).range(1..))]
+    attempt: u32,
+
+    /// The worker's configuration file, for its database, egress policy and secret keys
+    #[arg(long, value_name = "PATH")]
+    config: Option<std::path::PathBuf>,
+
+    /// Such as `postgres://user@host/database`; without it, the file's, or `DATABASE_URL`
+    #[arg(long, value_name = "URL", value_parser = database::secret)]
+    database_url: Option<SecretString>,
+}
+
+/// A request that is ready to be sent.
+pub struct Prepared {
+    pub config: Config,
+    pub subscription: Subscription,
+    pub request: Request,
+    /// The database's time.
+    pub now: DateTime<Utc>,
+}
+
+impl Args {
+    pub async fn prepare(self) -> anyhow::Result<Prepared> {
+        let config = match &self.config {
+            Some(path) => Config::load(path)?,
+            None => Config::default(),
+        };
+        let database = DatabaseArgs {
+            config: self.config.clone().filter(|_| self.database_url.is_none()),
+            database_url: self.database_url.clone(),
+        };
+        let pool = connect(&database.url()?, 1)?;
+        let prepared = self.prepare_with(config, &pool).await;
+        pool.close().await;
+        prepared
+    }
+
+    async fn prepare_with(self, config: Config, pool: &PgPool) -> anyhow::Result<Prepared> {
+        let mut subscription = resolved(&self.which, &config, pool).await?;
+        if let Some(url) = self.url {
+            let own = Endpoint {
+                template_id: subscription.id,
+                url: Some(url.into()),
+                method: None,
+                success_body: None,
+            };
+            subscription = endpoint::over(&own, &subscription)?;
+        }
+        let (_, now) = cluster_and_time(pool)
+            .await
+            .map_err(|error| refusal(&error))?;
+        let token_key = load_token_key(pool)
+            .await
+            .map_err(|error| refusal(&error))?;
+        let event: Event = self.event.find(pool, &subscription, now).await?;
+        let moment = Moment {
+            attempt: self.attempt,
+            now,
+            nonce: rand::random(),
+            token_key: &token_key,
+            credential: Credential::Current,
+        };
+        let request = shape(&event, &subscription, &moment)
+            .map_err(|unsendable| anyhow!("this would be a posting error at once: {unsendable}"))?;
+        Ok(Prepared {
+            config,
+            subscription,
+            request,
+            now,
+        })
+    }
+}
+
+/// With its secrets, as a worker resolves it.
+async fn resolved(
+    which: &SubscriptionName,
+    config: &Config,
+    pool: &PgPool,
+) -> anyhow::Result<Subscription> {
+    let row = which.find(pool).await?;
+    let keys = config.secrets.keyring()?;
+    let rows = [row];
+    let opener = load_opener(pool, &keys, &rows)
+        .await
+        .map_err(|error| refusal(&error))?;
+    let [row] = &rows;
+    let read = |from: &_| opener.read(&row.identity.merchant, from, &secrets::read);
+    match resolve(row.identity.clone(), &row.layers.merged(), &read) {
+        Ok(subscription) => Ok(subscription),
+        Err(problems) => {
+            let problems: Vec<_> = problems.iter().map(ToString::to_string).collect();
+            bail!(
+                "the subscription cannot be used:\n  {}",
+                problems.join("\n  ")
+            )
+        }
+    }
+}

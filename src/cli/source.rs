@@ -1,0 +1,56 @@
+//! `posthorn source`: tables whose changes of status become events by themselves.
+
+mod attach;
+mod detach;
+mod list;
+
+use anyhow::anyhow;
+
+use super::database;
+use crate::store::sources::{Script, SourceFailed};
+
+/// Makes events of the changes of an existing table: triggers append them in the
+/// transaction that changes the status.
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, clap::Subcommand)]
+enum Command {
+    Attach(Box<attach::Args>),
+    Detach(detach::Args),
+    List(list::Args),
+}
+
+pub async fn run(args: Args) -> anyhow::Result<()> {
+    match args.command {
+        Command::Attach(args) => attach::run(*args).await,
+        Command::Detach(args) => detach::run(args).await,
+        Command::List(args) => list::run(args).await,
+    }
+}
+
+/// What `--dry-run` prints; psql can run it.
+fn runnable(script: &Script) -> String {
+    format!("BEGIN;\n{}COMMIT;\n", script.sql)
+}
+
+fn explain(error: &SourceFailed) -> anyhow::Error {
+    let remedy = match error {
+        SourceFailed::Database(database) => match code(database).as_deref() {
+            Some("42501") => {
+                "; connect as a role that owns the table (or has TRIGGER on it and its partitions) \
+                 and the schema posthorn"
+            }
+            _ => database::remedy(database),
+        },
+        _ => "",
+    };
+    anyhow!("{error}{remedy}")
+}
+
+fn code(error: &sqlx::Error) -> Option<String> {
+    Some(error.as_database_error()?.code()?.into_owned())
+}

@@ -1,0 +1,77 @@
+//! InstaMed Connect's option names, accepted as they stand in a `[[subscription]]`
+//! (WIRE.md 1.8).
+
+use toml::de::DeValue;
+
+use super::document::Section;
+use super::subscriptions::FileSubscription;
+use super::value;
+
+const PROFILE: &str = "instamed";
+
+const URL: &str = "MerchantPaymentTransactionNotificationWebhookURL";
+const PAYMENTS: &str = "MerchantPaymentTransactionNotificationSendPaymentNotifications";
+const PLANS: &str = "MerchantPaymentTransactionNotificationSendPaymentPlanNotifications";
+const INTERFACE: &str = "MerchantPaymentNotificationInterface";
+
+/// What each of the two switches stands for: the kinds of the page's two lists.
+const PAYMENT_KINDS: &str = "payment.*";
+const PLAN_KINDS: &str = "payment_plan.*";
+
+/// Puts the options in the place of the settings that they stand for. Where one is there, so
+/// is the profile `instamed`, unless another is named.
+pub(super) fn read(section: &mut Section<'_>, subscription: &mut FileSubscription) {
+    let url = section.text(URL);
+    let payments = section.read(PAYMENTS, switch);
+    let plans = section.read(PLANS, switch);
+    let interface = section.read(INTERFACE, interface);
+    let settings = &mut subscription.settings;
+    for (option, key) in [
+        (URL, "url"),
+        (INTERFACE, "encoding"),
+        (PAYMENTS, "kinds"),
+        (PLANS, "kinds"),
+    ] {
+        if section.has(option) && section.has(key) {
+            section.refuse(
+                option,
+                format!("given beside {key}, which means the same; take one out"),
+            );
+        }
+    }
+    let given = [URL, PAYMENTS, PLANS, INTERFACE];
+    if !given.iter().any(|option| section.has(option)) {
+        return;
+    }
+    if !section.has("profile") {
+        subscription.profile = Some(PROFILE.to_owned());
+    }
+    settings.url = url.or(settings.url.take());
+    settings.encoding = interface.or(settings.encoding.take());
+    if payments.is_some() || plans.is_some() {
+        let on = [(payments, PAYMENT_KINDS), (plans, PLAN_KINDS)];
+        let kinds = on
+            .into_iter()
+            .filter(|(switch, _)| *switch == Some(true))
+            .map(|(_, kinds)| kinds.to_owned());
+        settings.kinds = Some(kinds.collect());
+    }
+}
+
+/// `true`, or the text that such exports have.
+fn switch(found: &DeValue<'_>) -> Result<bool, String> {
+    match found {
+        DeValue::String(text) if text.eq_ignore_ascii_case("true") => Ok(true),
+        DeValue::String(text) if text.eq_ignore_ascii_case("false") => Ok(false),
+        _ => value::flag(found),
+    }
+}
+
+/// The encoding of `JSON`, `XML` or `NVP`.
+fn interface(found: &DeValue<'_>) -> Result<String, String> {
+    let text = value::text(found)?.to_ascii_lowercase();
+    match text.as_str() {
+        "json" | "xml" | "nvp" => Ok(text),
+        _ => Err("text that is not a choice; give one of JSON, XML, NVP".to_owned()),
+    }
+}

@@ -1,0 +1,83 @@
+//! Endpoints that said that they are gone: their subscription is disabled, and what waits
+//! for it is withdrawn.
+
+use std::time::Instant;
+
+use tracing::warn;
+use uuid::Uuid;
+
+use super::input::Input;
+use super::item::Item;
+use super::{Dispatcher, Outlets};
+use crate::model::State;
+use crate::store::subscriptions::disable_gone_subscription;
+use crate::store::transactions::end_transaction_subscription;
+use crate::store::{AWAY, STATEMENT, within};
+
+impl Dispatcher {
+    /// An answer disabled the delivery's subscription. It is written, and takes effect as
+    /// any change of the configuration does; a transaction's own is ended alone, which no
+    /// other worker needs to hear.
+    pub(super) fn disable(&self, item: &Item) {
+        let Outlets {
+            pool,
+            inputs,
+            metrics,
+            ..
+        } = &self.out;
+        let (pool, inputs, metrics) = (pool.clone(), inputs.clone(), metrics.clone());
+        let (id, lane_id) = (item.key.subscription_id, item.lane_id());
+        let of_transaction = item.endpoint.is_some();
+        let merchant = item.event.merchant.clone();
+        tokio::spawn(async move {
+            let disabled = loop {
+                let answer = if of_transaction {
+                    within(STATEMENT, end_transaction_subscription(&pool, id)).await
+                } else {
+                    within(STATEMENT, disable_gone_subscription(&pool, id)).await
+                };
+                match answer {
+                    Ok(disabled) => break disabled,
+                    Err(_) => metrics.database_error(),
+                }
+                tokio::time::sleep(AWAY).await;
+            };
+            if disabled {
+                warn!(%merchant, subscription = %id, of_transaction,
+                      "disabled: its endpoint answered with one of disable_statuses");
+            }
+            if of_transaction {
+                // The dispatcher is gone only when the worker ends.
+                let _ = inputs.send(Input::Ended {
+                    lane_id,
+                    subscription_id: id,
+                });
+            }
+        });
+    }
+
+    /// What waits for it in the database has come due.
+    pub(super) fn ended(&mut self, lane_id: Uuid, subscription_id: Uuid, now: Instant) {
+        self.withdraw(lane_id, subscription_id);
+        self.lanes.with(lane_id, |lane| {
+            if lane.shelf.rows() > 0 {
+                lane.shelf.due_at(now);
+            }
+        });
+        self.lanes.look_at(lane_id);
+    }
+
+    pub(super) fn withdraw(&mut self, lane_id: Uuid, subscription_id: Uuid) {
+        let waiting = self
+            .lanes
+            .with(lane_id, |lane| lane.withdraw(subscription_id));
+        for item in waiting.unwrap_or_default() {
+            self.cancel(&item);
+        }
+    }
+
+    pub(super) fn cancel(&mut self, item: &Item) {
+        let reason = "the subscription was disabled".to_owned();
+        self.finish(item, State::Cancelled, item.attempts, Some(reason), None);
+    }
+}

@@ -1,0 +1,50 @@
+//! Tells of changes of the sources that became no event (`--on-failure record`).
+
+use std::convert::Infallible;
+use std::time::Duration;
+
+use sqlx::PgPool;
+use tokio_util::sync::CancellationToken;
+use tracing::warn;
+
+use crate::http::metrics::Metrics;
+use crate::store::sources::count_failures;
+use crate::store::{STATEMENT, within};
+
+/// The table is empty as a rule, so looking costs next to nothing.
+const LOOK: Duration = Duration::from_secs(5);
+
+/// Counts until `stop`.
+pub async fn watch(pool: PgPool, metrics: Metrics, stop: CancellationToken) {
+    stop.run_until_cancelled(look_again_and_again(&pool, &metrics))
+        .await;
+}
+
+/// Never ends by itself: the worker takes a room that ends before its stop for broken.
+async fn look_again_and_again(pool: &PgPool, metrics: &Metrics) -> Infallible {
+    let mut known = 0;
+    let mut said = false;
+    loop {
+        match within(STATEMENT, count_failures(pool)).await {
+            Ok(failures) => {
+                if failures > known {
+                    warn!(
+                        failures,
+                        "changes of source tables became no event; see posthorn.source_failures"
+                    );
+                }
+                known = failures;
+                said = false;
+                metrics.set_source_failures(failures);
+            }
+            Err(error) => {
+                metrics.database_error();
+                if !said {
+                    warn!(%error, "cannot count the failures of sources");
+                }
+                said = true;
+            }
+        }
+        tokio::time::sleep(LOOK).await;
+    }
+}

@@ -1,0 +1,232 @@
+//! The client certificate with its key, in PEM or PKCS#12, and further authorities.
+
+use base64::Engine;
+use base64::prelude::BASE64_STANDARD;
+use p12_keystore::error::Error;
+use p12_keystore::{KeyStore, KeyStoreEntry, Pkcs12ImportPolicy, PrivateKeyChain};
+use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use secrecy::zeroize::Zeroizing;
+use secrecy::{ExposeSecret, SecretSlice, SecretString};
+
+use super::{content, reference};
+use crate::model::secret::{ReadSecret, SecretRef, as_text};
+use crate::model::settings::problem::note;
+use crate::model::settings::{Problem, Settings};
+use crate::model::subscription::TlsSettings;
+
+/// The references, checked but not read.
+pub(in crate::model::settings) struct Certificates {
+    cert: Option<SecretRef>,
+    key: Option<SecretRef>,
+    pkcs12: Option<SecretRef>,
+    password: Option<SecretRef>,
+    ca: Option<SecretRef>,
+}
+
+pub(super) fn check(settings: &Settings, problems: &mut Vec<Problem>) -> Certificates {
+    let Settings {
+        client_cert,
+        client_key,
+        client_pkcs12,
+        client_pkcs12_password,
+        ca_cert,
+        ..
+    } = settings;
+    match (client_cert, client_key) {
+        (Some(_), None) => problems.push(Problem::new(
+            "client_key",
+            "missing, and client_cert is given; give the certificate's private key too",
+        )),
+        (None, Some(_)) => problems.push(Problem::new(
+            "client_cert",
+            "missing, and client_key is given; give the key's certificate too",
+        )),
+        _ => {}
+    }
+    if client_pkcs12.is_some() && (client_cert.is_some() || client_key.is_some()) {
+        problems.push(Problem::new(
+            "client_pkcs12",
+            "given beside client_cert and client_key, and it holds both; give one or the other",
+        ));
+    }
+    if client_pkcs12.is_none() && client_pkcs12_password.is_some() {
+        problems.push(Problem::new(
+            "client_pkcs12_password",
+            "given without client_pkcs12; give that too, or take this out",
+        ));
+    }
+    let mut checked = |key, text: &Option<String>| reference(key, text.as_deref(), problems);
+    Certificates {
+        cert: checked("client_cert", client_cert),
+        key: checked("client_key", client_key),
+        pkcs12: checked("client_pkcs12", client_pkcs12),
+        password: checked("client_pkcs12_password", client_pkcs12_password),
+        ca: checked("ca_cert", ca_cert),
+    }
+}
+
+impl Certificates {
+    pub fn tls(&self, read: &ReadSecret<'_>, problems: &mut Vec<Problem>) -> TlsSettings {
+        let mut pem =
+            |key, from: Option<&SecretRef>, look: fn(&[u8]) -> Result<(), &'static str>| {
+                let from = from?;
+                let pem = note(key, read(from).map_err(|e| e.to_string()), problems)?;
+                note(key, content(from, look(pem.expose_secret())), problems)?;
+                Some(pem)
+            };
+        let chain = pem("client_cert", self.cert.as_ref(), chain);
+        let key = pem("client_key", self.key.as_ref(), private_key);
+        let ca = pem("ca_cert", self.ca.as_ref(), self::chain);
+        let of_pem = chain.zip(key).map(|(chain, key)| joined(&chain, &key));
+        TlsSettings {
+            client_identity: of_pem.or_else(|| self.of_pkcs12(read, problems)),
+            ca: ca.map(|pem| pem.expose_secret().to_vec()),
+        }
+    }
+
+    fn of_pkcs12(
+        &self,
+        read: &ReadSecret<'_>,
+        problems: &mut Vec<Problem>,
+    ) -> Option<SecretSlice<u8>> {
+        const FILE: &str = "client_pkcs12";
+        const PASSWORD: &str = "client_pkcs12_password";
+        let from = self.pkcs12.as_ref()?;
+        let file = note(FILE, read(from).map_err(|e| e.to_string()), problems);
+        let password = match &self.password {
+            None => Some(SecretString::default()),
+            Some(from) => {
+                let text = read(from).and_then(|bytes| as_text(from, &bytes));
+                note(PASSWORD, text.map_err(|e| e.to_string()), problems)
+            }
+        };
+        let opened = open(file?.expose_secret(), &password?);
+        let opened = opened.map_err(|closed| match (closed, &self.password) {
+            (Closed::Password, None) => (
+                PASSWORD,
+                format!("missing, and the content of {from} opens with a password only; give it"),
+            ),
+            (Closed::Password, Some(password)) => (
+                PASSWORD,
+                format!(
+                    "the content of {from} does not open with {password}; give the right password"
+                ),
+            ),
+            (Closed::Content(remedy), _) => (FILE, format!("the content of {from} {remedy}")),
+        });
+        opened
+            .map_err(|(key, message)| problems.push(Problem::new(key, message)))
+            .ok()
+    }
+}
+
+fn chain(pem: &[u8]) -> Result<(), &'static str> {
+    const REMEDY: &str = "has no certificate in PEM; give one or more CERTIFICATE blocks";
+    let mut count = 0;
+    for certificate in CertificateDer::pem_slice_iter(pem) {
+        certificate.map_err(|_| REMEDY)?;
+        count += 1;
+    }
+    if count == 0 { Err(REMEDY) } else { Ok(()) }
+}
+
+fn private_key(pem: &[u8]) -> Result<(), &'static str> {
+    PrivateKeyDer::from_pem_slice(pem)
+        .map(drop)
+        .map_err(|_| "has no private key in PEM; give one unencrypted PRIVATE KEY block")
+}
+
+/// Chain and key in one PEM text, as [`TlsSettings::client_identity`] holds them.
+fn joined(chain: &SecretSlice<u8>, key: &SecretSlice<u8>) -> SecretSlice<u8> {
+    let (chain, key) = (chain.expose_secret(), key.expose_secret());
+    // Reserved in full, so that no copy of the key is left behind by growing.
+    let mut pem = Vec::with_capacity(chain.len() + 1 + key.len());
+    pem.extend_from_slice(chain);
+    pem.push(b'\n');
+    pem.extend_from_slice(key);
+    pem.into()
+}
+
+/// Why a PKCS#12 file gives no client certificate.
+enum Closed {
+    Password,
+    Content(&'static str),
+}
+
+/// The chain, leaf first, and the key, as [`TlsSettings::client_identity`] holds them.
+fn open(file: &[u8], password: &SecretString) -> Result<SecretSlice<u8>, Closed> {
+    let decoded = of_base64(file);
+    let file = decoded.as_deref().map_or(file, Vec::as_slice);
+    let store = KeyStore::from_pkcs12(file, password.expose_secret(), Pkcs12ImportPolicy::Strict)
+        .map_err(|error| closed(&error))?;
+    let mut keys = store.entries().filter_map(|(_, entry)| match entry {
+        KeyStoreEntry::PrivateKeyChain(chain) => Some(chain),
+        KeyStoreEntry::Certificate(_) | KeyStoreEntry::Secret(_) => None,
+    });
+    match (keys.next(), keys.next()) {
+        (Some(chain), None) => Ok(pem_of(chain)),
+        (None, _) => Err(Closed::Content(
+            "holds no private key with its certificate; export both",
+        )),
+        (Some(_), Some(_)) => Err(Closed::Content(
+            "holds more than one private key; export the one that is meant alone",
+        )),
+    }
+}
+
+/// An environment variable holds no binary: there the file stands in base64. PKCS#12
+/// itself begins with the byte 0x30, which in base64 begins with `M`.
+fn of_base64(file: &[u8]) -> Option<Zeroizing<Vec<u8>>> {
+    if file.first() != Some(&b'M') {
+        return None;
+    }
+    let text: Zeroizing<Vec<u8>> = Zeroizing::new(
+        file.iter()
+            .copied()
+            .filter(|byte| !byte.is_ascii_whitespace())
+            .collect(),
+    );
+    BASE64_STANDARD.decode(&*text).ok().map(Zeroizing::new)
+}
+
+fn closed(error: &Error) -> Closed {
+    match error {
+        Error::MacError(_) | Error::UnpadError => Closed::Password,
+        Error::DerError(_) | Error::IoError(_) | Error::X509Error(_) => Closed::Content(
+            "is not PKCS#12 or is damaged; give a .p12 or .pfx file as it was exported",
+        ),
+        _ => Closed::Content(
+            "is encrypted in a way that is not supported; export it anew, such as with openssl pkcs12 -export",
+        ),
+    }
+}
+
+fn pem_of(chain: &PrivateKeyChain) -> SecretSlice<u8> {
+    let certificates = chain
+        .certs()
+        .iter()
+        .map(|cert| ("CERTIFICATE", cert.as_der()));
+    let blocks: Vec<_> = certificates
+        .chain([("PRIVATE KEY", chain.key().as_der())])
+        .map(|(label, der)| (label, Zeroizing::new(BASE64_STANDARD.encode(der))))
+        .collect();
+    let size = |(label, text): &(&str, Zeroizing<String>)| {
+        let lines = text.len().div_ceil(LINE);
+        "-----BEGIN -----\n-----END -----\n".len() + 2 * label.len() + text.len() + lines
+    };
+    // Reserved in full, as in `joined`.
+    let mut pem = Vec::with_capacity(blocks.iter().map(size).sum());
+    for (label, text) in &blocks {
+        pem.extend_from_slice(format!("-----BEGIN {label}-----\n").as_bytes());
+        for line in text.as_bytes().chunks(LINE) {
+            pem.extend_from_slice(line);
+            pem.push(b'\n');
+        }
+        pem.extend_from_slice(format!("-----END {label}-----\n").as_bytes());
+    }
+    pem.into()
+}
+
+/// Of PEM, in characters (RFC 7468, section 2).
+const LINE: usize = 64;

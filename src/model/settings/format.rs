@@ -1,0 +1,87 @@
+//! The format of a field: what is made of its value, step by step.
+
+use chrono::format::{Item, StrftimeItems};
+use serde_json::Value;
+
+use super::{quoted, within};
+use crate::model::Step;
+
+const STEPS: &str = "text, number, boolean, json, upper, lower, decimal:N, minor:N, major:N, \
+                     rfc3339, rfc3339:N, unix, unix_ms or time:PATTERN";
+
+/// More decimals than any currency has.
+const MOST_DECIMALS: u8 = 18;
+
+/// One step as text, or several as an array of them.
+pub(super) fn check(value: &Value) -> Result<Vec<Step>, String> {
+    let one = std::slice::from_ref(value);
+    let steps = value.as_array().map_or(one, Vec::as_slice);
+    if steps.is_empty() {
+        return Err("the format is an empty array; leave it out".to_owned());
+    }
+    steps
+        .iter()
+        .map(|entry| match entry.as_str() {
+            Some(text) => step(text),
+            None => Err(format!(
+                "the format is not text; give {STEPS}, or an array of them"
+            )),
+        })
+        .collect()
+}
+
+fn step(text: &str) -> Result<Step, String> {
+    let (name, argument) = match text.split_once(':') {
+        Some((name, argument)) => (name, Some(argument)),
+        None => (text, None),
+    };
+    Ok(match (name, argument) {
+        ("text", None) => Step::Text,
+        ("number", None) => Step::Number,
+        ("boolean", None) => Step::Boolean,
+        ("json", None) => Step::Json,
+        ("upper", None) => Step::Upper,
+        ("lower", None) => Step::Lower,
+        ("decimal", Some(digits)) => Step::Decimal(decimals(text, digits)?),
+        ("minor", Some(digits)) => Step::Minor(decimals(text, digits)?),
+        ("major", Some(digits)) => Step::Major(decimals(text, digits)?),
+        ("rfc3339", None) => Step::Rfc3339(0),
+        ("rfc3339", Some("3")) => Step::Rfc3339(3),
+        ("rfc3339", Some("6")) => Step::Rfc3339(6),
+        ("rfc3339", Some("9")) => Step::Rfc3339(9),
+        ("unix", None) => Step::Unix,
+        ("unix_ms", None) => Step::UnixMillis,
+        ("time", Some(pattern)) => Step::Time(time_pattern(pattern)?),
+        _ => {
+            let text = quoted(text);
+            return Err(format!("the format {text} is not known; give {STEPS}"));
+        }
+    })
+}
+
+fn decimals(step: &str, digits: &str) -> Result<u8, String> {
+    let digits = digits.parse().map_err(|_| {
+        format!(
+            "the format {} has no number of decimals; give one such as decimal:2",
+            quoted(step)
+        )
+    })?;
+    within(
+        digits,
+        &(0..=MOST_DECIMALS),
+        "a number of decimals",
+        u8::to_string,
+    )
+    .map_err(|problem| format!("the format's {problem}"))
+}
+
+fn time_pattern(pattern: &str) -> Result<String, String> {
+    let mut items = StrftimeItems::new(pattern);
+    if pattern.is_empty() || items.any(|item| matches!(item, Item::Error)) {
+        return Err(format!(
+            "the format's pattern {} is not one of strftime; give one such as time:%Y-%m-%d %H:%M:%S",
+            quoted(pattern)
+        ));
+    }
+    Ok(pattern.to_owned())
+}

@@ -1,0 +1,123 @@
+//! The headers that tell which message this is, and the ones that nobody may choose.
+
+use http::HeaderName;
+use http::header::AUTHORIZATION;
+
+use super::problem::note;
+use super::{Problem, Settings, defaults, quoted};
+use crate::model::subscription::IdentityHeaders;
+use crate::model::{Auth, Signing};
+
+/// Headers that the engine, HTTP itself or a signature writes; a chosen header in the place
+/// of one of them would break the request.
+const RESERVED: &[&str] = &[
+    "connection",
+    "expect",
+    "hmac-authorization",
+    "hmac-random-key",
+    "host",
+    "keep-alive",
+    "proxy-authenticate",
+    "proxy-authorization",
+    "proxy-connection",
+    "te",
+    "trailer",
+    "transfer-encoding",
+    "upgrade",
+    "user-agent",
+    "webhook-signature",
+];
+
+/// Whether neither an API key nor an identity header may have this name.
+pub(super) fn is_reserved(name: &HeaderName) -> bool {
+    name.as_str().starts_with("content-") || RESERVED.contains(&name.as_str())
+}
+
+pub(super) fn check(settings: &Settings, problems: &mut Vec<Problem>) -> Option<IdentityHeaders> {
+    let given = [
+        ("id_header", &settings.id_header, defaults::ID_HEADER),
+        (
+            "timestamp_header",
+            &settings.timestamp_header,
+            defaults::TIMESTAMP_HEADER,
+        ),
+        (
+            "attempt_header",
+            &settings.attempt_header,
+            defaults::ATTEMPT_HEADER,
+        ),
+    ];
+    let mut chosen: Vec<(&'static str, Option<HeaderName>)> = Vec::with_capacity(given.len());
+    for (key, text, default) in given {
+        let name = match text {
+            None => Ok(Some(default)),
+            Some(text) => name(text),
+        };
+        let name = note(key, name, problems)?;
+        let other = name.as_ref().and_then(|name| {
+            let mut others = chosen.iter();
+            others.find(|(_, other)| other.as_ref() == Some(name))
+        });
+        if let Some((other, _)) = other {
+            problems.push(Problem::new(
+                key,
+                format!("the same header as {other}; give another name, or \"none\""),
+            ));
+            return None;
+        }
+        chosen.push((key, name));
+    }
+    let mut names = chosen.into_iter().map(|(_, name)| name);
+    Some(IdentityHeaders {
+        id: names.next()?,
+        timestamp: names.next()?,
+        attempt: names.next()?,
+    })
+}
+
+fn name(text: &str) -> Result<Option<HeaderName>, String> {
+    if text == "none" {
+        return Ok(None);
+    }
+    let name = HeaderName::from_bytes(text.as_bytes()).map_err(|_| {
+        format!(
+            "{} is not a header's name; give one of letters, digits and -, or \"none\"",
+            quoted(text)
+        )
+    })?;
+    if is_reserved(&name) || name == AUTHORIZATION {
+        return Err(format!(
+            "{name} is a header that the request needs for itself; give another name, or \"none\""
+        ));
+    }
+    Ok(Some(name))
+}
+
+/// An API key's header is known only when the secret is read.
+pub(super) fn refuse_a_key_in_their_place(
+    auth: &Auth,
+    identity: &IdentityHeaders,
+    signing: &Signing,
+    problems: &mut Vec<Problem>,
+) {
+    let Auth::ApiKey { header, .. } = auth else {
+        return;
+    };
+    let signature = match signing {
+        Signing::StandardWebhooks(_) => identity.signature(),
+        Signing::None | Signing::SensepassHmac(_) => None,
+    };
+    let IdentityHeaders {
+        id,
+        timestamp,
+        attempt,
+    } = identity;
+    let mut taken = [id, timestamp, attempt, &signature].into_iter().flatten();
+    if taken.any(|name| name.as_str() == header) {
+        problems.push(Problem::new(
+            "auth_secret",
+            "the API key's header is one that id_header, timestamp_header, attempt_header or \
+             signing needs for itself; write another header, or give theirs another name",
+        ));
+    }
+}

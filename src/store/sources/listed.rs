@@ -1,0 +1,132 @@
+//! How the sources stand.
+
+use chrono::{DateTime, Utc};
+use sqlx::PgPool;
+
+use crate::model::Source;
+use crate::model::source::{Data, Kind, On, OnFailure};
+use crate::store::StoreError;
+
+/// Counting stops here: a source that has failed for a day has millions of rows, and
+/// "100,000 or more" says as much.
+const MOST_FAILURES: i64 = 100_000;
+
+/// A source, and what is amiss with it.
+#[derive(Debug)]
+pub struct Listed {
+    pub source: Source,
+    /// Its table with the schema, quoted; none: it was dropped.
+    pub table: Option<String>,
+    /// Partitions that there are besides.
+    pub partitions: i64,
+    /// Columns that it names and the table does not have any more.
+    pub missing_columns: Option<String>,
+    /// The table or partitions whose triggers are missing or switched off.
+    pub silent: Vec<String>,
+    pub failures: Option<Failures>,
+}
+
+/// Changes that became no event.
+#[derive(Debug)]
+pub struct Failures {
+    /// At most 100,000.
+    pub count: i64,
+    pub last_at: DateTime<Utc>,
+    pub last_reason: String,
+}
+
+/// All sources, by name.
+pub async fn list(pool: &PgPool) -> Result<Vec<Listed>, StoreError> {
+    let rows = sqlx::query!(
+        r#"
+        SELECT s.name, s.merchant_column, s.id_column, s.status_column, s.kind, s.kind_sql, s.data_columns,
+               s.data_sql, s.condition, s.on_insert, s.on_update, s.on_failure,
+               attached.name AS "table?", coalesce(members.partitions, 0) AS "partitions!",
+               coalesce(members.silent, '{}') AS "silent!",
+               CASE WHEN attached.name IS NOT NULL
+                    THEN posthorn.missing_columns(s.relation, s.columns_read) END AS missing_columns,
+               failures.count AS "failures!", last.failed_at AS "last_at?", last.reason AS "last_reason?"
+          FROM posthorn.sources s
+          LEFT JOIN LATERAL (
+               SELECT format('%I.%I', n.nspname, c.relname) AS name
+                 FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
+                WHERE c.oid = s.relation) AS attached ON true
+          LEFT JOIN LATERAL (
+               SELECT count(*) FILTER (WHERE c.oid <> s.relation) AS partitions,
+                      array_agg(format('%I.%I', n.nspname, c.relname) ORDER BY c.relispartition, c.relname)
+                          FILTER (WHERE triggers.firing < s.on_insert::int + s.on_update::int) AS silent
+                 FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
+                CROSS JOIN LATERAL (
+                      SELECT count(*) AS firing FROM pg_trigger t
+                       WHERE t.tgrelid = c.oid AND t.tgenabled IN ('O', 'A')
+                         AND t.tgfoid = to_regprocedure(format('posthorn.%I()', 'source_' || s.name))) AS triggers
+                WHERE c.oid = s.relation OR c.oid IN (SELECT relid FROM pg_partition_tree(s.relation))) AS members ON true
+         CROSS JOIN LATERAL (
+               SELECT count(*) FROM (SELECT FROM posthorn.source_failures f
+                                      WHERE f.source = s.name LIMIT $1) AS first) AS failures
+          LEFT JOIN LATERAL (
+               SELECT f.failed_at, f.reason FROM posthorn.source_failures f
+                WHERE f.source = s.name ORDER BY f.id DESC LIMIT 1) AS last ON true
+         ORDER BY s.name
+        "#,
+        MOST_FAILURES
+    )
+    .fetch_all(pool)
+    .await?;
+    rows.into_iter()
+        .map(|row| {
+            let source = Source {
+                name: row.name,
+                merchant: row.merchant_column,
+                id: row.id_column,
+                status: row.status_column,
+                kind: match (row.kind, row.kind_sql) {
+                    (Some(text), _) => Kind::Text(text),
+                    (None, Some(sql)) => Kind::Sql(sql),
+                    (None, None) => return Err(StoreError::Unreadable("a source's kind")),
+                },
+                data: match (row.data_columns, row.data_sql) {
+                    (Some(columns), _) => Data::Columns(columns),
+                    (None, Some(sql)) => Data::Sql(sql),
+                    (None, None) => Data::Row,
+                },
+                when: row.condition,
+                on: On {
+                    insert: row.on_insert,
+                    update: row.on_update,
+                },
+                on_failure: match row.on_failure.as_str() {
+                    "block" => OnFailure::Block,
+                    "record" => OnFailure::Record,
+                    _ => return Err(StoreError::Unreadable("a source's on_failure")),
+                },
+            };
+            Ok(Listed {
+                source,
+                table: row.table,
+                partitions: row.partitions,
+                missing_columns: row.missing_columns,
+                silent: row.silent,
+                failures: row
+                    .last_at
+                    .zip(row.last_reason)
+                    .map(|(last_at, last_reason)| Failures {
+                        count: row.failures,
+                        last_at,
+                        last_reason,
+                    }),
+            })
+        })
+        .collect()
+}
+
+/// Changes of all sources that became no event; at most 100,000.
+pub async fn count_failures(pool: &PgPool) -> Result<u64, StoreError> {
+    let count = sqlx::query_scalar!(
+        r#"SELECT count(*) AS "count!" FROM (SELECT FROM posthorn.source_failures LIMIT $1) AS first"#,
+        MOST_FAILURES
+    )
+    .fetch_one(pool)
+    .await?;
+    Ok(u64::try_from(count).unwrap_or(0))
+}
