@@ -27,9 +27,9 @@ const NEVER: &[&str] = &[
     "upgrade",
 ];
 
-/// `user-agent`, `webhook-id`, `content-type`, `accept`, `host`, `content-length` and the
+/// `user-agent`, three `webhook-…`, `content-type`, `accept`, `host`, `content-length` and the
 /// API key's.
-const MOST_HEADERS: usize = 7;
+const MOST_HEADERS: usize = 9;
 
 const PATIENCE: Duration = Duration::from_secs(30);
 
