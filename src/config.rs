@@ -3,6 +3,7 @@
 //! `config.toml.example` documents every key. Only the composition root sees the whole
 //! [`Config`]; each room is given its own section.
 
+mod builtin;
 mod database;
 mod declare;
 mod document;
@@ -14,7 +15,6 @@ mod lanes;
 mod log;
 mod maintenance;
 mod nearest;
-mod profiles;
 pub mod secrets;
 mod settings;
 mod subscriptions;
@@ -35,7 +35,6 @@ pub use keys::{Secrets, UnusableKey};
 pub use lanes::Lanes;
 pub use log::{Log, LogFormat};
 pub use maintenance::Maintenance;
-pub use profiles::builtin_profiles;
 use subscriptions::Entries;
 pub use subscriptions::{FileLock, FileProfile, FileSubscription};
 pub use worker::Worker;
@@ -109,8 +108,8 @@ impl Config {
 
 /// The profiles that come with Posthorn, as the rows that a migration writes.
 #[must_use]
-pub fn builtin_rows() -> Vec<Entry> {
-    builtin_profiles().iter().map(Entry::from).collect()
+pub fn builtin_profiles() -> Vec<Entry> {
+    builtin::profiles().iter().map(Entry::from).collect()
 }
 
 /// Why there is no configuration. Both tell the operator what to do.

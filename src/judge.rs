@@ -79,6 +79,20 @@ const fn failure(class: FailureClass) -> &'static str {
     }
 }
 
+/// What a refused credential means while another one is left to try: not even a status
+/// that gives up is the end.
+#[must_use]
+pub fn with_another_left(judgement: Judgement) -> Judgement {
+    let verdict = match judgement.verdict {
+        Verdict::Delivered => Verdict::Delivered,
+        Verdict::Retry | Verdict::GiveUp | Verdict::Disable => Verdict::Retry,
+    };
+    Judgement {
+        verdict,
+        ..judgement
+    }
+}
+
 /// Whether it is the credential that was refused, by the receiver (RFC 9110, sections
 /// 15.5.2 and 15.5.4) or by the token server.
 #[must_use]

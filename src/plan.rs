@@ -84,14 +84,13 @@ impl fmt::Display for Ending {
 pub fn plan(judgement: &Judgement, now: Circumstances, policy: &RetryPolicy) -> Next {
     match judgement.verdict {
         Verdict::Delivered => Next::Delivered,
-        // As long as a credential is left to try, what a refusal means is open.
-        Verdict::GiveUp if !now.other_credential => Next::PostingError(Ending::AtOnce {
+        Verdict::GiveUp => Next::PostingError(Ending::AtOnce {
             answer: judgement.reason.clone(),
         }),
         Verdict::Disable => Next::PostingError(Ending::Gone {
             answer: judgement.reason.clone(),
         }),
-        Verdict::Retry | Verdict::GiveUp => match retry_in(now, policy) {
+        Verdict::Retry => match retry_in(now, policy) {
             Ok(delay) => Next::RetryIn(delay),
             Err(ending) => Next::PostingError(ending),
         },

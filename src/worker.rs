@@ -1,5 +1,7 @@
 //! The worker: puts the rooms together and runs them until it is told to stop.
 
+mod keys;
+
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -28,7 +30,6 @@ use crate::record::{Backlog, Recorder, RecorderSettings};
 use crate::send::{Network, Sender};
 use crate::store::declared::apply_declared;
 use crate::store::schema::{SchemaState, schema_state};
-use crate::store::secrets::count_by_key;
 use crate::store::shards::cluster_and_time;
 use crate::store::token_key::load_token_key;
 use crate::store::{self, DbClock, StoreError, within};
@@ -60,7 +61,7 @@ pub async fn run(
     let Some((cluster, clock)) = reach_database(&pool, &stop).await? else {
         return Ok(());
     };
-    refuse_missing_keys(&pool, &keys).await?;
+    keys::refuse_missing(&pool, &keys).await?;
     declare(&config, &pool).await?;
     allow_open_files(config.lanes.max_in_flight_total);
 
@@ -332,28 +333,6 @@ async fn declare(config: &Config, pool: &PgPool) -> anyhow::Result<()> {
         "the file's subscriptions, profiles and locks are applied"
     );
     Ok(())
-}
-
-/// A worker that could not open what it will need says so now, not delivery by delivery.
-async fn refuse_missing_keys(pool: &PgPool, keys: &Keyring) -> anyhow::Result<()> {
-    let at_hand = keys.ids();
-    let missing: Vec<String> = count_by_key(pool)
-        .await?
-        .into_iter()
-        .filter(|(id, _)| !at_hand.contains(&id.as_str()))
-        .map(|(id, secrets)| format!("{id} ({secrets} secrets)"))
-        .collect();
-    if missing.is_empty() {
-        return Ok(());
-    }
-    let at_hand = match at_hand.as_slice() {
-        [] => "none".to_owned(),
-        ids => ids.join(", "),
-    };
-    bail!(
-        "secrets.keys: posthorn.secrets has rows that these keys encrypted: {}; given are: {at_hand}. Add the missing ones to secrets.keys, or set or remove those secrets with `posthorn secrets`",
-        missing.join(", ")
-    )
 }
 
 /// SIGHUP: the file's profiles and subscriptions take effect; its other sections at the

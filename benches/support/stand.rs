@@ -5,7 +5,7 @@ use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::time::Duration;
 
 use anyhow::{Context, ensure};
-use posthorn::config::builtin_rows;
+use posthorn::config::builtin_profiles;
 use posthorn::demo::postgres::{PrivatePostgres, Settings};
 use posthorn::store::schema::migrate;
 use sqlx::PgPool;
@@ -64,7 +64,7 @@ impl Stand {
             .execute(&server)
             .await?;
         server.close().await;
-        migrate(&stand.url().into(), None, &builtin_rows()).await?;
+        migrate(&stand.url().into(), None, &builtin_profiles()).await?;
         let pool = stand.connect(1).await?;
         sqlx::query(
             "INSERT INTO posthorn.subscriptions

@@ -6,7 +6,7 @@ use anyhow::anyhow;
 use sqlx::migrate::MigrateError;
 
 use super::database::{self, DatabaseArgs};
-use crate::config::builtin_rows;
+use crate::config::builtin_profiles;
 use crate::store::schema::{MigrationFailed, migrate};
 
 /// Makes the schema `posthorn` in a database, or brings it up to date. Safe to run
@@ -24,7 +24,7 @@ pub struct Args {
 }
 
 pub async fn run(args: Args) -> anyhow::Result<()> {
-    migrate(&args.database.url()?, args.shards, &builtin_rows())
+    migrate(&args.database.url()?, args.shards, &builtin_profiles())
         .await
         .map_err(|error| anyhow!("{error}{}", remedy(&error)))?;
     Ok(writeln!(io::stdout(), "the schema is up to date")?)

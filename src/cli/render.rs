@@ -9,7 +9,7 @@ use super::{exchange, request};
 #[derive(Debug, clap::Args)]
 pub struct Args {
     #[command(flatten)]
-    request: request::Args,
+    request: request::RequestArgs,
 
     /// Only the body, byte for byte
     #[arg(long)]

@@ -19,7 +19,7 @@ use crate::store::subscriptions::load_opener;
 use crate::store::token_key::load_token_key;
 
 #[derive(Debug, clap::Args)]
-pub struct Args {
+pub struct RequestArgs {
     #[command(flatten)]
     which: SubscriptionName,
 
@@ -53,7 +53,7 @@ pub struct Prepared {
     pub now: DateTime<Utc>,
 }
 
-impl Args {
+impl RequestArgs {
     pub async fn prepare(self) -> anyhow::Result<Prepared> {
         let config = match &self.config {
             Some(path) => Config::load(path)?,

@@ -11,7 +11,7 @@ use tokio::task::spawn_blocking;
 use tokio::time::timeout;
 
 use super::signals::end_requested;
-use crate::config::builtin_rows;
+use crate::config::builtin_profiles;
 use crate::demo::postgres::{PrivatePostgres, Settings};
 use crate::store::schema::migrate;
 
@@ -43,7 +43,7 @@ async fn run_beside(
     end: impl Future<Output = ()>,
 ) -> anyhow::Result<ExitStatus> {
     let url = postgres.url("postgres");
-    migrate(&url.clone().into(), None, &builtin_rows()).await?;
+    migrate(&url.clone().into(), None, &builtin_profiles()).await?;
     let [program, arguments @ ..] = command else {
         anyhow::bail!("there is no command to run");
     };

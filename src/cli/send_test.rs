@@ -16,7 +16,7 @@ use crate::worker::ANSWER_CAP;
 #[derive(Debug, clap::Args)]
 pub struct Args {
     #[command(flatten)]
-    request: request::Args,
+    request: request::RequestArgs,
 }
 
 pub async fn run(args: Args) -> anyhow::Result<ExitCode> {

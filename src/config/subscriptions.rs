@@ -3,8 +3,7 @@
 use std::sync::Arc;
 
 use super::document::Section;
-use super::profiles::builtin_profiles;
-use super::{instamed, settings, value};
+use super::{builtin, instamed, settings, value};
 use crate::model::Settings;
 use crate::model::settings::{Layers, LockReach, Problem, quoted};
 
@@ -43,7 +42,7 @@ impl FileSubscription {
         let named = self.profile.as_ref();
         let profile = profiles
             .iter()
-            .chain(builtin_profiles())
+            .chain(builtin::profiles())
             .find(|profile| Some(&profile.name) == named);
         let mut locks: Vec<&FileLock> = locks
             .iter()
@@ -74,7 +73,20 @@ impl Entries {
     /// with its own.
     pub fn read(file: &mut Section<'_>) -> Self {
         let mut shared = Vec::new();
-        let profiles = profiles(file, &mut shared, builtin_profiles());
+        let mut profiles = Vec::new();
+        file.tables("profile", |section| {
+            let name = shared_settings(section, &mut shared, "profile");
+            if builtin::profiles().iter().any(|own| own.name == name.name) {
+                section.refuse(
+                    "name",
+                    "a profile that comes with Posthorn; give another name",
+                );
+            }
+            profiles.push(FileProfile {
+                name: name.name,
+                settings: name.settings,
+            });
+        });
         let mut locks = Vec::new();
         file.tables("lock", |section| {
             let lock = shared_settings(section, &mut shared, "lock");
@@ -138,27 +150,9 @@ impl Entries {
     }
 }
 
-/// The file's own profiles, whose names are none of those that are `taken`.
-pub(super) fn profiles(
-    file: &mut Section<'_>,
-    shared: &mut Vec<Shared>,
-    taken: &[FileProfile],
-) -> Vec<FileProfile> {
-    file.tables("profile", |section| {
-        let Shared { name, settings, .. } = shared_settings(section, shared, "profile");
-        if taken.iter().any(|other| other.name == name) {
-            section.refuse(
-                "name",
-                "a profile that comes with Posthorn; give another name",
-            );
-        }
-        FileProfile { name, settings }
-    })
-}
-
 /// What several subscriptions share, and what they need not hear again.
 #[derive(Clone)]
-pub(super) struct Shared {
+struct Shared {
     kind: &'static str,
     name: String,
     settings: Settings,
@@ -229,7 +223,7 @@ fn subscription(section: &mut Section<'_>, others: &[FileSubscription]) -> FileS
 fn refuse_unknown_profile(section: &Section<'_>, name: &str, profiles: &[FileProfile]) -> bool {
     let known = profiles
         .iter()
-        .chain(builtin_profiles())
+        .chain(builtin::profiles())
         .any(|profile| named(&profile.name, name));
     if !known {
         section.refuse(

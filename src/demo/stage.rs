@@ -11,7 +11,7 @@ use anyhow::Context;
 use super::postgres::{PrivatePostgres, free_port};
 use super::script::{Conduct, Endpoint, MERCHANTS, Merchant, SECRETS};
 use crate::config::Config;
-use crate::config::builtin_rows;
+use crate::config::builtin_profiles;
 use crate::receiver::{Behaviour, Receiver};
 use crate::store::schema::migrate;
 
@@ -30,7 +30,7 @@ pub struct Stage {
 impl Stage {
     pub async fn set(postgres: &PrivatePostgres) -> anyhow::Result<Self> {
         let database = postgres.url("postgres");
-        migrate(&database.clone().into(), None, &builtin_rows()).await?;
+        migrate(&database.clone().into(), None, &builtin_profiles()).await?;
         let receiver = Receiver::bind((Ipv4Addr::LOCALHOST, 0).into()).await?;
         for (merchant, endpoint) in endpoints() {
             receiver.on(&endpoint.path(merchant), conduct(endpoint, false)?);

@@ -7,7 +7,7 @@ use chrono::{DateTime, Utc};
 
 use super::evidence::{excerpt, without_cards};
 use super::item::{Item, Trial};
-use crate::judge::{judge, refuses_credential};
+use crate::judge::{judge, refuses_credential, with_another_left};
 use crate::model::{Outcome, Subscription, TokenKey, Verdict, Wire};
 use crate::plan::{Circumstances, Next, parse_retry_after, plan};
 use crate::send::Sender;
@@ -68,12 +68,16 @@ pub async fn deliver(
     // A receiver chooses its reason phrase.
     judgement.reason = without_cards(&judgement.reason);
     let refused = refuses_credential(&outcome.wire);
+    let other_credential = refused && other_left;
+    if other_credential {
+        judgement = with_another_left(judgement);
+    }
     let now = with.clock.now();
     let circumstances = Circumstances {
         attempt: number,
         age: age(item.event.created_at, now),
         retry_after: retry_after(&outcome.wire, now),
-        other_credential: refused && other_left,
+        other_credential,
         chance: rand::random(),
     };
     let next = plan(&judgement, circumstances, &subscription.retry);

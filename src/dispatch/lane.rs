@@ -11,8 +11,6 @@ use std::collections::{HashMap, HashSet, VecDeque};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use uuid::Uuid;
-
 use self::rotation::Rotation;
 use super::breaker::{Breaker, BreakerSettings};
 use super::input::RecordedKind;
@@ -227,11 +225,6 @@ impl Lane {
         } else {
             self.remove(0)
         }
-    }
-
-    /// The deliveries in memory of a transaction's subscription that has ended.
-    pub fn withdraw(&mut self, subscription_id: Uuid) -> Vec<Item> {
-        self.take_queued(|item| item.key.subscription_id == subscription_id)
     }
 
     /// A send came back. `answered` is none where nothing went over the wire.

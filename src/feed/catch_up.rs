@@ -13,7 +13,7 @@ use super::window::Window;
 use crate::dispatch::input::{Adoption, Input};
 use crate::model::{DeliveryKey, Event, Shard, Snapshot};
 use crate::store::events::{current_snapshot, read_by_id, settle_foreign_events};
-use crate::store::ledger::find_known_deliveries;
+use crate::store::known::find_known_deliveries;
 use crate::store::pending::count_waiting;
 use crate::store::shards::Taken;
 use crate::store::subscriptions::{current_revision, load_subscriptions};

@@ -3,6 +3,7 @@
 mod catch_up;
 pub mod checkpoint;
 pub mod floor;
+mod hand_over;
 pub mod keeper;
 pub mod lease;
 mod look_up;

@@ -7,10 +7,9 @@ use std::time::{Duration, Instant};
 
 use sqlx::PgPool;
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender};
-use tokio::sync::{oneshot, watch};
+use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tracing::{debug, info, warn};
-use uuid::Uuid;
 
 use super::catch_up::{CatchUp, Reading};
 use super::floor::Floor;
@@ -18,15 +17,14 @@ use super::look_up::LookUps;
 use super::poll::Poll;
 use super::window::Window;
 use crate::config::secrets;
-use crate::dispatch::input::{Endpoints, Input, Page};
+use crate::dispatch::input::Input;
 use crate::http::health::Health;
 use crate::http::metrics::Metrics;
-use crate::model::{DeliveryKey, Event, Shard, Snapshot, Subscription};
+use crate::model::{Event, Shard, Snapshot, Subscription};
 use crate::store::events::read_page;
 use crate::store::pending::count_waiting;
 use crate::store::shards::Taken;
 use crate::store::subscriptions::{SubscriptionRow, load_opener, load_subscriptions, resolve_row};
-use crate::store::transactions::{find_endpoints, find_unchanged};
 use crate::store::{AWAY, DbClock, STATEMENT, StoreError, within};
 use crate::vault::Keyring;
 
@@ -77,7 +75,7 @@ pub struct Reader {
     counting: Option<JoinHandle<()>>,
     /// Subscriptions whose settings cannot be used; a secret may appear later.
     unusable: Vec<SubscriptionRow>,
-    look_ups: LookUps,
+    pub(super) look_ups: LookUps,
     /// Whether the last statement failed: said once.
     away: bool,
 }
@@ -276,57 +274,6 @@ impl Reader {
         }
         let turned = window.turn(page);
         Ok((turned.events, turned.complete))
-    }
-
-    /// Waits until the dispatcher has put the page into the lanes: whether there is room
-    /// for the next one shows only then.
-    pub(super) async fn hand_over(&mut self, events: Vec<Event>, known: HashSet<DeliveryKey>) {
-        if events.is_empty() {
-            return;
-        }
-        let (endpoints, unchanged) = self.look_up(&events).await;
-        let (taken, is_taken) = oneshot::channel();
-        self.tell(Input::Page(Page {
-            events,
-            known,
-            endpoints,
-            unchanged,
-            taken,
-        }));
-        // An error means that the worker ends.
-        let _ = is_taken.await;
-    }
-
-    /// What routing must know of these events' transactions.
-    async fn look_up(&mut self, events: &[Event]) -> (Endpoints, HashSet<Uuid>) {
-        let with_endpoints = self.look_ups.for_endpoints(events);
-        let of_changes = self.look_ups.for_statuses(events);
-        let pool = self.with.pool.clone();
-        let mut endpoints = Endpoints::new();
-        if !with_endpoints.is_empty() {
-            endpoints = self.insist(|| find_endpoints(&pool, &with_endpoints)).await;
-        }
-        let mut unchanged = HashSet::new();
-        if !of_changes.is_empty() {
-            unchanged = self.insist(|| find_unchanged(&pool, &of_changes)).await;
-        }
-        (endpoints, unchanged)
-    }
-
-    /// Asks until it is answered: once a page is turned, nothing about it may fail.
-    pub(super) async fn insist<T, F>(&mut self, ask: impl Fn() -> F) -> T
-    where
-        F: Future<Output = Result<T, StoreError>>,
-    {
-        loop {
-            match within(STATEMENT, ask()).await {
-                Ok(answer) => return answer,
-                Err(error) => {
-                    self.failed(&error);
-                    tokio::time::sleep(AWAY).await;
-                }
-            }
-        }
     }
 
     /// Counts beside the reading: with a million rows it takes a moment.

@@ -216,11 +216,6 @@ fn another_credential_is_tried_at_once_within_the_limits() {
     let mut policy = policy(Schedule::Fixed(MINUTE));
     policy.max_attempts = Some(3);
     assert_eq!(retry(refused(2), &policy), Next::RetryIn(Duration::ZERO));
-    let given_up = judgement(Verdict::GiveUp, "403 Forbidden");
-    assert_eq!(
-        plan(&given_up, refused(1), &policy),
-        Next::RetryIn(Duration::ZERO)
-    );
     let ending = Ending::AttemptsUsed {
         used: 3,
         allowed: 3,

@@ -79,21 +79,19 @@ impl Tokens {
         let mut slots = self.lock();
         slots.sweep(now);
         let kept = slots.kept(asking, now);
-        match kept.slot.step(kept.is_asking(), now) {
-            Step::Use(bearer) => Ready::Now(Ok(bearer)),
-            Step::Fail(failure) => Ready::Now(Err(failure)),
-            Step::Refresh(bearer) => {
+        let running = kept.running();
+        match (kept.slot.step(running.is_some(), now), running) {
+            (Step::Use(bearer), _) => Ready::Now(Ok(bearer)),
+            (Step::Fail(failure), _) => Ready::Now(Err(failure)),
+            (Step::Refresh(bearer), _) => {
                 kept.request = Some(self.request(asking, now));
                 Ready::Now(Ok(bearer))
             }
-            Step::Ask => {
+            (Step::Wait, Some(pending)) => Ready::After(pending),
+            (Step::Ask | Step::Wait, _) => {
                 let pending = kept.request.insert(self.request(asking, now));
                 Ready::After(pending.clone())
             }
-            Step::Wait => match &kept.request {
-                Some(pending) => Ready::After(pending.clone()),
-                None => Ready::After(kept.request.insert(self.request(asking, now)).clone()),
-            },
         }
     }
 
@@ -178,9 +176,9 @@ impl Slots {
 }
 
 impl Kept {
-    fn is_asking(&self) -> bool {
-        self.request
-            .as_ref()
-            .is_some_and(|pending| pending.peek().is_none())
+    /// The request that is under way.
+    fn running(&self) -> Option<Pending> {
+        let request = self.request.as_ref();
+        request.filter(|pending| pending.peek().is_none()).cloned()
     }
 }

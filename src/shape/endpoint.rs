@@ -2,7 +2,7 @@
 
 use super::{MAX_URL_BYTES, Unsendable};
 use crate::model::settings::url;
-use crate::model::{Encoding, Endpoint, Method, Subscription};
+use crate::model::{Encoding, Endpoint, Method, Signing, Subscription};
 
 /// The subscription that holds for the endpoint: its URL, method and success text where it
 /// gives them and no operator's lock does, the template's settings of this moment for all
@@ -13,6 +13,7 @@ pub fn over(endpoint: &Endpoint, template: &Subscription) -> Result<Subscription
     let Subscription {
         locked,
         form,
+        signing,
         success,
         tls,
         ..
@@ -28,6 +29,10 @@ pub fn over(endpoint: &Endpoint, template: &Subscription) -> Result<Subscription
     if let Some(method) = &endpoint.method
         && !locked.method
     {
+        // As the settings' check says of a subscription of its own.
+        if &**method == "GET" && matches!(signing, Signing::StandardWebhooks(_)) {
+            return Err(Unsendable::UnsignedQuery);
+        }
         (form.method, form.encoding) = match (&**method, form.encoding) {
             ("GET", _) => (Method::Get, Encoding::Query),
             ("POST", Encoding::Query) => (Method::Post, Encoding::Nvp),
@@ -151,5 +156,9 @@ mod tests {
         certified.tls.client_identity = Some(b"pem".to_vec().into());
         let refused = over(&endpoint(Some("http://h/"), None, None), &certified);
         assert_eq!(refused.unwrap_err(), Unsendable::PlainHttp);
+        let mut signed = template();
+        signed.signing = Signing::StandardWebhooks(Vec::new());
+        let refused = over(&endpoint(None, Some("GET"), None), &signed);
+        assert_eq!(refused.unwrap_err(), Unsendable::UnsignedQuery);
     }
 }

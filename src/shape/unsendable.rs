@@ -39,6 +39,10 @@ pub enum Unsendable {
     #[error("the transaction's subscription has a method other than POST and GET")]
     EndpointMethod,
     #[error(
+        "the transaction's subscription asks for GET, whose values standard_webhooks cannot sign"
+    )]
+    UnsignedQuery,
+    #[error(
         "the transaction's subscription has an http:// URL, and its template a client certificate, which needs https://"
     )]
     PlainHttp,

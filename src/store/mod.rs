@@ -5,6 +5,7 @@ pub mod clock;
 pub mod declared;
 pub mod events;
 pub mod grants;
+pub mod known;
 pub mod ledger;
 pub mod partitions;
 pub mod pending;

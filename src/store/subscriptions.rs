@@ -22,6 +22,8 @@ pub struct SubscriptionRow {
     pub layers: Layers,
     /// Who may change the row: `sql` or `file`.
     pub managed_by: String,
+    /// An answer of `disable_statuses` disabled it.
+    pub gone: bool,
 }
 
 /// The subscriptions that changed after `revision`, themselves, by their profile or by a
@@ -69,7 +71,7 @@ async fn load(
         r#"
         SELECT s.id, s.merchant, s.name, posthorn.shard_of(s.merchant) AS "shard!",
                greatest(s.revision, p.revision, c.locks_revision) AS "revision!", s.created_at,
-               s.enabled AND s.gone_at IS NULL AS "enabled!", s.paused, s.profile, s.managed_by,
+               s.enabled AND s.gone_at IS NULL AS "enabled!", s.gone_at IS NOT NULL AS "gone!", s.paused, s.profile, s.managed_by,
                jsonb_strip_nulls(to_jsonb(s)) AS "own!"
           FROM posthorn.config_revision c
          CROSS JOIN posthorn.subscriptions s
@@ -118,6 +120,7 @@ async fn load(
             },
             layers,
             managed_by: row.managed_by,
+            gone: row.gone,
         }
     });
     Ok(rows.collect())

@@ -155,7 +155,7 @@ async fn a_changed_profile_changes_its_subscriptions() {
     database.reaches(event, "delivered").await;
     assert_eq!(of_type("xml"), 1);
     database
-        .execute("UPDATE posthorn.profiles SET encoding = 'nvp'")
+        .execute("UPDATE posthorn.profiles SET encoding = 'nvp' WHERE name = 'p'")
         .await;
     publish_until(&database, "a form", |_| of_type("form") > 0).await;
 }

@@ -26,6 +26,7 @@ mod running;
 mod schema;
 mod secrets;
 mod source;
+mod systems;
 mod tls;
 mod transactions;
 mod wire;

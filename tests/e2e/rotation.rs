@@ -1,9 +1,9 @@
 //! Two credentials valid at once while one takes the other's place.
 
 use posthorn::receiver::Receiver;
-use serde_json::json;
+use serde_json::{Value, json};
 
-use crate::support::{Database, Setup, Worker, receiver};
+use crate::support::{Database, PATIENCE, Setup, Worker, receiver, until};
 
 fn authorizations(receiver: &Receiver, path: &str) -> Vec<String> {
     let requests = receiver.requests();
@@ -20,8 +20,8 @@ fn authorizations(receiver: &Receiver, path: &str) -> Vec<String> {
         .collect()
 }
 
-async fn rotating(database: &Database, receiver: &Receiver) -> Worker {
-    let settings = json!({
+async fn rotating(database: &Database, receiver: &Receiver, more: &Value) -> Worker {
+    let mut settings = json!({
         "url": receiver.url("/hook"),
         "auth": "api_key",
         "auth_secret": "env:NEW",
@@ -29,6 +29,8 @@ async fn rotating(database: &Database, receiver: &Receiver) -> Worker {
         "retry": "fixed",
         "retry_interval": "1h",
     });
+    let more = more.as_object().unwrap().clone();
+    settings.as_object_mut().unwrap().extend(more);
     database.subscribe("acme", "hook", settings).await;
     Setup::new(database)
         .env("NEW", "new")
@@ -44,7 +46,9 @@ async fn a_refused_credential_is_followed_by_the_other_at_once() {
     // It knows the old one only, and later the new one only.
     let steps = "401,times=1,then=204,times=3,then=403,times=1,then=204";
     receiver.on("/hook", steps.parse().unwrap());
-    let _worker = rotating(&database, &receiver).await;
+    // Neither is final while there is another credential.
+    let more = json!({"give_up_statuses": ["401"], "disable_statuses": ["403"]});
+    let _worker = rotating(&database, &receiver, &more).await;
     let mut attempts = vec![];
     for number in 0..5 {
         let event = database
@@ -65,9 +69,9 @@ async fn what_both_credentials_fail_waits_as_its_policy_says() {
     let database = Database::new().await;
     let receiver = receiver().await;
     receiver.on("/hook", "401".parse().unwrap());
-    let _worker = rotating(&database, &receiver).await;
+    let _worker = rotating(&database, &receiver, &json!({})).await;
     let event = database.publish("acme", "t1", "approved", "{}").await;
-    let waiting = crate::support::until(crate::support::PATIENCE, "a second attempt", async || {
+    let waiting = until(PATIENCE, "a second attempt", async || {
         let delivery = database.deliveries(event).await.into_iter().next()?;
         (delivery.attempts == 2).then_some(delivery)
     })

@@ -1,5 +1,10 @@
 //! What arrives at the merchant, byte for byte.
 
+use base64::Engine;
+use base64::prelude::BASE64_STANDARD;
+use posthorn::model::TokenKey;
+use posthorn::model::delivery::delivery_id;
+use ring::hmac;
 use serde_json::{Value, json};
 
 use crate::support::{Database, PATIENCE, Setup, Worker, receiver};
@@ -189,4 +194,110 @@ async fn the_golden_messages_of_the_vendors_arrive() {
         .unwrap();
     assert_eq!(get.path_and_query, format!("/statuslistener.aspx?{golden}"));
     assert_eq!(get.body, "");
+}
+
+/// Invariant 5: what a receiver knows a message by, and checks it with, over its attempts.
+#[tokio::test]
+async fn a_message_stays_itself_over_its_attempts() {
+    let database = Database::new().await;
+    let receiver = receiver().await;
+    receiver.on("/flaky", "503,times=2,then=200".parse().unwrap());
+    let settings = json!({
+        "url": receiver.url("/flaky"), "retry": "fixed", "retry_interval": "300ms",
+        "fields": [
+            field("id", "transaction_id"),
+            {"name": "cents", "source": "/amount", "format": "minor:2"},
+            field("delivery", "delivery_id"),
+            field("token", "security_token"),
+        ],
+        "id_header": "acme-id", "attempt_header": "acme-try",
+        "signing": "standard_webhooks", "signing_secrets": ["env:KEY", "env:KEY_BEFORE"],
+    });
+    let subscription = database.subscribe("acme", "signed", settings).await;
+    let _worker = Setup::new(&database)
+        .env("KEY", "whsk_VEVTVFNJR05JTkdLRVlET05PVFVTRVRISVNGT1JBTlk=")
+        .env("KEY_BEFORE", "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw")
+        .start()
+        .await;
+    let data = r#"{"amount": 1234.50}"#;
+    let event = database.publish("acme", "t1", "approved", data).await;
+    let published = database.reaches(event, "delivered").await.created_at;
+    let requests = receiver.requests();
+    assert_eq!(requests.len(), 3);
+
+    let key: Vec<u8> = database.value("SELECT key FROM posthorn.token_key").await;
+    let token = TokenKey::new(&key).token(event, subscription);
+    let delivery = delivery_id(event, subscription);
+    let body = format!(r#"{{"id":"t1","cents":123450,"delivery":"{delivery}","token":"{token}"}}"#);
+    for (number, request) in (1..).zip(&requests) {
+        let header = |name: &str| request.headers[name].to_str().unwrap();
+        assert_eq!(request.body, body);
+        assert_eq!(header("acme-id"), event.to_string());
+        assert_eq!(header("acme-try"), number.to_string());
+        let timestamp: i64 = header("webhook-timestamp").parse().unwrap();
+        assert!((timestamp - published.timestamp()).abs() < 60);
+        let (ed25519, hmac) = header("acme-signature").split_once(' ').unwrap();
+        assert!(ed25519.starts_with("v1a,"), "{ed25519}");
+        let secret = BASE64_STANDARD.decode("MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw");
+        let secret = hmac::Key::new(hmac::HMAC_SHA256, &secret.unwrap());
+        let message = format!("{event}.{timestamp}.{body}");
+        let tag = BASE64_STANDARD.decode(hmac.strip_prefix("v1,").unwrap());
+        hmac::verify(&secret, message.as_bytes(), &tag.unwrap()).unwrap();
+        for name in ["webhook-id", "webhook-attempt", "webhook-signature"] {
+            assert!(!request.headers.contains_key(name));
+        }
+    }
+}
+
+/// No retry mends a value that does not fit.
+#[tokio::test]
+async fn what_cannot_be_put_into_form_is_a_posting_error_at_once() {
+    let database = Database::new().await;
+    let receiver = receiver().await;
+    for (name, settings) in [
+        (
+            "format",
+            json!({"fields": [{"name": "cents", "source": "/amount", "format": "minor:2"}]}),
+        ),
+        ("missing", json!({"fields": [field("tax", "/tax")]})),
+        ("nested", json!({"encoding": "nvp", "nested": "refuse"})),
+        ("xml", json!({"encoding": "xml", "xml_illegal": "refuse"})),
+    ] {
+        let mut settings = settings;
+        settings["url"] = receiver.url("/hook").into();
+        database.subscribe("acme", name, settings).await;
+    }
+    let _worker = Worker::start(&database, "").await;
+    let data = r#"{"amount": 0.005, "payer": {"name": "s3cret\u0000"}}"#;
+    let event = database.publish("acme", "t1", "approved", data).await;
+    database.count_reaches("posting_error", 4).await;
+    let told: Vec<_> = database
+        .deliveries(event)
+        .await
+        .into_iter()
+        .map(|it| (it.subscription, it.attempts, it.reason.unwrap()))
+        .collect();
+    let expected = [
+        (
+            "format",
+            "field `cents`: a number with more decimals does not fit its format minor:2",
+        ),
+        (
+            "missing",
+            "field `tax`: nothing at /tax in the event's data",
+        ),
+        (
+            "nested",
+            "member 2 of the event's data: an object or a list, and the setting nested is \"refuse\"",
+        ),
+        (
+            "xml",
+            "member 2 of the event's data: U+0000, which XML cannot carry, and the setting xml_illegal is \"refuse\"",
+        ),
+    ];
+    assert_eq!(
+        told,
+        expected.map(|(name, reason)| (name.to_owned(), 0, reason.to_owned()))
+    );
+    assert_eq!(receiver.received(), 0);
 }

@@ -4,7 +4,7 @@ use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use chrono::{DateTime, Utc};
-use posthorn::config::builtin_rows;
+use posthorn::config::builtin_profiles;
 use posthorn::demo::postgres::{PrivatePostgres, Settings};
 use posthorn::store::schema::migrate;
 use serde_json::Value;
@@ -46,7 +46,7 @@ impl Database {
         MIGRATED
             .get_or_init(async || {
                 let template = Self::create(TEMPLATE, "template0").await;
-                migrate(&template.url.clone().into(), None, &builtin_rows())
+                migrate(&template.url.clone().into(), None, &builtin_profiles())
                     .await
                     .unwrap();
                 // Copying needs a database that nobody is connected to.
@@ -69,7 +69,7 @@ impl Database {
                 .await
                 .unwrap();
         let database = Self::connect("postgres", postgres.url("postgres"));
-        migrate(&database.url.clone().into(), None, &builtin_rows())
+        migrate(&database.url.clone().into(), None, &builtin_profiles())
             .await
             .unwrap();
         (database, postgres)

@@ -54,10 +54,10 @@ fn told(row: &SubscriptionRow) -> String {
         row.identity.merchant,
         row.identity.name,
         row.managed_by,
-        if row.identity.enabled {
-            ""
-        } else {
-            ", disabled"
+        match (row.identity.enabled, row.gone) {
+            (true, _) => "",
+            (false, true) => ", disabled because its endpoint is gone",
+            (false, false) => ", disabled",
         },
         if row.identity.paused { ", paused" } else { "" },
     );

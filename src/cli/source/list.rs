@@ -2,14 +2,13 @@
 
 use std::io::{self, Write};
 
-use anyhow::anyhow;
 use chrono::SecondsFormat;
 
-use crate::cli::database::{self, DatabaseArgs};
+use crate::cli::database::{DatabaseArgs, refusal};
 use crate::model::Source;
 use crate::model::source::{Data, Kind, On, OnFailure};
+use crate::store::connect;
 use crate::store::sources::{Listed, list};
-use crate::store::{StoreError, connect};
 
 /// Shows the sources as the commands that make them, and what is amiss: columns that are
 /// gone, partitions without triggers, changes that became no event.
@@ -23,13 +22,7 @@ pub async fn run(args: Args) -> anyhow::Result<()> {
     let pool = connect(&args.database.url()?, 1)?;
     let listed = list(&pool).await;
     pool.close().await;
-    let listed = listed.map_err(|error| {
-        let remedy = match &error {
-            StoreError::Database(error) => database::remedy(error),
-            StoreError::Stalled(_) | StoreError::Unreadable(_) => "",
-        };
-        anyhow!("{error}{remedy}")
-    })?;
+    let listed = listed.map_err(|error| refusal(&error))?;
     let said = if listed.is_empty() {
         "there are no sources; `posthorn source attach` makes one\n".to_owned()
     } else {

@@ -1,6 +1,8 @@
 //! Events of one transaction to one address: what a newer one, or a retry, does to the
 //! others. Without I/O.
 
+use uuid::Uuid;
+
 use super::Lane;
 use crate::dispatch::item::{Item, Series};
 use crate::model::DeliveryKey;
@@ -60,5 +62,10 @@ impl Lane {
             self.replaced.push(newer.clone());
         }
         result
+    }
+
+    /// The deliveries in memory of a transaction's subscription that has ended.
+    pub fn withdraw(&mut self, subscription_id: Uuid) -> Vec<Item> {
+        self.take_queued(|item| item.key.subscription_id == subscription_id)
     }
 }

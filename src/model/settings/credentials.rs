@@ -4,6 +4,7 @@
 mod auth;
 mod certificate;
 mod oauth2;
+mod pkcs12;
 
 use super::problem::{choose, note};
 use super::{Problem, Settings};

@@ -26,8 +26,7 @@ fn subscription(profile: &str, url: &str, change: impl FnOnce(&mut Settings)) ->
         ..Settings::default()
     };
     change(&mut own);
-    let profiles = builtin_profiles();
-    let profile = profiles.iter().find(|it| it.name == profile).unwrap();
+    let profile = builtin(profile);
     let identity = Identity {
         id: Uuid::from_u128(0x0190_0000_0000_7000_8000_0000_0000_00aa),
         merchant: "acme".to_owned(),
@@ -38,12 +37,21 @@ fn subscription(profile: &str, url: &str, change: impl FnOnce(&mut Settings)) ->
         enabled: true,
         paused: false,
     };
-    resolve(identity, &own.or(&profile.settings), &|from| {
+    resolve(identity, &own.or(&profile), &|from| {
         let reference = from.to_string();
         let secret = reference.strip_prefix("file:").unwrap();
         Ok(SecretSlice::from(secret.as_bytes().to_vec()))
     })
     .unwrap()
+}
+
+/// What the profile itself says.
+fn builtin(name: &str) -> Settings {
+    let mut profiles = builtin_profiles().into_iter();
+    profiles
+        .find(|it| it.head["name"] == name)
+        .unwrap()
+        .settings
 }
 
 /// The setting as people write it.

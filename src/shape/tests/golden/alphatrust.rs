@@ -17,9 +17,7 @@ fn completed(transaction: &str) -> Event {
 
 /// The profile with the page's own token in place of one that is made.
 fn with_the_pages_token(settings: &mut Settings) {
-    let profiles = builtin_profiles();
-    let profile = profiles.iter().find(|it| it.name == "alphatrust").unwrap();
-    let mut fields = profile.settings.fields.clone().unwrap();
+    let mut fields = builtin("alphatrust").fields.unwrap();
     assert_eq!(fields[3]["source"], "security_token");
     fields[3]["source"] = json!("literal:4bf44fb0-f695-40b5-821d-c22273e11c30");
     settings.fields = Some(fields);

@@ -3,34 +3,39 @@
 
 use std::sync::LazyLock;
 
-use super::document::Document;
-use super::subscriptions::{self, FileProfile};
+use super::document::{Document, Section};
+use super::{FileProfile, settings};
 
 const FILES: [&str; 6] = [
-    include_str!("profiles/alphatrust.toml"),
-    include_str!("profiles/idpay.toml"),
-    include_str!("profiles/instamed.toml"),
-    include_str!("profiles/sensepass.toml"),
-    include_str!("profiles/sensepass-get.toml"),
-    include_str!("profiles/standard.toml"),
+    include_str!("builtin/alphatrust.toml"),
+    include_str!("builtin/idpay.toml"),
+    include_str!("builtin/instamed.toml"),
+    include_str!("builtin/sensepass.toml"),
+    include_str!("builtin/sensepass-get.toml"),
+    include_str!("builtin/standard.toml"),
 ];
 
+static PROFILES: LazyLock<Vec<FileProfile>> = LazyLock::new(|| {
+    let files = FILES
+        .into_iter()
+        .filter_map(|text| Document::new(text).read(read));
+    files.flatten().collect()
+});
+
 /// By name.
-#[must_use]
-pub fn builtin_profiles() -> &'static [FileProfile] {
-    static PROFILES: LazyLock<Vec<FileProfile>> = LazyLock::new(|| {
-        let read = |text| {
-            Document::new(text).read(|file| subscriptions::profiles(file, &mut Vec::new(), &[]))
-        };
-        FILES.into_iter().filter_map(read).flatten().collect()
-    });
+pub fn profiles() -> &'static [FileProfile] {
     &PROFILES
+}
+
+fn read(file: &mut Section<'_>) -> Vec<FileProfile> {
+    file.tables("profile", |section| FileProfile {
+        name: section.text("name").unwrap_or_default(),
+        settings: settings::read(section),
+    })
 }
 
 #[cfg(test)]
 mod tests {
-    #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
-
     use super::*;
 
     /// A file that could not be read would be missing in silence.
@@ -38,12 +43,11 @@ mod tests {
     fn each_file_is_one_profile_that_is_valid() {
         for text in FILES {
             let document = Document::new(text);
-            let read = document.read(|file| subscriptions::profiles(file, &mut Vec::new(), &[]));
-            assert_eq!(read.unwrap().len(), 1);
+            let profiles = document.read(read).unwrap_or_default();
             assert_eq!(document.into_problems(), []);
+            assert_eq!(profiles.len(), 1);
         }
-        let profiles = builtin_profiles();
-        let names: Vec<_> = profiles.iter().map(|it| it.name.as_str()).collect();
+        let names: Vec<_> = profiles().iter().map(|it| it.name.as_str()).collect();
         assert_eq!(
             names,
             [
@@ -56,7 +60,7 @@ mod tests {
             ]
         );
         // With an address and, where it signs, a key, each makes a subscription.
-        for profile in profiles {
+        for profile in profiles() {
             let mut settings = profile.settings.clone();
             settings.url = Some("https://merchant.example/hook".to_owned());
             if settings.signing.is_some() {

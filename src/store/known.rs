@@ -1,0 +1,88 @@
+//! Which deliveries of a stretch of events have a row already.
+
+use std::collections::HashSet;
+
+use sqlx::PgPool;
+use uuid::Uuid;
+
+use super::StoreError;
+use crate::model::DeliveryKey;
+
+/// Deliveries that already have a row, among them every first-generation one of these
+/// events: a shard that changed hands is read again from its checkpoint, and these are left
+/// out.
+///
+/// The events of a page lie close together, so their rows are one stretch of an index, and
+/// of a backlog nothing is there at all. Where the stretch holds many others' rows, each
+/// event is looked up by itself.
+pub async fn find_known_deliveries(
+    pool: &PgPool,
+    events: &[Uuid],
+) -> Result<HashSet<DeliveryKey>, StoreError> {
+    let (Some(first), Some(last)) = (events.iter().min(), events.iter().max()) else {
+        return Ok(HashSet::new());
+    };
+    let most = events.len() * 4;
+    let known = find_known_between(pool, *first, *last, most + 1).await?;
+    if known.len() <= most {
+        return Ok(known);
+    }
+    find_known_one_by_one(pool, events).await
+}
+
+async fn find_known_between(
+    pool: &PgPool,
+    first: Uuid,
+    last: Uuid,
+    limit: usize,
+) -> Result<HashSet<DeliveryKey>, StoreError> {
+    let rows = sqlx::query!(
+        r#"
+        (SELECT d.event_id AS "event_id!", d.subscription_id AS "subscription_id!"
+           FROM posthorn.deliveries d
+          WHERE d.event_id BETWEEN $1 AND $2 AND d.generation = 0)
+        UNION ALL
+        (SELECT p.event_id, p.subscription_id
+           FROM posthorn.pending_deliveries p
+          WHERE p.event_id BETWEEN $1 AND $2 AND p.generation = 0)
+        LIMIT $3
+        "#,
+        first,
+        last,
+        i64::try_from(limit).unwrap_or(i64::MAX)
+    )
+    .fetch_all(pool)
+    .await?;
+    let keys = rows
+        .into_iter()
+        .map(|row| DeliveryKey::first(row.event_id, row.subscription_id));
+    Ok(keys.collect())
+}
+
+/// OFFSET 0 keeps the sub-query as it is: each event looks its rows up. As a join, the plan
+/// that suits tables that were empty once reads the whole ledger for each page.
+async fn find_known_one_by_one(
+    pool: &PgPool,
+    events: &[Uuid],
+) -> Result<HashSet<DeliveryKey>, StoreError> {
+    let rows = sqlx::query!(
+        r#"
+        SELECT e.id AS "event_id!", known.subscription_id AS "subscription_id!"
+          FROM unnest($1::uuid[]) AS e (id)
+         CROSS JOIN LATERAL (
+            (SELECT d.subscription_id FROM posthorn.deliveries d
+              WHERE d.event_id = e.id AND d.generation = 0)
+            UNION ALL
+            (SELECT p.subscription_id FROM posthorn.pending_deliveries p
+              WHERE p.event_id = e.id AND p.generation = 0)
+            OFFSET 0) AS known
+        "#,
+        events
+    )
+    .fetch_all(pool)
+    .await?;
+    let keys = rows
+        .into_iter()
+        .map(|row| DeliveryKey::first(row.event_id, row.subscription_id));
+    Ok(keys.collect())
+}
