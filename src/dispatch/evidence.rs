@@ -89,7 +89,7 @@ fn is_luhn(text: &[u8], digits: &[usize]) -> bool {
             }
         })
         .sum();
-    sum % 10 == 0
+    sum.is_multiple_of(10)
 }
 
 #[cfg(test)]

@@ -35,10 +35,10 @@ impl Authority {
     }
 
     pub(super) fn issue(&self, name: &str) -> (rcgen::Certificate, KeyPair) {
-        self.sign(CertificateParams::new(vec![name.to_owned()]).unwrap())
+        self.sign(&CertificateParams::new(vec![name.to_owned()]).unwrap())
     }
 
-    pub(super) fn sign(&self, params: CertificateParams) -> (rcgen::Certificate, KeyPair) {
+    pub(super) fn sign(&self, params: &CertificateParams) -> (rcgen::Certificate, KeyPair) {
         let key = KeyPair::generate().unwrap();
         (params.signed_by(&key, &self.issuer).unwrap(), key)
     }

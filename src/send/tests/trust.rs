@@ -73,8 +73,8 @@ async fn a_certificate_that_proves_nothing_is_refused() {
     let own_key = KeyPair::generate().unwrap();
     let self_signed = params().self_signed(&own_key).unwrap();
     for (certificate, reason) in [
-        (authority.sign(expired), "expired"),
-        (authority.sign(of_the_future), "not valid yet"),
+        (authority.sign(&expired), "expired"),
+        (authority.sign(&of_the_future), "not valid yet"),
         ((self_signed, own_key), "not signed by a trusted authority"),
         (authority.issue("127.0.0.2"), "not valid for name"),
         (

@@ -1,7 +1,6 @@
 #![allow(clippy::unwrap_used, reason = "a test that panics has failed")]
 
 use bytes::Bytes;
-use http::HeaderMap;
 
 use super::*;
 
