@@ -6,9 +6,10 @@ use crate::model::{Answer, FailureClass, Judgement, OutcomeClass, SuccessRule, V
 const MAX_REASON_CHARS: usize = 200;
 
 /// Success is a status in the ranges and, if the rule asks for one, the body text
-/// (WIRE.md 5.3). A status that gives up ends the delivery, one that disables its
-/// subscription too; everything else is retried, a forbidden address as well, because the
-/// policy and the DNS may change.
+/// (WIRE.md 5.3). A redirect is a failure whatever the rule says: it is not followed, so
+/// nobody has taken the message. A status that gives up ends the delivery, one that disables
+/// its subscription too; everything else is retried, a forbidden address as well, because
+/// the policy and the DNS may change.
 #[must_use]
 pub fn judge(wire: &Wire, rule: &SuccessRule) -> Judgement {
     match wire {
@@ -24,7 +25,8 @@ pub fn judge(wire: &Wire, rule: &SuccessRule) -> Judgement {
 fn judge_answer(answer: &Answer, rule: &SuccessRule) -> Judgement {
     let line = format!("{} {}", answer.status, answer.reason);
     let line = line.trim_end();
-    let status_fits = rule.statuses.contains(answer.status);
+    let redirect = (300..400).contains(&answer.status);
+    let status_fits = rule.statuses.contains(answer.status) && !redirect;
     let body_fits = rule
         .body
         .as_deref()
@@ -35,7 +37,13 @@ fn judge_answer(answer: &Answer, rule: &SuccessRule) -> Judgement {
             OutcomeClass::BodyRule,
             format!("{line}, but the body is not the required text"),
         ),
-        (false, _) => (OutcomeClass::Status, line.to_owned()),
+        (false, _) => match &answer.redirects_to {
+            Some(host) => (
+                OutcomeClass::Status,
+                format!("{line}, a redirect to {host}, which is not followed"),
+            ),
+            None => (OutcomeClass::Status, line.to_owned()),
+        },
     };
     let verdict = if class == OutcomeClass::Ok {
         Verdict::Delivered
@@ -135,6 +143,7 @@ mod tests {
             reason: reason.to_owned(),
             body: Bytes::from_static(body),
             retry_after: None,
+            redirects_to: None,
         })
     }
 
@@ -201,6 +210,23 @@ mod tests {
         only_200.statuses = StatusRanges(vec![(200, 200)]);
         let judgement = judge(&answer(201, "Created", b""), &only_200);
         assert_eq!(judgement.verdict, Verdict::Retry);
+    }
+
+    #[test]
+    fn a_redirect_is_a_failure_that_says_where_it_points() {
+        let mut lenient = rule(None);
+        lenient.statuses = StatusRanges(vec![(100, 599)]);
+        let mut redirect = answer(302, "Found", b"");
+        let judgement = judge(&redirect, &lenient);
+        assert_eq!(judgement.verdict, Verdict::Retry);
+        assert_eq!(judgement.reason, "302 Found");
+        if let Wire::Answer(answer) = &mut redirect {
+            answer.redirects_to = Some("elsewhere.example".to_owned());
+        }
+        assert_eq!(
+            judge(&redirect, &lenient).reason,
+            "302 Found, a redirect to elsewhere.example, which is not followed"
+        );
     }
 
     #[test]

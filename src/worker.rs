@@ -27,7 +27,7 @@ use crate::http::server::serve;
 use crate::maintenance;
 use crate::model::{Shard, TokenKey};
 use crate::record::{Backlog, Recorder, RecorderSettings};
-use crate::send::{EgressPolicy, Sender};
+use crate::send::{Network, Sender};
 use crate::store::declared::apply_declared;
 use crate::store::schema::{SchemaState, schema_state};
 use crate::store::shards::cluster_and_time;
@@ -57,6 +57,7 @@ pub async fn run(
     let pool = store::connect(&url, config.database.max_connections)?;
     let keys = Arc::new(config.secrets.keyring()?);
     config.check_secrets()?;
+    let network = config.egress.network().context("egress.proxy_pool")?;
     let Some((cluster, clock)) = reach_database(&pool, &stop).await? else {
         return Ok(());
     };
@@ -94,6 +95,7 @@ pub async fn run(
         // A lease must not wait for a connection behind refills and pages.
         keeper_pool: store::connect(&url, 1)?,
         pool: pool.clone(),
+        network,
         keys,
         clock,
         token_key,
@@ -128,6 +130,7 @@ pub async fn run(
 struct Ground {
     pool: PgPool,
     keeper_pool: PgPool,
+    network: Network,
     keys: Arc<Keyring>,
     clock: DbClock,
     token_key: TokenKey,
@@ -147,6 +150,7 @@ fn start_flow(
     let Ground {
         pool,
         keeper_pool,
+        network,
         keys,
         clock,
         token_key,
@@ -162,7 +166,7 @@ fn start_flow(
     let backlog = Backlog::default();
     let lease = Lease::new(Instant::now());
 
-    let sender = Sender::new(EgressPolicy::new(&config.egress.allow), ANSWER_CAP);
+    let sender = Sender::new(network.clone(), ANSWER_CAP);
     let recorder = Recorder {
         pool: pool.clone(),
         owner: id,
@@ -271,6 +275,7 @@ fn maintenance_settings(settings: &config::Maintenance) -> maintenance::Settings
         schedule: settings.schedule.clone(),
         partitions_ahead_days: settings.partitions_ahead_days,
         retention_days: settings.retention_days,
+        payload_days: settings.payload_days,
     }
 }
 

@@ -3,10 +3,12 @@
 use std::io::{self, Write};
 use std::process::ExitCode;
 
+use anyhow::Context;
+
 use super::{exchange, request};
 use crate::judge::judge;
 use crate::model::{Credential, Verdict};
-use crate::send::{EgressPolicy, Sender};
+use crate::send::Sender;
 use crate::worker::ANSWER_CAP;
 
 /// Sends a sample event to one subscription now, and prints the exchange. Nothing of it is
@@ -24,7 +26,8 @@ pub async fn run(args: Args) -> anyhow::Result<ExitCode> {
     exchange::write_request(&prepared.request, subscription, &mut out)?;
     writeln!(out, "\n")?;
 
-    let sender = Sender::new(EgressPolicy::new(&prepared.config.egress.allow), ANSWER_CAP);
+    let network = prepared.config.egress.network();
+    let sender = Sender::new(network.context("egress.proxy_pool")?, ANSWER_CAP);
     let outcome = sender
         .send(
             prepared.request,

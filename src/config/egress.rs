@@ -1,23 +1,76 @@
-//! `[egress]`: to which addresses requests may go.
+//! `[egress]`: to which addresses requests may go, and how.
 
-use ipnet::IpNet;
+use std::net::{IpAddr, SocketAddr};
+use std::ops::RangeInclusive;
+
+use ipnet::{IpNet, Ipv6Net};
 use toml::de::DeValue;
+use url::Url;
 
 use super::document::Section;
-use super::value;
+use super::{secrets, value};
+use crate::model::secret::{SecretError, SecretRef};
+use crate::send::{EgressPolicy, NAT64_LENGTHS, Network, Proxy, basic_authorization};
+
+const DNS_PORT: u16 = 53;
 
 #[derive(Clone, Debug, Default)]
 pub struct Egress {
     /// Networks that are allowed although they are not public: private, loopback and
     /// link-local addresses are refused otherwise.
     pub allow: Vec<IpNet>,
+    /// Ports that may be used; empty for all.
+    pub ports: Vec<RangeInclusive<u16>>,
+    /// Prefixes of which each address stands for the IPv4 address in it.
+    pub nat64_prefixes: Vec<Ipv6Net>,
+    /// Empty for the system's.
+    pub name_servers: Vec<SocketAddr>,
+    pub proxy_pools: Vec<ProxyPool>,
+}
+
+#[derive(Clone, Debug)]
+pub struct ProxyPool {
+    pub name: String,
+    /// Host and port of each.
+    pub proxies: Vec<(String, u16)>,
+    /// `user:password` for all of them.
+    pub credentials: Option<SecretRef>,
 }
 
 impl Egress {
     pub(super) fn read(section: &mut Section<'_>) -> Self {
         Self {
             allow: section.list("allow", network).unwrap_or_default(),
+            ports: section.list("ports", ports).unwrap_or_default(),
+            nat64_prefixes: section.list("nat64_prefixes", prefix).unwrap_or_default(),
+            name_servers: section.list("name_servers", server).unwrap_or_default(),
+            proxy_pools: proxy_pools(section),
         }
+    }
+
+    /// What the sender has to know; reads the proxies' credentials.
+    pub fn network(&self) -> Result<Network, SecretError> {
+        let pools = self.proxy_pools.iter().map(|pool| {
+            let authorization = match &pool.credentials {
+                Some(from) => Some(basic_authorization(&secrets::read_text(from)?)),
+                None => None,
+            };
+            let proxies = pool.proxies.iter().map(|(host, port)| Proxy {
+                host: host.clone(),
+                port: *port,
+                authorization: authorization.clone(),
+            });
+            Ok((pool.name.clone(), proxies.collect()))
+        });
+        Ok(Network {
+            policy: EgressPolicy {
+                allow: self.allow.clone(),
+                ports: self.ports.clone(),
+                nat64_prefixes: self.nat64_prefixes.clone(),
+            },
+            name_servers: self.name_servers.clone(),
+            proxy_pools: pools.collect::<Result<_, _>>()?,
+        })
     }
 }
 
@@ -35,4 +88,91 @@ fn network(value: &DeValue<'_>) -> Result<IpNet, String> {
         ));
     }
     Ok(network)
+}
+
+fn prefix(value: &DeValue<'_>) -> Result<Ipv6Net, String> {
+    let remedy = || {
+        let lengths = NAT64_LENGTHS.map(|length| length.to_string()).join(", ");
+        format!(
+            "give an IPv6 network with one of the prefix lengths {lengths}, such as \"64:ff9b::/96\""
+        )
+    };
+    match network(value)? {
+        IpNet::V6(network) if NAT64_LENGTHS.contains(&network.prefix_len()) => Ok(network),
+        _ => Err(format!(
+            "a network that cannot be a NAT64 prefix; {}",
+            remedy()
+        )),
+    }
+}
+
+fn ports(value: &DeValue<'_>) -> Result<RangeInclusive<u16>, String> {
+    const REMEDY: &str = "not a range of ports; give entries such as \"443\" or \"8000-8999\"";
+    let text = value::text(value)?;
+    let (low, high) = text.split_once('-').unwrap_or((&text, &text));
+    let port = |text: &str| text.parse().ok().filter(|&port: &u16| port > 0);
+    match (port(low), port(high)) {
+        (Some(low), Some(high)) if low <= high => Ok(low..=high),
+        _ => Err(format!("text that is {REMEDY}, within 1 to 65535")),
+    }
+}
+
+fn server(value: &DeValue<'_>) -> Result<SocketAddr, String> {
+    let text = value::text(value)?;
+    let plain = text
+        .parse()
+        .map(|address: IpAddr| SocketAddr::new(address, DNS_PORT));
+    plain.or_else(|_| text.parse()).map_err(|_| {
+        "text that is not an address; give one such as \"192.0.2.53\", or with its port \"192.0.2.53:5353\"".to_owned()
+    })
+}
+
+fn proxy_pools(section: &mut Section<'_>) -> Vec<ProxyPool> {
+    let mut names: Vec<String> = Vec::new();
+    let pools = section.tables("proxy_pool", |pool| {
+        let name = pool.read("name", value::name);
+        let proxies = pool.list("proxies", proxy);
+        let credentials = pool.read("credentials", |found| {
+            SecretRef::parse(&value::text(found)?).ok_or_else(|| {
+                "text that is not a reference; give env:NAME or file:PATH, and keep user:password there".to_owned()
+            })
+        });
+        for key in ["name", "proxies"] {
+            if !pool.has(key) {
+                pool.refuse(key, "missing; a proxy pool has a name and its proxies");
+            }
+        }
+        if proxies.as_ref().is_some_and(Vec::is_empty) {
+            pool.refuse("proxies", "an empty array; give at least one, such as \"http://proxy.example:3128\"");
+        }
+        if let Some(name) = &name {
+            if names.contains(name) {
+                pool.refuse("name", "given twice; give each pool its own name");
+            }
+            names.push(name.clone());
+        }
+        Some(ProxyPool {
+            name: name?,
+            proxies: proxies?,
+            credentials,
+        })
+    });
+    pools.into_iter().flatten().collect()
+}
+
+/// No message repeats the text: it may hold a password.
+fn proxy(value: &DeValue<'_>) -> Result<(String, u16), String> {
+    const REMEDY: &str = "give http://HOST:PORT, such as \"http://proxy.example:3128\"";
+    let url = Url::parse(&value::text(value)?)
+        .map_err(|_| format!("text that is not a URL; {REMEDY}"))?;
+    if !url.username().is_empty() || url.password().is_some() {
+        return Err(format!(
+            "a URL with a user name or password; {REMEDY}, and put them where credentials points to"
+        ));
+    }
+    let bare = url.path() == "/" && url.query().is_none() && url.fragment().is_none();
+    match (url.scheme(), url.host_str(), url.port_or_known_default()) {
+        ("http", Some(host), Some(port)) if bare => Ok((host.to_owned(), port)),
+        _ => Err(format!("a URL that is not a plain HTTP proxy's; {REMEDY}")),
+    }
 }

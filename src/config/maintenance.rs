@@ -1,4 +1,4 @@
-//! `[maintenance]`: when partitions are made and dropped.
+//! `[maintenance]`: when partitions are made and dropped, and payloads purged.
 
 use cron::Schedule;
 
@@ -13,6 +13,8 @@ pub struct Maintenance {
     pub partitions_ahead_days: u16,
     /// Days after which a partition without open deliveries is dropped.
     pub retention_days: u16,
+    /// Days after which payloads are purged, if before that.
+    pub payload_days: Option<u16>,
 }
 
 impl Default for Maintenance {
@@ -27,6 +29,7 @@ impl Default for Maintenance {
             schedule: "0 5 * * * *".parse().expect("a legal expression"),
             partitions_ahead_days: 7,
             retention_days: 30,
+            payload_days: None,
         }
     }
 }
@@ -50,6 +53,7 @@ impl Maintenance {
             retention_days: section
                 .whole("retention_days", 1..=3_650)
                 .unwrap_or(default.retention_days),
+            payload_days: section.whole("payload_days", 1..=3_650),
         }
     }
 }

@@ -39,6 +39,8 @@ pub(super) fn read(section: &mut Section<'_>) -> Settings {
         client_pkcs12: section.text("client_pkcs12"),
         client_pkcs12_password: section.text("client_pkcs12_password"),
         ca_cert: section.text("ca_cert"),
+        source_addresses: section.list("source_addresses", value::text),
+        proxy_pool: section.text("proxy_pool"),
         retry: section.text("retry"),
         retry_interval: section.read("retry_interval", value::duration),
         retry_factor: section.read("retry_factor", value::number),

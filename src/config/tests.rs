@@ -23,7 +23,8 @@ fn problems(text: &str) -> Vec<Problem> {
     }
 }
 
-/// The example with each optional key, `# key = value`, switched on.
+/// The example with each optional key, `# key = value`, and section, `# [[section]]`,
+/// switched on.
 fn example_with_all_keys() -> String {
     let is_key = |text: &str| {
         let key = text.split(" = ").next().unwrap_or("");
@@ -35,7 +36,7 @@ fn example_with_all_keys() -> String {
     EXAMPLE
         .lines()
         .map(|line| match line.strip_prefix("# ") {
-            Some(rest) if is_key(rest) => format!("{rest}\n"),
+            Some(rest) if is_key(rest) || rest.starts_with("[[") => format!("{rest}\n"),
             _ => format!("{line}\n"),
         })
         .collect()

@@ -3,9 +3,9 @@
 
 use std::time::Duration;
 
-use bytes::Bytes;
 use chrono::{DateTime, Utc};
 
+use super::evidence::{excerpt, without_cards};
 use super::item::{Item, Trial};
 use crate::judge::{judge, refuses_credential, with_another_left};
 use crate::model::{Outcome, Subscription, TokenKey, Verdict, Wire};
@@ -14,9 +14,6 @@ use crate::send::Sender;
 use crate::shape::{Moment, Unsendable, endpoint, shape};
 use crate::store::DbClock;
 use crate::store::ledger::Attempt;
-
-/// How much of an answer's body is kept with the attempt, bytes.
-const BODY_KEPT: usize = 2048;
 
 /// What an attempt needs of the worker.
 #[derive(Clone)]
@@ -69,6 +66,8 @@ pub async fn deliver(
         .send(request, subscription, credential, started_at)
         .await;
     let mut judgement = judge(&outcome.wire, &subscription.success);
+    // A receiver chooses its reason phrase.
+    judgement.reason = without_cards(&judgement.reason);
     let refused = refuses_credential(&outcome.wire);
     let other_credential = refused && other_left;
     if other_credential {
@@ -119,35 +118,5 @@ fn retry_after(wire: &Wire, now: DateTime<Utc>) -> Option<Duration> {
     match wire {
         Wire::Answer(answer) => parse_retry_after(answer.retry_after.as_deref()?, now),
         Wire::Failed { .. } => None,
-    }
-}
-
-/// The beginning of a body as text that PostgreSQL takes: UTF-8 without NUL, cut between
-/// characters. None for an empty one.
-fn excerpt(body: &Bytes) -> Option<String> {
-    let mut text =
-        String::from_utf8_lossy(&body[..body.len().min(BODY_KEPT)]).replace('\0', "\u{fffd}");
-    text.truncate(text.floor_char_boundary(BODY_KEPT));
-    (!text.is_empty()).then_some(text)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn an_excerpt_is_text_that_the_database_takes() {
-        for (body, expected) in [
-            (&b""[..], None),
-            (b"RECEIVED", Some("RECEIVED".to_owned())),
-            (b"a\0b", Some("a\u{fffd}b".to_owned())),
-            (b"\xff", Some("\u{fffd}".to_owned())),
-        ] {
-            assert_eq!(excerpt(&Bytes::from_static(body)), expected);
-        }
-        let long = Bytes::from("ä".repeat(5000) + "\u{0}");
-        assert_eq!(excerpt(&long).map(|text| text.len()), Some(2048));
-        let worst = Bytes::from(vec![0xff; 5000]);
-        assert!(excerpt(&worst).is_some_and(|text| text.len() <= BODY_KEPT));
     }
 }

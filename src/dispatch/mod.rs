@@ -7,6 +7,7 @@
 mod breaker;
 pub mod deliver;
 mod ended;
+mod evidence;
 mod handover;
 pub mod input;
 mod intake;

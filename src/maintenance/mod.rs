@@ -1,5 +1,5 @@
-//! Partitions made ahead of time, and what is older than the retention dropped, on a cron
-//! schedule; and a look at what the sources could not publish.
+//! Partitions made ahead of time, what is older than the retention dropped, and payloads
+//! purged before that, on a cron schedule; and a look at what the sources could not publish.
 
 pub mod failures;
 mod timetable;
@@ -8,15 +8,15 @@ use std::convert::Infallible;
 use std::future::pending;
 use std::time::Duration;
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, NaiveDate, Utc};
 use cron::Schedule;
 use sqlx::PgPool;
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
-use crate::store::partitions::{drop_partitions, make_partitions};
+use crate::store::partitions::{drop_partitions, make_partitions, purge_payloads};
 use crate::store::transactions::drop_transaction_subscriptions;
-use crate::store::{DbClock, within};
+use crate::store::{DbClock, StoreError, within};
 use timetable::next_run;
 
 /// Making a partition moves the rows that came before it, which can take a while; a
@@ -35,6 +35,8 @@ pub struct Settings {
     pub partitions_ahead_days: u16,
     /// Days before today that are kept.
     pub retention_days: u16,
+    /// Days before today that keep their payloads; none: all do.
+    pub payload_days: Option<u16>,
 }
 
 /// Runs at once, then on the schedule, until `stop`. A run that fails is repeated each
@@ -91,7 +93,23 @@ async fn maintain(pool: &PgPool, settings: &Settings) -> bool {
             warn!(%error, "cannot drop subscriptions of transactions; trying again in a minute");
         }
     }
-    made.is_ok() && dropped.is_ok() && ended.is_ok()
+    let purged = match settings.payload_days {
+        Some(keep) => purge(pool, keep).await,
+        None => Ok(()),
+    };
+    if let Err(error) = &purged {
+        warn!(%error, "cannot purge payloads; trying again in a minute");
+    }
+    made.is_ok() && dropped.is_ok() && ended.is_ok() && purged.is_ok()
+}
+
+async fn purge(pool: &PgPool, keep: u16) -> Result<(), StoreError> {
+    let mut after = NaiveDate::default();
+    while let Some((day, events)) = within(DEADLINE, purge_payloads(pool, keep, after)).await? {
+        info!(%day, events, payload_days = keep, "purged payloads");
+        after = day;
+    }
+    Ok(())
 }
 
 async fn wait_until(due: DateTime<Utc>, clock: &DbClock) {

@@ -36,6 +36,8 @@ pub struct Answer {
     pub body: Bytes,
     /// The `Retry-After` header as it came: seconds or an HTTP date.
     pub retry_after: Option<String>,
+    /// The host that a redirect points to; redirects are not followed.
+    pub redirects_to: Option<String>,
 }
 
 /// Leaves the body out: a receiver may echo the payload (invariant 9).

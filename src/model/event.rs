@@ -19,7 +19,7 @@ pub struct Event {
     pub transaction_id: Box<str>,
     /// The transaction's new status, in the provider's own spelling.
     pub status: Box<str>,
-    /// The published JSON, byte for byte as it was written.
+    /// The published JSON, byte for byte as it was written; empty once it was purged.
     pub data: Box<str>,
     /// When the row was inserted, by the database's clock.
     pub created_at: DateTime<Utc>,

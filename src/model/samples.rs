@@ -9,7 +9,7 @@ use chrono::{DateTime, Utc};
 use uuid::Uuid;
 
 use super::settings::defaults;
-use super::subscription::{IdentityHeaders, Locked, RequestForm, TlsSettings};
+use super::subscription::{Exit, IdentityHeaders, Locked, RequestForm, TlsSettings};
 use super::{
     Auth, Emit, Encoding, Event, Method, Order, RetryPolicy, Schedule, Scope, Shard, Signing,
     StatusRanges, Subscription, SuccessRule,
@@ -61,6 +61,7 @@ pub fn subscription() -> Subscription {
         auth_previous: None,
         signing: Signing::None,
         tls: TlsSettings::default(),
+        exit: Exit::default(),
         success: SuccessRule {
             statuses: StatusRanges(vec![(200, 299)]),
             body: None,

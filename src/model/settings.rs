@@ -5,6 +5,7 @@ mod column;
 mod credentials;
 pub mod defaults;
 mod events;
+mod exit;
 mod fields;
 mod form;
 mod format;
@@ -144,6 +145,9 @@ settings! {
     client_pkcs12: String,
     client_pkcs12_password: String,
     ca_cert: String,
+    /// IP addresses.
+    source_addresses: Vec<String>,
+    proxy_pool: String,
     /// `fixed`, `exponential` or `list`.
     retry: String,
     retry_interval: Duration,

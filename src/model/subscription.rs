@@ -1,6 +1,7 @@
 //! One endpoint of one merchant, as it takes effect: every setting resolved and checked.
 
 use std::fmt;
+use std::net::IpAddr;
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
@@ -42,6 +43,7 @@ pub struct Subscription {
     pub auth_previous: Option<Auth>,
     pub signing: Signing,
     pub tls: TlsSettings,
+    pub exit: Exit,
     pub success: SuccessRule,
     pub retry: RetryPolicy,
     /// For the whole exchange, from name look-up to the end of the body.
@@ -100,7 +102,7 @@ pub struct Locked {
 }
 
 /// What the request looks like, apart from credentials.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct RequestForm {
     /// None only of a template whose transactions bring their own.
     pub url: Option<Url>,
@@ -115,6 +117,24 @@ pub struct RequestForm {
     /// What XML makes of characters that it cannot carry.
     pub xml_illegal: XmlIllegal,
     pub identity: IdentityHeaders,
+}
+
+/// Leaves out what may hold a token: the URL's path and query, and the literals of the
+/// field map.
+impl fmt::Debug for RequestForm {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("RequestForm")
+            .field(
+                "origin",
+                &self
+                    .url
+                    .as_ref()
+                    .map(|url| url.origin().ascii_serialization()),
+            )
+            .field("method", &self.method)
+            .field("encoding", &self.encoding)
+            .finish_non_exhaustive()
+    }
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -255,6 +275,16 @@ impl fmt::Debug for TlsSettings {
             .field("ca", &self.ca.is_some())
             .finish()
     }
+}
+
+/// From where connections come, for receivers that allow-list addresses.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
+pub struct Exit {
+    /// Addresses of the worker's machine, of which one of the receiver's family is taken;
+    /// empty for the one that the system chooses.
+    pub source_addresses: Vec<IpAddr>,
+    /// The proxies, by the name that the worker's configuration gives them.
+    pub proxy_pool: Option<String>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

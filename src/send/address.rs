@@ -7,6 +7,22 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use ipnet::{Ipv4Net, Ipv6Net};
 
+/// Machines read their credentials and settings from these, so that no network opens them
+/// by the way: only an allow-list entry of the very address does.
+const METADATA: &[IpAddr] = &[
+    IpAddr::V4(Ipv4Addr::new(169, 254, 169, 254)),
+    IpAddr::V4(Ipv4Addr::new(169, 254, 170, 2)),
+    IpAddr::V4(Ipv4Addr::new(168, 63, 129, 16)),
+    IpAddr::V4(Ipv4Addr::new(100, 100, 100, 200)),
+    IpAddr::V4(Ipv4Addr::new(192, 0, 0, 192)),
+    IpAddr::V6(Ipv6Addr::new(0xfd00, 0xec2, 0, 0, 0, 0, 0, 0x254)),
+    IpAddr::V6(Ipv6Addr::new(0xfd20, 0xce, 0, 0, 0, 0, 0, 0x254)),
+];
+
+pub(super) fn is_metadata(address: IpAddr) -> bool {
+    METADATA.contains(&address)
+}
+
 /// The name of the special range that the address lies in; none if the address is
 /// globally routable unicast.
 pub(super) fn special_range(address: IpAddr) -> Option<&'static str> {
@@ -39,9 +55,26 @@ fn special_v6(address: Ipv6Addr) -> Option<&'static str> {
     is_isatap(address).then_some("ISATAP")
 }
 
-/// RFC 5214, 6.1: any prefix, then `0000:5efe` or `0200:5efe`, then the IPv4 address.
+/// RFC 5214, 6.1: any prefix, then `0000:5efe` with the bits for universal and group in
+/// either state, then the IPv4 address.
 fn is_isatap(address: Ipv6Addr) -> bool {
-    matches!(address.segments(), [_, _, _, _, 0 | 0x0200, 0x5efe, _, _])
+    let segments = address.segments();
+    segments[4] & !0x0300 == 0 && segments[5] == 0x5efe
+}
+
+/// The prefix lengths of RFC 6052, section 2.2.
+pub const NAT64_LENGTHS: [u8; 6] = [32, 40, 48, 56, 64, 96];
+
+/// The IPv4 address that an address of a NAT64 prefix carries: behind the prefix, with the
+/// bits 64 to 71 left out (RFC 6052, section 2.2).
+pub(super) fn carried_v4(prefix: Ipv6Net, address: Ipv6Addr) -> Ipv4Addr {
+    let octets = address.octets();
+    let after = octets
+        .iter()
+        .enumerate()
+        .skip(usize::from(prefix.prefix_len() / 8));
+    let mut carried = after.filter(|&(at, _)| at != 8).map(|(_, &octet)| octet);
+    Ipv4Addr::from([(); 4].map(|()| carried.next().unwrap_or_default()))
 }
 
 /// The only part of IPv6 that is given out for global unicast (RFC 4291, 2.4).
@@ -53,7 +86,6 @@ const SPECIAL_V4: &[(Ipv4Net, &str)] = &[
     (v4([100, 64, 0, 0], 10), "carrier-grade NAT"),
     (v4([127, 0, 0, 0], 8), "loopback"),
     (v4([168, 63, 129, 16], 32), "cloud metadata"),
-    (v4([169, 254, 169, 254], 32), "cloud metadata"),
     (v4([169, 254, 0, 0], 16), "link-local"),
     (v4([172, 16, 0, 0], 12), "private"),
     (v4([192, 0, 0, 0], 24), "protocol assignments"),
@@ -93,10 +125,6 @@ const SPECIAL_V6: &[(Ipv6Net, &str)] = &[
     (v6([0x3ffe, 0, 0, 0, 0, 0, 0, 0], 16), "6bone"),
     (v6([0x3fff, 0, 0, 0, 0, 0, 0, 0], 20), "documentation"),
     (v6([0x5f00, 0, 0, 0, 0, 0, 0, 0], 16), "segment routing"),
-    (
-        v6([0xfd00, 0xec2, 0, 0, 0, 0, 0, 0x254], 128),
-        "cloud metadata",
-    ),
     (v6([0xfc00, 0, 0, 0, 0, 0, 0, 0], 7), "unique local"),
     (v6([0xfe80, 0, 0, 0, 0, 0, 0, 0], 10), "link-local"),
     (v6([0xfec0, 0, 0, 0, 0, 0, 0, 0], 10), "site-local"),
@@ -115,7 +143,11 @@ const fn v6(s: [u16; 8], prefix: u8) -> Ipv6Net {
 #[cfg(test)]
 #[allow(clippy::unwrap_used, reason = "the tables are literals")]
 mod tests {
-    use super::special_range;
+    use std::net::Ipv4Addr;
+
+    use ipnet::Ipv6Net;
+
+    use super::{NAT64_LENGTHS, carried_v4, special_range};
 
     const FORBIDDEN: &[&str] = &[
         "0.0.0.0",
@@ -185,6 +217,7 @@ mod tests {
         "2620:4f:8000::1",
         "2a00:1450:4001:809:0:5efe:10.0.0.1",
         "2a00:1450:4001:809:200:5efe:8.8.8.8",
+        "2a00:1450:4001:809:300:5efe:8.8.8.8",
         "3ffe::1",
         "3fff::1",
         "3fff:fff::1",
@@ -254,6 +287,28 @@ mod tests {
     fn public_addresses_are_not_refused_by_mistake() {
         for text in PUBLIC {
             assert_eq!(special_range(text.parse().unwrap()), None, "{text}");
+        }
+    }
+
+    /// The table of RFC 6052, section 2.4.
+    #[test]
+    fn an_ipv4_address_is_found_behind_a_nat64_prefix_of_every_length() {
+        let carried = Ipv4Addr::new(192, 0, 2, 33);
+        for (prefix, address) in [
+            ("2001:db8::/32", "2001:db8:c000:221::"),
+            ("2001:db8:100::/40", "2001:db8:1c0:2:21::"),
+            ("2001:db8:122::/48", "2001:db8:122:c000:2:2100::"),
+            ("2001:db8:122:300::/56", "2001:db8:122:3c0:0:221::"),
+            ("2001:db8:122:344::/64", "2001:db8:122:344:c0:2:2100::"),
+            ("2001:db8:122:344::/96", "2001:db8:122:344::192.0.2.33"),
+        ] {
+            let prefix: Ipv6Net = prefix.parse().unwrap();
+            assert!(NAT64_LENGTHS.contains(&prefix.prefix_len()));
+            assert_eq!(
+                carried_v4(prefix, address.parse().unwrap()),
+                carried,
+                "{prefix}"
+            );
         }
     }
 

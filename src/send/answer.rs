@@ -1,9 +1,12 @@
 //! Reads an answer, as much of it as is wanted.
 
 use bytes::BytesMut;
+use http::Response;
+use http::header::{LOCATION, RETRY_AFTER};
+use http_body_util::BodyExt;
+use hyper::body::Incoming;
 use hyper::ext::ReasonPhrase;
-use reqwest::Response;
-use reqwest::header::RETRY_AFTER;
+use url::Url;
 
 use crate::model::Answer;
 
@@ -13,16 +16,28 @@ const REASON_CHARS: usize = 200;
 /// Both forms of `Retry-After` are shorter: an HTTP date has 29 bytes.
 const RETRY_AFTER_BYTES: usize = 64;
 
-/// Reads up to `cap` bytes of the body. A longer answer is left unread, which closes
-/// its connection: reading on would put the receiver in charge of our memory and time.
-pub(super) async fn read(mut response: Response, cap: usize) -> reqwest::Result<Answer> {
+/// The longest name that the DNS can hold (RFC 1035, section 2.3.4).
+const HOST_CHARS: usize = 255;
+
+/// Reads up to `cap` bytes of the body, as they came: nothing is decompressed. A longer
+/// answer is left unread, which closes its connection: reading on would put the receiver in
+/// charge of our memory and time. `asked` is the request's URL.
+pub(super) async fn read(
+    mut response: Response<Incoming>,
+    asked: &Url,
+    cap: usize,
+) -> hyper::Result<Answer> {
     let status = response.status().as_u16();
     let reason = reason(&response);
     let retry_after = retry_after(&response);
+    let redirects_to = redirects_to(&response, asked);
 
     // Copied, because a chunk would keep the connection's whole read buffer alive.
     let mut body = BytesMut::new();
-    while let Some(chunk) = response.chunk().await? {
+    while let Some(frame) = response.body_mut().frame().await {
+        let Ok(chunk) = frame?.into_data() else {
+            continue;
+        };
         let room = cap - body.len();
         body.extend_from_slice(&chunk[..chunk.len().min(room)]);
         if chunk.len() > room {
@@ -34,10 +49,11 @@ pub(super) async fn read(mut response: Response, cap: usize) -> reqwest::Result<
         reason,
         body: body.freeze(),
         retry_after,
+        redirects_to,
     })
 }
 
-fn reason(response: &Response) -> String {
+fn reason(response: &Response<Incoming>) -> String {
     let sent = response
         .extensions()
         .get::<ReasonPhrase>()
@@ -53,7 +69,18 @@ fn reason(response: &Response) -> String {
     }
 }
 
-fn retry_after(response: &Response) -> Option<String> {
+fn retry_after(response: &Response<Incoming>) -> Option<String> {
     let value = response.headers().get(RETRY_AFTER)?.to_str().ok()?;
     (value.len() <= RETRY_AFTER_BYTES).then(|| value.to_owned())
+}
+
+/// The rest of a `Location` may hold a token.
+fn redirects_to(response: &Response<Incoming>, asked: &Url) -> Option<String> {
+    if !response.status().is_redirection() {
+        return None;
+    }
+    let location = response.headers().get(LOCATION)?.to_str().ok()?;
+    let target = asked.join(location).ok()?;
+    let host: String = target.host_str()?.chars().take(HOST_CHARS).collect();
+    Some(host)
 }

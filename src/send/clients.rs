@@ -1,18 +1,23 @@
-//! One HTTP client, with its connections, per distinct TLS set-up.
+//! One HTTP client, with its connections and TLS sessions, for each merchant and each
+//! set-up that makes a connection trusted.
 
 use std::collections::HashMap;
 use std::hash::{BuildHasher, Hash, Hasher, RandomState};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use reqwest::{Client, redirect, retry};
+use bytes::Bytes;
+use http_body_util::Full;
+use hyper_util::client::legacy;
+use hyper_util::rt::{TokioExecutor, TokioTimer};
 use secrecy::ExposeSecret;
 
-use super::egress::{Channel, EgressPolicy};
-use super::resolver::{Lookups, VettingResolver};
+use super::connector::{Connector, Outside};
 use super::tls::{TlsError, TlsFactory};
 use crate::model::Subscription;
-use crate::model::subscription::TlsSettings;
+use crate::model::subscription::{Exit, TlsSettings};
+
+pub(super) type Client = legacy::Client<Connector, Full<Bytes>>;
 
 /// Many receivers close an idle connection after 5 s; a request that is sent into a
 /// closing connection costs the delivery an attempt.
@@ -22,9 +27,15 @@ const IDLE_CONNECTION: Duration = Duration::from_secs(4);
 /// closed only to be opened again.
 const IDLE_CONNECTIONS_PER_HOST: usize = 500;
 
-/// Bounds the memory for certificates, of which a client with its own CA needs most:
-/// about 100 kB for its copy of the system's roots.
-const MAX_CLIENTS: usize = 512;
+/// How much of an answer is read ahead, and with it the longest head of one, bytes. What
+/// web servers send is shorter by far. The number of headers is the HTTP library's: 100.
+const READ_BUFFER: usize = 32 * 1024;
+
+/// Bounds the memory for clients: one takes some 10 kB…
+const MOST_CLIENTS: usize = 4096;
+
+/// …and one with its own CA about 100 kB for its copy of the system's roots.
+const MOST_WITH_CA: usize = 512;
 
 /// A client unused for so long is let go, and with it the certificates and the key of
 /// a subscription that was changed or removed.
@@ -34,9 +45,8 @@ const KEEP_UNUSED: Duration = Duration::from_mins(10);
 const SWEEP: Duration = Duration::from_mins(1);
 
 pub(super) struct Clients {
-    egress: EgressPolicy,
+    outside: Arc<Outside>,
     tls: TlsFactory,
-    lookups: Lookups,
     hasher: RandomState,
     cache: Mutex<Cache>,
 }
@@ -52,20 +62,20 @@ struct Entry {
     used: Instant,
 }
 
-/// Everything that makes a connection trusted, by its contents: two set-ups share
-/// connections only if nothing distinguishes them.
+/// Everything that makes a connection trusted, by its contents, and the merchant: two
+/// subscriptions share connections and TLS sessions only if nothing distinguishes them.
 struct Key {
-    channel: Channel,
+    merchant: String,
     connect_timeout: Duration,
+    exit: Exit,
     tls: TlsSettings,
 }
 
 impl Clients {
-    pub(super) fn new(egress: EgressPolicy) -> Self {
+    pub(super) fn new(outside: Arc<Outside>) -> Self {
         Self {
-            egress,
+            outside,
             tls: TlsFactory::new(),
-            lookups: Lookups::default(),
             hasher: RandomState::new(),
             cache: Mutex::new(Cache {
                 entries: HashMap::new(),
@@ -78,29 +88,26 @@ impl Clients {
     ///
     /// It is built under the lock: that takes well under a millisecond, and no second
     /// task builds the same one.
-    pub(super) fn client_for(
-        &self,
-        channel: Channel,
-        subscription: &Subscription,
-    ) -> Result<Client, TlsError> {
+    pub(super) fn client_for(&self, subscription: &Subscription) -> Result<Client, TlsError> {
         let now = Instant::now();
-        let fingerprint = self.fingerprint(channel, subscription);
+        let fingerprint = self.fingerprint(subscription);
         let mut cache = self.cache.lock().unwrap_or_else(PoisonError::into_inner);
         cache.sweep(now);
 
         if let Some(entry) = cache.entries.get_mut(&fingerprint)
-            && entry.key.fits(channel, subscription)
+            && entry.key.fits(subscription)
         {
             entry.used = now;
             return Ok(entry.client.clone());
         }
         let key = Key {
-            channel,
+            merchant: subscription.merchant.clone(),
             connect_timeout: subscription.connect_timeout,
+            exit: subscription.exit.clone(),
             tls: subscription.tls.clone(),
         };
         let client = self.build(&key)?;
-        cache.make_room();
+        cache.make_room(key.tls.ca.is_some());
         cache.entries.insert(
             fingerprint,
             Entry {
@@ -114,10 +121,11 @@ impl Clients {
 
     /// Finds the entry; `Key::fits` then decides. Keyed at random for each process, so
     /// that it tells nothing about the secret that goes into it.
-    fn fingerprint(&self, channel: Channel, subscription: &Subscription) -> u64 {
+    fn fingerprint(&self, subscription: &Subscription) -> u64 {
         let mut hasher = self.hasher.build_hasher();
-        channel.hash(&mut hasher);
+        subscription.merchant.hash(&mut hasher);
         subscription.connect_timeout.hash(&mut hasher);
+        subscription.exit.hash(&mut hasher);
         identity(&subscription.tls).hash(&mut hasher);
         subscription.tls.ca.hash(&mut hasher);
         hasher.finish()
@@ -128,29 +136,23 @@ impl Clients {
         reason = "this is the one place where clients are built"
     )]
     fn build(&self, key: &Key) -> Result<Client, TlsError> {
-        Client::builder()
-            .tls_backend_preconfigured(self.tls.config(&key.tls)?)
-            .https_only(key.channel == Channel::Tls)
-            .dns_resolver(VettingResolver {
-                egress: self.egress.clone(),
-                channel: key.channel,
-                lookups: self.lookups.clone(),
-            })
-            // HTTP/2 has no reason phrase (WIRE.md 1.10).
-            .http1_only()
-            .redirect(redirect::Policy::none())
-            .referer(false)
-            .no_proxy()
-            // One attempt is one exchange. Without copies for resending, too; what is
-            // left is hyper's own second try on another connection when a kept one
-            // turns out to be closed before the first byte was written to it.
-            .retry(retry::never().max_retries_per_request(0))
-            .connect_timeout(key.connect_timeout)
-            .tcp_nodelay(true)
+        let connector = Connector::new(
+            Arc::clone(&self.outside),
+            key.exit.clone(),
+            self.tls.config(&key.tls)?,
+            key.connect_timeout,
+        );
+        // It follows no redirect, asks for no compression and knows no environment. One
+        // attempt is one exchange: what is left is hyper's own second try on another
+        // connection when a kept one turns out to be closed before the first byte was
+        // written to it.
+        Ok(legacy::Client::builder(TokioExecutor::new())
+            .timer(TokioTimer::new())
+            .pool_timer(TokioTimer::new())
             .pool_idle_timeout(IDLE_CONNECTION)
             .pool_max_idle_per_host(IDLE_CONNECTIONS_PER_HOST)
-            .build()
-            .map_err(|_| TlsError::Client)
+            .http1_max_buf_size(READ_BUFFER)
+            .build(connector))
     }
 }
 
@@ -163,13 +165,18 @@ impl Cache {
         }
     }
 
-    /// Lets the client go that was unused for longest. Its exchanges in the air end
-    /// normally: they hold it themselves.
-    fn make_room(&mut self) {
-        if self.entries.len() < MAX_CLIENTS {
+    /// Lets the client of its kind go that was unused for longest. Its exchanges in the air
+    /// end normally: they hold it themselves.
+    fn make_room(&mut self, with_ca: bool) {
+        let most = if with_ca { MOST_WITH_CA } else { MOST_CLIENTS };
+        let alike = || {
+            let entries = self.entries.iter();
+            entries.filter(|(_, entry)| entry.key.tls.ca.is_some() == with_ca)
+        };
+        if alike().count() < most {
             return;
         }
-        let oldest = self.entries.iter().min_by_key(|(_, entry)| entry.used);
+        let oldest = alike().min_by_key(|(_, entry)| entry.used);
         if let Some((&fingerprint, _)) = oldest {
             self.entries.remove(&fingerprint);
         }
@@ -177,9 +184,10 @@ impl Cache {
 }
 
 impl Key {
-    fn fits(&self, channel: Channel, subscription: &Subscription) -> bool {
-        self.channel == channel
+    fn fits(&self, subscription: &Subscription) -> bool {
+        self.merchant == subscription.merchant
             && self.connect_timeout == subscription.connect_timeout
+            && self.exit == subscription.exit
             && identity(&self.tls) == identity(&subscription.tls)
             && self.tls.ca == subscription.tls.ca
     }
@@ -194,17 +202,24 @@ fn identity(tls: &TlsSettings) -> Option<&[u8]> {
 #[cfg(test)]
 #[allow(clippy::unwrap_used, reason = "a test ends where its set-up fails")]
 mod tests {
+    use std::sync::Arc;
     use std::time::Duration;
 
-    use super::{Channel, Clients, EgressPolicy, KEEP_UNUSED, MAX_CLIENTS, SWEEP};
+    use super::{Clients, KEEP_UNUSED, MOST_CLIENTS, SWEEP};
     use crate::model::Subscription;
-    use crate::model::subscription::TlsSettings;
+    use crate::model::subscription::{Exit, TlsSettings};
+    use crate::send::connector::{Network, Outside};
     use crate::send::tests::subscription;
 
-    fn connecting_within(milliseconds: usize) -> Subscription {
-        let mut subscription = subscription(TlsSettings::default());
-        subscription.connect_timeout = Duration::from_millis(milliseconds.try_into().unwrap());
-        subscription
+    fn clients() -> Clients {
+        Clients::new(Arc::new(Outside::new(Network::default())))
+    }
+
+    fn of_merchant(name: &str) -> Subscription {
+        Subscription {
+            merchant: name.to_owned(),
+            ..subscription(TlsSettings::default())
+        }
     }
 
     fn count(clients: &Clients) -> usize {
@@ -212,29 +227,49 @@ mod tests {
     }
 
     #[test]
-    fn there_is_one_client_for_each_set_up() {
-        let clients = Clients::new(EgressPolicy::default());
-        for (channel, milliseconds, expected) in [
-            (Channel::Tls, 10, 1),
-            (Channel::Tls, 10, 1),
-            (Channel::Plain, 10, 2),
-            (Channel::Tls, 20, 3),
-            (Channel::Tls, 10, 3),
+    fn there_is_one_client_for_each_merchant_and_set_up() {
+        let clients = clients();
+        let acme = of_merchant("acme");
+        let slow = Subscription {
+            connect_timeout: Duration::from_mins(1),
+            ..acme.clone()
+        };
+        let elsewhere = Subscription {
+            exit: Exit {
+                source_addresses: vec!["127.0.0.2".parse().unwrap()],
+                proxy_pool: None,
+            },
+            ..acme.clone()
+        };
+        let proxied = Subscription {
+            exit: Exit {
+                source_addresses: Vec::new(),
+                proxy_pool: Some("dmz".to_owned()),
+            },
+            ..acme.clone()
+        };
+        for (subscription, expected) in [
+            (&acme, 1),
+            (&acme, 1),
+            (&of_merchant("other"), 2),
+            (&slow, 3),
+            (&elsewhere, 4),
+            (&proxied, 5),
+            (&acme, 5),
         ] {
-            let subscription = connecting_within(milliseconds);
-            clients.client_for(channel, &subscription).unwrap();
+            clients.client_for(subscription).unwrap();
             assert_eq!(count(&clients), expected);
         }
     }
 
     #[test]
     fn clients_are_bounded_and_the_unused_let_go() {
-        let clients = Clients::new(EgressPolicy::default());
-        for milliseconds in 1..=MAX_CLIENTS + 20 {
-            let subscription = connecting_within(milliseconds);
-            clients.client_for(Channel::Plain, &subscription).unwrap();
+        let clients = clients();
+        for merchant in 1..=MOST_CLIENTS + 20 {
+            let subscription = of_merchant(&merchant.to_string());
+            clients.client_for(&subscription).unwrap();
         }
-        assert_eq!(count(&clients), MAX_CLIENTS);
+        assert_eq!(count(&clients), MOST_CLIENTS);
 
         let mut cache = clients.cache.lock().unwrap();
         let newest = cache.entries.values().map(|entry| entry.used).max();

@@ -6,10 +6,12 @@ use std::error::Error;
 use std::io;
 use std::time::Duration;
 
+use hyper_util::client::legacy;
 use rustls::{AlertDescription, CertificateError};
 
+use super::connector::ConnectError;
 use super::egress::Refusal;
-use super::resolver::LookupError;
+use super::meter::TooMuch;
 use super::tls::TlsError;
 use crate::model::{FailureClass, Wire};
 
@@ -22,7 +24,7 @@ pub(super) struct Failure {
 }
 
 impl Failure {
-    fn new(class: FailureClass, cause: impl Into<String>) -> Self {
+    pub(super) fn new(class: FailureClass, cause: impl Into<String>) -> Self {
         Self {
             class,
             cause: cause.into(),
@@ -63,25 +65,42 @@ impl From<TlsError> for Failure {
     }
 }
 
-impl From<reqwest::Error> for Failure {
-    fn from(error: reqwest::Error) -> Self {
+impl From<&ConnectError> for Failure {
+    fn from(error: &ConnectError) -> Self {
+        let class = match error {
+            ConnectError::Refused(_) => FailureClass::Refused,
+            ConnectError::Lookup(_) => FailureClass::Dns,
+            ConnectError::Dial(_)
+            | ConnectError::NoProxy(..)
+            | ConnectError::Proxy(..)
+            | ConnectError::Late => FailureClass::Connect,
+        };
+        Self::new(class, error.to_string())
+    }
+}
+
+/// Up to the head of the answer.
+impl From<legacy::Error> for Failure {
+    fn from(error: legacy::Error) -> Self {
         for cause in causes(&error) {
-            if let Some(refusal) = cause.downcast_ref::<Refusal>() {
-                return refusal.clone().into();
-            }
-            if let Some(lookup) = cause.downcast_ref::<LookupError>() {
-                return Self::new(
-                    FailureClass::Dns,
-                    format!("the name look-up failed: {lookup}"),
-                );
+            if let Some(connect) = cause.downcast_ref::<ConnectError>() {
+                return connect.into();
             }
             if let Some(tls) = cause.downcast_ref::<rustls::Error>() {
                 return Self::new(FailureClass::Tls, tls_cause(tls));
             }
         }
         if error.is_connect() {
-            return connect_failure(&error);
+            // A dial cannot end so: this comes from the handshake that follows it.
+            return Self::new(FailureClass::Tls, handshake_cause(&error));
         }
+        Self::new(FailureClass::Protocol, protocol_cause(&error))
+    }
+}
+
+/// In the answer's body.
+impl From<hyper::Error> for Failure {
+    fn from(error: hyper::Error) -> Self {
         Self::new(FailureClass::Protocol, protocol_cause(&error))
     }
 }
@@ -101,7 +120,7 @@ fn causes<'a>(error: &'a (dyn Error + 'static)) -> impl Iterator<Item = &'a (dyn
 }
 
 /// The innermost cause of a type: what is wrapped says more than its wrapping.
-fn innermost<E: Error + 'static>(error: &reqwest::Error) -> Option<&E> {
+fn innermost<'a, E: Error + 'static>(error: &'a (dyn Error + 'static)) -> Option<&'a E> {
     causes(error)
         .filter_map(|cause| cause.downcast_ref::<E>())
         .last()
@@ -137,25 +156,20 @@ fn tls_cause(error: &rustls::Error) -> String {
     }
 }
 
-fn connect_failure(error: &reqwest::Error) -> Failure {
-    if error.is_timeout() {
-        return Failure::new(
-            FailureClass::Connect,
-            "no connection within the connect timeout",
-        );
-    }
+fn handshake_cause(error: &(dyn Error + 'static)) -> String {
     match innermost::<io::Error>(error).map(io::Error::kind) {
-        // A dial cannot end so: this comes from the handshake that follows it.
-        Some(io::ErrorKind::UnexpectedEof) => Failure::new(
-            FailureClass::Tls,
-            "the receiver closed the connection during the TLS handshake",
-        ),
-        Some(kind) => Failure::new(FailureClass::Connect, format!("no connection: {kind}")),
-        None => Failure::new(FailureClass::Connect, "no connection"),
+        Some(io::ErrorKind::UnexpectedEof) => {
+            "the receiver closed the connection during the TLS handshake".to_owned()
+        }
+        Some(kind) => format!("the connection broke during the TLS handshake: {kind}"),
+        None => "the TLS handshake failed".to_owned(),
     }
 }
 
-fn protocol_cause(error: &reqwest::Error) -> String {
+fn protocol_cause(error: &(dyn Error + 'static)) -> String {
+    if let Some(too_much) = innermost::<TooMuch>(error) {
+        return too_much.to_string();
+    }
     match innermost::<io::Error>(error).map(io::Error::kind) {
         Some(io::ErrorKind::UnexpectedEof) => return CUT_SHORT.to_owned(),
         Some(kind) => return format!("the connection broke: {kind}"),

@@ -3,10 +3,10 @@
 //! ```text
 //! Request ─▶ tokens (where the auth is OAuth2, by an exchange of its own)
 //!              ▼
-//!            egress (scheme, literal address) ─▶ clients (one per TLS set-up)
-//!                                                   │ resolver (names, vetted)
-//!                                                   ▼
-//!            Outcome ◀─ answer (capped) or failure (classified) ◀─ wire
+//!            egress (what the URL tells) ─▶ clients (one per merchant and TLS set-up)
+//!                                               │ connector: look up, vet, dial, TLS
+//!                                               ▼
+//!         Outcome ◀─ answer (capped) or failure (classified) ◀─ wire
 //! ```
 //!
 //! Nothing here returns an error to the engine: each way in which an exchange can go
@@ -15,8 +15,13 @@
 mod address;
 mod answer;
 mod clients;
+mod connector;
+mod dial;
 mod egress;
 mod failure;
+mod meter;
+mod proxy;
+mod request;
 mod resolver;
 #[cfg(test)]
 mod tests;
@@ -32,9 +37,13 @@ use http::header::AUTHORIZATION;
 use tokio::time::timeout_at;
 use url::Url;
 
+pub use self::address::NAT64_LENGTHS;
+pub use self::connector::Network;
 pub use self::egress::{EgressPolicy, Refusal};
+pub use self::proxy::{Proxy, basic_authorization};
 
 use self::clients::Clients;
+use self::connector::Outside;
 use self::failure::Failure;
 use self::tokens::{Asking, Tokens};
 use crate::model::{Answer, Auth, Credential, Outcome, Subscription, Wire};
@@ -43,20 +52,25 @@ use crate::shape::Request;
 /// Sends requests. A clone shares the connections of its original.
 #[derive(Clone)]
 pub struct Sender {
+    outside: Arc<Outside>,
     clients: Arc<Clients>,
     tokens: Arc<Tokens>,
-    egress: EgressPolicy,
     answer_cap: usize,
 }
 
 impl Sender {
     /// `answer_cap` is in bytes: as much of an answer's body is read, and no more.
     #[must_use]
-    pub fn new(egress: EgressPolicy, answer_cap: usize) -> Self {
+    pub fn new(network: Network, answer_cap: usize) -> Self {
+        Self::by(Outside::new(network), answer_cap)
+    }
+
+    fn by(outside: Outside, answer_cap: usize) -> Self {
+        let outside = Arc::new(outside);
         Self {
-            clients: Arc::new(Clients::new(egress.clone())),
+            clients: Arc::new(Clients::new(Arc::clone(&outside))),
             tokens: Arc::default(),
-            egress,
+            outside,
             answer_cap,
         }
     }
@@ -110,10 +124,10 @@ impl Sender {
         };
         let limit = subscription.timeout;
         let token = async {
-            let channel = self.egress.admit(&client.token_url)?;
+            self.outside.policy.admit(&client.token_url)?;
             let asking = Asking {
                 client,
-                http: self.clients.client_for(channel, subscription)?,
+                http: self.clients.client_for(subscription)?,
                 subscription,
                 credential,
             };
@@ -136,30 +150,21 @@ impl Sender {
         subscription: &Subscription,
         began: Instant,
     ) -> Result<Answer, Failure> {
-        let channel = self.egress.admit(&request.url)?;
-        let client = self.clients.client_for(channel, subscription)?;
+        self.outside.policy.admit(&request.url)?;
+        let client = self.clients.client_for(subscription)?;
+        let (request, url) = request::on_the_wire(request)?;
 
         let limit = subscription.timeout;
         let deadline = (began + limit).into();
-        let response = timeout_at(deadline, client.execute(on_the_wire(request)))
+        let response = timeout_at(deadline, client.request(request))
             .await
             .map_err(|_| Failure::timeout("no answer", limit))??;
 
-        let answer = timeout_at(deadline, answer::read(response, self.answer_cap))
+        let answer = timeout_at(deadline, answer::read(response, &url, self.answer_cap))
             .await
             .map_err(|_| Failure::timeout("the answer was not complete", limit))??;
         Ok(answer)
     }
-}
-
-/// Moves every part: nothing of a request is copied.
-fn on_the_wire(request: Request) -> reqwest::Request {
-    let mut wire = reqwest::Request::new(request.method, request.url);
-    *wire.headers_mut() = request.headers;
-    if !request.body.is_empty() {
-        *wire.body_mut() = Some(request.body.into());
-    }
-    wire
 }
 
 /// What an operator may see of a URL: its path and query can hold secrets.

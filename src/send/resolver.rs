@@ -1,121 +1,101 @@
-//! Looks names up and vets every address before the connector sees any.
+//! Looks names up. What it finds is vetted by the connector, its only caller.
 
-use std::collections::HashMap;
-use std::io;
-use std::net::SocketAddr;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::net::{IpAddr, SocketAddr};
+use std::time::Duration;
 
-use futures::FutureExt;
-use futures::future::{BoxFuture, Shared, WeakShared};
-use reqwest::dns::{Addrs, Name, Resolve, Resolving};
-use tokio::net::lookup_host;
+use hickory_resolver::TokioResolver;
+use hickory_resolver::config::{NameServerConfig, ResolverConfig, ResolverOpts};
+use hickory_resolver::net::NetError;
+use hickory_resolver::net::runtime::TokioRuntimeProvider;
+use tracing::warn;
 
-use super::egress::{Channel, EgressPolicy};
+/// Look-ups over TCP that one name server is asked at a time, where its answer did not fit
+/// into a datagram. More than a worker has in the air is as good as no limit.
+const TCP_LOOKUPS: usize = 4096;
 
 /// Why a name has no addresses.
 #[derive(Clone, Debug, thiserror::Error)]
 pub(super) enum LookupError {
-    #[error("{0}")]
-    System(Arc<io::Error>),
-    #[error("the name has no address")]
+    #[error("the name does not exist or has no address")]
     NoAddress,
+    #[error("no name server answers in time")]
+    Timeout,
+    #[error("the name servers cannot say")]
+    Server,
+    #[error("it is not a name that the DNS can hold")]
+    NotAName,
 }
 
-/// The system's resolver behind the egress policy. The connector dials the very
-/// addresses that were vetted here: a name that is bound anew in between has no window.
-pub(super) struct VettingResolver {
-    pub(super) egress: EgressPolicy,
-    pub(super) channel: Channel,
-    pub(super) lookups: Lookups,
-}
-
-impl Resolve for VettingResolver {
-    fn resolve(&self, name: Name) -> Resolving {
-        let egress = self.egress.clone();
-        let channel = self.channel;
-        let lookup = self.lookups.join(name.as_str(), system_lookup);
-        Box::pin(async move {
-            let found = lookup.await?;
-            // One forbidden address spoils the name: the others may be bait.
-            for address in &found {
-                egress.check(address.ip(), channel)?;
-            }
-            Ok(Box::new(found.into_iter()) as Addrs)
-        })
-    }
-}
-
-type Found = Result<Vec<SocketAddr>, LookupError>;
-type Lookup = BoxFuture<'static, Found>;
-
-/// The look-ups in the air: requests for the same name wait for the same one.
+/// Asks the DNS, and the system's hosts file.
 ///
-/// The system's resolver blocks a thread for as long as a name server likes. Without
-/// this, one merchant's slow name server could take every thread that look-ups have.
-#[derive(Clone, Default)]
-pub(super) struct Lookups {
-    running: Arc<Mutex<HashMap<Box<str>, WeakShared<Lookup>>>>,
-}
+/// Not the system's resolver: that blocks a thread for as long as a name server likes, so
+/// that the slow names of one merchant could take every thread that look-ups have. Answers
+/// are used once and never kept.
+#[derive(Clone)]
+pub(super) struct Names(TokioResolver);
 
-impl Lookups {
-    fn join(&self, name: &str, start: impl FnOnce(Box<str>) -> Lookup) -> Shared<Lookup> {
-        let mut running = self.running.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(lookup) = running.get(name).and_then(in_the_air) {
-            return lookup;
-        }
-        running.retain(|_, lookup| in_the_air(lookup).is_some());
-        let lookup = start(name.into()).shared();
-        if let Some(waiting) = lookup.downgrade() {
-            running.insert(name.into(), waiting);
-        }
-        lookup
+impl Names {
+    /// Asks these name servers, or the system's where none are given.
+    #[expect(clippy::expect_used, reason = "the invariant is stated")]
+    pub(super) fn new(servers: &[SocketAddr]) -> Self {
+        let (config, mut options) = if servers.is_empty() {
+            system()
+        } else {
+            (of_servers(servers), ResolverOpts::default())
+        };
+        options.cache_size = 0;
+        options.positive_max_ttl = Some(Duration::ZERO);
+        options.negative_max_ttl = Some(Duration::ZERO);
+        options.max_active_requests = TCP_LOOKUPS;
+        let provider = TokioRuntimeProvider::default();
+        let mut builder = TokioResolver::builder_with_config(config, provider);
+        *builder.options_mut() = options;
+        Self(
+            builder
+                .build()
+                .expect("nothing is loaded without DNSSEC and DNS over TLS"),
+        )
     }
-}
 
-/// Only a look-up that has not ended: an answer is used once and never kept.
-fn in_the_air(lookup: &WeakShared<Lookup>) -> Option<Shared<Lookup>> {
-    lookup.upgrade().filter(|lookup| lookup.peek().is_none())
-}
-
-fn system_lookup(name: Box<str>) -> Lookup {
-    async move {
-        // Port 0 stands for the URL's port; the connector fills it in.
-        let found: Vec<SocketAddr> = lookup_host((&*name, 0))
-            .await
-            .map_err(|error| LookupError::System(Arc::new(error)))?
-            .collect();
-        if found.is_empty() {
+    /// Every IPv4 and IPv6 address of the name, at least one.
+    pub(super) async fn look_up(&self, name: &str) -> Result<Vec<IpAddr>, LookupError> {
+        let found = self.0.lookup_ip(name).await.map_err(LookupError::from)?;
+        let addresses: Vec<IpAddr> = found.iter().collect();
+        if addresses.is_empty() {
             return Err(LookupError::NoAddress);
         }
-        Ok(found)
+        Ok(addresses)
     }
-    .boxed()
 }
 
-#[cfg(test)]
-mod tests {
-    use futures::FutureExt;
-    use tokio::sync::oneshot;
-
-    use super::{LookupError, Lookups};
-
-    #[tokio::test]
-    async fn requests_for_a_name_share_a_lookup_while_it_runs() {
-        let lookups = Lookups::default();
-        let (answer, answered) = oneshot::channel::<()>();
-        let slow = |_| answered.map(|_| Err(LookupError::NoAddress)).boxed();
-        let never = |_| panic!("a second look-up of the same name");
-        let at_once = |_| async { Ok(Vec::new()) }.boxed();
-
-        let first = lookups.join("a.example", slow);
-        let second = lookups.join("a.example", never);
-        let other = lookups.join("b.example", at_once);
-        assert!(other.await.is_ok(), "waited for another name");
-
-        answer.send(()).ok();
-        assert!(first.await.is_err());
-        assert!(second.clone().await.is_err());
-        let later = lookups.join("a.example", at_once);
-        assert!(later.await.is_ok(), "an old answer was kept");
+impl From<NetError> for LookupError {
+    fn from(error: NetError) -> Self {
+        match error {
+            NetError::Timeout => Self::Timeout,
+            NetError::Proto(_) => Self::NotAName,
+            error if error.is_no_records_found() => Self::NoAddress,
+            _ => Self::Server,
+        }
     }
+}
+
+/// What `/etc/resolv.conf` says; without it, a name server on this machine, as with the C
+/// library.
+fn system() -> (ResolverConfig, ResolverOpts) {
+    hickory_resolver::system_conf::read_system_conf().unwrap_or_else(|_| {
+        warn!("the system's resolver configuration cannot be read; asking 127.0.0.1");
+        let local = SocketAddr::from(([127, 0, 0, 1], 53));
+        (of_servers(&[local]), ResolverOpts::default())
+    })
+}
+
+fn of_servers(servers: &[SocketAddr]) -> ResolverConfig {
+    let servers = servers.iter().map(|server| {
+        let mut config = NameServerConfig::udp_and_tcp(server.ip());
+        for connection in &mut config.connections {
+            connection.port = server.port();
+        }
+        config
+    });
+    ResolverConfig::from_name_servers(servers.collect())
 }

@@ -3,6 +3,7 @@
 
 use std::sync::Arc;
 
+use rustls::client::Resumption;
 use rustls::crypto::{CryptoProvider, ring};
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
@@ -12,6 +13,10 @@ use secrecy::ExposeSecret;
 use tracing::warn;
 
 use crate::model::subscription::TlsSettings;
+
+/// Sessions that a client can resume; a merchant has few endpoints, and rustls keeps eight
+/// for each.
+const SESSIONS: usize = 32;
 
 /// Why a subscription's TLS settings cannot be used. No variant quotes what it read:
 /// the text beside a misplaced PEM marker may be a private key.
@@ -33,8 +38,6 @@ pub(super) enum TlsError {
     UnusableCa(rustls::Error),
     #[error("TLS cannot be set up: {0}")]
     Versions(rustls::Error),
-    #[error("the HTTP client cannot be set up")]
-    Client,
 }
 
 /// Makes the TLS configuration of a client. The system's roots are read once: they are
@@ -67,6 +70,8 @@ impl TlsFactory {
             }
         };
         config.alpn_protocols = vec![b"http/1.1".to_vec()];
+        // A memory of this configuration's own: no session is resumed under another trust.
+        config.resumption = Resumption::in_memory_sessions(SESSIONS);
         Ok(config)
     }
 

@@ -12,11 +12,11 @@ use std::time::{Duration, Instant};
 use futures::FutureExt;
 use futures::future::{BoxFuture, Shared};
 use http::HeaderValue;
-use reqwest::Client;
 use tokio::time::timeout;
 use uuid::Uuid;
 
 use self::slot::{Slot, Step, Token};
+use super::clients::Client;
 use super::failure::Failure;
 use crate::model::subscription::OAuth2Client;
 use crate::model::{Credential, Subscription};

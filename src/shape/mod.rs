@@ -45,14 +45,13 @@ pub struct Request {
     pub body: Bytes,
 }
 
-/// Leaves out the body, the header values, the query and the URL's credentials
-/// (invariant 9).
+/// Leaves out the body, the header values and the URL behind its origin, any of which may
+/// hold a secret (invariant 9).
 impl fmt::Debug for Request {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Request")
             .field("method", &self.method)
             .field("origin", &self.url.origin().ascii_serialization())
-            .field("path", &self.url.path())
             .field("headers", &self.headers.keys().collect::<Vec<_>>())
             .field("body_bytes", &self.body.len())
             .finish()
@@ -82,6 +81,9 @@ pub fn shape(
     subscription: &Subscription,
     moment: &Moment<'_>,
 ) -> Result<Request, Unsendable> {
+    if event.data.is_empty() {
+        return Err(Unsendable::Purged);
+    }
     let form = &subscription.form;
     let mut request = Request {
         method: match form.method {

@@ -20,6 +20,8 @@ pub enum Unsendable {
         "{place}: U+{code_point:04X}, which XML cannot carry, and the setting xml_illegal is \"refuse\""
     )]
     NotXml { place: String, code_point: u32 },
+    #[error("the event's data was purged")]
+    Purged,
     #[error("the event's data is not valid JSON at byte {at}")]
     Malformed { at: usize },
     #[error("the event's data is nested deeper than {} levels", parser::MAX_DEPTH)]

@@ -60,7 +60,7 @@ pub async fn read_page(
                (SELECT revision FROM posthorn.config_revision) AS "revision!", e.xid::text AS "xid?", e.id AS "id?",
                e.shard AS "shard?", e.merchant AS "merchant?", e.kind AS "kind?",
                e.transaction_id AS "transaction_id?", e.status AS "status?",
-               e.data::text AS "data?", e.created_at AS "created_at?: DateTime<Utc>"
+               coalesce(e.data::text, '') AS "data?", e.created_at AS "created_at?: DateTime<Utc>"
           FROM upto
           LEFT JOIN LATERAL (
             (SELECT one.*
@@ -144,7 +144,7 @@ pub async fn read_by_id(
         EventRow,
         r#"
         SELECT v.id, v.shard AS "shard!", v.merchant, v.kind, v.transaction_id, v.status,
-               v.data::text AS "data!", v.created_at
+               coalesce(v.data::text, '') AS "data!", v.created_at
           FROM posthorn.events v
          WHERE v.id > $1 AND v.shard = ANY ($2)
            AND pg_visible_in_snapshot(v.xid, $3::text::pg_snapshot)

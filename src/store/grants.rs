@@ -34,7 +34,8 @@ GRANT INSERT, UPDATE ON posthorn.subscriptions TO {role};
 GRANT INSERT, UPDATE, DELETE ON posthorn.profiles, posthorn.locks TO {role};
 GRANT UPDATE ON posthorn.config_revision TO {role};
 GRANT EXECUTE ON FUNCTION posthorn.make_partitions, posthorn.drop_partitions,
-    posthorn.drop_transaction_subscriptions, posthorn.settle_foreign_events TO {role};
+    posthorn.drop_transaction_subscriptions, posthorn.purge_payloads,
+    posthorn.settle_foreign_events TO {role};
 ";
 
 const VIEWER: &str = "

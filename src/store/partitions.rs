@@ -1,5 +1,6 @@
-//! Daily partitions: ahead of time, and dropped whole.
+//! Daily partitions: made ahead of time, emptied of their payloads, and dropped whole.
 
+use chrono::NaiveDate;
 use sqlx::PgPool;
 
 use super::StoreError;
@@ -23,4 +24,22 @@ pub async fn drop_partitions(pool: &PgPool, keep_days: u16) -> Result<Vec<String
     )
     .fetch_all(pool)
     .await?)
+}
+
+/// Purges the payloads of the first day behind `after` that is older than `keep_days` and
+/// not done yet, but for events with an open delivery. Returns the day and how many events
+/// it were; none when no day is left.
+pub async fn purge_payloads(
+    pool: &PgPool,
+    keep_days: u16,
+    after: NaiveDate,
+) -> Result<Option<(NaiveDate, i64)>, StoreError> {
+    let row = sqlx::query!(
+        "SELECT day, purged FROM posthorn.purge_payloads($1, $2)",
+        i32::from(keep_days),
+        after
+    )
+    .fetch_one(pool)
+    .await?;
+    Ok(row.day.zip(row.purged))
 }

@@ -73,7 +73,7 @@ pub async fn refill_lanes(
                t.success_body AS "success_body?", t.ended_at AS "ended_at?",
                e.shard AS "shard!", e.merchant AS "merchant!", e.kind AS "kind!",
                e.transaction_id AS "transaction_id!", e.status AS "status!",
-               e.data::text AS "data!", e.created_at AS "created_at!"
+               coalesce(e.data::text, '') AS "data!", e.created_at AS "created_at!"
           FROM unnest($1::smallint[], $2::uuid[], $3::bigint[], $4::boolean[], $8::boolean[])
             AS lane (shard, id, room, heads_only, not_due_too)
          CROSS JOIN LATERAL (

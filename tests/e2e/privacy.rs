@@ -86,7 +86,7 @@ async fn logs_and_metrics_show_no_secret_and_no_payload() {
         .url
         .replacen("posthorn@", &format!("posthorn:{SECRET}@"), 1);
     let mut worker = Setup::with_url(&url)
-        .env("RUST_LOG", "warn,posthorn=trace")
+        .env("RUST_LOG", "trace")
         .env("BASIC", format!("user:{SECRET}"))
         .env("KEY", format!("X-Key:{SECRET}"))
         .start()
@@ -106,6 +106,11 @@ async fn logs_and_metrics_show_no_secret_and_no_payload() {
     let metrics = worker.metrics().await;
     assert!(worker.sigterm().await.success());
     let log = worker.log();
+    // The libraries told all that they have to tell.
+    assert!(
+        log.contains("TRACE hyper_util::") && log.contains(" sqlx"),
+        "{log}"
+    );
     for text in [&metrics, &log] {
         assert!(!text.contains(SECRET), "{text}");
         assert!(!text.contains(PAYLOAD), "{text}");
@@ -119,5 +124,32 @@ async fn logs_and_metrics_show_no_secret_and_no_payload() {
     assert!(
         !reasons.contains(SECRET) && !reasons.contains(PAYLOAD),
         "{reasons}"
+    );
+}
+
+#[tokio::test]
+async fn a_card_number_in_an_answer_is_masked_before_it_is_stored() {
+    let database = Database::new().await;
+    let receiver = receiver().await;
+    let answer = "402,reason=No 4111 1111 1111 1111,body={\"pan\":\"5555-5555-5555-4444\"}";
+    receiver.on("/", answer.parse().unwrap());
+    let once = json!({"url": receiver.url("/"), "max_attempts": 1});
+    database.subscribe("acme", "orders", once).await;
+    let _worker = Setup::new(&database).start().await;
+    let event = database.publish("acme", "t1", "approved", "{}").await;
+    database.reaches(event, "posting_error").await;
+    let stored: String = database
+        .value(
+            "SELECT concat_ws(' | ', a.reason, a.body, d.reason)
+               FROM posthorn.attempts a JOIN posthorn.deliveries d USING (event_id)",
+        )
+        .await;
+    assert!(
+        stored.starts_with("402 No **** **** **** 1111 | {\"pan\":\"****-****-****-4444\"} | "),
+        "{stored}"
+    );
+    assert!(
+        !stored.contains("4111") && !stored.contains("5555"),
+        "{stored}"
     );
 }

@@ -14,6 +14,7 @@ mod support;
 mod another_cluster;
 mod complete;
 mod concurrency;
+mod hostile;
 mod isolation;
 mod killed;
 mod memory;

@@ -102,6 +102,42 @@ const VALUES: &[(&str, usize, &str, &str)] = &[
         "give 10.0.0.0/8, or a longer prefix",
     ),
     (
+        "[egress]\nports = ['443',\n'9-8']",
+        3,
+        "egress.ports",
+        "not a range of ports",
+    ),
+    (
+        "[egress]\nnat64_prefixes = ['64:ff9b::/95']",
+        2,
+        "egress.nat64_prefixes",
+        "prefix lengths 32, 40, 48, 56, 64, 96",
+    ),
+    (
+        "[egress]\nname_servers = ['dns.example']",
+        2,
+        "egress.name_servers",
+        "not an address",
+    ),
+    (
+        "[[egress.proxy_pool]]\nname = 'dmz'",
+        1,
+        "egress.proxy_pool.proxies",
+        "missing",
+    ),
+    (
+        "[[egress.proxy_pool]]\nname = 'dmz'\nproxies = ['http://u:hunter2@p:1']",
+        3,
+        "egress.proxy_pool.proxies",
+        "where credentials points to",
+    ),
+    (
+        "[[egress.proxy_pool]]\nname = 'dmz'\nproxies = ['https://p:1']",
+        3,
+        "egress.proxy_pool.proxies",
+        "not a plain HTTP proxy's",
+    ),
+    (
         "[egress]\nallow = '10.0.0.0/8'",
         2,
         "egress.allow",

@@ -7,9 +7,9 @@ use super::credentials::{self, Credentials};
 use super::events::Events;
 use super::limits::{self, Limits};
 use super::signing::{self, SigningSettings};
-use super::{Problem, Settings, events, form, headers, labels, retry, success};
+use super::{Problem, Settings, events, exit, form, headers, labels, retry, success};
 use crate::model::secret::ReadSecret;
-use crate::model::subscription::{Locked, RequestForm};
+use crate::model::subscription::{Exit, Locked, RequestForm};
 use crate::model::{RetryPolicy, Shard, Subscription, SuccessRule};
 
 /// What a subscription is, apart from its settings. The fields are those of
@@ -34,6 +34,7 @@ pub(super) struct Checked {
     success: Option<SuccessRule>,
     retry: Option<RetryPolicy>,
     limits: Option<Limits>,
+    exit: Option<Exit>,
     credentials: Credentials,
 }
 
@@ -49,6 +50,7 @@ pub(super) fn check(settings: &Settings, problems: &mut Vec<Problem>) -> Checked
         success: success::check(settings, problems),
         retry: retry::check(settings, problems),
         limits: limits::check(settings, problems),
+        exit: exit::check(settings, problems),
         credentials: credentials::check(settings, problems),
     }
 }
@@ -97,6 +99,7 @@ pub fn resolve(
         Some(success),
         Some(retry),
         Some(limits),
+        Some(exit),
         Some((auth, auth_previous)),
         Some(signing),
         true,
@@ -106,6 +109,7 @@ pub fn resolve(
         checked.success,
         checked.retry,
         checked.limits,
+        checked.exit,
         auth,
         signing,
         problems.is_empty(),
@@ -132,6 +136,7 @@ pub fn resolve(
         auth_previous,
         signing,
         tls,
+        exit,
         success,
         retry,
         timeout: limits.timeout,

@@ -18,6 +18,15 @@ pub(super) fn check(settings: &Settings, problems: &mut Vec<Problem>) -> Option<
             "an empty list, with which nothing is ever delivered; give one such as [\"200-299\"]",
         ));
     }
+    if let Some(ranges) = &statuses
+        && ranges.0.iter().any(|&(low, high)| low < 400 && high >= 300)
+    {
+        problems.push(Problem::new(
+            "success_statuses",
+            "a range with redirects, which are not followed and never count as delivered; \
+             leave 300 to 399 out",
+        ));
+    }
     let body = settings.success_body.clone();
     if body.as_ref().is_some_and(|body| body.trim().is_empty()) {
         problems.push(Problem::new(

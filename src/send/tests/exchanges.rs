@@ -129,12 +129,13 @@ async fn an_endless_body_is_read_up_to_the_cap() {
 #[tokio::test]
 async fn a_redirect_is_an_answer_and_is_not_followed() {
     let receiver = Receiver::answering(
-        "HTTP/1.1 302 Found\r\nlocation: /elsewhere\r\ncontent-length: 0\r\nconnection: close\r\n\r\n",
+        "HTTP/1.1 302 Found\r\nlocation: https://elsewhere.example/?token=canary\r\ncontent-length: 0\r\nconnection: close\r\n\r\n",
     )
     .await;
     let subscription = subscription(TlsSettings::default());
     let answer = answer(send(&loopback_sender(), &receiver.url(), &subscription).await);
     assert_eq!(answer.status, 302);
+    assert_eq!(answer.redirects_to.as_deref(), Some("elsewhere.example"));
     assert_eq!(receiver.connections(), 1);
 }
 

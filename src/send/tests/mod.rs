@@ -7,11 +7,17 @@
     reason = "a test ends where its set-up fails, and takes its times from the machine"
 )]
 
+mod dns;
 mod exchanges;
+mod exit;
 mod failures;
+mod hostile;
 mod mutual_tls;
 mod oauth2;
+mod rebinding;
 mod receiver;
+mod trust;
+mod vectors;
 
 use std::time::Duration;
 
@@ -20,7 +26,7 @@ use chrono::Utc;
 use http::{HeaderMap, Method};
 use url::Url;
 
-use super::{EgressPolicy, Sender};
+use super::{EgressPolicy, Network, Sender};
 use crate::model::subscription::TlsSettings;
 use crate::model::{Answer, Credential, FailureClass, Outcome, Subscription, Wire, samples};
 use crate::shape::Request;
@@ -30,9 +36,20 @@ const ANSWER_CAP: usize = 64 * 1024;
 /// Stands in the query of failing requests and in bad PEM, and must show up nowhere.
 const CANARY: &str = "canary-8d1f";
 
+/// What is said of a network in which these may be sent to.
+fn allowing(networks: &[&str]) -> Network {
+    let allow = networks.iter().map(|net| net.parse().unwrap());
+    Network {
+        policy: EgressPolicy {
+            allow: allow.collect(),
+            ..EgressPolicy::default()
+        },
+        ..Network::default()
+    }
+}
+
 fn loopback_sender() -> Sender {
-    let loopback = ["127.0.0.0/8", "::1/128"].map(|net| net.parse().unwrap());
-    Sender::new(EgressPolicy::new(&loopback), ANSWER_CAP)
+    Sender::new(allowing(&["127.0.0.0/8", "::1/128"]), ANSWER_CAP)
 }
 
 fn post(url: &str) -> Request {

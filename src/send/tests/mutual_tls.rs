@@ -16,13 +16,13 @@ use super::{
     CANARY, FailureClass, TlsSettings, Wire, answer, failure, loopback_sender, send, subscription,
 };
 
-struct Authority {
+pub(super) struct Authority {
     issuer: Issuer<'static, KeyPair>,
     certificate: rcgen::Certificate,
 }
 
 impl Authority {
-    fn new(name: &str) -> Self {
+    pub(super) fn new(name: &str) -> Self {
         let mut params = CertificateParams::new(Vec::new()).unwrap();
         params.distinguished_name.push(DnType::CommonName, name);
         params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
@@ -34,8 +34,11 @@ impl Authority {
         }
     }
 
-    fn issue(&self, name: &str) -> (rcgen::Certificate, KeyPair) {
-        let params = CertificateParams::new(vec![name.to_owned()]).unwrap();
+    pub(super) fn issue(&self, name: &str) -> (rcgen::Certificate, KeyPair) {
+        self.sign(&CertificateParams::new(vec![name.to_owned()]).unwrap())
+    }
+
+    pub(super) fn sign(&self, params: &CertificateParams) -> (rcgen::Certificate, KeyPair) {
         let key = KeyPair::generate().unwrap();
         (params.signed_by(&key, &self.issuer).unwrap(), key)
     }
@@ -45,7 +48,7 @@ impl Authority {
         format!("{}{}", certificate.pem(), key.serialize_pem()).into_bytes()
     }
 
-    fn pem(&self) -> Vec<u8> {
+    pub(super) fn pem(&self) -> Vec<u8> {
         self.certificate.pem().into_bytes()
     }
 }

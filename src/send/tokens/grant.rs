@@ -10,8 +10,7 @@ use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
 use form_urlencoded::Serializer;
 use http::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, USER_AGENT};
-use http::{HeaderValue, Method, StatusCode};
-use reqwest::{Client, Request};
+use http::{HeaderMap, HeaderValue, Method, StatusCode};
 use secrecy::ExposeSecret;
 use secrecy::zeroize::Zeroizing;
 use serde::Deserialize;
@@ -21,8 +20,10 @@ use super::slot::Token;
 use crate::model::Answer;
 use crate::model::subscription::{ClientAuth, OAuth2Client};
 use crate::send::answer;
+use crate::send::clients::Client;
 use crate::send::failure::Failure;
-use crate::shape::PRODUCT;
+use crate::send::request::on_the_wire;
+use crate::shape::{PRODUCT, Request};
 
 /// Far above any token server's answer.
 const ANSWER_CAP: usize = 64 * 1024;
@@ -53,15 +54,15 @@ pub(super) fn exchange(
 ) -> impl Future<Output = Result<Token, Failure>> + use<> {
     let request = request(client);
     async move {
-        let response = http.execute(request?).await?;
-        let answer = answer::read(response, ANSWER_CAP + 1).await?;
+        let (request, url) = on_the_wire(request?)?;
+        let response = http.request(request).await?;
+        let answer = answer::read(response, &url, ANSWER_CAP + 1).await?;
         token(&answer, asked_at)
     }
 }
 
 fn request(client: &OAuth2Client) -> Result<Request, Failure> {
-    let mut request = Request::new(Method::POST, client.token_url.clone());
-    let headers = request.headers_mut();
+    let mut headers = HeaderMap::new();
     let form = HeaderValue::from_static("application/x-www-form-urlencoded");
     headers.insert(CONTENT_TYPE, form);
     headers.insert(USER_AGENT, HeaderValue::from_static(PRODUCT));
@@ -73,8 +74,12 @@ fn request(client: &OAuth2Client) -> Result<Request, Failure> {
         value.set_sensitive(true);
         headers.insert(AUTHORIZATION, value);
     }
-    *request.body_mut() = Some(body(client).into());
-    Ok(request)
+    Ok(Request {
+        method: Method::POST,
+        url: client.token_url.clone(),
+        headers,
+        body: body(client).into(),
+    })
 }
 
 /// Both parts are form-encoded before they are joined (RFC 6749, section 2.3.1), so that a

@@ -244,6 +244,31 @@ const CASES: &[Case] = &[
         "env:NAME, file:PATH or secret:NAME",
     ),
     (
+        |s| s.source_addresses = Some(vec!["eth0".to_owned()]),
+        "source_addresses",
+        "\"eth0\" is not an IP address",
+    ),
+    (
+        |s| s.source_addresses = Some(vec![]),
+        "source_addresses",
+        "an empty list",
+    ),
+    (
+        |s| s.source_addresses = Some(vec!["0.0.0.0".to_owned()]),
+        "source_addresses",
+        "not the address of one machine",
+    ),
+    (
+        |s| s.proxy_pool = text(" "),
+        "proxy_pool",
+        "without content",
+    ),
+    (
+        |s| s.success_statuses = Some(vec!["200-399".to_owned()]),
+        "success_statuses",
+        "leave 300 to 399 out",
+    ),
+    (
         |s| s.retry = text("never"),
         "retry",
         "fixed, exponential, list",

@@ -1,7 +1,6 @@
 #![allow(clippy::unwrap_used, reason = "a test that panics has failed")]
 
 use bytes::Bytes;
-use http::HeaderMap;
 
 use super::*;
 
@@ -18,9 +17,8 @@ fn client(sent_in: ClientAuth) -> OAuth2Client {
 
 fn parts(client: &OAuth2Client) -> (HeaderMap, String) {
     let request = request(client).unwrap();
-    let body = request.body().and_then(reqwest::Body::as_bytes).unwrap();
-    let body = String::from_utf8(body.to_vec()).unwrap();
-    (request.headers().clone(), body)
+    let body = String::from_utf8(request.body.to_vec()).unwrap();
+    (request.headers, body)
 }
 
 fn answer(status: u16, body: impl Into<Bytes>) -> Answer {
@@ -29,6 +27,7 @@ fn answer(status: u16, body: impl Into<Bytes>) -> Answer {
         reason: String::new(),
         body: body.into(),
         retry_after: None,
+        redirects_to: None,
     }
 }
 

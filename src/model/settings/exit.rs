@@ -1,0 +1,53 @@
+//! From where a subscription's connections come.
+
+use std::net::IpAddr;
+
+use super::problem::{note, quoted};
+use super::{Problem, Settings};
+use crate::model::subscription::Exit;
+
+pub(super) fn check(settings: &Settings, problems: &mut Vec<Problem>) -> Option<Exit> {
+    let given = settings.source_addresses.as_deref();
+    let source_addresses = note("source_addresses", addresses(given), problems);
+    let proxy_pool = settings.proxy_pool.clone();
+    if proxy_pool
+        .as_ref()
+        .is_some_and(|name| name.trim().is_empty())
+    {
+        problems.push(Problem::new(
+            "proxy_pool",
+            "text without content; give the name of an [[egress.proxy_pool]], or leave it out",
+        ));
+    }
+    Some(Exit {
+        source_addresses: source_addresses?,
+        proxy_pool,
+    })
+}
+
+fn addresses(given: Option<&[String]>) -> Result<Vec<IpAddr>, String> {
+    let Some(given) = given else {
+        return Ok(Vec::new());
+    };
+    if given.is_empty() {
+        return Err(
+            "an empty list; give addresses of the worker's machine, or leave it out".to_owned(),
+        );
+    }
+    given.iter().map(|text| address(text)).collect()
+}
+
+fn address(text: &str) -> Result<IpAddr, String> {
+    let address: IpAddr = text.parse().map_err(|_| {
+        format!(
+            "{} is not an IP address; give one of the worker's machine, such as \"192.0.2.10\"",
+            quoted(text)
+        )
+    })?;
+    if address.is_unspecified() || address.is_multicast() {
+        return Err(format!(
+            "{address} is not the address of one machine; give one of the worker's"
+        ));
+    }
+    Ok(address)
+}

@@ -1,0 +1,201 @@
+//! Makes connections, and is the one place that does: a name is looked up, every address
+//! that it has is vetted, and one of those very addresses is dialled. A name that is bound
+//! anew in between has no window, and no other code has a socket to open.
+
+use std::collections::HashMap;
+use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use futures::FutureExt;
+use futures::future::BoxFuture;
+use http::Uri;
+use hyper_rustls::{HttpsConnector, MaybeHttpsStream};
+use hyper_util::rt::TokioIo;
+use rustls::ClientConfig;
+use tokio::net::TcpStream;
+use tokio::time::timeout;
+use tower_service::Service;
+
+use super::dial::{self, Dial, DialError, any, first_to_open};
+use super::egress::{Channel, EgressPolicy, Refusal};
+use super::meter::Metered;
+use super::proxy::Proxy;
+use super::resolver::{LookupError, Names};
+use crate::model::subscription::Exit;
+
+/// What the operator says of the network.
+#[derive(Clone, Debug, Default)]
+pub struct Network {
+    pub policy: EgressPolicy,
+    /// Name servers; empty for the system's.
+    pub name_servers: Vec<SocketAddr>,
+    /// What subscriptions name in `proxy_pool`.
+    pub proxy_pools: HashMap<String, Vec<Proxy>>,
+}
+
+/// What all connectors share.
+pub(super) struct Outside {
+    pub(super) policy: EgressPolicy,
+    names: Names,
+    proxy_pools: HashMap<String, Vec<Proxy>>,
+    dial: Dial,
+}
+
+impl Outside {
+    pub(super) fn new(network: Network) -> Self {
+        Self::dialling(network, dial::tcp())
+    }
+
+    pub(super) fn dialling(network: Network, dial: Dial) -> Self {
+        Self {
+            names: Names::new(&network.name_servers),
+            policy: network.policy,
+            proxy_pools: network.proxy_pools,
+            dial,
+        }
+    }
+}
+
+type BoxError = Box<dyn std::error::Error + Send + Sync>;
+
+/// Why there is no connection. Names hosts, addresses and causes, never a URL.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum ConnectError {
+    #[error(transparent)]
+    Refused(#[from] Refusal),
+    #[error("the name look-up failed: {0}")]
+    Lookup(#[from] LookupError),
+    #[error("no connection: {0}")]
+    Dial(#[from] DialError),
+    #[error("no connection to the proxy {0}: {1}")]
+    NoProxy(String, Box<ConnectError>),
+    #[error("no way through the proxy {0}: {1}")]
+    Proxy(String, BoxError),
+    #[error("no connection within the connect timeout")]
+    Late,
+}
+
+/// Connects to the host of a URI by TCP.
+#[derive(Clone)]
+pub(super) struct Vetting {
+    outside: Arc<Outside>,
+    exit: Exit,
+}
+
+impl Vetting {
+    async fn connect(self, target: Uri) -> Result<TokioIo<Metered>, ConnectError> {
+        let vetted = self.vetted(&target).await?;
+        let stream = match &self.exit.proxy_pool {
+            None => self.dial(&vetted).await?,
+            Some(pool) => self.through(pool, &vetted).await?,
+        };
+        Ok(TokioIo::new(Metered::new(stream)))
+    }
+
+    /// The host's addresses, all of which the policy allows. One that it forbids spoils the
+    /// name: the others may be bait.
+    async fn vetted(&self, target: &Uri) -> Result<Vec<SocketAddr>, ConnectError> {
+        let scheme = target.scheme_str().unwrap_or_default();
+        let channel = Channel::of(scheme).ok_or(Refusal::Scheme)?;
+        let host = target.host().ok_or(Refusal::NoHost)?;
+        let port = target.port_u16().unwrap_or(match channel {
+            Channel::Tls => 443,
+            Channel::Plain => 80,
+        });
+        let found = self.addresses(host, port).await?;
+        for &address in &found {
+            self.outside.policy.check(address, channel)?;
+        }
+        Ok(found)
+    }
+
+    async fn addresses(&self, host: &str, port: u16) -> Result<Vec<SocketAddr>, LookupError> {
+        let literal = host.trim_start_matches('[').trim_end_matches(']');
+        let found = match literal.parse::<IpAddr>() {
+            Ok(address) => vec![address],
+            Err(_) => self.outside.names.look_up(host).await?,
+        };
+        Ok(found
+            .into_iter()
+            .map(|address| SocketAddr::new(address, port))
+            .collect())
+    }
+
+    async fn dial(&self, targets: &[SocketAddr]) -> Result<TcpStream, DialError> {
+        first_to_open(&self.outside.dial, targets, &self.exit.source_addresses).await
+    }
+
+    /// By any proxy of the pool, so that all are used alike; the retry of a delivery takes
+    /// another one by and by.
+    async fn through(&self, pool: &str, vetted: &[SocketAddr]) -> Result<TcpStream, ConnectError> {
+        let proxies = self.outside.proxy_pools.get(pool);
+        let proxy = proxies
+            .and_then(|proxies| any(proxies.iter()))
+            .ok_or_else(|| Refusal::NoProxyPool(pool.to_owned()))?;
+        let unreachable =
+            |cause: ConnectError| ConnectError::NoProxy(proxy.to_string(), Box::new(cause));
+        let at = self.addresses(&proxy.host, proxy.port).await;
+        let at = at.map_err(|error| unreachable(error.into()))?;
+        let stream = self
+            .dial(&at)
+            .await
+            .map_err(|error| unreachable(error.into()))?;
+        let target = any(vetted.iter()).ok_or(LookupError::NoAddress)?;
+        proxy
+            .tunnel(stream, *target)
+            .await
+            .map_err(|error| ConnectError::Proxy(proxy.to_string(), error))
+    }
+}
+
+impl Service<Uri> for Vetting {
+    type Response = TokioIo<Metered>;
+    type Error = ConnectError;
+    type Future = BoxFuture<'static, Result<Self::Response, Self::Error>>;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Self::Error>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, target: Uri) -> Self::Future {
+        self.clone().connect(target).boxed()
+    }
+}
+
+/// The same with TLS where the URI says so, within the connect timeout.
+#[derive(Clone)]
+pub(super) struct Connector {
+    https: HttpsConnector<Vetting>,
+    limit: Duration,
+}
+
+impl Connector {
+    pub(super) fn new(
+        outside: Arc<Outside>,
+        exit: Exit,
+        tls: ClientConfig,
+        limit: Duration,
+    ) -> Self {
+        Self {
+            https: HttpsConnector::from((Vetting { outside, exit }, tls)),
+            limit,
+        }
+    }
+}
+
+impl Service<Uri> for Connector {
+    type Response = MaybeHttpsStream<TokioIo<Metered>>;
+    type Error = BoxError;
+    type Future = BoxFuture<'static, Result<Self::Response, Self::Error>>;
+
+    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Self::Error>> {
+        self.https.poll_ready(cx)
+    }
+
+    fn call(&mut self, target: Uri) -> Self::Future {
+        let connecting = timeout(self.limit, self.https.call(target));
+        async move { connecting.await.map_err(|_| ConnectError::Late)? }.boxed()
+    }
+}

@@ -1,0 +1,188 @@
+//! Opens TCP connections to addresses that were vetted.
+
+use std::io;
+use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures::FutureExt;
+use futures::future::BoxFuture;
+use futures::stream::{FuturesUnordered, StreamExt};
+use tokio::net::{TcpSocket, TcpStream};
+
+/// How long one address is tried alone (RFC 8305, section 8).
+const HEAD_START: Duration = Duration::from_millis(250);
+
+/// A name with more addresses than these is not tried at all of them: whoever answers for
+/// the name decides how many it has.
+const MOST_TRIED: usize = 8;
+
+/// Dials one address, from a source address if one is given. The product's is [`tcp`]; the
+/// tests of the egress policy put in one that only writes down what it is asked for.
+pub(super) type Dial = Arc<
+    dyn Fn(SocketAddr, Option<IpAddr>) -> BoxFuture<'static, io::Result<TcpStream>> + Send + Sync,
+>;
+
+#[derive(Debug, thiserror::Error)]
+pub(super) enum DialError {
+    #[error("{}", .0.kind())]
+    Io(#[from] io::Error),
+    #[error("this machine does not have the source address {0}")]
+    NotOurs(IpAddr),
+    #[error("no source address is of the same family as the receiver's addresses")]
+    OtherFamily,
+}
+
+pub(super) fn tcp() -> Dial {
+    Arc::new(|target, source| open(target, source).boxed())
+}
+
+async fn open(target: SocketAddr, source: Option<IpAddr>) -> io::Result<TcpStream> {
+    let socket = match target {
+        SocketAddr::V4(_) => TcpSocket::new_v4()?,
+        SocketAddr::V6(_) => TcpSocket::new_v6()?,
+    };
+    if let Some(source) = source {
+        socket.bind(SocketAddr::new(source, 0))?;
+    }
+    let stream = socket.connect(target).await?;
+    stream.set_nodelay(true)?;
+    Ok(stream)
+}
+
+/// The first connection that opens. The addresses are tried one after the other, the next
+/// one as soon as one fails or its head start is over.
+pub(super) async fn first_to_open(
+    dial: &Dial,
+    targets: &[SocketAddr],
+    sources: &[IpAddr],
+) -> Result<TcpStream, DialError> {
+    let mut routes = routes(targets, sources).into_iter();
+    let mut trying = FuturesUnordered::new();
+    let mut failure = DialError::OtherFamily;
+    loop {
+        if let Some((target, source)) = routes.next() {
+            trying.push(dial(target, source).map(move |opened| (opened, source)));
+        }
+        if trying.is_empty() {
+            return Err(failure);
+        }
+        tokio::select! {
+            Some((opened, source)) = trying.next() => match opened {
+                Ok(stream) => return Ok(stream),
+                Err(error) => failure = explained(error, source),
+            },
+            () = tokio::time::sleep(HEAD_START), if routes.len() > 0 => {}
+        }
+    }
+}
+
+/// Each target with the source address of its family, IPv4 and IPv6 in turn. IPv4 first:
+/// the addresses that receivers allow-list are most often those.
+fn routes(targets: &[SocketAddr], sources: &[IpAddr]) -> Vec<(SocketAddr, Option<IpAddr>)> {
+    let of_family = |v4: bool| {
+        let source = any(sources.iter().filter(|source| source.is_ipv4() == v4));
+        let reachable = sources.is_empty() || source.is_some();
+        let targets = targets
+            .iter()
+            .filter(move |target| target.is_ipv4() == v4 && reachable);
+        targets.map(move |&target| (target, source.copied()))
+    };
+    let (mut v4, mut v6) = (of_family(true), of_family(false));
+    let pairs = std::iter::from_fn(|| {
+        let pair = [v4.next(), v6.next()];
+        pair.iter().any(Option::is_some).then_some(pair)
+    });
+    pairs.flatten().flatten().take(MOST_TRIED).collect()
+}
+
+/// One of them, so that all are used alike.
+pub(super) fn any<T>(of: impl Iterator<Item = T>) -> Option<T> {
+    let mut of: Vec<T> = of.collect();
+    if of.is_empty() {
+        return None;
+    }
+    Some(of.swap_remove(rand::random_range(0..of.len())))
+}
+
+fn explained(error: io::Error, source: Option<IpAddr>) -> DialError {
+    match source {
+        Some(source) if error.kind() == io::ErrorKind::AddrNotAvailable => {
+            DialError::NotOurs(source)
+        }
+        _ => error.into(),
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "the addresses are literals")]
+mod tests {
+    use super::*;
+
+    fn addresses<const N: usize>(texts: [&str; N]) -> Vec<SocketAddr> {
+        texts.map(|text| text.parse().unwrap()).to_vec()
+    }
+
+    #[test]
+    fn families_take_turns_and_have_their_own_source() {
+        let targets = addresses(["[2a00::1]:443", "[2a00::2]:443", "198.41.0.4:443"]);
+        let plain: Vec<_> = routes(&targets, &[])
+            .into_iter()
+            .map(|(to, _)| to)
+            .collect();
+        assert_eq!(
+            plain,
+            addresses(["198.41.0.4:443", "[2a00::1]:443", "[2a00::2]:443"])
+        );
+        let source: IpAddr = "2a00::9".parse().unwrap();
+        assert_eq!(
+            routes(&targets, &[source]),
+            [(targets[0], Some(source)), (targets[1], Some(source))]
+        );
+    }
+
+    #[test]
+    fn a_name_with_a_thousand_addresses_is_tried_at_a_few() {
+        let many = vec![SocketAddr::from(([198, 41, 0, 4], 443)); 1000];
+        assert_eq!(routes(&many, &[]).len(), MOST_TRIED);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_address_that_does_not_answer_holds_the_next_one_up_for_a_moment() {
+        let (listener, open) = listening().await;
+        let silent: SocketAddr = "198.51.100.1:443".parse().unwrap();
+        let dial: Dial = Arc::new(move |target, _| match target {
+            _ if target == silent => futures::future::pending().boxed(),
+            _ => TcpStream::connect(target).boxed(),
+        });
+        let started = tokio::time::Instant::now();
+        first_to_open(&dial, &[silent, silent, open], &[])
+            .await
+            .unwrap();
+        assert!(started.elapsed() >= 2 * HEAD_START);
+        drop(listener);
+    }
+
+    #[tokio::test]
+    async fn a_source_address_of_another_machine_is_named() {
+        let (listener, open) = listening().await;
+        let foreign = "192.0.2.1".parse().unwrap();
+        let failed = first_to_open(&tcp(), &[open], &[foreign])
+            .await
+            .unwrap_err();
+        assert_eq!(
+            failed.to_string(),
+            "this machine does not have the source address 192.0.2.1"
+        );
+        let of_the_other_family = "::1".parse().unwrap();
+        let failed = first_to_open(&tcp(), &[open], &[of_the_other_family]).await;
+        assert!(matches!(failed, Err(DialError::OtherFamily)));
+        drop(listener);
+    }
+
+    async fn listening() -> (tokio::net::TcpListener, SocketAddr) {
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        (listener, address)
+    }
+}
