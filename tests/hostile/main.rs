@@ -55,6 +55,7 @@ fn resolved(settings: &Settings, secret: &str) -> Result<Subscription, Vec<Probl
 /// The request of the event, shaped as a worker does.
 fn shaped(event: &Event, subscription: &Subscription) -> Result<Request, Unsendable> {
     let moment = Moment {
+        subscription_id: subscription.id,
         attempt: 1,
         now: event.created_at,
         nonce: [7; 16],
