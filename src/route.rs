@@ -96,6 +96,14 @@ impl Routes {
         (self.by_id.len() - self.unusable, self.unusable)
     }
 
+    /// Those whose settings cannot be used. As a rule there is none, and nothing to look
+    /// through.
+    pub fn unusable(&self) -> impl Iterator<Item = Uuid> {
+        let all = (self.unusable > 0).then(|| self.by_id.values());
+        let unusable = all.into_iter().flatten().filter(|it| !it.usable);
+        unusable.map(|subscription| subscription.id)
+    }
+
     #[must_use]
     pub fn len(&self) -> usize {
         self.by_id.len()

@@ -30,7 +30,7 @@ use crate::record::{Backlog, Recorder, RecorderSettings};
 use crate::send::{Network, Sender};
 use crate::store::declared::apply_declared;
 use crate::store::schema::{SchemaState, schema_state};
-use crate::store::shards::cluster_and_time;
+use crate::store::shards::{Condition, cluster_and_time};
 use crate::store::token_key::load_token_key;
 use crate::store::{self, DbClock, StoreError, within};
 use crate::vault::Keyring;
@@ -163,6 +163,7 @@ fn start_flow(
     let (drained, drained_rx) = mpsc::unbounded_channel::<(Shard, _)>();
     let (orders, orders_rx) = mpsc::unbounded_channel();
     let (room, room_rx) = watch::channel(true);
+    let (condition, condition_rx) = watch::channel(Condition::default());
     let backlog = Backlog::default();
     let lease = Lease::new(Instant::now());
 
@@ -191,6 +192,7 @@ fn start_flow(
             backlog: backlog.clone(),
             drained,
             room,
+            condition,
             inputs: inputs.clone(),
             lease: lease.clone(),
             metrics: metrics.clone(),
@@ -220,6 +222,7 @@ fn start_flow(
             dispatcher: inputs,
             reader: orders,
             drained: drained_rx,
+            condition: condition_rx,
             backlog,
             lease,
             clock: clock.clone(),

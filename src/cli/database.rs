@@ -11,7 +11,7 @@ use crate::config::{Config, Database};
 use crate::store::StoreError;
 
 /// `DATABASE_URL` is not an `env` of clap's, which would print its value in the help.
-#[derive(Debug, clap::Args)]
+#[derive(Clone, Debug, clap::Args)]
 pub struct DatabaseArgs {
     /// The worker's configuration file, for its database
     #[arg(long, value_name = "PATH", conflicts_with = "database_url")]
@@ -88,6 +88,7 @@ pub fn remedy(error: &sqlx::Error) -> &'static str {
             Some("3D000") => "; create the database first, or correct the URL",
             Some("42501") => "; connect as the owner of the database and of the schema posthorn",
             Some("3F000" | "42P01" | "42883") => "; run `posthorn migrate` first",
+            Some("57014") => "; narrow the question, such as by a shorter time",
             Some("53300") => "; raise max_connections, or close other connections",
             _ => "",
         },

@@ -2,6 +2,7 @@
 
 pub mod config;
 mod database;
+pub mod deliveries;
 pub mod demo;
 mod event;
 mod exchange;
@@ -9,6 +10,7 @@ mod failure;
 pub mod grant;
 pub mod logs;
 pub mod migrate;
+mod moment;
 mod named;
 mod printable;
 pub mod receiver;
@@ -19,6 +21,8 @@ pub mod secrets;
 pub mod send_test;
 pub mod signals;
 pub mod source;
+pub mod status;
+mod table;
 pub mod worker;
 
 use std::process::{ExitCode, Termination};
@@ -37,6 +41,8 @@ struct Cli {
 #[derive(Debug, clap::Subcommand)]
 enum Command {
     Worker(worker::Args),
+    Status(status::Args),
+    Deliveries(deliveries::Args),
     Config(config::Args),
     Render(render::Args),
     SendTest(send_test::Args),
@@ -53,6 +59,8 @@ impl Command {
     async fn run(self) -> anyhow::Result<ExitCode> {
         Ok(match self {
             Self::Worker(args) => worker::run(args).await?.report(),
+            Self::Status(args) => status::run(args).await?.report(),
+            Self::Deliveries(args) => deliveries::run(args).await?.report(),
             Self::Config(args) => config::run(args).await?.report(),
             Self::Render(args) => render::run(args).await?.report(),
             Self::SendTest(args) => send_test::run(args).await?,

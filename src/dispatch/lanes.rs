@@ -137,6 +137,12 @@ impl Lanes {
         self.in_flight
     }
 
+    /// Those that get only probes.
+    pub fn failing(&self) -> impl Iterator<Item = Uuid> {
+        let failing = self.by_id.iter().filter(|(_, lane)| lane.is_failing());
+        failing.map(|(id, _)| *id)
+    }
+
     /// For the gauges.
     #[must_use]
     pub fn sums(&self) -> Sums {

@@ -40,6 +40,7 @@ use crate::http::metrics::Metrics;
 use crate::model::{DeliveryKey, Epoch, Shard, Snapshot};
 use crate::record::{Backlog, ToRecord};
 use crate::route::Routes;
+use crate::store::shards::Condition;
 
 /// Nothing new is sent while so many outcomes wait to be recorded: they are what would be
 /// sent twice after a crash.
@@ -47,6 +48,9 @@ const UNRECORDED: usize = 4096;
 
 /// How many inputs are taken before the lanes have their turn.
 const INPUTS: usize = 512;
+
+/// The most subscriptions in trouble that a heartbeat names.
+const NAMED: usize = 1000;
 
 /// How often the gauges are set.
 const GAUGES: Duration = Duration::from_millis(500);
@@ -76,6 +80,8 @@ pub struct Outlets {
     pub drained: UnboundedSender<(Shard, Option<Snapshot>)>,
     /// To the feed: whether there is room for another page.
     pub room: watch::Sender<bool>,
+    /// To the keeper: what it tells people with its heartbeat.
+    pub condition: watch::Sender<Condition>,
     /// Back to the dispatcher itself: what its tasks bring.
     pub inputs: UnboundedSender<Input>,
     pub lease: Lease,
@@ -208,5 +214,12 @@ impl Dispatcher {
         metrics.set_waiting(sums.waiting);
         metrics.set_breakers_open(sums.failing);
         metrics.set_unrecorded(self.out.backlog.len());
+        // The keeper is gone only when the worker ends.
+        let _ = self.out.condition.send(Condition {
+            in_flight: sums.in_flight,
+            queued: sums.queued,
+            breakers_open: self.lanes.failing().take(NAMED).collect(),
+            unusable: self.routes.unusable().take(NAMED).collect(),
+        });
     }
 }

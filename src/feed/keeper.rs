@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use sqlx::PgPool;
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender};
-use tokio::sync::oneshot;
+use tokio::sync::{oneshot, watch};
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 use uuid::Uuid;
@@ -19,7 +19,7 @@ use crate::http::metrics::Metrics;
 use crate::model::{Epoch, Shard, Snapshot};
 use crate::record::Backlog;
 use crate::store::shards::{
-    cluster_and_time, forget_worker, heartbeat, look_at_fleet, release_shards, renew_leases,
+    Condition, cluster_and_time, forget_worker, heartbeat, look_at_fleet, release_shards, renew_leases,
     take_shards, write_checkpoints,
 };
 use crate::store::{DbClock, StoreError, within};
@@ -48,6 +48,7 @@ pub struct Wiring {
     pub dispatcher: UnboundedSender<Input>,
     pub reader: UnboundedSender<Order>,
     pub drained: UnboundedReceiver<(Shard, Option<Snapshot>)>,
+    pub condition: watch::Receiver<Condition>,
     pub backlog: Backlog,
     pub lease: Lease,
     pub clock: DbClock,
@@ -171,8 +172,14 @@ impl Keeper {
             self.cluster = cluster;
             self.lose(self.ownership.shards());
         }
-        let Wiring { pool, .. } = &self.with;
-        self.ask(heartbeat(pool, self.settings.id, &self.settings.name))
+        let Wiring {
+            pool, condition, ..
+        } = &self.with;
+        let KeeperSettings {
+            id, name, lease, ..
+        } = &self.settings;
+        let condition = condition.borrow().clone();
+        self.ask(heartbeat(pool, *id, name, *lease, &condition))
             .await?;
         let held = self.ownership.held();
         let ours = self

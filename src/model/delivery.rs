@@ -23,6 +23,12 @@ impl DeliveryKey {
             generation: 0,
         }
     }
+
+    /// Somebody asked for it again: what the event itself causes goes first.
+    #[must_use]
+    pub const fn is_replay(&self) -> bool {
+        self.generation > 0
+    }
 }
 
 /// One name for the pair, the same at every attempt and replay: the UUID of version 5
@@ -60,6 +66,12 @@ impl State {
         Self::Superseded,
         Self::Cancelled,
     ];
+
+    /// Whether it waits for an attempt.
+    #[must_use]
+    pub const fn is_open(self) -> bool {
+        matches!(self, Self::Pending | Self::PendingRetry)
+    }
 
     /// The spelling of `posthorn.delivery_state`, of metrics and of the docs.
     #[must_use]

@@ -3,10 +3,12 @@
 
 pub mod clock;
 pub mod declared;
+pub mod deliveries;
 pub mod events;
 pub mod grants;
 pub mod known;
 pub mod ledger;
+pub mod looking;
 pub mod partitions;
 pub mod pending;
 pub mod pool;
@@ -15,6 +17,7 @@ pub mod schema;
 pub mod secrets;
 pub mod shards;
 pub mod sources;
+pub mod status;
 pub mod subscriptions;
 pub mod token_key;
 pub mod transactions;

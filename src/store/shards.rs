@@ -40,15 +40,44 @@ pub async fn cluster_and_time(pool: &PgPool) -> Result<(String, DateTime<Utc>), 
     Ok((row.cluster, row.time))
 }
 
-/// Says that this worker is alive, and forgets workers that have not been for a day.
-pub async fn heartbeat(pool: &PgPool, worker: Uuid, name: &str) -> Result<(), StoreError> {
+/// What a worker's memory knows and the tables do not.
+#[derive(Clone, Debug, Default)]
+pub struct Condition {
+    pub in_flight: usize,
+    pub queued: usize,
+    /// Subscriptions that get only probes.
+    pub breakers_open: Vec<Uuid>,
+    /// Subscriptions whose settings cannot be used.
+    pub unusable: Vec<Uuid>,
+}
+
+/// Says that this worker is alive and how it is, and forgets workers that have not been for
+/// a day.
+pub async fn heartbeat(
+    pool: &PgPool,
+    worker: Uuid,
+    name: &str,
+    lease: Duration,
+    condition: &Condition,
+) -> Result<(), StoreError> {
+    let int = |count: usize| i32::try_from(count).unwrap_or(i32::MAX);
     sqlx::query!(
         "WITH gone AS (DELETE FROM posthorn.workers WHERE seen_at < now() - interval '1 day')
-         INSERT INTO posthorn.workers (id, name, version) VALUES ($1, $2, $3)
-         ON CONFLICT (id) DO UPDATE SET seen_at = now()",
+         INSERT INTO posthorn.workers
+                (id, name, version, lease, in_flight, queued, breakers_open, unusable)
+         VALUES ($1, $2, $3, $4::interval, $5, $6, $7, $8)
+         ON CONFLICT (id) DO UPDATE
+            SET seen_at = now(), lease = excluded.lease, in_flight = excluded.in_flight,
+                queued = excluded.queued, breakers_open = excluded.breakers_open,
+                unusable = excluded.unusable",
         worker,
         name,
         env!("CARGO_PKG_VERSION"),
+        interval(lease),
+        int(condition.in_flight),
+        int(condition.queued),
+        &condition.breakers_open,
+        &condition.unusable,
     )
     .execute(pool)
     .await?;

@@ -1,0 +1,176 @@
+-- What support and operators ask, as views: `posthorn status` and `posthorn deliveries` read
+-- them too, so a query and a command answer alike.
+
+-- What only a worker's memory knows travels with its heartbeat, in the row that the
+-- heartbeat writes anyhow.
+ALTER TABLE posthorn.workers
+    ADD COLUMN lease         interval NOT NULL DEFAULT '10 seconds',
+    ADD COLUMN in_flight     int      NOT NULL DEFAULT 0,
+    ADD COLUMN queued        int      NOT NULL DEFAULT 0,
+    ADD COLUMN breakers_open uuid[]   NOT NULL DEFAULT '{}',
+    ADD COLUMN unusable      uuid[]   NOT NULL DEFAULT '{}';
+COMMENT ON COLUMN posthorn.workers.lease IS 'How long it may be silent before it counts as gone.';
+COMMENT ON COLUMN posthorn.workers.in_flight IS 'Requests in the air at its last heartbeat.';
+COMMENT ON COLUMN posthorn.workers.queued IS 'Deliveries in its memory at its last heartbeat.';
+COMMENT ON COLUMN posthorn.workers.breakers_open IS 'Subscriptions that get only probes after repeated failures; at most 1000 are named.';
+COMMENT ON COLUMN posthorn.workers.unusable IS 'Subscriptions whose settings it cannot use; at most 1000 are named.';
+
+-- The success path is in neither of the two: of the ledger only exceptions are indexed, and
+-- an event that is delivered pays a comparison.
+CREATE INDEX deliveries_exceptions
+    ON posthorn.deliveries (event_id, subscription_id, generation) WHERE state <> 'delivered';
+COMMENT ON INDEX posthorn.deliveries_exceptions IS 'Finds what was not delivered, newest first.';
+
+CREATE FUNCTION posthorn.uuid_time(id uuid) RETURNS timestamptz
+    LANGUAGE sql IMMUTABLE PARALLEL SAFE STRICT
+    RETURN to_timestamp(('x' || left(replace(id::text, '-', ''), 12))::bit(48)::bigint / 1000.0);
+COMMENT ON FUNCTION posthorn.uuid_time IS 'The time in a UUID version 7, to the millisecond.';
+
+-- The last attempt by sub-queries, each one look-up by the primary key: unlike a join, one
+-- that nobody reads costs nothing.
+CREATE OR REPLACE VIEW posthorn.delivery_status AS
+SELECT e.merchant, s.name AS subscription, e.transaction_id, e.kind, e.status,
+       d.state, d.attempts, d.reason, e.created_at, d.next_attempt_at, d.finished_at,
+       d.event_id, d.subscription_id, d.generation,
+       coalesce(coalesce(
+           (SELECT l.labels FROM posthorn.locks l
+             WHERE l.labels IS NOT NULL
+               AND (l.merchant IS NULL OR l.merchant = s.merchant)
+               AND (l.profile IS NULL OR l.profile = s.profile)
+             ORDER BY l.merchant IS NULL, l.profile IS NULL, l.name LIMIT 1),
+           s.labels, p.labels) ->> d.state::text, d.state::text) AS label,
+       (SELECT a.started_at FROM posthorn.attempts a
+         WHERE a.event_id = d.event_id AND a.subscription_id = d.subscription_id
+           AND a.generation = d.generation AND a.number = d.attempts) AS last_attempt_at,
+       (SELECT a.outcome FROM posthorn.attempts a
+         WHERE a.event_id = d.event_id AND a.subscription_id = d.subscription_id
+           AND a.generation = d.generation AND a.number = d.attempts) AS last_outcome,
+       (SELECT a.http_status FROM posthorn.attempts a
+         WHERE a.event_id = d.event_id AND a.subscription_id = d.subscription_id
+           AND a.generation = d.generation AND a.number = d.attempts) AS last_http_status
+  FROM (SELECT event_id, subscription_id, generation, state, attempts, reason,
+               NULL::timestamptz AS next_attempt_at, finished_at
+          FROM posthorn.deliveries
+        UNION ALL
+        SELECT event_id, subscription_id, generation, state, attempts, reason,
+               due_at, NULL::timestamptz
+          FROM posthorn.pending_deliveries) AS d
+  JOIN posthorn.events e ON e.id = d.event_id
+  LEFT JOIN posthorn.transaction_subscriptions t ON t.id = d.subscription_id
+  JOIN posthorn.subscriptions s ON s.id = coalesce(t.template_id, d.subscription_id)
+  LEFT JOIN posthorn.profiles p ON p.name = s.profile;
+COMMENT ON COLUMN posthorn.delivery_status.merchant IS 'Whose transaction it is.';
+COMMENT ON COLUMN posthorn.delivery_status.transaction_id IS 'The provider''s own id.';
+COMMENT ON COLUMN posthorn.delivery_status.kind IS 'What kind of change, such as payment.approved.';
+COMMENT ON COLUMN posthorn.delivery_status.status IS 'The transaction''s new status.';
+COMMENT ON COLUMN posthorn.delivery_status.state IS 'pending and pending_retry are open; delivered, posting_error, superseded and cancelled are final.';
+COMMENT ON COLUMN posthorn.delivery_status.attempts IS 'Attempts made so far.';
+COMMENT ON COLUMN posthorn.delivery_status.reason IS 'Why it was not delivered, or why the last attempt failed.';
+COMMENT ON COLUMN posthorn.delivery_status.created_at IS 'When the event was inserted.';
+COMMENT ON COLUMN posthorn.delivery_status.next_attempt_at IS 'When an open delivery is due.';
+COMMENT ON COLUMN posthorn.delivery_status.finished_at IS 'When it ended: of a delivered one, when the merchant got it.';
+COMMENT ON COLUMN posthorn.delivery_status.event_id IS 'The event.';
+COMMENT ON COLUMN posthorn.delivery_status.subscription_id IS 'The subscription, or the transaction''s subscription.';
+COMMENT ON COLUMN posthorn.delivery_status.generation IS '0, or the number of the replay.';
+COMMENT ON COLUMN posthorn.delivery_status.last_attempt_at IS 'When the last attempt began.';
+COMMENT ON COLUMN posthorn.delivery_status.last_outcome IS 'What the last attempt came to: ok, status, body_rule, dns, connect, tls, timeout, protocol, refused or token.';
+COMMENT ON COLUMN posthorn.delivery_status.last_http_status IS 'The status of the last attempt''s answer, if there was one.';
+
+CREATE VIEW posthorn.status_workers AS
+SELECT w.name AS worker, w.version, w.seen_at > now() - w.lease AS live, w.started_at, w.seen_at,
+       (SELECT count(*) FROM posthorn.shards s
+         WHERE s.owner = w.id AND s.expires_at > now()) AS shards,
+       w.in_flight, w.queued, w.id AS worker_id
+  FROM posthorn.workers w;
+COMMENT ON VIEW posthorn.status_workers IS 'The workers seen within a day.';
+COMMENT ON COLUMN posthorn.status_workers.worker IS 'Its name: from the config file, or host and process id.';
+COMMENT ON COLUMN posthorn.status_workers.version IS 'Posthorn''s version.';
+COMMENT ON COLUMN posthorn.status_workers.live IS 'Whether it was seen within its lease.';
+COMMENT ON COLUMN posthorn.status_workers.started_at IS 'When the process started.';
+COMMENT ON COLUMN posthorn.status_workers.seen_at IS 'Its last heartbeat, each third of the lease.';
+COMMENT ON COLUMN posthorn.status_workers.shards IS 'Shards that it owns.';
+COMMENT ON COLUMN posthorn.status_workers.in_flight IS 'Requests in the air at its last heartbeat.';
+COMMENT ON COLUMN posthorn.status_workers.queued IS 'Deliveries in its memory at its last heartbeat.';
+COMMENT ON COLUMN posthorn.status_workers.worker_id IS 'New for each start of a process.';
+
+CREATE VIEW posthorn.status_shards AS
+SELECT s.shard,
+       CASE WHEN s.owner IS NULL THEN 'free' WHEN s.expires_at > now() THEN 'owned' ELSE 'expired' END AS ownership,
+       w.name AS worker, s.expires_at, s.checkpoint_at,
+       s.cluster = posthorn.cluster() AS of_this_cluster, s.epoch, s.owner AS worker_id
+  FROM posthorn.shards s
+  LEFT JOIN posthorn.workers w ON w.id = s.owner;
+COMMENT ON VIEW posthorn.status_shards IS 'Who owns which slice of the merchants, and up to when its events are dealt with.';
+COMMENT ON COLUMN posthorn.status_shards.shard IS 'As in posthorn.shard_of(merchant).';
+COMMENT ON COLUMN posthorn.status_shards.ownership IS 'owned; free: nobody''s; expired: its owner was not heard of within the lease.';
+COMMENT ON COLUMN posthorn.status_shards.worker IS 'The owner''s name.';
+COMMENT ON COLUMN posthorn.status_shards.expires_at IS 'When the lease runs out unless it is renewed.';
+COMMENT ON COLUMN posthorn.status_shards.checkpoint_at IS 'When the checkpoint last moved on; every matched delivery of the events before it is durable.';
+COMMENT ON COLUMN posthorn.status_shards.of_this_cluster IS 'Whether the checkpoint means something here: not after a restore or failover, until a worker has taken the shard.';
+COMMENT ON COLUMN posthorn.status_shards.epoch IS 'Counts the owners.';
+COMMENT ON COLUMN posthorn.status_shards.worker_id IS 'The owner.';
+
+-- Shards with the same checkpoint, as those of a worker that died, are looked at together;
+-- and never further than 10,000 events.
+CREATE VIEW posthorn.status_unread AS
+SELECT coalesce(sum(u.events), 0)::bigint AS events, min(u.oldest_at) AS oldest_at
+  FROM (SELECT s.checkpoint::text::pg_snapshot AS checkpoint, array_agg(s.shard) AS shards
+          FROM posthorn.shards s
+         WHERE s.cluster = posthorn.cluster()
+         GROUP BY s.checkpoint::text) AS c
+ CROSS JOIN LATERAL (
+       SELECT count(*) AS events, min(v.created_at) AS oldest_at
+         FROM (SELECT e.created_at FROM posthorn.events e
+                WHERE e.xid >= pg_snapshot_xmin(c.checkpoint) AND e.shard = ANY (c.shards)
+                  AND NOT pg_visible_in_snapshot(e.xid, c.checkpoint)
+                ORDER BY e.xid, e.id LIMIT 10000) AS v) AS u;
+COMMENT ON VIEW posthorn.status_unread IS 'One row: events behind the checkpoints. As a rule those of the last second or two, which are being read and sent; many or old ones mean that no worker reads them.';
+COMMENT ON COLUMN posthorn.status_unread.events IS 'How many; counted up to 10,000 for each distinct checkpoint.';
+COMMENT ON COLUMN posthorn.status_unread.oldest_at IS 'When the oldest of them was inserted.';
+
+CREATE VIEW posthorn.status_subscriptions AS
+SELECT s.merchant, s.name AS subscription,
+       CASE WHEN unusable.id IS NOT NULL THEN 'unusable settings'
+            WHEN s.gone_at IS NOT NULL AND s.enabled THEN 'gone'
+            WHEN NOT s.enabled AND o.open > 0 THEN 'disabled with a backlog'
+            WHEN s.paused AND o.open > 0 THEN 'paused with a backlog'
+            WHEN breaker.id IS NOT NULL THEN 'breaker open'
+            WHEN o.retrying >= 10 THEN 'many retries'
+            WHEN o.late_since < now() - interval '1 minute' THEN 'falling behind'
+       END AS trouble,
+       s.enabled, s.paused, s.gone_at,
+       coalesce(o.open, 0) AS open, coalesce(o.pending, 0) AS pending,
+       coalesce(o.retrying, 0) AS retrying, coalesce(o.replayed, 0) AS replayed,
+       o.oldest_at, o.next_attempt_at, s.profile, s.id AS subscription_id
+  FROM posthorn.subscriptions s
+  LEFT JOIN (
+       SELECT p.lane_id, count(*) AS open,
+              count(*) FILTER (WHERE p.state = 'pending') AS pending,
+              count(*) FILTER (WHERE p.state = 'pending_retry') AS retrying,
+              count(*) FILTER (WHERE p.generation > 0) AS replayed,
+              min(posthorn.uuid_time(p.event_id)) FILTER (WHERE p.generation = 0) AS oldest_at,
+              min(p.due_at) AS next_attempt_at,
+              min(p.due_at) FILTER (WHERE p.generation = 0) AS late_since
+         FROM posthorn.pending_deliveries p
+        GROUP BY p.lane_id) AS o ON o.lane_id = s.id
+  LEFT JOIN (
+       SELECT DISTINCT unnest(w.breakers_open) AS id FROM posthorn.workers w
+        WHERE w.seen_at > now() - w.lease) AS breaker ON breaker.id = s.id
+  LEFT JOIN (
+       SELECT DISTINCT unnest(w.unusable) AS id FROM posthorn.workers w
+        WHERE w.seen_at > now() - w.lease) AS unusable ON unusable.id = s.id;
+COMMENT ON VIEW posthorn.status_subscriptions IS 'Each subscription with what is open for it in the database, and what is amiss. It counts the rows of posthorn.pending_deliveries.';
+COMMENT ON COLUMN posthorn.status_subscriptions.merchant IS 'Whose endpoint it is.';
+COMMENT ON COLUMN posthorn.status_subscriptions.subscription IS 'Its name.';
+COMMENT ON COLUMN posthorn.status_subscriptions.trouble IS 'The worst of: unusable settings (the worker''s log says which), gone (an answer of disable_statuses), disabled with a backlog, paused with a backlog, breaker open, many retries (10 and more), falling behind (something has been due for a minute). NULL: none.';
+COMMENT ON COLUMN posthorn.status_subscriptions.enabled IS 'As in posthorn.subscriptions.';
+COMMENT ON COLUMN posthorn.status_subscriptions.paused IS 'As in posthorn.subscriptions.';
+COMMENT ON COLUMN posthorn.status_subscriptions.gone_at IS 'As in posthorn.subscriptions.';
+COMMENT ON COLUMN posthorn.status_subscriptions.open IS 'Deliveries that wait in the database: pending and retrying, replays included.';
+COMMENT ON COLUMN posthorn.status_subscriptions.pending IS 'Not tried yet.';
+COMMENT ON COLUMN posthorn.status_subscriptions.retrying IS 'Failed, and waiting for the next attempt.';
+COMMENT ON COLUMN posthorn.status_subscriptions.replayed IS 'Of the open ones, how many a replay opened.';
+COMMENT ON COLUMN posthorn.status_subscriptions.oldest_at IS 'When the event of the oldest open delivery was inserted, replays left out.';
+COMMENT ON COLUMN posthorn.status_subscriptions.next_attempt_at IS 'When the first of them is due.';
+COMMENT ON COLUMN posthorn.status_subscriptions.profile IS 'Its profile.';
+COMMENT ON COLUMN posthorn.status_subscriptions.subscription_id IS 'Its id.';

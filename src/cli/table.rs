@@ -1,0 +1,60 @@
+//! Rows under heads, in columns, on a terminal.
+
+use super::printable::Cell;
+
+pub struct Table<const N: usize> {
+    rows: Vec<[String; N]>,
+}
+
+impl<const N: usize> Table<N> {
+    #[must_use]
+    pub fn new(heads: [&str; N]) -> Self {
+        Self {
+            rows: vec![heads.map(str::to_owned)],
+        }
+    }
+
+    /// Cells may be anybody's text: nothing of them drives the terminal.
+    pub fn push(&mut self, cells: [String; N]) {
+        self.rows.push(cells.map(|cell| Cell(&cell).to_string()));
+    }
+
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.rows.len() == 1
+    }
+
+    /// Each line begins with `indent`.
+    #[must_use]
+    pub fn text(&self, indent: &str) -> String {
+        let width =
+            |column: usize| self.rows.iter().map(|row| row[column].chars().count()).max();
+        let widths: Vec<usize> = (0..N).map(|column| width(column).unwrap_or(0)).collect();
+        let mut text = String::new();
+        for row in &self.rows {
+            let mut line = indent.to_owned();
+            for (cell, width) in row.iter().zip(&widths) {
+                line.push_str(&format!("{cell:width$}  "));
+            }
+            text.push_str(line.trim_end());
+            text.push('\n');
+        }
+        text
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn columns_are_as_wide_as_their_widest_cell_and_cells_stay_on_their_line() {
+        let mut table = Table::new(["MERCHANT", "WHY"]);
+        table.push(["acme".to_owned(), "a\nb\u{1b}[31m".to_owned()]);
+        table.push(["long merchant".to_owned(), "\u{202e}x".to_owned()]);
+        assert_eq!(
+            table.text("  "),
+            "  MERCHANT       WHY\n  acme           a\\nb\\u{1b}[31m\n  long merchant  \\u{202e}x\n"
+        );
+    }
+}
