@@ -40,8 +40,9 @@ GRANT EXECUTE ON FUNCTION posthorn.make_partitions, posthorn.drop_partitions,
 
 const VIEWER: &str = "
 GRANT USAGE ON SCHEMA posthorn TO {role};
-GRANT SELECT ON posthorn.delivery_status, posthorn.subscriptions, posthorn.profiles,
-    posthorn.locks, posthorn.transaction_subscriptions,
+GRANT SELECT ON posthorn.delivery_status, posthorn.status_workers, posthorn.status_shards,
+    posthorn.status_unread, posthorn.status_subscriptions TO {role};
+GRANT SELECT ON posthorn.subscriptions, posthorn.profiles, posthorn.locks, posthorn.transaction_subscriptions,
     posthorn.pending_deliveries, posthorn.deliveries, posthorn.attempts, posthorn.shards,
     posthorn.workers, posthorn.config_revision, posthorn.sources, posthorn.source_failures TO {role};
 GRANT SELECT (id, xid, created_at, shard, merchant, kind, transaction_id, status)
