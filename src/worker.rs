@@ -21,6 +21,7 @@ use crate::dispatch::{BreakerSettings, DispatchSettings, Dispatcher, LaneSetting
 use crate::feed::keeper::{Keeper, KeeperSettings, Wiring};
 use crate::feed::lease::Lease;
 use crate::feed::reader::{Inlets, Reader, ReaderSettings};
+use crate::feed::replay::Replays;
 use crate::http::health::Health;
 use crate::http::metrics::Metrics;
 use crate::http::server::serve;
@@ -214,6 +215,7 @@ fn start_flow(
             page_rows: config.worker.page_rows,
         },
     );
+    let replayed = inputs.clone();
     let keeper = Keeper::new(
         keeper_settings(&config.worker, id),
         cluster,
@@ -230,7 +232,16 @@ fn start_flow(
             health: health.clone(),
         },
     );
+    let replays = Replays {
+        pool: pool.clone(),
+        worker: id,
+        dispatcher: replayed,
+        metrics: metrics.clone(),
+    };
     rooms.spawn(recorder.run(entries_rx));
+    rooms.spawn(async move {
+        replays.run().await;
+    });
     rooms.spawn(dispatcher.run(inputs_rx));
     rooms.spawn(async move {
         reader.run(orders_rx).await;

@@ -15,6 +15,7 @@ mod named;
 mod printable;
 pub mod receiver;
 pub mod render;
+pub mod replay;
 mod request;
 pub mod sandbox;
 pub mod secrets;
@@ -43,6 +44,7 @@ enum Command {
     Worker(worker::Args),
     Status(status::Args),
     Deliveries(deliveries::Args),
+    Replay(replay::Args),
     Config(config::Args),
     Render(render::Args),
     SendTest(send_test::Args),
@@ -61,6 +63,7 @@ impl Command {
             Self::Worker(args) => worker::run(args).await?.report(),
             Self::Status(args) => status::run(args).await?.report(),
             Self::Deliveries(args) => deliveries::run(args).await?.report(),
+            Self::Replay(args) => replay::run(args).await?.report(),
             Self::Config(args) => config::run(args).await?.report(),
             Self::Render(args) => render::run(args).await?.report(),
             Self::SendTest(args) => send_test::run(args).await?,

@@ -76,7 +76,7 @@ pub async fn deliver(
     let now = with.clock.now();
     let circumstances = Circumstances {
         attempt: number,
-        age: age(item.event.created_at, now),
+        age: age(item.opened_at, now),
         retry_after: retry_after(&outcome.wire, now),
         other_credential,
         chance: rand::random(),

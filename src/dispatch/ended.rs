@@ -10,6 +10,7 @@ use super::input::Input;
 use super::item::Item;
 use super::{Dispatcher, Outlets};
 use crate::model::State;
+use crate::store::pending::Refilled;
 use crate::store::subscriptions::disable_gone_subscription;
 use crate::store::transactions::end_transaction_subscription;
 use crate::store::{AWAY, STATEMENT, within};
@@ -60,7 +61,7 @@ impl Dispatcher {
     pub(super) fn ended(&mut self, lane_id: Uuid, subscription_id: Uuid, now: Instant) {
         self.withdraw(lane_id, subscription_id);
         self.lanes.with(lane_id, |lane| {
-            if lane.shelf.rows() > 0 {
+            if lane.shelf.all_rows() > 0 {
                 lane.shelf.due_at(now);
             }
         });
@@ -73,6 +74,19 @@ impl Dispatcher {
             .with(lane_id, |lane| lane.withdraw(subscription_id));
         for item in waiting.unwrap_or_default() {
             self.cancel(&item);
+        }
+    }
+
+    /// Of a replay that was cancelled. What is in the air ends as it does.
+    pub(super) fn withdraw_rows(&mut self, rows: Vec<Refilled>, now: Instant) {
+        for row in rows {
+            let id = row.lane_id;
+            if self.lanes.with(id, |lane| lane.may_withdraw(row.key)) == Some(false) {
+                continue;
+            }
+            let item = Item::of_row(row, now);
+            let reason = "the replay was cancelled".to_owned();
+            self.finish(&item, State::Cancelled, item.attempts, Some(reason), None);
         }
     }
 

@@ -11,7 +11,7 @@ use super::deliver::Tried;
 use crate::feed::checkpoint::PageId;
 use crate::model::{DeliveryKey, Endpoint, Epoch, Event, Shard, Snapshot, State, Subscription};
 use crate::shape::Unsendable;
-use crate::store::pending::{Refilled, Waiting};
+use crate::store::pending::{NextDue, Refilled, Waiting};
 
 #[derive(Debug)]
 pub enum Input {
@@ -38,6 +38,8 @@ pub enum Input {
     Recorded(Vec<Recorded>),
     /// From a refill.
     Refilled(Vec<LaneRefill>),
+    /// From the replays: rows of one that was cancelled, to be withdrawn.
+    Withdrawn(Vec<Refilled>),
     /// This transaction's subscription has ended: what waits for it is withdrawn.
     Ended {
         lane_id: Uuid,
@@ -116,5 +118,5 @@ pub struct LaneRefill {
     pub epoch: Epoch,
     /// None: the database did not answer.
     pub found: Option<Vec<Refilled>>,
-    pub next_due_in: Option<Duration>,
+    pub next_due_in: NextDue,
 }

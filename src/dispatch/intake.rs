@@ -46,6 +46,7 @@ impl Dispatcher {
     pub(super) fn found_waiting(&mut self, waiting: Vec<Waiting>, now: Instant) {
         for Waiting {
             lane_id: id,
+            replays,
             rows,
             due_in,
             ..
@@ -55,8 +56,13 @@ impl Dispatcher {
                 continue;
             };
             self.open_lane(&subscription, now);
-            self.lanes
-                .with(id, |lane| lane.shelf.found(rows, now + due_in));
+            self.lanes.with(id, |lane| {
+                if replays {
+                    lane.shelf.found_replays(rows, now + due_in);
+                } else {
+                    lane.shelf.found(rows, now + due_in);
+                }
+            });
             self.lanes.look_at(id);
         }
     }
@@ -143,6 +149,7 @@ impl Dispatcher {
         };
         let item = Item {
             key: DeliveryKey::first(event.id, id),
+            opened_at: event.created_at,
             event,
             endpoint,
             attempts: 0,

@@ -4,10 +4,12 @@ use std::hash::{Hash, Hasher};
 use std::sync::Arc;
 use std::time::Instant;
 
+use chrono::{DateTime, Utc};
 use uuid::Uuid;
 
 use crate::feed::checkpoint::PageId;
 use crate::model::{Credential, DeliveryKey, Endpoint, Event};
+use crate::store::pending::Refilled;
 
 /// A delivery that waits in a lane, or is in the air.
 #[derive(Clone, Debug)]
@@ -24,6 +26,8 @@ pub struct Item {
     pub page: Option<PageId>,
     /// When it came into memory.
     pub since: Instant,
+    /// From when its age counts: its event's insertion, or when the replay opened it.
+    pub opened_at: DateTime<Utc>,
     /// What its next attempt carries; the lane says so when it goes out.
     pub trial: Trial,
 }
@@ -46,6 +50,26 @@ pub enum Row {
 }
 
 impl Item {
+    /// Read back from the database.
+    #[must_use]
+    pub fn of_row(row: Refilled, now: Instant) -> Self {
+        Self {
+            key: row.key,
+            opened_at: if row.key.is_replay() {
+                row.opened_at
+            } else {
+                row.event.created_at
+            },
+            event: row.event,
+            endpoint: row.endpoint.map(Arc::new),
+            attempts: row.attempts,
+            row: Row::Written,
+            page: None,
+            since: now,
+            trial: Trial::default(),
+        }
+    }
+
     /// The subscription whose lane it takes.
     #[must_use]
     pub fn lane_id(&self) -> Uuid {
@@ -65,6 +89,19 @@ impl Item {
     pub fn is_of(&self, series: &Series) -> bool {
         self.key.subscription_id == series.subscription_id
             && self.event.transaction_id == series.event.transaction_id
+    }
+
+    /// Whether a newer event of the transaction takes its place, where that is wanted. A
+    /// replay was asked for, whatever came after its event.
+    #[must_use]
+    pub fn is_replaced_by(&self, newer: &Series) -> bool {
+        self.is_of(newer) && !self.key.is_replay() && self.event.id < newer.event.id
+    }
+
+    /// Whether it is itself such a newer event.
+    #[must_use]
+    pub fn replaces(&self, older: &Series) -> bool {
+        self.is_of(older) && !self.key.is_replay() && self.event.id > older.event.id
     }
 
     /// What it weighs in the memory limits, bytes.

@@ -1,7 +1,6 @@
 //! What comes back: from sends, from the recorder and from refills.
 
 use std::collections::{HashMap, HashSet};
-use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use tracing::{error, warn};
@@ -9,7 +8,8 @@ use uuid::Uuid;
 
 use super::deliver::Tried;
 use super::input::{Failed, Landed, LaneRefill, Recorded, RecordedKind};
-use super::item::{Item, Row, Trial};
+use super::item::{Item, Row};
+use super::shelf::Due;
 use super::{Dispatcher, lane};
 use crate::feed::checkpoint::PageId;
 use crate::model::{DeliveryKey, Shard, State, Verdict};
@@ -115,10 +115,9 @@ impl Dispatcher {
     pub(super) fn retry(&mut self, item: &Item, delay: Duration, attempt: Attempt) {
         self.out.metrics.retry_planned();
         let id = item.lane_id();
-        let series = item.series();
         let followers = self
             .lanes
-            .with(id, |lane| lane.await_retry(&series))
+            .with(id, |lane| lane.await_retry(item))
             .unwrap_or_default();
         if item.row != Row::None {
             self.lanes.with(id, |lane| lane.shelf.row_changes(item.key));
@@ -259,18 +258,13 @@ impl Dispatcher {
                 .filter(|row| row.ended)
                 .map(|row| row.key.subscription_id)
                 .collect();
-            let items = found.into_iter().map(|row| Item {
-                key: row.key,
-                event: row.event,
-                endpoint: row.endpoint.map(Arc::new),
-                attempts: row.attempts,
-                row: Row::Written,
-                page: None,
-                since: now,
-                trial: Trial::default(),
-            });
+            let items = found.into_iter().map(|row| Item::of_row(row, now));
             let items: Vec<Item> = items.collect();
-            let next_due = next_due_in.map(|due_in| now + due_in);
+            let at = |due_in: Option<Duration>| due_in.map(|due_in| now + due_in);
+            let next_due = Due {
+                deliveries: at(next_due_in.deliveries),
+                replays: at(next_due_in.replays),
+            };
             self.lanes
                 .with(id, |lane| lane.refilled(items, next_due, now));
             for subscription_id in ended {

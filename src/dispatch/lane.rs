@@ -39,7 +39,9 @@ pub struct Lane {
     pub subscription: Arc<Subscription>,
     pub shelf: Shelf,
     settings: LaneSettings,
+    /// Replays are at the end.
     queue: VecDeque<Item>,
+    replays: usize,
     queued_bytes: usize,
     in_flight: HashMap<DeliveryKey, Flight>,
     /// What has a request in the air, where the order counts.
@@ -97,6 +99,7 @@ impl Lane {
             shelf: Shelf::default(),
             settings,
             queue: VecDeque::new(),
+            replays: 0,
             queued_bytes: 0,
             in_flight: HashMap::new(),
             busy: HashSet::new(),
@@ -118,7 +121,7 @@ impl Lane {
         }
         self.rotation = Rotation::default();
         self.subscription = subscription;
-        if self.shelf.rows() > 0 {
+        if self.shelf.all_rows() > 0 {
             self.shelf.due_at(now);
         }
     }
@@ -126,7 +129,7 @@ impl Lane {
     /// A fresh delivery. `pressure` is the share of the worker's memory in use, 0 to 1.
     pub fn offer(&mut self, item: Item, pressure: f64, now: Instant) -> Offer {
         if self.must_shelve() || !self.has_room(pressure, now) {
-            self.shelf.shelve();
+            self.shelf.shelve(item.key);
             return Offer::Shelved(item);
         }
         self.oldest = Some(
@@ -147,7 +150,8 @@ impl Lane {
     }
 
     fn has_room(&self, pressure: f64, now: Instant) -> bool {
-        self.queue.len() < self.free_slots(now) || self.queue.len() < self.capacity(pressure, now)
+        let queued = self.queue.len() - self.replays;
+        queued < self.free_slots(now) || queued < self.capacity(pressure, now)
     }
 
     /// How many deliveries the endpoint can take within the horizon.
@@ -175,6 +179,18 @@ impl Lane {
         usize::from(self.limit(now)).saturating_sub(self.in_flight.len())
     }
 
+    /// How many replays may be in the air: half of what may be at all, so that what an event
+    /// causes itself finds a place at once.
+    fn replay_slots(&self, now: Instant) -> usize {
+        usize::from(self.limit(now)).div_ceil(2)
+    }
+
+    /// Whether the one at this place of the queue is a replay that has to wait for others.
+    fn is_replay_too_many(&self, at: usize, now: Instant) -> bool {
+        let flying = || self.in_flight.keys().filter(|key| key.is_replay()).count();
+        at >= self.queue.len() - self.replays && flying() >= self.replay_slots(now)
+    }
+
     #[must_use]
     pub fn is_ordered(&self) -> bool {
         self.subscription.order == Order::Transaction
@@ -192,6 +208,9 @@ impl Lane {
                 .iter()
                 .position(|item| !self.busy.contains(&item.series()))
         }?;
+        if self.is_replay_too_many(at, now) {
+            return None;
+        }
         if let Some(pace) = &self.pace
             && let Err(again) = pace.take(now)
         {
@@ -267,11 +286,11 @@ impl Lane {
     pub fn recorded(&mut self, kind: RecordedKind, now: Instant) {
         match kind {
             RecordedKind::Retry(due) => self.shelf.due_at(due),
-            RecordedKind::Spilled | RecordedKind::SupersededOlder if self.shelf.rows() > 0 => {
+            RecordedKind::Spilled | RecordedKind::SupersededOlder if self.shelf.all_rows() > 0 => {
                 self.shelf.due_at(now);
             }
             // The next event of the transaction may wait for this one.
-            RecordedKind::Finished(_) if self.is_ordered() && self.shelf.rows() > 0 => {
+            RecordedKind::Finished(_) if self.is_ordered() && self.shelf.all_rows() > 0 => {
                 self.shelf.due_at(now);
             }
             _ => {}
@@ -294,17 +313,20 @@ impl Lane {
         let probe = self.breaker.next_probe().filter(|probe| *probe > now);
         // Without room, what makes some is an answer, and that is an occasion by itself;
         // that the other lanes' deliveries leave memory is not.
-        let refill = self.shelf.next_due().and_then(|due| {
-            if due > now || self.refill_room(pressure, now) > 0 {
-                Some(due)
-            } else {
-                (pressure >= 1.0).then(|| now + FULL)
-            }
-        });
+        let refill = |due: Option<Instant>, room: usize| {
+            due.and_then(|due| {
+                if due > now || room > 0 {
+                    Some(due)
+                } else {
+                    (pressure >= 1.0).then(|| now + FULL)
+                }
+            })
+        };
         [
             self.paced_until.filter(|_| waiting),
-            probe.filter(|_| waiting || self.shelf.rows() > 0),
-            refill,
+            probe.filter(|_| waiting || self.shelf.all_rows() > 0),
+            refill(self.shelf.next_due(), self.refill_room(pressure, now)),
+            refill(self.shelf.next_replay(), self.replay_room(pressure, now)),
             self.oldest.map(|oldest| oldest + self.settings.spill_after),
         ]
         .into_iter()
@@ -329,12 +351,19 @@ impl Lane {
 
     fn push(&mut self, item: Item) {
         self.queued_bytes += item.bytes();
-        self.queue.push_back(item);
+        if item.key.is_replay() {
+            self.replays += 1;
+            self.queue.push_back(item);
+        } else {
+            let behind_others = self.queue.len() - self.replays;
+            self.queue.insert(behind_others, item);
+        }
     }
 
     fn remove(&mut self, at: usize) -> Option<Item> {
         let item = self.queue.remove(at)?;
         self.queued_bytes -= item.bytes();
+        self.replays -= usize::from(item.key.is_replay());
         Some(item)
     }
 
@@ -344,6 +373,7 @@ impl Lane {
             .partition(wanted);
         self.queue = kept;
         self.queued_bytes -= taken.iter().map(Item::bytes).sum::<usize>();
+        self.replays -= taken.iter().filter(|item| item.key.is_replay()).count();
         taken.into()
     }
 }

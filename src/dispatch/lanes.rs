@@ -150,7 +150,7 @@ impl Lanes {
             queued: self.queued.0,
             bytes: self.queued.1,
             in_flight: self.in_flight,
-            waiting: self.by_id.values().map(|lane| lane.shelf.rows()).sum(),
+            waiting: self.by_id.values().map(|lane| lane.shelf.all_rows()).sum(),
             failing: self.by_id.values().filter(|lane| lane.is_failing()).count(),
         }
     }

@@ -179,6 +179,7 @@ impl Dispatcher {
             Input::Waiting(waiting) => self.found_waiting(waiting, now),
             Input::Recorded(recorded) => self.recorded(&recorded, now),
             Input::Refilled(answers) => self.refilled(answers, now),
+            Input::Withdrawn(rows) => self.withdraw_rows(rows, now),
             Input::Ended {
                 lane_id,
                 subscription_id,

@@ -1,7 +1,6 @@
 //! Brings due deliveries back from the database, for many lanes in one query.
 
 use std::collections::HashMap;
-use std::time::Duration;
 
 use sqlx::PgPool;
 use tokio::sync::mpsc::UnboundedSender;
@@ -11,7 +10,7 @@ use uuid::Uuid;
 use super::input::{Input, LaneRefill};
 use crate::http::metrics::Metrics;
 use crate::model::{DeliveryKey, Shard};
-use crate::store::pending::{RefillRequest, Refilled, find_next_due, refill_lanes};
+use crate::store::pending::{NextDue, RefillRequest, Refilled, find_next_due, refill_lanes};
 use crate::store::{STATEMENT, StoreError, within};
 
 /// The most rows that one query brings, but for the last lane's: a bound on memory.
@@ -28,7 +27,8 @@ impl RefillOrder {
     /// Whether the query brings as many rows already as it may.
     #[must_use]
     pub fn is_full(&self) -> bool {
-        self.lanes.iter().map(|lane| lane.room).sum::<i64>() >= ROWS
+        let rooms = self.lanes.iter().map(|lane| lane.room + lane.replay_room);
+        rooms.sum::<i64>() >= ROWS
     }
 }
 
@@ -62,15 +62,8 @@ async fn refill_all(
     for row in refill_lanes(&mut transaction, lanes, held).await? {
         found.entry(row.lane_id).or_default().push(row);
     }
-    let short: Vec<(Shard, Uuid)> = lanes
-        .iter()
-        .filter(|lane| {
-            let count = found.get(&lane.lane_id).map_or(0, Vec::len);
-            i64::try_from(count).is_ok_and(|count| count < lane.room)
-        })
-        .map(|lane| (lane.shard, lane.lane_id))
-        .collect();
-    let mut next_due: HashMap<Uuid, Duration> = find_next_due(&mut transaction, &short)
+    let asked: Vec<(Shard, Uuid)> = lanes.iter().map(|it| (it.shard, it.lane_id)).collect();
+    let mut next_due: HashMap<Uuid, NextDue> = find_next_due(&mut transaction, &asked)
         .await?
         .into_iter()
         .collect();
@@ -82,7 +75,7 @@ async fn refill_all(
             shard: lane.shard,
             epoch: lane.epoch,
             found: Some(found.remove(&lane.lane_id).unwrap_or_default()),
-            next_due_in: next_due.remove(&lane.lane_id),
+            next_due_in: next_due.remove(&lane.lane_id).unwrap_or_default(),
         })
         .collect())
 }
@@ -95,7 +88,7 @@ fn failed(lanes: &[RefillRequest]) -> Vec<LaneRefill> {
             shard: lane.shard,
             epoch: lane.epoch,
             found: None,
-            next_due_in: None,
+            next_due_in: NextDue::default(),
         })
         .collect()
 }

@@ -11,9 +11,12 @@ use crate::model::DeliveryKey;
 
 #[derive(Debug, Default)]
 pub struct Shelf {
-    /// Rows that are not in memory too.
+    /// Rows that are not in memory too, and when the next is due.
     rows: u64,
     next_due: Option<Instant>,
+    /// The same of replays. They are counted apart, because nothing waits for them.
+    replays: u64,
+    next_replay: Option<Instant>,
     /// Rows are due that found no room: what is fresh queues up behind them.
     behind: bool,
     refill: Option<Refill>,
@@ -24,9 +27,33 @@ pub struct Shelf {
     unrecorded: usize,
 }
 
+/// So many deliveries, and so many replays.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Rows {
+    pub deliveries: usize,
+    pub replays: usize,
+}
+
+impl Rows {
+    pub const fn add(&mut self, key: DeliveryKey) {
+        if key.is_replay() {
+            self.replays += 1;
+        } else {
+            self.deliveries += 1;
+        }
+    }
+}
+
+/// When the next one is due.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Due {
+    pub deliveries: Option<Instant>,
+    pub replays: Option<Instant>,
+}
+
 #[derive(Debug)]
 struct Refill {
-    asked: usize,
+    asked: Rows,
     /// Whether something was shelved while it ran.
     shelved_since: bool,
 }
@@ -36,12 +63,24 @@ impl Shelf {
     /// in memory too count here; the next refill that finds nothing more sets that right.
     pub fn found(&mut self, rows: u64, due: Instant) {
         self.rows = self.rows.max(rows);
-        self.due_at(due);
+        self.next_due = earlier(self.next_due, due);
     }
 
+    pub fn found_replays(&mut self, rows: u64, due: Instant) {
+        self.replays = self.replays.max(rows);
+        self.next_replay = earlier(self.next_replay, due);
+    }
+
+    /// Without replays.
     #[must_use]
     pub const fn rows(&self) -> u64 {
         self.rows
+    }
+
+    /// Replays too.
+    #[must_use]
+    pub const fn all_rows(&self) -> u64 {
+        self.rows + self.replays
     }
 
     #[must_use]
@@ -58,8 +97,21 @@ impl Shelf {
         }
     }
 
+    #[must_use]
+    pub fn next_replay(&self) -> Option<Instant> {
+        if self.refill.is_some() {
+            None
+        } else {
+            self.next_replay
+        }
+    }
+
     /// A due delivery went to the database for want of room.
-    pub fn shelve(&mut self) {
+    pub fn shelve(&mut self, key: DeliveryKey) {
+        if key.is_replay() {
+            self.replays += 1;
+            return;
+        }
         self.rows += 1;
         self.behind = true;
         if let Some(refill) = &mut self.refill {
@@ -68,12 +120,20 @@ impl Shelf {
     }
 
     /// A failed delivery went there until its time.
-    pub const fn await_retry(&mut self) {
-        self.rows += 1;
+    pub const fn await_retry(&mut self, key: DeliveryKey) {
+        if key.is_replay() {
+            self.replays += 1;
+        } else {
+            self.rows += 1;
+        }
     }
 
+    /// Something of it is, whatever it is.
     pub fn due_at(&mut self, at: Instant) {
-        self.next_due = Some(self.next_due.map_or(at, |due| due.min(at)));
+        self.next_due = earlier(self.next_due, at);
+        if self.replays > 0 {
+            self.next_replay = earlier(self.next_replay, at);
+        }
     }
 
     pub const fn handed_to_recorder(&mut self) {
@@ -101,12 +161,15 @@ impl Shelf {
     }
 
     /// Begins a refill of so many; returns the rows to pass over that are in no queue.
-    pub fn begin_refill(&mut self, asked: usize) -> impl Iterator<Item = DeliveryKey> {
+    pub fn begin_refill(&mut self, asked: Rows) -> impl Iterator<Item = DeliveryKey> {
         self.refill = Some(Refill {
             asked,
             shelved_since: false,
         });
         self.next_due = None;
+        if asked.replays > 0 {
+            self.next_replay = None;
+        }
         self.changing.keys().copied()
     }
 
@@ -124,27 +187,36 @@ impl Shelf {
     /// next one is due then.
     pub fn end_refill(
         &mut self,
-        found: usize,
-        taken: usize,
-        next_due: Option<Instant>,
+        found: Rows,
+        taken: Rows,
+        next_due: Due,
         now: Instant,
     ) {
         let Some(refill) = self.refill.take() else {
             return;
         };
         self.changing.retain(|_, changed| !*changed);
-        self.rows = self.rows.saturating_sub(taken as u64);
-        let more = found >= refill.asked;
+        self.rows = self.rows.saturating_sub(taken.deliveries as u64);
+        self.replays = self.replays.saturating_sub(taken.replays as u64);
+        // Nothing is there and nothing is on its way: hand-run SQL, or a newer event, may
+        // have removed rows that were counted.
+        let nothing = |found| found == 0 && self.unrecorded == 0;
+        let more = found.deliveries >= refill.asked.deliveries;
         self.behind = more || refill.shelved_since;
-        if more {
-            self.due_at(now);
-        } else if let Some(due) = next_due {
-            self.due_at(due);
-        } else if found == 0 && self.unrecorded == 0 && self.next_due.is_none() {
-            // Nothing is there and nothing is on its way: hand-run SQL, or a newer
-            // event, may have removed rows that were counted.
+        if let Some(due) = more.then_some(now).or(next_due.deliveries) {
+            self.next_due = earlier(self.next_due, due);
+        } else if nothing(found.deliveries) && self.next_due.is_none() {
             self.rows = 0;
             self.behind = false;
+        }
+        if refill.asked.replays == 0 {
+            return;
+        }
+        let more = found.replays >= refill.asked.replays;
+        if let Some(due) = more.then_some(now).or(next_due.replays) {
+            self.next_replay = earlier(self.next_replay, due);
+        } else if nothing(found.replays) && self.next_replay.is_none() {
+            self.replays = 0;
         }
     }
 
@@ -154,6 +226,10 @@ impl Shelf {
         self.changing.retain(|_, changed| !*changed);
         self.due_at(again);
     }
+}
+
+fn earlier(one: Option<Instant>, other: Instant) -> Option<Instant> {
+    Some(one.map_or(other, |one| one.min(other)))
 }
 
 #[cfg(test)]

@@ -122,7 +122,8 @@ impl Dispatcher {
             shard: subscription.shard,
             epoch: owned.epoch,
             lane_id: id,
-            room: i64::try_from(room).unwrap_or(i64::MAX),
+            room: i64::try_from(room.deliveries).unwrap_or(i64::MAX),
+            replay_room: i64::try_from(room.replays).unwrap_or(i64::MAX),
             heads_only,
             not_due_too: !subscription.enabled,
         });
@@ -150,7 +151,7 @@ impl Dispatcher {
         let Some(subscription) = self.lanes.with(id, |lane| Arc::clone(&lane.subscription)) else {
             return;
         };
-        if item.attempts == 0 {
+        if item.attempts == 0 && !item.key.is_replay() {
             let waited = age(item.event.created_at, self.out.delivering.clock.now());
             self.out.metrics.first_attempt(waited);
         }

@@ -10,4 +10,5 @@ mod look_up;
 pub mod ownership;
 pub mod poll;
 pub mod reader;
+pub mod replay;
 pub mod window;

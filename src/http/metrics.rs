@@ -70,6 +70,8 @@ struct Inner {
     subscriptions_valid: Level,
     subscriptions_invalid: Level,
     source_failures: Level,
+    replayed: Counter,
+    replays: Level,
 }
 
 impl Metrics {
@@ -173,6 +175,14 @@ impl Metrics {
                 "posthorn_source_failures",
                 "Changes of source tables that became no event: rows of posthorn.source_failures",
             ),
+            replayed: names.counter(
+                "posthorn_deliveries_replayed",
+                "Deliveries that this worker opened again for a replay",
+            ),
+            replays: names.level(
+                "posthorn_replays",
+                "Replays under way, in the whole database",
+            ),
             registry: names.0,
         }))
     }
@@ -274,6 +284,15 @@ impl Metrics {
     pub fn set_subscriptions(&self, valid: usize, invalid: usize) {
         self.0.subscriptions_valid.set(valid as u64);
         self.0.subscriptions_invalid.set(invalid as u64);
+    }
+
+    pub fn replayed(&self, deliveries: u64) {
+        self.0.replayed.inc_by(deliveries);
+    }
+
+    /// In the whole database.
+    pub fn set_replays(&self, n: u64) {
+        self.0.replays.set(n);
     }
 
     /// Rows of `posthorn.source_failures`, in the whole database.

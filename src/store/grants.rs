@@ -35,13 +35,14 @@ GRANT INSERT, UPDATE, DELETE ON posthorn.profiles, posthorn.locks TO {role};
 GRANT UPDATE ON posthorn.config_revision TO {role};
 GRANT EXECUTE ON FUNCTION posthorn.make_partitions, posthorn.drop_partitions,
     posthorn.drop_transaction_subscriptions, posthorn.purge_payloads,
-    posthorn.settle_foreign_events TO {role};
+    posthorn.settle_foreign_events, posthorn.advance_replays TO {role};
 ";
 
 const VIEWER: &str = "
 GRANT USAGE ON SCHEMA posthorn TO {role};
 GRANT SELECT ON posthorn.delivery_status, posthorn.status_workers, posthorn.status_shards,
-    posthorn.status_unread, posthorn.status_subscriptions TO {role};
+    posthorn.status_unread, posthorn.status_subscriptions, posthorn.replays TO {role};
+GRANT EXECUTE ON FUNCTION posthorn.preview_replay TO {role};
 GRANT SELECT ON posthorn.subscriptions, posthorn.profiles, posthorn.locks, posthorn.transaction_subscriptions,
     posthorn.pending_deliveries, posthorn.deliveries, posthorn.attempts, posthorn.shards,
     posthorn.workers, posthorn.config_revision, posthorn.sources, posthorn.source_failures TO {role};

@@ -50,7 +50,7 @@ pub enum Change {
     /// Not tried yet, and better kept in the database than in memory.
     Spill,
     /// The older events of the same transaction that wait in the database give way to
-    /// this one, but for the delivery named, which is in the air.
+    /// this one, but for replays and the delivery named, which is in the air.
     SupersedeOlder { except: Option<DeliveryKey> },
 }
 
@@ -164,6 +164,7 @@ pub async fn write_batch(
                    SELECT q.ctid FROM posthorn.pending_deliveries q
                     WHERE q.subscription_id = n.subscription_id
                       AND q.transaction_id = n.transaction_id AND q.event_id < n.event_id
+                      AND q.generation = 0
                       AND q.event_id IS DISTINCT FROM n.except_event
                    OFFSET 0) AS at
              WHERE n.shard = ANY (ARRAY(SELECT shard FROM fence)) AND p.ctid = at.ctid

@@ -13,6 +13,7 @@ pub mod partitions;
 pub mod pending;
 pub mod pool;
 pub mod rekey;
+pub mod replays;
 pub mod schema;
 pub mod secrets;
 pub mod shards;

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use chrono::{DateTime, Utc};
 use sqlx::{PgConnection, PgPool};
 use uuid::Uuid;
 
@@ -18,6 +19,8 @@ pub struct RefillRequest {
     /// The id of the lane's subscription.
     pub lane_id: Uuid,
     pub room: i64,
+    /// For replays, beside the room.
+    pub replay_room: i64,
     /// The subscription's `order = "transaction"`: the oldest of each transaction only.
     pub heads_only: bool,
     /// Rows that are not due yet too: a disabled subscription withdraws them all.
@@ -35,6 +38,7 @@ pub struct Refilled {
     pub ended: bool,
     pub event: Arc<Event>,
     pub attempts: u32,
+    pub opened_at: DateTime<Utc>,
 }
 
 /// The earliest due deliveries of each lane (with `not_due_too` the later ones as well), up
@@ -47,7 +51,11 @@ pub struct Refilled {
 /// What is due is a matter of `now()`, the start of the transaction: unlike the clock, it
 /// can bound the index, and in the same transaction [`find_next_due`] goes on from there.
 ///
-/// `heads_only` passes over a delivery while an older one of its transaction is open.
+/// `heads_only` passes over a delivery while an older one of its transaction is open. What an
+/// event caused itself does not wait for replays: they repeat what has its order behind it.
+///
+/// Replays have an index and a room of their own, and come last: those that there is no room
+/// for stand in nobody's way.
 ///
 /// Of a transaction's subscription the endpoint is looked up as well; of others `t` costs
 /// nothing, as its condition is seen before its index is.
@@ -59,6 +67,7 @@ pub async fn refill_lanes(
     let shards: Vec<i16> = lanes.iter().map(|lane| lane.shard.0).collect();
     let ids: Vec<Uuid> = lanes.iter().map(|lane| lane.lane_id).collect();
     let rooms: Vec<i64> = lanes.iter().map(|lane| lane.room).collect();
+    let replay_rooms: Vec<i64> = lanes.iter().map(|lane| lane.replay_room).collect();
     let heads: Vec<bool> = lanes.iter().map(|lane| lane.heads_only).collect();
     let not_due_too: Vec<bool> = lanes.iter().map(|lane| lane.not_due_too).collect();
     let held_events: Vec<Uuid> = held.iter().map(|key| key.event_id).collect();
@@ -69,17 +78,32 @@ pub async fn refill_lanes(
         SELECT lane.id AS "lane_id!", due.event_id AS "event_id!",
                due.subscription_id AS "subscription_id!",
                due.generation AS "generation!", due.attempts AS "attempts!",
+               due.opened_at AS "opened_at!",
                due.template_id AS "template_id?", t.url AS "url?", t.method AS "method?",
                t.success_body AS "success_body?", t.ended_at AS "ended_at?",
                e.shard AS "shard!", e.merchant AS "merchant!", e.kind AS "kind!",
                e.transaction_id AS "transaction_id!", e.status AS "status!",
                coalesce(e.data::text, '') AS "data!", e.created_at AS "created_at!"
-          FROM unnest($1::smallint[], $2::uuid[], $3::bigint[], $4::boolean[], $8::boolean[])
-            AS lane (shard, id, room, heads_only, not_due_too)
+          FROM unnest($1::smallint[], $2::uuid[], $3::bigint[], $4::boolean[], $8::boolean[], $9::bigint[])
+            AS lane (shard, id, room, heads_only, not_due_too, replay_room)
          CROSS JOIN LATERAL (
-            SELECT p.event_id, p.subscription_id, p.generation, p.attempts, p.due_at, p.template_id
+           (SELECT p.event_id, p.subscription_id, p.generation, p.attempts, p.due_at, p.template_id, p.opened_at
               FROM posthorn.pending_deliveries p
-             WHERE p.shard = lane.shard AND p.lane_id = lane.id
+             WHERE p.generation = 0 AND p.shard = lane.shard AND p.lane_id = lane.id
+               AND p.due_at <= CASE WHEN lane.not_due_too THEN 'infinity' ELSE now() END
+               AND (p.event_id, p.subscription_id, p.generation) NOT IN
+                   (SELECT * FROM unnest($5::uuid[], $6::uuid[], $7::int[]))
+               AND NOT (lane.heads_only AND EXISTS (
+                   SELECT FROM posthorn.pending_deliveries older
+                    WHERE older.subscription_id = p.subscription_id
+                      AND older.transaction_id = p.transaction_id
+                      AND older.event_id < p.event_id AND older.generation = 0))
+             ORDER BY p.due_at, p.event_id
+             LIMIT lane.room)
+            UNION ALL
+           (SELECT p.event_id, p.subscription_id, p.generation, p.attempts, p.due_at, p.template_id, p.opened_at
+              FROM posthorn.pending_deliveries p
+             WHERE p.generation > 0 AND p.shard = lane.shard AND p.lane_id = lane.id
                AND p.due_at <= CASE WHEN lane.not_due_too THEN 'infinity' ELSE now() END
                AND (p.event_id, p.subscription_id, p.generation) NOT IN
                    (SELECT * FROM unnest($5::uuid[], $6::uuid[], $7::int[]))
@@ -89,7 +113,7 @@ pub async fn refill_lanes(
                       AND older.transaction_id = p.transaction_id
                       AND older.event_id < p.event_id))
              ORDER BY p.due_at, p.event_id
-             LIMIT lane.room) AS due
+             LIMIT lane.replay_room)) AS due
          CROSS JOIN LATERAL (
             SELECT v.* FROM posthorn.events v WHERE v.id = due.event_id OFFSET 0) AS e
           LEFT JOIN LATERAL (
@@ -107,6 +131,7 @@ pub async fn refill_lanes(
         &held_subscriptions,
         &held_generations,
         &not_due_too,
+        &replay_rooms,
     )
     .fetch_all(connection)
     .await?;
@@ -127,6 +152,7 @@ pub async fn refill_lanes(
                 generation: row.generation,
             },
             attempts: u32::try_from(row.attempts).unwrap_or(0),
+            opened_at: row.opened_at,
             event: Arc::new(Event {
                 id: row.event_id,
                 shard: Shard(row.shard),
@@ -146,20 +172,29 @@ pub async fn refill_lanes(
 pub struct Waiting {
     pub shard: Shard,
     pub lane_id: Uuid,
+    /// Whether these are replays; the lane's others are counted apart.
+    pub replays: bool,
     pub rows: u64,
     /// Until the earliest is due; zero if it already is.
     pub due_in: Duration,
 }
 
-/// All that waits in these shards, per lane.
+/// All that waits in these shards, per lane, and the replays among it apart: each half is a
+/// walk along its own index.
 pub async fn count_waiting(pool: &PgPool, shards: &[Shard]) -> Result<Vec<Waiting>, StoreError> {
     let shards: Vec<i16> = shards.iter().map(|shard| shard.0).collect();
     let rows = sqlx::query!(
         r#"
-        SELECT shard, lane_id, count(*) AS "rows!",
+        SELECT shard AS "shard!", lane_id AS "lane_id!", false AS "replays!", count(*) AS "rows!",
                greatest(0, extract(epoch FROM min(due_at) - clock_timestamp()))::float8 AS "due_in!"
           FROM posthorn.pending_deliveries
-         WHERE shard = ANY ($1)
+         WHERE generation = 0 AND shard = ANY ($1)
+         GROUP BY shard, lane_id
+         UNION ALL
+        SELECT shard, lane_id, true, count(*),
+               greatest(0, extract(epoch FROM min(due_at) - clock_timestamp()))::float8
+          FROM posthorn.pending_deliveries
+         WHERE generation > 0 AND shard = ANY ($1)
          GROUP BY shard, lane_id
         "#,
         &shards
@@ -171,10 +206,18 @@ pub async fn count_waiting(pool: &PgPool, shards: &[Shard]) -> Result<Vec<Waitin
         .map(|row| Waiting {
             shard: Shard(row.shard),
             lane_id: row.lane_id,
+            replays: row.replays,
             rows: u64::try_from(row.rows).unwrap_or(0),
             due_in: Duration::try_from_secs_f64(row.due_in).unwrap_or(Duration::MAX),
         })
         .collect())
+}
+
+/// When a lane's next one will be due.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct NextDue {
+    pub deliveries: Option<Duration>,
+    pub replays: Option<Duration>,
 }
 
 /// When the next delivery of each lane that is not due yet will be; in the
@@ -182,19 +225,23 @@ pub async fn count_waiting(pool: &PgPool, shards: &[Shard]) -> Result<Vec<Waitin
 pub async fn find_next_due(
     connection: &mut PgConnection,
     lanes: &[(Shard, Uuid)],
-) -> Result<Vec<(Uuid, Duration)>, StoreError> {
+) -> Result<Vec<(Uuid, NextDue)>, StoreError> {
     let (shards, ids): (Vec<i16>, Vec<Uuid>) =
         lanes.iter().map(|(shard, id)| (shard.0, *id)).unzip();
     let rows = sqlx::query!(
         r#"
         SELECT lane.id AS "lane_id!",
-               extract(epoch FROM next.due_at - clock_timestamp())::float8 AS "due_in!"
+               extract(epoch FROM (
+                   SELECT p.due_at FROM posthorn.pending_deliveries p
+                    WHERE p.generation = 0 AND p.shard = lane.shard AND p.lane_id = lane.id
+                      AND p.due_at > now()
+                    ORDER BY p.due_at LIMIT 1) - clock_timestamp())::float8 AS due_in,
+               extract(epoch FROM (
+                   SELECT p.due_at FROM posthorn.pending_deliveries p
+                    WHERE p.generation > 0 AND p.shard = lane.shard AND p.lane_id = lane.id
+                      AND p.due_at > now()
+                    ORDER BY p.due_at LIMIT 1) - clock_timestamp())::float8 AS replay_due_in
           FROM unnest($1::smallint[], $2::uuid[]) AS lane (shard, id)
-         CROSS JOIN LATERAL (
-            SELECT p.due_at FROM posthorn.pending_deliveries p
-             WHERE p.shard = lane.shard AND p.lane_id = lane.id
-               AND p.due_at > now()
-             ORDER BY p.due_at LIMIT 1) AS next
         "#,
         &shards,
         &ids
@@ -204,10 +251,12 @@ pub async fn find_next_due(
     Ok(rows
         .into_iter()
         .map(|row| {
-            (
-                row.lane_id,
-                Duration::try_from_secs_f64(row.due_in).unwrap_or_default(),
-            )
+            let span = |seconds| Duration::try_from_secs_f64(seconds).unwrap_or_default();
+            let next = NextDue {
+                deliveries: row.due_in.map(span),
+                replays: row.replay_due_in.map(span),
+            };
+            (row.lane_id, next)
         })
         .collect())
 }

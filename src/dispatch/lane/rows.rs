@@ -5,6 +5,7 @@ use std::time::Instant;
 
 use super::Lane;
 use crate::dispatch::item::{Item, Row};
+use crate::dispatch::shelf::{Due, Rows};
 use crate::model::DeliveryKey;
 
 /// The most rows that one refill brings: a refill is shared by many lanes.
@@ -16,10 +17,15 @@ impl Lane {
         &mut self,
         pressure: f64,
         now: Instant,
-    ) -> Option<(usize, Vec<DeliveryKey>)> {
-        let due = self.shelf.next_due().is_some_and(|due| due <= now);
-        let room = self.refill_room(pressure, now);
-        if !due || room == 0 {
+    ) -> Option<(Rows, Vec<DeliveryKey>)> {
+        let is_due = |due: Option<Instant>| due.is_some_and(|due| due <= now);
+        let room = Rows {
+            deliveries: self.refill_room(pressure, now),
+            replays: self.replay_room(pressure, now),
+        };
+        let deliveries = is_due(self.shelf.next_due()) && room.deliveries > 0;
+        let replays = is_due(self.shelf.next_replay()) && room.replays > 0;
+        if !deliveries && !replays {
             return None;
         }
         let in_memory = self
@@ -42,24 +48,43 @@ impl Lane {
             return REFILL;
         }
         let capacity = self.capacity(pressure, now).max(self.free_slots(now));
-        capacity.saturating_sub(self.queue.len()).min(REFILL)
+        capacity
+            .saturating_sub(self.queue.len() - self.replays)
+            .min(REFILL)
+    }
+
+    /// None while there is something else to send.
+    pub(super) fn replay_room(&self, pressure: f64, now: Instant) -> usize {
+        if self.draining || self.subscription.is_held() || pressure >= 1.0 {
+            return 0;
+        }
+        if !self.subscription.enabled {
+            return REFILL;
+        }
+        let others = self.queue.len() - self.replays;
+        if self.shelf.is_behind() || others >= self.free_slots(now) {
+            return 0;
+        }
+        let room = (self.capacity(pressure, now) / 2).max(self.replay_slots(now));
+        room.saturating_sub(self.replays).min(REFILL)
     }
 
     /// Rows came back into memory; `next_due` is when the first of the others is due.
-    pub fn refilled(&mut self, found: Vec<Item>, next_due: Option<Instant>, now: Instant) {
-        let count = found.len();
+    pub fn refilled(&mut self, found: Vec<Item>, next_due: Due, now: Instant) {
+        let mut count = Rows::default();
         let in_queue: HashSet<DeliveryKey> = self.queue.iter().map(|item| item.key).collect();
-        let mut taken = 0;
+        let mut taken = Rows::default();
         for item in found {
+            count.add(item.key);
             let elsewhere = in_queue.contains(&item.key)
                 || self.in_flight.contains_key(&item.key)
                 || self.shelf.is_changing(item.key)
                 || self
                     .replaced
                     .iter()
-                    .any(|newer| item.is_of(newer) && newer.event.id > item.event.id);
+                    .any(|newer| item.is_replaced_by(newer));
             if !elsewhere {
-                taken += 1;
+                taken.add(item.key);
                 self.push(item);
             }
         }
@@ -110,9 +135,10 @@ impl Lane {
                 .back()
                 .is_some_and(|item| item.row == Row::Written)
         {
-            self.remove(self.queue.len() - 1);
-            self.shelf.shelve();
-            self.shelf.due_at(now);
+            if let Some(item) = self.remove(self.queue.len() - 1) {
+                self.shelf.shelve(item.key);
+                self.shelf.due_at(now);
+            }
         }
     }
 }

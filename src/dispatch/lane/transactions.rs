@@ -22,26 +22,28 @@ pub struct Superseded {
 impl Lane {
     /// The delivery goes to the database until its next attempt. Where order counts, the
     /// events of its transaction that wait in memory follow it there.
-    pub fn await_retry(&mut self, series: &Series) -> Vec<Item> {
-        self.shelf.await_retry();
+    pub fn await_retry(&mut self, failed: &Item) -> Vec<Item> {
+        self.shelf.await_retry(failed.key);
         if !self.is_ordered() {
             return Vec::new();
         }
-        let followers = self.take_queued(|item| item.is_of(series));
-        for _ in &followers {
-            self.shelf.shelve();
+        let series = failed.series();
+        let is_replay = failed.key.is_replay();
+        let followers =
+            self.take_queued(|item| item.is_of(&series) && item.key.is_replay() == is_replay);
+        for follower in &followers {
+            self.shelf.shelve(follower.key);
         }
         followers
     }
 
     /// Makes way for an event where newer ones replace older ones.
     pub fn supersede(&mut self, newer: &Series) -> Superseded {
-        let id = newer.event.id;
         let mut result = Superseded {
             stale: self
                 .queue
                 .iter()
-                .any(|item| item.is_of(newer) && item.event.id > id),
+                .any(|item| item.replaces(newer)),
             look_in_rows: self.shelf.rows() > 0,
             ..Superseded::default()
         };
@@ -50,18 +52,28 @@ impl Lane {
             .values_mut()
             .filter(|flight| flight.item.is_of(newer))
         {
-            if flight.item.event.id > id {
+            if flight.item.replaces(newer) {
                 result.stale = true;
-            } else {
+            } else if flight.item.is_replaced_by(newer) {
                 flight.outdated = true;
                 result.in_the_air = Some(flight.item.key);
             }
         }
-        result.dropped = self.take_queued(|item| item.is_of(newer) && item.event.id < id);
+        result.dropped = self.take_queued(|item| item.is_replaced_by(newer));
         if self.shelf.is_refilling() {
             self.replaced.push(newer.clone());
         }
         result
+    }
+
+    /// Takes a delivery whose row is to go out of the queue. False: it is on its way, and its
+    /// outcome stands.
+    pub fn may_withdraw(&mut self, key: DeliveryKey) -> bool {
+        if self.in_flight.contains_key(&key) || self.shelf.is_changing(key) {
+            return false;
+        }
+        self.take_queued(|item| item.key == key);
+        true
     }
 
     /// The deliveries in memory of a transaction's subscription that has ended.
