@@ -247,6 +247,13 @@ mod tests {
         generation: 0,
     };
 
+    const fn rows(deliveries: usize, replays: usize) -> Rows {
+        Rows {
+            deliveries,
+            replays,
+        }
+    }
+
     fn found(rows: u64, due: Instant) -> Shelf {
         let mut shelf = Shelf::default();
         shelf.found(rows, due);
@@ -257,16 +264,20 @@ mod tests {
     fn a_full_refill_is_followed_by_another_and_a_short_one_by_the_next_retry() {
         let now = Instant::now();
         let mut shelf = found(5, now);
-        let _ = shelf.begin_refill(3);
+        let _ = shelf.begin_refill(rows(3, 0));
         assert_eq!(shelf.next_due(), None, "one at a time");
-        shelf.end_refill(3, 3, None, now);
+        shelf.end_refill(rows(3, 0), rows(3, 0), Due::default(), now);
         assert_eq!(
             (shelf.next_due(), shelf.is_behind(), shelf.rows()),
             (Some(now), true, 2)
         );
         let later = now + Duration::from_mins(30);
-        let _ = shelf.begin_refill(3);
-        shelf.end_refill(1, 1, Some(later), now);
+        let _ = shelf.begin_refill(rows(3, 0));
+        let next = Due {
+            deliveries: Some(later),
+            replays: None,
+        };
+        shelf.end_refill(rows(1, 0), rows(1, 0), next, now);
         assert_eq!(
             (shelf.next_due(), shelf.is_behind(), shelf.rows()),
             (Some(later), false, 1)
@@ -278,10 +289,10 @@ mod tests {
         let now = Instant::now();
         let mut shelf = found(1, now);
         shelf.row_changes(KEY);
-        assert_eq!(shelf.begin_refill(1).collect::<Vec<_>>(), [KEY]);
+        assert_eq!(shelf.begin_refill(rows(1, 0)).collect::<Vec<_>>(), [KEY]);
         shelf.recorded(KEY, RecordedKind::Finished(State::Delivered));
         assert!(shelf.is_changing(KEY), "the refill may have read it before");
-        shelf.end_refill(0, 0, None, now);
+        shelf.end_refill(rows(0, 0), rows(0, 0), Due::default(), now);
         assert!(!shelf.is_changing(KEY));
     }
 
@@ -293,8 +304,8 @@ mod tests {
         shelf.handed_to_recorder();
         shelf.row_changes(KEY);
         shelf.recorded(KEY, RecordedKind::Spilled);
-        assert_eq!(shelf.begin_refill(1).collect::<Vec<_>>(), [KEY]);
-        shelf.end_refill(0, 0, None, now);
+        assert_eq!(shelf.begin_refill(rows(1, 0)).collect::<Vec<_>>(), [KEY]);
+        shelf.end_refill(rows(0, 0), rows(0, 0), Due::default(), now);
         shelf.recorded(KEY, RecordedKind::Finished(State::Delivered));
         assert!(!shelf.is_changing(KEY));
     }
@@ -303,10 +314,10 @@ mod tests {
     fn what_is_shelved_during_a_refill_keeps_the_lane_behind() {
         let now = Instant::now();
         let mut shelf = Shelf::default();
-        let _ = shelf.begin_refill(9);
-        shelf.shelve();
+        let _ = shelf.begin_refill(rows(9, 0));
+        shelf.shelve(KEY);
         shelf.due_at(now);
-        shelf.end_refill(0, 0, None, now);
+        shelf.end_refill(rows(0, 0), rows(0, 0), Due::default(), now);
         assert!(shelf.is_behind());
         assert_eq!(shelf.next_due(), Some(now));
     }
@@ -315,8 +326,25 @@ mod tests {
     fn rows_that_others_removed_are_forgotten() {
         let now = Instant::now();
         let mut shelf = found(7, now);
-        let _ = shelf.begin_refill(9);
-        shelf.end_refill(0, 0, None, now);
+        let _ = shelf.begin_refill(rows(9, 0));
+        shelf.end_refill(rows(0, 0), rows(0, 0), Due::default(), now);
         assert_eq!((shelf.rows(), shelf.is_behind()), (0, false));
+    }
+
+    #[test]
+    fn replays_that_find_no_room_keep_their_time_and_hold_nobody_up() {
+        let now = Instant::now();
+        let mut shelf = Shelf::default();
+        shelf.found_replays(5, now);
+        let _ = shelf.begin_refill(rows(3, 0));
+        shelf.end_refill(rows(0, 0), rows(0, 0), Due::default(), now);
+        assert_eq!(shelf.next_replay(), Some(now));
+        let _ = shelf.begin_refill(rows(3, 2));
+        shelf.end_refill(rows(0, 2), rows(0, 2), Due::default(), now);
+        assert_eq!((shelf.next_replay(), shelf.all_rows()), (Some(now), 3));
+        assert_eq!((shelf.rows(), shelf.is_behind()), (0, false));
+        let _ = shelf.begin_refill(rows(3, 2));
+        shelf.end_refill(rows(0, 0), rows(0, 0), Due::default(), now);
+        assert_eq!((shelf.next_replay(), shelf.all_rows()), (None, 0));
     }
 }

@@ -4,6 +4,7 @@ use uuid::Uuid;
 
 use super::*;
 use crate::dispatch::item::{Row, Trial};
+use crate::dispatch::shelf::Due;
 use crate::model::{Auth, Credential, samples};
 
 const SETTINGS: LaneSettings = LaneSettings {
@@ -33,6 +34,7 @@ fn item(number: u128, transaction_id: &str, now: Instant) -> Item {
             subscription_id: Uuid::nil(),
             generation: 0,
         },
+        opened_at: event.created_at,
         event: Arc::new(event),
         endpoint: None,
         attempts: 0,
@@ -48,6 +50,13 @@ fn refilled(number: u128, transaction_id: &str, now: Instant) -> Item {
         row: Row::Written,
         ..item(number, transaction_id, now)
     }
+}
+
+/// What a replay opened of the n-th event.
+fn replayed(number: u128, transaction_id: &str, now: Instant) -> Item {
+    let mut item = refilled(number, transaction_id, now);
+    item.key.generation = 1;
+    item
 }
 
 /// Offers events of different transactions.
@@ -197,7 +206,7 @@ fn in_an_ordered_lane_the_later_events_follow_a_retry_into_the_database() {
     }
     send_all(&mut lane, now);
     land(&mut lane, 0, Verdict::Retry, now);
-    assert_eq!(numbers(&lane.await_retry(&item(0, "a", now).series())), [1]);
+    assert_eq!(numbers(&lane.await_retry(&item(0, "a", now))), [1]);
     let fresh = lane.offer(item(3, "a", now), 0.0, now);
     assert!(
         matches!(fresh, Offer::Shelved(_)),
@@ -246,7 +255,7 @@ fn addresses_of_one_transaction_do_not_wait_for_each_other() {
     assert_eq!(send_all(&mut lane, now), [0, 0], "the first to each");
     let key = brought(0, 1, now).key;
     lane.landed(key, Some(soon(Verdict::Retry)), now).unwrap();
-    let followers = lane.await_retry(&brought(0, 1, now).series());
+    let followers = lane.await_retry(&brought(0, 1, now));
     assert_eq!(followers.len(), 1);
     assert_eq!(followers[0].key, brought(1, 1, now).key);
     let key = brought(0, 2, now).key;
@@ -278,10 +287,10 @@ fn a_refill_leaves_out_what_is_in_memory_or_about_to_change() {
     let mut lane = lane(|subscription| subscription.max_in_flight = 2, now);
     lane.shelf.found(4, now);
     let (room, held) = lane.begin_refill(0.0, now).unwrap();
-    assert!(room >= 2 && held.is_empty());
+    assert!(room.deliveries >= 2 && held.is_empty());
     lane.refilled(
         vec![refilled(0, "a", now), refilled(1, "b", now)],
-        None,
+        Due::default(),
         now,
     );
     send_all(&mut lane, now);
@@ -293,7 +302,7 @@ fn a_refill_leaves_out_what_is_in_memory_or_about_to_change() {
     assert_eq!(held, [item(0, "a", now).key, item(1, "b", now).key]);
     lane.refilled(
         vec![refilled(0, "a", now), refilled(1, "b", now)],
-        None,
+        Due::default(),
         now,
     );
     assert_eq!(lane.queued().0, 0, "the rows were read before they changed");
@@ -437,4 +446,75 @@ fn without_a_second_credential_a_refusal_is_a_failure() {
         refuse(&mut lane, number, now);
     }
     assert!(lane.is_failing());
+}
+
+#[test]
+fn replays_take_half_of_the_places_and_go_behind_everything_else() {
+    let now = Instant::now();
+    let mut lane = lane(|subscription| subscription.max_in_flight = 4, now);
+    lane.shelf.found_replays(9, now);
+    let (room, _) = lane.begin_refill(0.0, now).unwrap();
+    assert!(room.replays >= 2);
+    let found = (0..3).map(|number| replayed(number, "old", now));
+    lane.refilled(found.collect(), Due::default(), now);
+    assert_eq!(offer(&mut lane, 10..12, now), 0, "nothing waits behind a replay");
+    assert_eq!(send_all(&mut lane, now), [10, 11, 0, 1]);
+    assert_eq!(lane.queued().0, 1);
+    lane.landed(item(10, "10", now).key, None, now);
+    assert_eq!(send_all(&mut lane, now), [], "half of four are replays");
+    assert_eq!(offer(&mut lane, 12..13, now), 0);
+    assert_eq!(send_all(&mut lane, now), [12]);
+    lane.landed(replayed(0, "old", now).key, None, now);
+    assert_eq!(send_all(&mut lane, now), [2]);
+}
+
+#[test]
+fn replays_are_not_asked_for_while_other_rows_find_no_room() {
+    let now = Instant::now();
+    let mut lane = lane(|subscription| subscription.max_in_flight = 2, now);
+    lane.shelf.found_replays(5, now);
+    lane.shelf.found(500, now);
+    let (room, _) = lane.begin_refill(0.0, now).unwrap();
+    let many = (0..room.deliveries as u128).map(|number| refilled(number, &number.to_string(), now));
+    lane.refilled(many.collect(), Due::default(), now);
+    assert!(lane.shelf.is_behind());
+    assert_eq!(lane.replay_room(0.0, now), 0);
+    assert_eq!(lane.shelf.all_rows() - lane.shelf.rows(), 5);
+}
+
+#[test]
+fn an_ordered_lane_keeps_fresh_deliveries_in_memory_while_replays_wait() {
+    let now = Instant::now();
+    let mut lane = lane(|subscription| subscription.order = Order::Transaction, now);
+    lane.shelf.found_replays(5, now);
+    assert_eq!(offer(&mut lane, 0..1, now), 0);
+    lane.shelf.found(1, now);
+    assert_eq!(offer(&mut lane, 1..2, now), 1, "an older event may be among these");
+}
+
+#[test]
+fn a_replay_neither_supersedes_nor_is_superseded() {
+    let now = Instant::now();
+    let mut lane = lane(|subscription| subscription.max_in_flight = 1, now);
+    let found = [5, 1, 9].map(|number| replayed(number, "a", now));
+    lane.refilled(found.to_vec(), Due::default(), now);
+    assert_eq!(send_all(&mut lane, now), [5]);
+    let result = lane.supersede(&item(3, "a", now).series());
+    assert!(!result.stale, "9 and 5 are newer, but repeat what was");
+    assert!(result.dropped.is_empty() && result.in_the_air.is_none());
+    let landed = land(&mut lane, 5, Verdict::Retry, now);
+    assert!(!landed.outdated);
+}
+
+#[test]
+fn what_is_in_the_air_is_not_withdrawn() {
+    let now = Instant::now();
+    let mut lane = lane(|subscription| subscription.max_in_flight = 1, now);
+    let found = [1, 2].map(|number| replayed(number, "a", now));
+    lane.refilled(found.to_vec(), Due::default(), now);
+    assert_eq!(send_all(&mut lane, now), [1]);
+    assert!(!lane.may_withdraw(replayed(1, "a", now).key));
+    assert!(lane.may_withdraw(replayed(2, "a", now).key));
+    assert_eq!(lane.queued(), (0, 0));
+    assert!(lane.may_withdraw(replayed(3, "a", now).key), "it is in the database only");
 }
