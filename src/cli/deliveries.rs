@@ -82,7 +82,11 @@ pub async fn run(args: Args) -> anyhow::Result<()> {
     let found = find(&pool, args).await;
     pool.close().await;
     let (found, limit) = found?;
-    let said = if json { lines(&found)? } else { table(&found, limit) };
+    let said = if json {
+        lines(&found)?
+    } else {
+        table(&found, limit)
+    };
     Ok(io::stdout().write_all(said.as_bytes())?)
 }
 
@@ -185,7 +189,10 @@ fn cursor(text: &str) -> Result<DeliveryKey, String> {
 }
 
 fn as_cursor(key: DeliveryKey) -> String {
-    format!("{}.{}.{}", key.event_id, key.subscription_id, key.generation)
+    format!(
+        "{}.{}.{}",
+        key.event_id, key.subscription_id, key.generation
+    )
 }
 
 #[derive(Serialize)]
@@ -210,8 +217,16 @@ fn table(found: &[Found], limit: i64) -> String {
         return "no delivery is like that\n".to_owned();
     }
     let mut table = Table::new([
-        "EVENT", "MERCHANT", "SUBSCRIPTION", "TRANSACTION", "STATUS", "STATE", "TRIES", "HTTP",
-        "WHEN", "WHY",
+        "EVENT",
+        "MERCHANT",
+        "SUBSCRIPTION",
+        "TRANSACTION",
+        "STATUS",
+        "STATE",
+        "TRIES",
+        "HTTP",
+        "WHEN",
+        "WHY",
     ]);
     for row in found {
         let state = match row.generation {
@@ -272,7 +287,12 @@ mod tests {
             generation: 3,
         };
         assert_eq!(cursor(&as_cursor(key)).unwrap(), key);
-        for text in ["", "1.2.3", "x", &format!("{}.{}", Uuid::nil(), Uuid::nil())] {
+        for text in [
+            "",
+            "1.2.3",
+            "x",
+            &format!("{}.{}", Uuid::nil(), Uuid::nil()),
+        ] {
             assert!(cursor(text).unwrap_err().contains("as a page ends with it"));
         }
     }

@@ -206,13 +206,25 @@ async fn show(pool: &PgPool, id: Uuid, json: bool) -> anyhow::Result<String> {
     }
     let mut table = Table::new(["replay", &id.to_string()]);
     for (name, value) in [
-        ("state", format!("{} since {}", replay.state, time(replay.changed_at))),
-        ("asked", format!("{} by {}", time(replay.created_at), replay.created_by)),
+        (
+            "state",
+            format!("{} since {}", replay.state, time(replay.changed_at)),
+        ),
+        (
+            "asked",
+            format!("{} by {}", time(replay.created_at), replay.created_by),
+        ),
         ("what", what(replay)),
-        ("events", format!("{} to {}", time(replay.since), time(replay.until))),
+        (
+            "events",
+            format!("{} to {}", time(replay.since), time(replay.until)),
+        ),
         ("reached", time(replay.reached)),
         ("rate", format!("{} a second", replay.rate)),
-        ("opened", format!("{}, of which {} are open now", replay.opened, replay.open)),
+        (
+            "opened",
+            format!("{}, of which {} are open now", replay.opened, replay.open),
+        ),
         (
             "passed over",
             format!(
@@ -308,9 +320,13 @@ fn what(replay: &Replay) -> String {
         ("transaction", replay.transaction_id.clone()),
         ("event", replay.event_id.map(|id| id.to_string())),
     ];
-    let given = given.into_iter().filter_map(|(name, value)| Some(format!("{name} {}", value?)));
+    let given = given
+        .into_iter()
+        .filter_map(|(name, value)| Some(format!("{name} {}", value?)));
     let given: Vec<String> = given.collect();
-    format!("{} {}", given.join(", "), replay.states.join("|")).trim().to_owned()
+    format!("{} {}", given.join(", "), replay.states.join("|"))
+        .trim()
+        .to_owned()
 }
 
 fn time(at: DateTime<Utc>) -> String {

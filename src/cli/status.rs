@@ -58,14 +58,24 @@ fn describe(status: &Status) -> String {
 fn workers(status: &Status) -> String {
     let live = status.workers.iter().filter(|worker| worker.live).count();
     let mut table = Table::new([
-        "WORKER", "VERSION", "SEEN", "UP", "SHARDS", "IN FLIGHT", "QUEUED",
+        "WORKER",
+        "VERSION",
+        "SEEN",
+        "UP",
+        "SHARDS",
+        "IN FLIGHT",
+        "QUEUED",
     ]);
     for worker in &status.workers {
         let seen = ago(status.at, worker.seen_at);
         table.push([
             worker.worker.clone(),
             worker.version.clone(),
-            if worker.live { seen } else { format!("{seen}, gone") },
+            if worker.live {
+                seen
+            } else {
+                format!("{seen}, gone")
+            },
             ago(status.at, worker.started_at),
             worker.shards.to_string(),
             worker.in_flight.to_string(),
@@ -124,7 +134,14 @@ fn open(status: &Status) -> String {
 
 fn subscriptions(status: &Status) -> String {
     let mut table = Table::new([
-        "MERCHANT", "SUBSCRIPTION", "OPEN", "RETRY", "REPLAYED", "OLDEST", "NEXT TRY", "TROUBLE",
+        "MERCHANT",
+        "SUBSCRIPTION",
+        "OPEN",
+        "RETRY",
+        "REPLAYED",
+        "OLDEST",
+        "NEXT TRY",
+        "TROUBLE",
     ]);
     for row in &status.subscriptions {
         table.push([
@@ -133,7 +150,8 @@ fn subscriptions(status: &Status) -> String {
             row.open.to_string(),
             row.retrying.to_string(),
             row.replayed.to_string(),
-            row.oldest_at.map_or("-".to_owned(), |at| ago(status.at, at)),
+            row.oldest_at
+                .map_or("-".to_owned(), |at| ago(status.at, at)),
             next_try(status.at, row),
             row.trouble.clone().unwrap_or_default(),
         ]);

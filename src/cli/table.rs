@@ -27,8 +27,12 @@ impl<const N: usize> Table<N> {
     /// Each line begins with `indent`.
     #[must_use]
     pub fn text(&self, indent: &str) -> String {
-        let width =
-            |column: usize| self.rows.iter().map(|row| row[column].chars().count()).max();
+        let width = |column: usize| {
+            self.rows
+                .iter()
+                .map(|row| row[column].chars().count())
+                .max()
+        };
         let widths: Vec<usize> = (0..N).map(|column| width(column).unwrap_or(0)).collect();
         let mut text = String::new();
         for row in &self.rows {

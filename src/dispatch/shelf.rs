@@ -185,13 +185,7 @@ impl Shelf {
 
     /// Ends the refill: so many rows were found, so many of them go into memory, and the
     /// next one is due then.
-    pub fn end_refill(
-        &mut self,
-        found: Rows,
-        taken: Rows,
-        next_due: Due,
-        now: Instant,
-    ) {
+    pub fn end_refill(&mut self, found: Rows, taken: Rows, next_due: Due, now: Instant) {
         let Some(refill) = self.refill.take() else {
             return;
         };

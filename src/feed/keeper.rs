@@ -19,8 +19,8 @@ use crate::http::metrics::Metrics;
 use crate::model::{Epoch, Shard, Snapshot};
 use crate::record::Backlog;
 use crate::store::shards::{
-    Condition, cluster_and_time, forget_worker, heartbeat, look_at_fleet, release_shards, renew_leases,
-    take_shards, write_checkpoints,
+    Condition, cluster_and_time, forget_worker, heartbeat, look_at_fleet, release_shards,
+    renew_leases, take_shards, write_checkpoints,
 };
 use crate::store::{DbClock, StoreError, within};
 

@@ -141,10 +141,7 @@ async fn unread(connection: &mut PgConnection) -> Result<Unread, StoreError> {
     .await?)
 }
 
-async fn open(
-    connection: &mut PgConnection,
-    merchant: Option<&str>,
-) -> Result<Open, StoreError> {
+async fn open(connection: &mut PgConnection, merchant: Option<&str>) -> Result<Open, StoreError> {
     Ok(sqlx::query_as!(
         Open,
         r#"

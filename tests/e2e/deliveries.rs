@@ -30,7 +30,11 @@ async fn ended(database: &Database, merchant: &str, subscription: Uuid, states: 
         let event = database
             .publish(merchant, &format!("T-{}", number + 1), "approved", "{}")
             .await;
-        let reason = if *state == "delivered" { "NULL" } else { "'gave up'" };
+        let reason = if *state == "delivered" {
+            "NULL"
+        } else {
+            "'gave up'"
+        };
         let (outcome, http) = match *state {
             "delivered" => ("ok", "200"),
             _ => ("status", "503"),
@@ -67,10 +71,16 @@ async fn support_sees_what_the_merchant_got_and_when() {
     let said = ask(&database, &["--merchant", "acme", "--transaction", "T-1"]).await;
     let line = |name: &str| said.lines().find(|line| line.contains(name)).unwrap();
     let delivered: Vec<&str> = line("orders").split_whitespace().collect();
-    assert_eq!(delivered[1..8], ["acme", "orders", "T-1", "approved", "posted", "1", "200"]);
+    assert_eq!(
+        delivered[1..8],
+        ["acme", "orders", "T-1", "approved", "posted", "1", "200"]
+    );
     let year: i32 = database.value("SELECT extract(year FROM now())::int").await;
     assert!(delivered[8].starts_with(&year.to_string()), "when: {said}");
-    assert!(line("down").contains("pending_retry  1      503   due "), "{said}");
+    assert!(
+        line("down").contains("pending_retry  1      503   due "),
+        "{said}"
+    );
     assert!(line("down").contains("503 Service Unavailable"), "{said}");
     assert!(!said.contains('\u{1b}'), "{said:?}");
 
@@ -86,29 +96,69 @@ async fn support_sees_what_the_merchant_got_and_when() {
 #[tokio::test]
 async fn each_filter_narrows_and_pages_go_on_where_the_last_one_ended() {
     let database = Database::new().await;
-    let acme = database.subscribe("acme", "orders", json!({"url": "http://a/"})).await;
-    let other = database.subscribe("other", "orders", json!({"url": "http://a/"})).await;
+    let acme = database
+        .subscribe("acme", "orders", json!({"url": "http://a/"}))
+        .await;
+    let other = database
+        .subscribe("other", "orders", json!({"url": "http://a/"}))
+        .await;
     let states = ["delivered", "posting_error", "cancelled", "delivered"];
     ended(&database, "acme", acme, &states).await;
     ended(&database, "other", other, &["superseded"]).await;
 
     let id = acme.to_string();
     for (arguments, expected) in [
-        (&["--merchant", "acme"][..], &["T-4", "T-3", "T-2", "T-1"][..]),
+        (
+            &["--merchant", "acme"][..],
+            &["T-4", "T-3", "T-2", "T-1"][..],
+        ),
         (&["--subscription", &id], &["T-4", "T-3", "T-2", "T-1"]),
-        (&["--subscription", "orders", "--transaction", "T-1"], &["T-1", "T-1"]),
+        (
+            &["--subscription", "orders", "--transaction", "T-1"],
+            &["T-1", "T-1"],
+        ),
         (&["--transaction", "T-1", "--merchant", "other"], &["T-1"]),
-        (&["--merchant", "acme", "--state", "posting_error", "--state", "cancelled"], &["T-3", "T-2"]),
+        (
+            &[
+                "--merchant",
+                "acme",
+                "--state",
+                "posting_error",
+                "--state",
+                "cancelled",
+            ],
+            &["T-3", "T-2"],
+        ),
         (&["--state", "superseded"], &["T-1"]),
-        (&["--merchant", "acme", "--http-status", "200"], &["T-4", "T-1"]),
-        (&["--merchant", "acme", "--http-status", "500-599"], &["T-3", "T-2"]),
+        (
+            &["--merchant", "acme", "--http-status", "200"],
+            &["T-4", "T-1"],
+        ),
+        (
+            &["--merchant", "acme", "--http-status", "500-599"],
+            &["T-3", "T-2"],
+        ),
         (&["--merchant", "acme", "--outcome", "ok"], &["T-4", "T-1"]),
         (&["--outcome", "timeout"], &[]),
-        (&["--merchant", "acme", "--since", "1h", "--until", "2100-01-01"], &["T-4", "T-3", "T-2", "T-1"]),
+        (
+            &[
+                "--merchant",
+                "acme",
+                "--since",
+                "1h",
+                "--until",
+                "2100-01-01",
+            ],
+            &["T-4", "T-3", "T-2", "T-1"],
+        ),
         (&["--until", "1h"], &[]),
         (&["--state", "pending"], &[]),
     ] {
-        assert_eq!(transactions(&database, arguments).await, expected, "{arguments:?}");
+        assert_eq!(
+            transactions(&database, arguments).await,
+            expected,
+            "{arguments:?}"
+        );
     }
 
     // By pages of one, as the table tells it.
@@ -122,7 +172,15 @@ async fn each_filter_narrows_and_pages_go_on_where_the_last_one_ended() {
             assert_eq!(said, "no delivery is like that\n");
             break;
         };
-        seen.push(said.lines().nth(1).unwrap().split_whitespace().nth(3).unwrap().to_owned());
+        seen.push(
+            said.lines()
+                .nth(1)
+                .unwrap()
+                .split_whitespace()
+                .nth(3)
+                .unwrap()
+                .to_owned(),
+        );
         after = vec!["--after".to_owned(), cursor.trim().to_owned()];
     }
     assert_eq!(seen, ["T-4", "T-3", "T-2", "T-1"]);
@@ -131,16 +189,34 @@ async fn each_filter_narrows_and_pages_go_on_where_the_last_one_ended() {
 #[tokio::test]
 async fn what_cannot_be_looked_for_is_named_with_its_remedy() {
     let database = Database::new().await;
-    database.subscribe("acme", "orders", json!({"url": "http://a/"})).await;
+    database
+        .subscribe("acme", "orders", json!({"url": "http://a/"}))
+        .await;
     for (arguments, code, expected) in [
-        (&["--merchant", "acmee"][..], 1, "the merchant \"acmee\" has no subscription"),
-        (&["--merchant", "acme", "--subscription", "order"], 1, "no subscription \"order\"; there is orders"),
-        (&["--state", "lost"], 1, "give one of pending, pending_retry, delivered"),
+        (
+            &["--merchant", "acmee"][..],
+            1,
+            "the merchant \"acmee\" has no subscription",
+        ),
+        (
+            &["--merchant", "acme", "--subscription", "order"],
+            1,
+            "no subscription \"order\"; there is orders",
+        ),
+        (
+            &["--state", "lost"],
+            1,
+            "give one of pending, pending_retry, delivered",
+        ),
         (&["--event", "7"], 2, "--event"),
         (&["--http-status", "5xx"], 2, "a range such as 500-599"),
         (&["--outcome", "slow"], 2, "give one of ok, status"),
         (&["--since", "yesterday"], 2, "an age such as 2h"),
-        (&["--since", "1h", "--until", "2h"], 1, "--since is not before --until"),
+        (
+            &["--since", "1h", "--until", "2h"],
+            1,
+            "--since is not before --until",
+        ),
         (&["--limit", "0"], 2, "1..=10000"),
         (&["--after", "x"], 2, "as a page ends with it"),
     ] {
@@ -154,14 +230,18 @@ async fn what_cannot_be_looked_for_is_named_with_its_remedy() {
 #[tokio::test]
 async fn every_query_of_the_support_page_runs_with_a_viewers_rights() {
     let database = Database::new().await;
-    let acme = database.subscribe("acme", "orders", json!({"url": "http://a/"})).await;
+    let acme = database
+        .subscribe("acme", "orders", json!({"url": "http://a/"}))
+        .await;
     ended(&database, "acme", acme, &["delivered", "posting_error"]).await;
     let role = format!("support_{}", database.name);
     database.execute(&format!("CREATE ROLE {role} LOGIN")).await;
     let (status, said) =
         posthorn(&["grant", "--viewer", &role, "--database-url", &database.url]).await;
     assert!(status.success(), "{said}");
-    let mut connection = PgConnection::connect(&database.url_of(&role)).await.unwrap();
+    let mut connection = PgConnection::connect(&database.url_of(&role))
+        .await
+        .unwrap();
     let page = std::fs::read_to_string(DOCUMENT).unwrap();
     let queries: Vec<&str> = page
         .split("```sql\n")

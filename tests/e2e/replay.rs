@@ -42,7 +42,11 @@ async fn reaches(database: &Database, id: &str, state: &str) -> Value {
 
 /// Events whose first delivery has ended so, without a worker.
 async fn ended(database: &Database, subscription: Uuid, count: usize, state: &str) {
-    let reason = if state == "delivered" { "NULL" } else { "'gave up'" };
+    let reason = if state == "delivered" {
+        "NULL"
+    } else {
+        "'gave up'"
+    };
     database
         .execute(&format!(
             "WITH e AS (INSERT INTO posthorn.events (merchant, kind, transaction_id, status)
@@ -71,13 +75,28 @@ async fn what_failed_is_previewed_and_delivered_again_under_the_same_id() {
     database.publish("other", "T-1", "approved", "{}").await;
     database.count_reaches("posting_error", 2).await;
 
-    let filter = ["--merchant", "acme", "--state", "posting_error", "--since", "1h"];
+    let filter = [
+        "--merchant",
+        "acme",
+        "--state",
+        "posting_error",
+        "--since",
+        "1h",
+    ];
     let (code, said) = replay(&database, &[&filter[..], &["--preview"]].concat()).await;
     assert_eq!(code, Some(0), "{said}");
-    assert!(said.contains("acme      orders        posting_error  1"), "{said}");
+    assert!(
+        said.contains("acme      orders        posting_error  1"),
+        "{said}"
+    );
     assert!(said.contains("1 deliveries would be made again"), "{said}");
     assert!(!said.contains("other"), "{said}");
-    assert_eq!(database.value::<i64>("SELECT count(*) FROM posthorn.replays").await, 0);
+    assert_eq!(
+        database
+            .value::<i64>("SELECT count(*) FROM posthorn.replays")
+            .await,
+        0
+    );
 
     receiver.on("/", "500,times=1,then=200".parse().unwrap());
     database
@@ -122,9 +141,7 @@ async fn events_that_a_disabled_subscription_never_got_are_filled_in() {
     let receiver = receiver().await;
     let url = receiver.url("/");
     database
-        .execute(
-            "INSERT INTO posthorn.locks (name, kinds) VALUES ('payments', '{pay*,refund}')",
-        )
+        .execute("INSERT INTO posthorn.locks (name, kinds) VALUES ('payments', '{pay*,refund}')")
         .await;
     let settings = json!({"url": url, "enabled": false, "statuses": ["appr*"], "emit": "change"});
     let off = database.subscribe("acme", "off", settings).await;
@@ -150,7 +167,10 @@ async fn events_that_a_disabled_subscription_never_got_are_filled_in() {
     assert_eq!(done["opened"], 4, "{done}");
     let got = async |event| {
         let found = database.deliveries(event).await;
-        found.into_iter().map(|it| it.subscription).collect::<Vec<_>>()
+        found
+            .into_iter()
+            .map(|it| it.subscription)
+            .collect::<Vec<_>>()
     };
     assert_eq!(got(wanted).await, ["off", "young"]);
     assert_eq!(got(repeated).await, ["young"]);
@@ -163,7 +183,9 @@ async fn events_that_a_disabled_subscription_never_got_are_filled_in() {
     let again = ask(&database, &["--merchant", "acme", "--state", "missing"]).await;
     assert_eq!(reaches(&database, &again, "done").await["opened"], 0);
     database
-        .execute(&format!("UPDATE posthorn.subscriptions SET enabled = false WHERE id = '{off}'"))
+        .execute(&format!(
+            "UPDATE posthorn.subscriptions SET enabled = false WHERE id = '{off}'"
+        ))
         .await;
     let off = off.to_string();
     let id = ask(&database, &["--subscription", &off]).await;
@@ -199,7 +221,10 @@ async fn a_replay_keeps_to_its_rate_is_paused_resumed_and_survives_its_worker() 
     steer(&database, "resume", &id).await;
     let done = reaches(&database, &id, "done").await;
     assert_eq!(done["opened"], 120);
-    assert!(started.elapsed() >= Duration::from_millis(2500), "120 at 40 a second");
+    assert!(
+        started.elapsed() >= Duration::from_millis(2500),
+        "120 at 40 a second"
+    );
     let generations: (i64, i64) = sqlx::query_as(
         "SELECT count(*), count(DISTINCT event_id) FROM posthorn.deliveries WHERE generation = 1",
     )
@@ -208,7 +233,9 @@ async fn a_replay_keeps_to_its_rate_is_paused_resumed_and_survives_its_worker() 
     .unwrap();
     assert_eq!(generations, (120, 120), "each once");
     // What a replay waited is not what an event waits.
-    let first = worker.metric("posthorn_first_attempt_delay_seconds_count").await;
+    let first = worker
+        .metric("posthorn_first_attempt_delay_seconds_count")
+        .await;
     assert!((first - 1.0).abs() < 0.5, "{first}");
     let (code, said) = replay(&database, &["resume", &id]).await;
     assert_eq!(code, Some(1), "{said}");
@@ -230,7 +257,8 @@ async fn cancelling_withdraws_what_is_not_delivered_yet() {
             .value("SELECT count(*) FROM posthorn.pending_deliveries WHERE state = 'pending_retry'")
             .await;
         let found = show(&database, &id).await;
-        (found["open"] == 50 && tried > 0 && found["state"] == "running" || found["state"] == "done")
+        (found["open"] == 50 && tried > 0 && found["state"] == "running"
+            || found["state"] == "done")
             .then_some(())
     })
     .await;
@@ -262,7 +290,10 @@ async fn what_was_purged_or_is_open_is_passed_over_and_counted() {
     .await;
     let (_, said) = replay(&database, &["--merchant", "acme", "--preview"]).await;
     assert!(said.contains("passed over: open already"), "{said}");
-    assert!(said.contains("passed over: the payload was purged"), "{said}");
+    assert!(
+        said.contains("passed over: the payload was purged"),
+        "{said}"
+    );
     let second = ask(&database, &["--merchant", "acme"]).await;
     let done = until(PATIENCE, "the second done", async || {
         let found = show(&database, &second).await;
@@ -272,7 +303,9 @@ async fn what_was_purged_or_is_open_is_passed_over_and_counted() {
     for (count, expected) in [("opened", 1), ("already_open", 1), ("purged", 1)] {
         assert_eq!(done[count], expected, "{count}");
     }
-    database.execute("UPDATE posthorn.subscriptions SET paused = false").await;
+    database
+        .execute("UPDATE posthorn.subscriptions SET paused = false")
+        .await;
     reaches(&database, &second, "done").await;
     reaches(&database, &first, "done").await;
     assert_eq!(receiver.requests().len(), 2);
@@ -281,19 +314,45 @@ async fn what_was_purged_or_is_open_is_passed_over_and_counted() {
 #[tokio::test]
 async fn what_makes_no_sense_is_refused_with_its_remedy() {
     let database = Database::new().await;
-    database.subscribe("acme", "orders", json!({"url": "http://a/"})).await;
+    database
+        .subscribe("acme", "orders", json!({"url": "http://a/"}))
+        .await;
     let nobody = Uuid::nil().to_string();
     for (arguments, code, expected) in [
         (&[][..], 1, "this would replay everything; Give a merchant"),
-        (&["--merchant", "acmee"], 1, "the merchant 'acmee' has no subscription; Look into"),
-        (&["--merchant", "acme", "--subscription", "x"], 1, "no subscription 'x'; The merchant has orders."),
-        (&["--subscription", "orders"], 1, "Give its id, or its merchant as well."),
+        (
+            &["--merchant", "acmee"],
+            1,
+            "the merchant 'acmee' has no subscription; Look into",
+        ),
+        (
+            &["--merchant", "acme", "--subscription", "x"],
+            1,
+            "no subscription 'x'; The merchant has orders.",
+        ),
+        (
+            &["--subscription", "orders"],
+            1,
+            "Give its id, or its merchant as well.",
+        ),
         (&["--event", &nobody], 1, "there is no event"),
-        (&["--transaction", "T-9"], 1, "there is no event of the transaction 'T-9'"),
+        (
+            &["--transaction", "T-9"],
+            1,
+            "there is no event of the transaction 'T-9'",
+        ),
         (&["--since", "2100-01-01"], 1, "is not before until"),
-        (&["--since", "1h", "--state", "pending"], 2, "[possible values: delivered, posting_error"),
+        (
+            &["--since", "1h", "--state", "pending"],
+            2,
+            "[possible values: delivered, posting_error",
+        ),
         (&["--since", "1h", "--rate", "0"], 2, "0.01 to 10000"),
-        (&["pause", &nobody], 1, "`posthorn replay list` shows those that are"),
+        (
+            &["pause", &nobody],
+            1,
+            "`posthorn replay list` shows those that are",
+        ),
         (&["show", "7"], 2, "UUID"),
     ] {
         let (status, said) = replay(&database, arguments).await;

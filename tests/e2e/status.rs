@@ -20,16 +20,29 @@ async fn it_shows_the_workers_the_shards_and_what_is_amiss() {
     let database = Database::new().await;
     let said = ask(&database, &[]).await;
     assert!(said.contains("workers: 0 live of 0"), "{said}");
-    assert!(said.contains("shards: 0 owned, 64 free, 0 expired"), "{said}");
+    assert!(
+        said.contains("shards: 0 owned, 64 free, 0 expired"),
+        "{said}"
+    );
 
     let receiver = receiver().await;
     receiver.on("/down", "503".parse().unwrap());
     let url = receiver.url("/");
     let down = json!({"url": receiver.url("/down"), "retry": "fixed", "retry_interval": "1h"});
     database.subscribe("dead", "orders", down).await;
-    database.subscribe("quiet", "orders", json!({"url": url})).await;
-    database.subscribe("held", "orders", json!({"url": url, "paused": true})).await;
-    database.subscribe("left", "orders", json!({"url": url, "gone_at": "2026-01-01T00:00:00Z"})).await;
+    database
+        .subscribe("quiet", "orders", json!({"url": url}))
+        .await;
+    database
+        .subscribe("held", "orders", json!({"url": url, "paused": true}))
+        .await;
+    database
+        .subscribe(
+            "left",
+            "orders",
+            json!({"url": url, "gone_at": "2026-01-01T00:00:00Z"}),
+        )
+        .await;
     let unusable = json!({"url": url, "auth": "basic", "auth_secret": "env:NOT_THERE"});
     database.subscribe("wrong", "orders", unusable).await;
     let mut worker = Setup::new(&database)
@@ -37,8 +50,12 @@ async fn it_shows_the_workers_the_shards_and_what_is_amiss() {
         .start()
         .await;
     for number in 0..3 {
-        database.publish("dead", &format!("T-{number}"), "approved", "{}").await;
-        database.publish("quiet", &format!("T-{number}"), "approved", "{}").await;
+        database
+            .publish("dead", &format!("T-{number}"), "approved", "{}")
+            .await;
+        database
+            .publish("quiet", &format!("T-{number}"), "approved", "{}")
+            .await;
     }
     database.publish("held", "T-1", "approved", "{}").await;
     let found = until(PATIENCE, "all troubles", async || {
@@ -54,7 +71,12 @@ async fn it_shows_the_workers_the_shards_and_what_is_amiss() {
         .as_array()
         .unwrap()
         .iter()
-        .map(|row| (row["merchant"].as_str().unwrap(), row["trouble"].as_str().unwrap()))
+        .map(|row| {
+            (
+                row["merchant"].as_str().unwrap(),
+                row["trouble"].as_str().unwrap(),
+            )
+        })
         .collect();
     let mut sorted = troubles.clone();
     sorted.sort_unstable();
@@ -72,7 +94,12 @@ async fn it_shows_the_workers_the_shards_and_what_is_amiss() {
     let cells: Vec<&str> = line.split_whitespace().collect();
     assert_eq!(cells[..5], ["dead", "orders", "3", "3", "0"], "{said}");
     assert!(line.ends_with("breaker open"), "{said}");
-    assert!(said.contains("open deliveries: 3 (0 pending, 3 in retry, 0 of replays); the oldest undelivered"), "{said}");
+    assert!(
+        said.contains(
+            "open deliveries: 3 (0 pending, 3 in retry, 0 of replays); the oldest undelivered"
+        ),
+        "{said}"
+    );
     assert!(!said.contains("quiet"), "{said}");
 
     // Nobody reads what is published now.
@@ -85,12 +112,20 @@ async fn it_shows_the_workers_the_shards_and_what_is_amiss() {
     .await;
     assert!(found["unread"]["events"].as_i64().unwrap() >= 1, "{found}");
     let since: String = database
-        .value(&format!("SELECT to_json(created_at) #>> '{{}}' FROM posthorn.events WHERE id = '{event}'"))
+        .value(&format!(
+            "SELECT to_json(created_at) #>> '{{}}' FROM posthorn.events WHERE id = '{event}'"
+        ))
         .await;
     let oldest = found["unread"]["oldest_at"].as_str().unwrap();
-    assert!(oldest <= since.replace("+00:00", "Z").as_str(), "{oldest} {since}");
+    assert!(
+        oldest <= since.replace("+00:00", "Z").as_str(),
+        "{oldest} {since}"
+    );
     let said = ask(&database, &[]).await;
-    assert!(said.contains("workers: 0 live of 1") && said.contains(", gone"), "{said}");
+    assert!(
+        said.contains("workers: 0 live of 1") && said.contains(", gone"),
+        "{said}"
+    );
 }
 
 #[tokio::test]

@@ -79,10 +79,7 @@ impl Lane {
             let elsewhere = in_queue.contains(&item.key)
                 || self.in_flight.contains_key(&item.key)
                 || self.shelf.is_changing(item.key)
-                || self
-                    .replaced
-                    .iter()
-                    .any(|newer| item.is_replaced_by(newer));
+                || self.replaced.iter().any(|newer| item.is_replaced_by(newer));
             if !elsewhere {
                 taken.add(item.key);
                 self.push(item);

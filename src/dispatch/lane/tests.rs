@@ -457,7 +457,11 @@ fn replays_take_half_of_the_places_and_go_behind_everything_else() {
     assert!(room.replays >= 2);
     let found = (0..3).map(|number| replayed(number, "old", now));
     lane.refilled(found.collect(), Due::default(), now);
-    assert_eq!(offer(&mut lane, 10..12, now), 0, "nothing waits behind a replay");
+    assert_eq!(
+        offer(&mut lane, 10..12, now),
+        0,
+        "nothing waits behind a replay"
+    );
     assert_eq!(send_all(&mut lane, now), [10, 11, 0, 1]);
     assert_eq!(lane.queued().0, 1);
     lane.landed(item(10, "10", now).key, None, now);
@@ -475,7 +479,8 @@ fn replays_are_not_asked_for_while_other_rows_find_no_room() {
     lane.shelf.found_replays(5, now);
     lane.shelf.found(500, now);
     let (room, _) = lane.begin_refill(0.0, now).unwrap();
-    let many = (0..room.deliveries as u128).map(|number| refilled(number, &number.to_string(), now));
+    let many =
+        (0..room.deliveries as u128).map(|number| refilled(number, &number.to_string(), now));
     lane.refilled(many.collect(), Due::default(), now);
     assert!(lane.shelf.is_behind());
     assert_eq!(lane.replay_room(0.0, now), 0);
@@ -489,7 +494,11 @@ fn an_ordered_lane_keeps_fresh_deliveries_in_memory_while_replays_wait() {
     lane.shelf.found_replays(5, now);
     assert_eq!(offer(&mut lane, 0..1, now), 0);
     lane.shelf.found(1, now);
-    assert_eq!(offer(&mut lane, 1..2, now), 1, "an older event may be among these");
+    assert_eq!(
+        offer(&mut lane, 1..2, now),
+        1,
+        "an older event may be among these"
+    );
 }
 
 #[test]
@@ -516,5 +525,8 @@ fn what_is_in_the_air_is_not_withdrawn() {
     assert!(!lane.may_withdraw(replayed(1, "a", now).key));
     assert!(lane.may_withdraw(replayed(2, "a", now).key));
     assert_eq!(lane.queued(), (0, 0));
-    assert!(lane.may_withdraw(replayed(3, "a", now).key), "it is in the database only");
+    assert!(
+        lane.may_withdraw(replayed(3, "a", now).key),
+        "it is in the database only"
+    );
 }

@@ -40,10 +40,7 @@ impl Lane {
     /// Makes way for an event where newer ones replace older ones.
     pub fn supersede(&mut self, newer: &Series) -> Superseded {
         let mut result = Superseded {
-            stale: self
-                .queue
-                .iter()
-                .any(|item| item.replaces(newer)),
+            stale: self.queue.iter().any(|item| item.replaces(newer)),
             look_in_rows: self.shelf.rows() > 0,
             ..Superseded::default()
         };
