@@ -52,6 +52,10 @@ COMMENT ON COLUMN posthorn.replays.already_open IS 'Passed over: an earlier gene
 COMMENT ON COLUMN posthorn.replays.purged IS 'Passed over: the event''s payload was purged.';
 COMMENT ON COLUMN posthorn.replays.disabled IS 'Passed over: the subscription was disabled.';
 
+CREATE INDEX replays_under_way
+    ON posthorn.replays (next_at) WHERE state IN ('running', 'cancelling');
+COMMENT ON INDEX posthorn.replays_under_way IS 'Workers look for what to do by it.';
+
 CREATE FUNCTION posthorn.guard_replay() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
     IF (OLD.state IN ('done', 'cancelled') OR (OLD.state = 'cancelling' AND NEW.state <> 'cancelled'))
@@ -348,7 +352,8 @@ BEGIN
     opened := 0;
     IF pg_try_advisory_xact_lock(hashtext('posthorn.replays')) THEN
         FOR r IN SELECT * FROM posthorn.replays o
-                  WHERE o.state = 'cancelling' OR (o.state = 'running' AND o.next_at <= clock_timestamp())
+                  WHERE o.state IN ('running', 'cancelling')
+                    AND (o.state = 'cancelling' OR o.next_at <= clock_timestamp())
                   ORDER BY o.next_at LIMIT 20 FOR UPDATE SKIP LOCKED
         LOOP
             IF r.state = 'cancelling' THEN

@@ -217,6 +217,8 @@ async fn none_such(
 /// What `search` says of a delivery itself, one array a column.
 struct Columns {
     states: Option<Vec<String>>,
+    /// Those of them whose label does not matter, and the others' labels.
+    plain: Vec<String>,
     labels: Option<Vec<String>>,
     /// Only open ones, or only those that ended, if it is one or the other.
     open: Option<bool>,
@@ -237,14 +239,17 @@ impl Columns {
         let ended = all(|state| !state.is_open());
         // What was delivered has an answer that is a success.
         let failed = search.outcome.is_some_and(|it| it != OutcomeClass::Ok);
-        let label = |one: &Wanted| {
-            let label = one.label.as_deref();
-            label.unwrap_or(one.state.as_str()).to_lowercase()
-        };
-        let labelled = wanted.filter(|wanted| wanted.iter().any(|one| one.label.is_some()));
+        let labels = wanted.into_iter().flatten();
+        let labels = labels.filter_map(|one| one.label.as_ref().map(|it| it.to_lowercase()));
+        let labels: Vec<String> = labels.collect();
+        let plain = wanted
+            .into_iter()
+            .flatten()
+            .filter(|one| one.label.is_none());
         Self {
             states: wanted.map(|wanted| wanted.iter().map(|it| it.state.to_string()).collect()),
-            labels: labelled.map(|wanted| wanted.iter().map(label).collect()),
+            plain: plain.map(|one| one.state.to_string()).collect(),
+            labels: (!labels.is_empty()).then_some(labels),
             open: (open || ended).then_some(open),
             exceptions: failed || all(|state| state != State::Delivered),
             since: search.since.unwrap_or(DateTime::UNIX_EPOCH),
@@ -321,7 +326,7 @@ async fn find_page(
            AND ($6::text IS NULL OR s.subscription = $6)
            AND ($7::uuid[] IS NULL OR s.subscription_id = ANY ($7))
            AND ($8::text[] IS NULL OR s.state::text = ANY ($8))
-           AND ($9::text[] IS NULL OR lower(s.label) = ANY ($9))
+           AND ($9::text[] IS NULL OR s.state::text = ANY ($18) OR lower(s.label) = ANY ($9))
            AND ($10::smallint IS NULL OR s.last_http_status BETWEEN $10 AND $11::smallint)
            AND ($12::text IS NULL OR s.last_outcome::text = $12)
            AND (s.event_id, s.subscription_id, s.generation) < ($13::uuid, $14::uuid, $15::int)
@@ -345,7 +350,8 @@ async fn find_page(
         columns.after.subscription_id,
         columns.after.generation,
         search.limit,
-        events
+        events,
+        &columns.plain
     )
     .fetch_all(connection)
     .await?)

@@ -86,6 +86,8 @@ async fn support_sees_what_the_merchant_got_and_when() {
 
     let listed = transactions(&database, &["--state", "POSTED", "--merchant", "acme"]).await;
     assert_eq!(listed, ["T-1"]);
+    let both = ["--state", "posted", "--state", "pending_retry"];
+    assert_eq!(transactions(&database, &both).await, ["T-1", "T-1"]);
     let open = ask(&database, &["--state", "pending_retry", "--json"]).await;
     let open: Value = serde_json::from_str(open.trim()).unwrap();
     assert_eq!(open["last_http_status"], 503);
