@@ -147,16 +147,22 @@ async fn events_that_a_disabled_subscription_never_got_are_filled_in() {
     let off = database.subscribe("acme", "off", settings).await;
     let template = json!({"url": url, "scope": "transaction", "enabled": false});
     database.subscribe("acme", "template", template).await;
-    let _worker = Setup::new(&database).start().await;
+    let worker = Setup::new(&database).start().await;
     let wanted = database.publish("acme", "T-1", "approved", "{}").await;
     let repeated = database.publish("acme", "T-1", "approved", "{}").await;
     let unwanted = database.publish("acme", "T-1", "declined", "{}").await;
     database
         .execute(&format!(
             "SELECT posthorn.publish('acme', 'payment', 'T-2', 'declined', '{{}}', '{{\"url\": \"{url}\"}}');
-             SELECT posthorn.publish('acme', 'other', 'T-3', 'approved');
-             UPDATE posthorn.subscriptions SET enabled = true"
+             SELECT posthorn.publish('acme', 'other', 'T-3', 'approved')"
         ))
+        .await;
+    until(PATIENCE, "all read, for nobody", async || {
+        (worker.metric("posthorn_events_read_total").await >= 5.0).then_some(())
+    })
+    .await;
+    database
+        .execute("UPDATE posthorn.subscriptions SET enabled = true")
         .await;
     // It is younger than all of these, and wants some of them too.
     let young = json!({"url": url, "statuses": ["approved"]});
