@@ -31,7 +31,7 @@ CREATE TABLE posthorn.replays (
 );
 COMMENT ON TABLE posthorn.replays IS 'What somebody asked to be delivered again. posthorn.replay() makes one; UPDATE … SET state = ''paused'', ''running'' or ''cancelling'' steers it.';
 COMMENT ON COLUMN posthorn.replays.id IS 'UUID version 7.';
-COMMENT ON COLUMN posthorn.replays.state IS 'running; paused; done: everything is opened; cancelling: what it opened is being withdrawn; cancelled.';
+COMMENT ON COLUMN posthorn.replays.state IS 'running; paused; done: everything is opened, if not delivered; cancelling: what it opened is being withdrawn; cancelled.';
 COMMENT ON COLUMN posthorn.replays.created_at IS 'When it was asked for.';
 COMMENT ON COLUMN posthorn.replays.created_by IS 'The database role that asked for it.';
 COMMENT ON COLUMN posthorn.replays.changed_at IS 'When its state last changed.';
@@ -58,8 +58,10 @@ COMMENT ON INDEX posthorn.replays_under_way IS 'Workers look for what to do by i
 
 CREATE FUNCTION posthorn.guard_replay() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
-    IF (OLD.state IN ('done', 'cancelled') OR (OLD.state = 'cancelling' AND NEW.state <> 'cancelled'))
-       AND NEW.state <> OLD.state THEN
+    -- One that has opened everything can still be cancelled: much of it may wait.
+    IF NEW.state <> OLD.state
+       AND (OLD.state = 'cancelled' OR (OLD.state = 'done' AND NEW.state <> 'cancelling')
+            OR (OLD.state = 'cancelling' AND NEW.state <> 'cancelled')) THEN
         RAISE EXCEPTION 'the replay % is %; it cannot become %', OLD.id, OLD.state, NEW.state
             USING HINT = 'Ask for another one: SELECT posthorn.replay(…).';
     END IF;

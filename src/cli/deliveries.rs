@@ -143,9 +143,9 @@ async fn find_state(pool: &PgPool, text: &str) -> anyhow::Result<Vec<Wanted>> {
         })
         .collect();
     if wanted.is_empty() {
-        let names = State::ALL.map(State::as_str).join(", ");
+        let all = State::ALL.map(State::as_str).join(", ");
         return Err(anyhow!(
-            "--state {text:?} is no state and no profile's label of one; give one of {names}"
+            "--state {text:?} is no state and no profile's label of one; give one of {all}"
         ));
     }
     Ok(wanted)
@@ -251,11 +251,11 @@ fn table(found: &[Found], limit: i64) -> String {
             row.reason.clone().unwrap_or_default(),
         ]);
     }
-    let mut text = table.text("");
+    let text = table.text("");
     if i64::try_from(found.len()).is_ok_and(|count| count == limit)
         && let Some(last) = found.last()
     {
-        text.push_str(&format!("next page: --after {}\n", as_cursor(last.key())));
+        return format!("{text}next page: --after {}\n", as_cursor(last.key()));
     }
     text
 }

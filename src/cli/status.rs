@@ -92,20 +92,19 @@ fn workers(status: &Status) -> String {
 
 fn shards(status: &Status) -> String {
     let shards = &status.shards;
-    let mut text = format!(
-        "shards: {} owned, {} free, {} expired",
-        shards.owned, shards.free, shards.expired
-    );
-    if let Some(at) = shards.oldest_checkpoint_at {
-        text.push_str(&format!("; oldest checkpoint {} ago", ago(status.at, at)));
-    }
-    if shards.of_other_clusters > 0 {
-        text.push_str(&format!(
-            "; {} checkpoints are of before a restore or failover",
-            shards.of_other_clusters
-        ));
-    }
-    text + "\n"
+    let oldest = shards.oldest_checkpoint_at;
+    let oldest = oldest.map(|at| format!("; oldest checkpoint {} ago", ago(status.at, at)));
+    let of_others = shards.of_other_clusters;
+    let of_others = (of_others > 0)
+        .then(|| format!("; {of_others} checkpoints are of before a restore or failover"));
+    format!(
+        "shards: {} owned, {} free, {} expired{}{}\n",
+        shards.owned,
+        shards.free,
+        shards.expired,
+        oldest.unwrap_or_default(),
+        of_others.unwrap_or_default()
+    )
 }
 
 fn unread(status: &Status) -> String {

@@ -36,11 +36,12 @@ impl<const N: usize> Table<N> {
         let widths: Vec<usize> = (0..N).map(|column| width(column).unwrap_or(0)).collect();
         let mut text = String::new();
         for row in &self.rows {
-            let mut line = indent.to_owned();
-            for (cell, width) in row.iter().zip(&widths) {
-                line.push_str(&format!("{cell:width$}  "));
-            }
-            text.push_str(line.trim_end());
+            let cells = row.iter().zip(&widths);
+            let line: Vec<String> = cells
+                .map(|(cell, width)| format!("{cell:width$}"))
+                .collect();
+            text.push_str(indent);
+            text.push_str(line.join("  ").trim_end());
             text.push('\n');
         }
         text

@@ -63,12 +63,12 @@ impl Shelf {
     /// in memory too count here; the next refill that finds nothing more sets that right.
     pub fn found(&mut self, rows: u64, due: Instant) {
         self.rows = self.rows.max(rows);
-        self.next_due = earlier(self.next_due, due);
+        self.next_due = Some(earlier(self.next_due, due));
     }
 
     pub fn found_replays(&mut self, rows: u64, due: Instant) {
         self.replays = self.replays.max(rows);
-        self.next_replay = earlier(self.next_replay, due);
+        self.next_replay = Some(earlier(self.next_replay, due));
     }
 
     /// Without replays.
@@ -130,9 +130,9 @@ impl Shelf {
 
     /// Something of it is, whatever it is.
     pub fn due_at(&mut self, at: Instant) {
-        self.next_due = earlier(self.next_due, at);
+        self.next_due = Some(earlier(self.next_due, at));
         if self.replays > 0 {
-            self.next_replay = earlier(self.next_replay, at);
+            self.next_replay = Some(earlier(self.next_replay, at));
         }
     }
 
@@ -198,7 +198,7 @@ impl Shelf {
         let more = found.deliveries >= refill.asked.deliveries;
         self.behind = more || refill.shelved_since;
         if let Some(due) = more.then_some(now).or(next_due.deliveries) {
-            self.next_due = earlier(self.next_due, due);
+            self.next_due = Some(earlier(self.next_due, due));
         } else if nothing(found.deliveries) && self.next_due.is_none() {
             self.rows = 0;
             self.behind = false;
@@ -208,7 +208,7 @@ impl Shelf {
         }
         let more = found.replays >= refill.asked.replays;
         if let Some(due) = more.then_some(now).or(next_due.replays) {
-            self.next_replay = earlier(self.next_replay, due);
+            self.next_replay = Some(earlier(self.next_replay, due));
         } else if nothing(found.replays) && self.next_replay.is_none() {
             self.replays = 0;
         }
@@ -222,8 +222,8 @@ impl Shelf {
     }
 }
 
-fn earlier(one: Option<Instant>, other: Instant) -> Option<Instant> {
-    Some(one.map_or(other, |one| one.min(other)))
+fn earlier(one: Option<Instant>, other: Instant) -> Instant {
+    one.map_or(other, |one| one.min(other))
 }
 
 #[cfg(test)]

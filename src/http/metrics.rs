@@ -75,6 +75,7 @@ struct Inner {
 }
 
 impl Metrics {
+    #[expect(clippy::too_many_lines, reason = "it is one list")]
     #[must_use]
     pub fn new() -> Self {
         let mut names = Names(Registry::default());

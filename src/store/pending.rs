@@ -59,6 +59,7 @@ pub struct Refilled {
 ///
 /// Of a transaction's subscription the endpoint is looked up as well; of others `t` costs
 /// nothing, as its condition is seen before its index is.
+#[expect(clippy::too_many_lines, reason = "it is one statement")]
 pub async fn refill_lanes(
     connection: &mut PgConnection,
     lanes: &[RefillRequest],

@@ -45,7 +45,7 @@ async fn it_shows_the_workers_the_shards_and_what_is_amiss() {
         .await;
     let unusable = json!({"url": url, "auth": "basic", "auth_secret": "env:NOT_THERE"});
     database.subscribe("wrong", "orders", unusable).await;
-    let mut worker = Setup::new(&database)
+    let _worker = Setup::new(&database)
         .toml("[worker]\nname = 'one'\n[lanes]\nbreaker_failures = 3")
         .start()
         .await;
@@ -101,8 +101,12 @@ async fn it_shows_the_workers_the_shards_and_what_is_amiss() {
         "{said}"
     );
     assert!(!said.contains("quiet"), "{said}");
+}
 
-    // Nobody reads what is published now.
+#[tokio::test]
+async fn a_worker_that_is_gone_and_what_nobody_reads_are_told() {
+    let database = Database::new().await;
+    let mut worker = Setup::new(&database).start().await;
     worker.kill9().await;
     let event = database.publish("quiet", "T-9", "approved", "{}").await;
     let found = until(PATIENCE, "a worker that is gone", async || {
