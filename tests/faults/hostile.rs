@@ -106,7 +106,7 @@ async fn pour(mut stream: TcpStream, head: &str, again: &[u8]) -> std::io::Resul
 
 /// Little is kept for a sender that does not read: filling megabytes for each connection
 /// would take the processor that the healthy ones need, which in life is another machine's.
-async fn listen(kind: Kind) -> SocketAddr {
+fn listen(kind: Kind) -> SocketAddr {
     let socket = TcpSocket::new_v4().unwrap();
     socket.set_send_buffer_size(16 * 1024).unwrap();
     socket.bind(([127, 0, 0, 1], 0).into()).unwrap();
@@ -129,7 +129,7 @@ async fn fifty_healthy_endpoints_do_not_notice_a_thousand_hostile_ones() {
     }
     let mut addresses = Vec::new();
     for kind in KINDS {
-        addresses.push((kind, listen(kind).await));
+        addresses.push((kind, listen(kind)));
     }
     for number in 0..HOSTILE {
         let (kind, address) = addresses[number % addresses.len()];
