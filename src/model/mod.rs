@@ -20,7 +20,9 @@ pub mod token;
 #[cfg(test)]
 pub(crate) mod samples;
 
-pub use attempt::{Answer, FailureClass, Judgement, Outcome, OutcomeClass, Verdict, Wire};
+pub use attempt::{
+    Answer, FailureClass, Judgement, Outcome, OutcomeClass, Peer, Sent, TlsVersion, Verdict, Wire,
+};
 pub use delivery::{DeliveryKey, State};
 pub use endpoint::Endpoint;
 pub use event::Event;
