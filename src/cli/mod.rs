@@ -1,5 +1,6 @@
 //! The commands, one file each.
 
+pub mod audit;
 pub mod config;
 mod database;
 pub mod demo;
@@ -40,6 +41,7 @@ enum Command {
     Config(config::Args),
     Render(render::Args),
     SendTest(send_test::Args),
+    Audit(audit::Args),
     Migrate(migrate::Args),
     Grant(grant::Args),
     Secrets(secrets::Args),
@@ -56,6 +58,7 @@ impl Command {
             Self::Config(args) => config::run(args).await?.report(),
             Self::Render(args) => render::run(args).await?.report(),
             Self::SendTest(args) => send_test::run(args).await?,
+            Self::Audit(args) => audit::run(args).await?,
             Self::Migrate(args) => migrate::run(args).await?.report(),
             Self::Grant(args) => grant::run(args).await?.report(),
             Self::Secrets(args) => secrets::run(args).await?,

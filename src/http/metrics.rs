@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 use std::time::Duration;
 
+use chrono::{DateTime, Utc};
 use prometheus_client::encoding::text::encode;
 use prometheus_client::metrics::TypedMetric;
 use prometheus_client::metrics::counter::Counter;
@@ -70,6 +71,8 @@ struct Inner {
     subscriptions_valid: Level,
     subscriptions_invalid: Level,
     source_failures: Level,
+    audit_missing: Counter,
+    audit_finished: Seconds,
 }
 
 impl Metrics {
@@ -173,6 +176,15 @@ impl Metrics {
                 "posthorn_source_failures",
                 "Changes of source tables that became no event: rows of posthorn.source_failures",
             ),
+            audit_missing: names.counter(
+                "posthorn_audit_missing",
+                "Deliveries that a scheduled audit found without a row and opened again",
+            ),
+            audit_finished: names.is(
+                "posthorn_audit_finished_timestamp_seconds",
+                "When the fleet's last scheduled audit was through, in Unix time; 0: never",
+                &Seconds::default(),
+            ),
             registry: names.0,
         }))
     }
@@ -274,6 +286,20 @@ impl Metrics {
     pub fn set_subscriptions(&self, valid: usize, invalid: usize) {
         self.0.subscriptions_valid.set(valid as u64);
         self.0.subscriptions_invalid.set(invalid as u64);
+    }
+
+    /// What an audit of this worker found.
+    pub fn audit_missing(&self, n: u64) {
+        self.0.audit_missing.inc_by(n);
+    }
+
+    /// Of the fleet's last audit, whichever worker made it.
+    #[expect(
+        clippy::cast_precision_loss,
+        reason = "seconds since 1970 are exact for a long time"
+    )]
+    pub fn set_audit_finished(&self, at: DateTime<Utc>) {
+        self.0.audit_finished.set(at.timestamp() as f64);
     }
 
     /// Rows of `posthorn.source_failures`, in the whole database.

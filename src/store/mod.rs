@@ -1,10 +1,12 @@
 //! All SQL. Concrete functions with sentence-like names; each statement carries the
 //! reason for its locks and its order.
 
+pub mod audit;
 pub mod clock;
 pub mod declared;
 pub mod events;
 pub mod grants;
+pub mod history;
 pub mod known;
 pub mod ledger;
 pub mod partitions;
@@ -12,6 +14,7 @@ pub mod pending;
 pub mod pool;
 pub mod rekey;
 pub mod schema;
+pub mod seals;
 pub mod secrets;
 pub mod shards;
 pub mod sources;
