@@ -28,8 +28,12 @@ pub struct Row {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(tag = "change", rename_all = "snake_case")]
 pub enum RowChange {
-    Altered { row: RowKey },
-    Added { row: RowKey },
+    Altered {
+        row: RowKey,
+    },
+    Added {
+        row: RowKey,
+    },
     /// Of a row that is gone its neighbours in the order of the key are known.
     Removed {
         after: Option<RowKey>,
@@ -48,7 +52,10 @@ pub fn difference(sealed: &[Mark], now: &[Row]) -> Vec<RowChange> {
     let (mut old, mut new) = (0_usize, 0_usize);
     loop {
         let removed = RowChange::Removed {
-            after: new.checked_sub(1).and_then(|at| now.get(at)).map(|row| row.key),
+            after: new
+                .checked_sub(1)
+                .and_then(|at| now.get(at))
+                .map(|row| row.key),
             before: now.get(new).map(|row| row.key),
         };
         match (sealed.get(old), now.get(new)) {
@@ -113,15 +120,12 @@ mod tests {
         for (now, expected) in [
             (vec![(1, 1), (2, 2), (3, 3), (4, 4)], vec![]),
             (vec![(1, 1), (2, 9), (3, 3), (4, 4)], vec![altered(2)]),
+            (vec![(1, 1), (2, 2), (3, 3), (4, 4), (5, 5)], vec![added(5)]),
+            (vec![(0, 7), (1, 1), (2, 2), (3, 3), (4, 4)], vec![added(0)]),
             (
-                vec![(1, 1), (2, 2), (3, 3), (4, 4), (5, 5)],
-                vec![added(5)],
+                vec![(1, 1), (3, 3), (4, 4)],
+                vec![removed(Some(1), Some(3))],
             ),
-            (
-                vec![(0, 7), (1, 1), (2, 2), (3, 3), (4, 4)],
-                vec![added(0)],
-            ),
-            (vec![(1, 1), (3, 3), (4, 4)], vec![removed(Some(1), Some(3))]),
             (vec![(2, 2), (3, 3), (4, 4)], vec![removed(None, Some(2))]),
             (vec![(1, 1), (2, 2), (3, 3)], vec![removed(Some(3), None)]),
             (

@@ -222,11 +222,7 @@ mod tests {
                 vec![profile(after, nothing.clone())],
                 Some(Wanted::Undecided),
             ),
-            (
-                "a lock above it",
-                vec![lock(before, nothing.clone())],
-                None,
-            ),
+            ("a lock above it", vec![lock(before, nothing.clone())], None),
             (
                 "a lock for another merchant",
                 vec![lock(before, json!({ "kinds": [], "merchant": "other" }))],
@@ -239,7 +235,10 @@ mod tests {
             ),
             (
                 "an endpoint that was gone",
-                vec![subscription(before, json!({ "gone_at": "2026-03-01T11:00:00Z" }))],
+                vec![subscription(
+                    before,
+                    json!({ "gone_at": "2026-03-01T11:00:00Z" }),
+                )],
                 None,
             ),
         ] {

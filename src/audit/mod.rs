@@ -52,13 +52,7 @@ pub async fn audit(
     repair: bool,
     mut tell: impl FnMut(&[Line]),
 ) -> Result<Counts, StoreError> {
-    let with = Auditor {
-        pool,
-        repair,
-        // Before any row is looked for: what a checkpoint includes has its rows by then.
-        checkpoints: within(STATEMENT, read_checkpoints(pool)).await?,
-        versions: within(PATIENCE, load_versions(pool)).await?,
-    };
+    let with = Auditor::new(pool, repair).await?;
     let mut after = first_id_at(span.since);
     let until = first_id_at(span.until);
     let mut tally = Tally::default();
@@ -100,7 +94,32 @@ struct Found {
     repeated: HashMap<Uuid, u64>,
 }
 
-impl Auditor<'_> {
+/// The subscriptions that one event was for, transactions' own among them.
+pub async fn who_wanted(pool: &PgPool, id: Uuid) -> Result<Vec<(Uuid, Wanted)>, StoreError> {
+    let with = Auditor::new(pool, false).await?;
+    let next =
+        |id: Uuid, step: i8| Uuid::from_u128(id.as_u128().saturating_add_signed(step.into()));
+    let page = within(PATIENCE, read_stretch(pool, next(id, -1), next(id, 1), 1)).await?;
+    let found = with.look_up(&page).await?;
+    let wanted = page
+        .iter()
+        .flat_map(|(_, event)| with.wanted(event, &found));
+    Ok(wanted
+        .map(|(wanted, one)| (one.key.subscription_id, wanted))
+        .collect())
+}
+
+impl<'a> Auditor<'a> {
+    async fn new(pool: &'a PgPool, repair: bool) -> Result<Self, StoreError> {
+        Ok(Self {
+            pool,
+            repair,
+            // Before any row is looked for: what a checkpoint includes has its rows by then.
+            checkpoints: within(STATEMENT, read_checkpoints(pool)).await?,
+            versions: within(PATIENCE, load_versions(pool)).await?,
+        })
+    }
+
     async fn count(
         &self,
         page: Vec<(u64, Event)>,
@@ -145,7 +164,9 @@ impl Auditor<'_> {
         if !self.repair {
             return Ok(HashSet::new());
         }
-        let settled = page.iter().filter(|(xid, event)| self.is_settled(*xid, event));
+        let settled = page
+            .iter()
+            .filter(|(xid, event)| self.is_settled(*xid, event));
         let missing: Vec<Missing> = settled
             .flat_map(|(_, event)| self.without_row(event, found))
             .filter_map(|(wanted, one)| (wanted == Wanted::Yes).then_some(one))
@@ -163,13 +184,24 @@ impl Auditor<'_> {
     }
 
     /// The deliveries that the event may be for, but for those that have a row.
-    fn without_row<'a>(
-        &'a self,
-        event: &'a Event,
-        found: &'a Found,
-    ) -> impl Iterator<Item = (Wanted, Missing)> + 'a {
-        let changed = !found.unchanged.contains(&event.id);
+    fn without_row<'b>(
+        &'b self,
+        event: &'b Event,
+        found: &'b Found,
+    ) -> impl Iterator<Item = (Wanted, Missing)> + 'b {
         let rows = found.rows.get(&event.id);
+        let has_row = move |id| rows.is_some_and(|rows| rows.contains_key(&id));
+        self.wanted(event, found)
+            .filter(move |(_, one)| !has_row(one.key.subscription_id))
+    }
+
+    /// The deliveries that the event may be for.
+    fn wanted<'b>(
+        &'b self,
+        event: &'b Event,
+        found: &'b Found,
+    ) -> impl Iterator<Item = (Wanted, Missing)> + 'b {
+        let changed = !found.unchanged.contains(&event.id);
         let subscriptions = self.versions.of(event, changed);
         let subscriptions = subscriptions.map(|(id, wanted)| (wanted, id, None));
         let brought = found.endpoints.get(&event.id).into_iter().flatten();
@@ -180,7 +212,6 @@ impl Auditor<'_> {
         });
         subscriptions
             .chain(brought)
-            .filter(move |(_, id, _)| rows.is_none_or(|rows| !rows.contains_key(id)))
             .map(|(wanted, id, template_id)| {
                 let key = DeliveryKey::first(event.id, id);
                 (wanted, Missing { key, template_id })

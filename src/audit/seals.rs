@@ -160,9 +160,7 @@ fn chain_findings(seals: &[Seal], exported: &[Seal]) -> HashMap<NaiveDate, Vec<F
     for seal in seals {
         let follows = match before {
             None => true,
-            Some(before) => {
-                seal.previous == before.seal && Some(seal.day) == before.day.succ_opt()
-            }
+            Some(before) => seal.previous == before.seal && Some(seal.day) == before.day.succ_opt(),
         };
         if !follows || seal.recomputed() != seal.seal {
             find(seal.day, Finding::BrokenChain);
@@ -246,7 +244,10 @@ async fn older_rows(
     for records in [Records::Deliveries, Records::Attempts] {
         let older = crate::store::seals::find_rows_before(pool, records, first).await?;
         let ids: HashSet<Uuid> = older.into_iter().collect();
-        findings.extend(ids.into_iter().map(|event_id| Finding::OlderThanSeals { records, event_id }));
+        findings.extend(
+            ids.into_iter()
+                .map(|event_id| Finding::OlderThanSeals { records, event_id }),
+        );
     }
     if let Some(day) = first.pred_opt()
         && !findings.is_empty()

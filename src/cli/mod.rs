@@ -5,6 +5,7 @@ pub mod config;
 mod database;
 pub mod demo;
 mod event;
+pub mod evidence;
 mod exchange;
 mod failure;
 pub mod grant;
@@ -42,6 +43,7 @@ enum Command {
     Render(render::Args),
     SendTest(send_test::Args),
     Audit(audit::Args),
+    Evidence(evidence::Args),
     Migrate(migrate::Args),
     Grant(grant::Args),
     Secrets(secrets::Args),
@@ -59,6 +61,7 @@ impl Command {
             Self::Render(args) => render::run(args).await?.report(),
             Self::SendTest(args) => send_test::run(args).await?,
             Self::Audit(args) => audit::run(args).await?,
+            Self::Evidence(args) => evidence::run(args).await?.report(),
             Self::Migrate(args) => migrate::run(args).await?.report(),
             Self::Grant(args) => grant::run(args).await?.report(),
             Self::Secrets(args) => secrets::run(args).await?,

@@ -5,6 +5,7 @@ pub mod audit;
 pub mod clock;
 pub mod declared;
 pub mod events;
+pub mod evidence;
 pub mod grants;
 pub mod history;
 pub mod known;

@@ -56,8 +56,8 @@ pub async fn verify(pool: &PgPool, against: Option<&Path>, json: bool) -> anyhow
 }
 
 fn read(path: &Path) -> anyhow::Result<Vec<Seal>> {
-    let text = std::fs::read_to_string(path)
-        .with_context(|| format!("cannot read {}", path.display()))?;
+    let text =
+        std::fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))?;
     let lines = text.lines().enumerate();
     let lines = lines.filter(|(_, line)| !line.trim().is_empty());
     let seals = lines.map(|(at, line)| {
@@ -106,7 +106,9 @@ fn describe(finding: &Finding) -> String {
         Finding::NoBeginning => "  ! the seals before this one are gone\n".to_owned(),
         Finding::NotAsExported => "  ! the seal is not the one that was exported\n".to_owned(),
         Finding::AlteredSlices { records } => {
-            format!("  ! the slices of {records} in posthorn.seal_slices are not those of the seal\n")
+            format!(
+                "  ! the slices of {records} in posthorn.seal_slices are not those of the seal\n"
+            )
         }
         Finding::OlderThanSeals { records, event_id } => format!(
             "  ! {records} has a row of event {event_id} that says it is older than the first seal\n"
