@@ -276,8 +276,7 @@ BEGIN
         EXECUTE format('DROP TABLE posthorn.%I', part);
         EXECUTE format('DROP TABLE IF EXISTS posthorn.%I', 'deliveries_' || right(part, 8));
         EXECUTE format('DROP TABLE IF EXISTS posthorn.%I', 'attempts_' || right(part, 8));
-        INSERT INTO posthorn.dropped_days (day, keep_days) VALUES (drop_partitions.day, drop_partitions.keep_days)
-            ON CONFLICT DO NOTHING;
+        INSERT INTO posthorn.dropped_days (day, keep_days) VALUES (day, keep_days) ON CONFLICT DO NOTHING;
         RETURN NEXT part;
     END LOOP;
 END $$;

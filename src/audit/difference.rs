@@ -3,27 +3,8 @@
 use std::collections::HashSet;
 
 use serde::Serialize;
-use uuid::Uuid;
 
-/// The first four bytes of a row's digest.
-pub type Mark = [u8; 4];
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
-pub struct RowKey {
-    pub event_id: Uuid,
-    pub subscription_id: Uuid,
-    pub generation: i32,
-    /// Of an attempt.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub number: Option<i32>,
-}
-
-/// A row as it is now.
-#[derive(Clone, Copy, Debug)]
-pub struct Row {
-    pub key: RowKey,
-    pub mark: Mark,
-}
+use crate::model::seal::{Mark, Row, RowKey};
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(tag = "change", rename_all = "snake_case")]
@@ -93,6 +74,8 @@ pub fn difference(sealed: &[Mark], now: &[Row]) -> Vec<RowChange> {
 
 #[cfg(test)]
 mod tests {
+    use uuid::Uuid;
+
     use super::*;
 
     fn row(number: u8, mark: u8) -> Row {

@@ -7,26 +7,9 @@ use chrono::{DateTime, Utc};
 use serde_json::Value;
 
 use super::versions::Versions;
+use crate::model::change::{Change, Kind};
 use crate::model::settings::{Layers, LockReach, resolve_matching};
 use crate::model::{Identity, Settings, Shard, Subscription};
-
-/// A row of `posthorn.config_history`.
-#[derive(Clone, Debug)]
-pub struct Change {
-    pub kind: Kind,
-    /// A subscription's id, or the name of a profile or lock.
-    pub subject: String,
-    pub at: DateTime<Utc>,
-    /// None: it was deleted.
-    pub row: Option<Value>,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Kind {
-    Subscription,
-    Profile,
-    Lock,
-}
 
 /// The configuration at one moment, moved forward change by change.
 #[derive(Debug, Default)]

@@ -18,12 +18,13 @@ use chrono::{DateTime, Utc};
 use sqlx::PgPool;
 use uuid::Uuid;
 
+use self::history::History;
 use self::tally::{Counts, Line, Tally};
 use self::versions::{Versions, Wanted};
 use crate::feed::floor::first_id_at;
 use crate::model::{DeliveryKey, Endpoint, Event, Shard, Snapshot, State};
 use crate::store::audit::{Missing, find_repeated, read_checkpoints, read_stretch, reopen};
-use crate::store::history::load_versions;
+use crate::store::history::read_changes;
 use crate::store::known::find_known_deliveries;
 use crate::store::transactions::{find_endpoints, find_unchanged};
 use crate::store::{STATEMENT, StoreError, within};
@@ -111,12 +112,15 @@ pub async fn who_wanted(pool: &PgPool, id: Uuid) -> Result<Vec<(Uuid, Wanted)>, 
 
 impl<'a> Auditor<'a> {
     async fn new(pool: &'a PgPool, repair: bool) -> Result<Self, StoreError> {
+        // Before any row is looked for: what a checkpoint includes has its rows by then.
+        let checkpoints = within(STATEMENT, read_checkpoints(pool)).await?;
+        let mut history = History::default();
+        within(PATIENCE, read_changes(pool, |change| history.take(change))).await?;
         Ok(Self {
             pool,
             repair,
-            // Before any row is looked for: what a checkpoint includes has its rows by then.
-            checkpoints: within(STATEMENT, read_checkpoints(pool)).await?,
-            versions: within(PATIENCE, load_versions(pool)).await?,
+            checkpoints,
+            versions: history.into_versions(),
         })
     }
 

@@ -4,74 +4,17 @@ use std::collections::{HashMap, HashSet};
 
 use chrono::{DateTime, Days, NaiveDate, NaiveTime, TimeDelta, Utc};
 use ring::digest::{SHA256, digest};
-use serde::{Deserialize, Serialize, Serializer};
+use serde::Serialize;
 use sqlx::PgPool;
 use uuid::Uuid;
 
-use super::difference::{Row, RowChange, difference};
+use super::difference::{RowChange, difference};
+use crate::model::seal::{Digest, Records, Row, Seal};
 use crate::store::StoreError;
 use crate::store::seals::{
-    ChangedSlice, Records, find_changed_slices, find_dropped_days, list_seals, read_rows,
+    ChangedSlice, find_changed_slices, find_dropped_days, find_rows_before, list_seals, read_rows,
     slices_digest,
 };
-
-/// A row of `posthorn.seals`, and a line of an export.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Seal {
-    pub day: NaiveDate,
-    pub deliveries: i64,
-    pub deliveries_digest: Digest,
-    pub attempts: i64,
-    pub attempts_digest: Digest,
-    pub previous: Digest,
-    pub seal: Digest,
-    pub sealed_at: DateTime<Utc>,
-}
-
-/// Hexadecimal in JSON.
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
-#[serde(transparent)]
-pub struct Digest(pub String);
-
-impl Digest {
-    #[must_use]
-    pub fn of(bytes: &[u8]) -> Self {
-        use std::fmt::Write;
-        let mut hex = String::with_capacity(2 * bytes.len());
-        for byte in bytes {
-            // Writing to a String cannot fail.
-            let _ = write!(hex, "{byte:02x}");
-        }
-        Self(hex)
-    }
-}
-
-impl Serialize for Digest {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        self.0.serialize(serializer)
-    }
-}
-
-impl Seal {
-    /// The same line as `posthorn.seal_of` digests.
-    fn recomputed(&self) -> Digest {
-        let line = format!(
-            "{} {} {} {} {} {}",
-            self.previous.0,
-            self.day,
-            self.deliveries,
-            self.deliveries_digest.0,
-            self.attempts,
-            self.attempts_digest.0
-        );
-        Digest::of(digest(&SHA256, line.as_bytes()).as_ref())
-    }
-
-    /// Of the first seal.
-    fn has_none_before(&self) -> bool {
-        self.previous.0.bytes().all(|byte| byte == b'0')
-    }
-}
 
 /// What was found of one day.
 #[derive(Clone, Debug, Serialize)]
@@ -242,7 +185,7 @@ async fn older_rows(
 ) -> Result<(), StoreError> {
     let mut findings = Vec::new();
     for records in [Records::Deliveries, Records::Attempts] {
-        let older = crate::store::seals::find_rows_before(pool, records, first).await?;
+        let older = find_rows_before(pool, records, first).await?;
         let ids: HashSet<Uuid> = older.into_iter().collect();
         findings.extend(
             ids.into_iter()

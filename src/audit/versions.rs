@@ -141,8 +141,10 @@ mod tests {
     use super::*;
     use crate::model::{Pattern, samples};
 
+    type Change = fn(&mut Subscription);
+
     /// Of the sample's subscription, whose event is of 12:00:00.000001.
-    fn judged(versions: &[(&str, fn(&mut Subscription))]) -> Vec<Wanted> {
+    fn judged(versions: &[(&str, Change)]) -> Vec<Wanted> {
         let mut known = Versions::default();
         for (since, change) in versions {
             let mut subscription = samples::subscription();
@@ -158,10 +160,10 @@ mod tests {
         const BEFORE: &str = "2026-03-01T11:00:00Z";
         const JUST_BEFORE: &str = "2026-03-01T11:59:00Z";
         const AFTER: &str = "2026-03-01T12:00:01Z";
-        let as_it_is: fn(&mut Subscription) = |_| {};
-        let disabled: fn(&mut Subscription) = |it| it.enabled = false;
-        let other_kind: fn(&mut Subscription) = |it| it.kinds = Some(vec![Pattern::new("x")]);
-        let paused: fn(&mut Subscription) = |it| it.paused = true;
+        let as_it_is: Change = |_| {};
+        let disabled: Change = |it| it.enabled = false;
+        let other_kind: Change = |it| it.kinds = Some(vec![Pattern::new("x")]);
+        let paused: Change = |it| it.paused = true;
         for (versions, expected) in [
             (&[(BEFORE, as_it_is)][..], vec![Wanted::Yes]),
             (&[(BEFORE, disabled)], vec![]),

@@ -18,7 +18,7 @@ pub struct Args {
     pub what: What,
 
     /// Send what is missing
-    #[arg(long, requires = "since")]
+    #[arg(long, conflicts_with_all = ["seals", "export_seals"])]
     pub repair: bool,
 
     /// A JSON object a line, for programs
@@ -26,7 +26,7 @@ pub struct Args {
     pub json: bool,
 
     /// Seals that were exported earlier and kept elsewhere: the database's must be the same
-    #[arg(long, value_name = "FILE", requires = "seals")]
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["since", "export_seals"])]
     pub against: Option<PathBuf>,
 
     #[command(flatten)]

@@ -77,6 +77,7 @@ struct Inner {
 
 impl Metrics {
     #[must_use]
+    #[expect(clippy::too_many_lines, reason = "it is one list")]
     pub fn new() -> Self {
         let mut names = Names(Registry::default());
         let attempts = names.family("posthorn_attempts", "HTTP exchanges, by outcome");

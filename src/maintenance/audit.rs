@@ -40,7 +40,7 @@ pub async fn run(
         settings,
         metrics,
     };
-    stop.run_until_cancelled(auditing.rounds()).await;
+    stop.run_until_cancelled(Box::pin(auditing.rounds())).await;
 }
 
 struct Auditing {

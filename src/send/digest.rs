@@ -69,6 +69,7 @@ mod tests {
     use http::HeaderValue;
 
     use super::*;
+    use crate::model::seal::Digest;
 
     fn request(credential: &'static str) -> Request<()> {
         let mut secret = HeaderValue::from_static(credential);
@@ -91,9 +92,8 @@ mod tests {
                     content-type: application/json\nwebhook-id: 42\n";
         let head = digest(&SHA256, text.as_bytes());
         assert_eq!(digests.head, head.as_ref());
-        let hex: String = digests.payload.iter().map(|b| format!("{b:02x}")).collect();
         assert_eq!(
-            hex,
+            Digest::of(&digests.payload).0,
             "44136fa355b3678a1146ad16f7e8649e94fb4fc21fe77e8310c060f61caaff8a"
         );
     }

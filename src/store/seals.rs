@@ -1,41 +1,13 @@
 //! Seals of the days on which records were written.
 
 use std::collections::HashSet;
-use std::fmt;
 
 use chrono::{DateTime, NaiveDate, NaiveTime, TimeDelta, Utc};
-use serde::Serialize;
 use sqlx::PgPool;
 use uuid::Uuid;
 
 use super::StoreError;
-use crate::audit::difference::{Mark, Row, RowKey};
-use crate::audit::seals::{Digest, Seal};
-
-/// What is sealed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Records {
-    Deliveries,
-    Attempts,
-}
-
-impl Records {
-    /// The table, and the spelling of `posthorn.seal_slices`.
-    #[must_use]
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Deliveries => "deliveries",
-            Self::Attempts => "attempts",
-        }
-    }
-}
-
-impl fmt::Display for Records {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.as_str())
-    }
-}
+use crate::model::seal::{Digest, Mark, Records, Row, RowKey, Seal};
 
 /// Seals the day after the last sealed one and returns it; none while it is not closed.
 pub async fn seal_next_day(pool: &PgPool) -> Result<Option<NaiveDate>, StoreError> {

@@ -10,11 +10,13 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod audit;
 mod choosing;
 mod config_as_code;
 mod configuration;
 mod egress;
 mod events;
+mod evidence;
 mod grants;
 mod oauth2;
 mod privacy;
@@ -24,6 +26,7 @@ mod retries;
 mod rotation;
 mod running;
 mod schema;
+mod seals;
 mod secrets;
 mod source;
 mod systems;

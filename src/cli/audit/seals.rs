@@ -8,9 +8,10 @@ use std::process::ExitCode;
 use anyhow::{Context, anyhow};
 use sqlx::PgPool;
 
-use crate::audit::difference::{RowChange, RowKey};
-use crate::audit::seals::{Day, Finding, Seal, verify as verify_seals};
+use crate::audit::difference::RowChange;
+use crate::audit::seals::{Day, Finding, verify as verify_seals};
 use crate::cli::database::refusal;
+use crate::model::seal::{RowKey, Seal};
 use crate::store::seals::list_seals;
 
 /// A seal a line.
