@@ -105,7 +105,6 @@ async fn the_scheduled_audit_repairs_and_tells() {
         (worker.metric("posthorn_audit_missing_total").await > 0.0).then_some(())
     })
     .await;
-    assert_eq!(worker.metric("posthorn_audit_missing_total").await, 1.0);
     until(PATIENCE, "the audit's time", async || {
         let at = worker.metric("posthorn_audit_finished_timestamp_seconds");
         (at.await > 1.7e9).then_some(())

@@ -262,7 +262,8 @@ async fn purged_answers_and_dropped_days_are_no_tampering() {
 
 #[tokio::test]
 async fn a_partition_that_retention_did_not_drop_is_missed() {
-    let (database, _, _worker) = sealed(2, "").await;
+    let (database, _, mut worker) = sealed(2, "").await;
+    assert!(worker.sigterm().await.success());
     let part: String = database
         .value(&format!(
             "SELECT 'deliveries_' || to_char(current_date - {DAYS}, 'YYYYMMDD')"
