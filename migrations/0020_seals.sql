@@ -184,7 +184,10 @@ DECLARE
     at      timestamptz;
     made    posthorn.seals;
 BEGIN
-    PERFORM pg_advisory_xact_lock(hashtext('posthorn.seals'));
+    -- Another worker is at it.
+    IF NOT pg_try_advisory_xact_lock(hashtext('posthorn.seals')) THEN
+        RETURN NULL;
+    END IF;
     SELECT * INTO last FROM posthorn.seals s ORDER BY s.day DESC LIMIT 1;
     -- The first: nothing was written before the oldest event's day.
     sealed := coalesce(last.day + 1, (
@@ -235,7 +238,7 @@ BEGIN
     DELETE FROM posthorn.seal_slices s
      WHERE s.day IN (
         SELECT o.day FROM posthorn.seal_slices o
-         WHERE o.day <= (SELECT max(d.day) FROM posthorn.dropped_days d)
+         WHERE o.day IN (SELECT d.day FROM posthorn.dropped_days d)
          GROUP BY o.day
         HAVING bool_and(EXISTS (SELECT FROM posthorn.dropped_days d WHERE d.day = o.event_day)));
     RETURN sealed;

@@ -61,7 +61,7 @@ impl Maintenance {
             payload_days: section.whole("payload_days", 1..=3_650),
             audit_schedule: cron(section, "audit_schedule").unwrap_or(default.audit_schedule),
             audit_window: section
-                .duration("audit_window", DAY / 24..=3_650 * DAY)
+                .duration("audit_window", DAY / 24..=30 * DAY)
                 .unwrap_or(default.audit_window),
         }
     }

@@ -177,7 +177,7 @@ const VALUES: &[(&str, usize, &str, &str)] = &[
         "[maintenance]\naudit_window = '1 minute'",
         2,
         "maintenance.audit_window",
-        "1 hour",
+        "give a duration from 1h to 30days",
     ),
     (
         "[subscription]\nname = 'n'",
