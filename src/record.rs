@@ -27,23 +27,39 @@ pub struct RecorderSettings {
     pub flush_rows: usize,
 }
 
-/// How many entries the recorder has before it. The dispatcher adds, the recorder takes
-/// away; the keeper waits for zero before it takes back shards that it has lost.
+/// What the recorder has before it. The dispatcher adds, the recorder takes away; the
+/// keeper waits for nothing to be left before it takes back shards that it has lost.
 #[derive(Clone, Debug, Default)]
-pub struct Backlog(Arc<AtomicUsize>);
+pub struct Backlog(Arc<Unwritten>);
+
+#[derive(Debug, Default)]
+struct Unwritten {
+    entries: AtomicUsize,
+    attempts: AtomicUsize,
+}
 
 impl Backlog {
-    pub fn add(&self, entries: usize) {
-        self.0.fetch_add(entries, Ordering::Relaxed);
+    pub fn add(&self, entry: &Entry) {
+        self.0.entries.fetch_add(1, Ordering::Relaxed);
+        let attempts = usize::from(entry.attempt.is_some());
+        self.0.attempts.fetch_add(attempts, Ordering::Relaxed);
     }
 
-    fn take(&self, entries: usize) {
-        self.0.fetch_sub(entries, Ordering::Relaxed);
+    fn take(&self, entries: usize, attempts: usize) {
+        self.0.entries.fetch_sub(entries, Ordering::Relaxed);
+        self.0.attempts.fetch_sub(attempts, Ordering::Relaxed);
     }
 
+    /// Entries of any kind.
     #[must_use]
     pub fn len(&self) -> usize {
-        self.0.load(Ordering::Relaxed)
+        self.0.entries.load(Ordering::Relaxed)
+    }
+
+    /// Entries that tell of an attempt: what would be sent twice after a crash.
+    #[must_use]
+    pub fn attempts(&self) -> usize {
+        self.0.attempts.load(Ordering::Relaxed)
     }
 
     #[must_use]
@@ -118,6 +134,8 @@ impl Recorder {
             .map(|next| (next.entry, next.page))
             .unzip();
         let count = entries.len();
+        let attempts = entries.iter().filter(|entry| entry.attempt.is_some());
+        let attempts = attempts.count();
         let mut recorded = Vec::with_capacity(count);
         let mut rest = vec![(entries, pages)];
         while let Some((mut entries, mut pages)) = rest.pop() {
@@ -136,7 +154,7 @@ impl Recorder {
                 }
             }
         }
-        self.backlog.take(count);
+        self.backlog.take(count, attempts);
         // The dispatcher is gone only when the worker ends.
         let _ = self.dispatcher.send(Input::Recorded(recorded));
     }

@@ -210,6 +210,7 @@ fn start_flow(
         Inlets {
             pool: pool.clone(),
             keys: Arc::clone(keys),
+            proxy_pools: config.egress.proxy_pool_names(),
             dispatcher: inputs.clone(),
             room: room_rx,
             clock: clock.clone(),

@@ -108,10 +108,6 @@ async fn send(
     Ok(())
 }
 
-#[expect(
-    clippy::disallowed_methods,
-    reason = "the floor is the client without Posthorn"
-)]
 fn client() -> anyhow::Result<Client> {
     let tls = ClientConfig::builder_with_provider(Arc::new(ring::default_provider()))
         .with_safe_default_protocol_versions()?

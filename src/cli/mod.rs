@@ -12,6 +12,7 @@ pub mod grant;
 pub mod logs;
 pub mod migrate;
 mod named;
+pub mod panics;
 mod printable;
 pub mod receiver;
 pub mod render;
@@ -76,6 +77,7 @@ impl Command {
 /// The exit code: 2 for a call that does not fit the usage, 1 for a command that
 /// failed, else what the command says.
 pub async fn main() -> ExitCode {
+    panics::keep_to_themselves();
     let cli = match Cli::try_parse() {
         Ok(cli) => cli,
         Err(usage) => return failure::usage(&usage),

@@ -59,10 +59,15 @@ impl Config {
         };
         let settings = self.layers_of(subscription).merged();
         let stored = settings.stored_secrets();
-        let found = resolve(identity, &settings, &secrets::read).err();
+        let found = match resolve(identity, &settings, &secrets::read) {
+            Ok(resolved) => {
+                let problem = resolved.exit.problem_with(&self.egress.proxy_pool_names());
+                problem.into_iter().collect()
+            }
+            Err(problems) => problems,
+        };
         let told = found
             .into_iter()
-            .flatten()
             .filter(|problem| stored.iter().all(|(key, _)| *key != problem.key))
             .map(|problem| format!("line {line}, subscription {merchant}/{name}: {problem}"));
         told.collect()

@@ -48,6 +48,12 @@ impl Egress {
         }
     }
 
+    #[must_use]
+    pub fn proxy_pool_names(&self) -> Vec<String> {
+        let pools = self.proxy_pools.iter();
+        pools.map(|pool| pool.name.clone()).collect()
+    }
+
     /// What the sender has to know; reads the proxies' credentials.
     pub fn network(&self) -> Result<Network, SecretError> {
         let pools = self.proxy_pools.iter().map(|pool| {

@@ -192,6 +192,21 @@ fn a_secret_of_the_database_is_no_part_of_the_file() {
 }
 
 #[test]
+fn a_proxy_pool_that_the_file_does_not_have_is_named() {
+    let file = "[[subscription]]\nmerchant = 'm'\nname = 'n'\nurl = 'https://h/'\n\
+                proxy_pool = 'dmz'\n";
+    let config = Config::parse("config.toml", file).unwrap();
+    let unusable = config.check_secrets().unwrap_err().to_string();
+    assert!(
+        unusable.contains("line 1, subscription m/n: proxy_pool: \"dmz\" is no proxy pool"),
+        "{unusable}"
+    );
+    let pool = "[[egress.proxy_pool]]\nname = 'dmz'\nproxies = ['http://p.example:3128']\n";
+    let config = Config::parse("config.toml", &format!("{file}{pool}")).unwrap();
+    config.check_secrets().unwrap();
+}
+
+#[test]
 fn the_keys_are_read_from_where_they_are_kept() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("key");

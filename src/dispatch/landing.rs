@@ -163,7 +163,6 @@ impl Dispatcher {
         };
         owned.unrecorded += 1;
         let epoch = owned.epoch;
-        self.out.backlog.add(1);
         self.lanes
             .with(item.lane_id(), |lane| lane.shelf.handed_to_recorder());
         let entry = Entry {
@@ -175,6 +174,7 @@ impl Dispatcher {
             change,
             attempt,
         };
+        self.out.backlog.add(&entry);
         if self.out.recorder.send(ToRecord { entry, page }).is_err() {
             error!("the recorder has ended before the dispatcher; outcomes are lost");
         }

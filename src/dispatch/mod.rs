@@ -45,6 +45,11 @@ use crate::route::Routes;
 /// sent twice after a crash.
 const UNRECORDED: usize = 4096;
 
+/// Nothing more is read while so many entries wait to be recorded, some 300 bytes each. More
+/// than outcomes, because a burst for endpoints that hang becomes that many rows, and
+/// what others are owed stands behind it in the log.
+const UNWRITTEN: usize = 32_768;
+
 /// How many inputs are taken before the lanes have their turn.
 const INPUTS: usize = 512;
 
@@ -188,7 +193,7 @@ impl Dispatcher {
     /// The feed reads on while less than half of the memory is in use: the other half is
     /// for what a page fans out to, and for refills.
     fn tell_room(&self) {
-        let room = self.pressure() < 0.5 && self.out.backlog.len() < UNRECORDED;
+        let room = self.pressure() < 0.5 && self.out.backlog.len() < UNWRITTEN;
         self.out
             .room
             .send_if_modified(|before| std::mem::replace(before, room) != room);

@@ -131,7 +131,7 @@ impl Dispatcher {
 
     /// Whether the leases hold at this very moment, and the recorder keeps up.
     fn may_work(&self) -> bool {
-        self.out.backlog.len() < UNRECORDED && self.out.lease.is_valid(Instant::now())
+        self.out.backlog.attempts() < UNRECORDED && self.out.lease.is_valid(Instant::now())
     }
 
     fn may_send(&mut self, id: Uuid) -> bool {

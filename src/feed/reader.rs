@@ -54,6 +54,8 @@ pub enum Order {
 pub struct Inlets {
     pub pool: PgPool,
     pub keys: Arc<Keyring>,
+    /// By name.
+    pub proxy_pools: Vec<String>,
     pub dispatcher: UnboundedSender<Input>,
     pub room: watch::Receiver<bool>,
     pub clock: DbClock,
@@ -308,11 +310,12 @@ impl Reader {
     ) -> Result<Vec<Arc<Subscription>>, StoreError> {
         let keys = Arc::clone(&self.with.keys);
         let opener = within(STATEMENT, load_opener(&self.with.pool, &keys, &rows)).await?;
+        let proxy_pools = &self.with.proxy_pools;
         let mut subscriptions = Vec::with_capacity(rows.len());
         for row in rows {
             let id = row.identity.id;
             self.unusable.retain(|kept| kept.identity.id != id);
-            let Some(subscription) = resolve_row(&row, &opener, &secrets::read) else {
+            let Some(subscription) = resolve_row(&row, &opener, &secrets::read, proxy_pools) else {
                 continue;
             };
             if !subscription.usable {

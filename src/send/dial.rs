@@ -17,6 +17,11 @@ const HEAD_START: Duration = Duration::from_millis(250);
 /// the name decides how many it has.
 const MOST_TRIED: usize = 8;
 
+/// What the kernel keeps of an answer that is not read yet, bytes: about as much as is read
+/// of one. Left to itself the kernel lets it grow to megabytes, which receivers that pour
+/// would fill for each of thousands of connections.
+const RECEIVE_BUFFER: u32 = 64 * 1024;
+
 /// Dials one address, from a source address if one is given. The product's is [`tcp`]; the
 /// tests of the egress policy put in one that only writes down what it is asked for.
 pub(super) type Dial = Arc<
@@ -42,6 +47,7 @@ async fn open(target: SocketAddr, source: Option<IpAddr>) -> io::Result<TcpStrea
         SocketAddr::V4(_) => TcpSocket::new_v4()?,
         SocketAddr::V6(_) => TcpSocket::new_v6()?,
     };
+    socket.set_recv_buffer_size(RECEIVE_BUFFER)?;
     if let Some(source) = source {
         socket.bind(SocketAddr::new(source, 0))?;
     }

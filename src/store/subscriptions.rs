@@ -212,12 +212,13 @@ pub async fn disable_gone_subscription(pool: &PgPool, id: Uuid) -> Result<bool, 
 
 /// The subscription that takes effect. One whose settings cannot be used gets its events
 /// all the same, and keeps them as pending until it is mended: nothing is lost. `elsewhere`
-/// fetches the secrets that are not stored.
+/// fetches the secrets that are not stored; `proxy_pools` are those that this worker knows.
 #[must_use]
 pub fn resolve_row(
     row: &SubscriptionRow,
     opener: &Opener<'_>,
     elsewhere: &ReadSecret<'_>,
+    proxy_pools: &[String],
 ) -> Option<Arc<Subscription>> {
     let SubscriptionRow {
         identity,
@@ -232,7 +233,13 @@ pub fn resolve_row(
         success_body: is_locked("success_body"),
     };
     let read = |from: &_| opener.read(&identity.merchant, from, elsewhere);
-    let problems = match resolve(identity.clone(), settings, &read) {
+    let resolved = resolve(identity.clone(), settings, &read).and_then(|subscription| {
+        match subscription.exit.problem_with(proxy_pools) {
+            None => Ok(subscription),
+            Some(problem) => Err(vec![problem]),
+        }
+    });
+    let problems = match resolved {
         Ok(subscription) => {
             return Some(Arc::new(Subscription {
                 locked,

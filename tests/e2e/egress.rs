@@ -58,3 +58,20 @@ async fn no_environment_variable_sets_a_proxy() {
     let event = database.publish("acme", "t1", "approved", "{}").await;
     database.reaches(event, "delivered").await;
 }
+
+#[tokio::test]
+async fn deliveries_wait_for_a_proxy_pool_that_the_worker_does_not_have() {
+    let database = Database::new().await;
+    let proxied = json!({"url": "https://receiver.example/", "proxy_pool": "dmz"});
+    database.subscribe("acme", "orders", proxied).await;
+    let worker = Setup::new(&database).start().await;
+    let event = database.publish("acme", "t1", "approved", "{}").await;
+    worker
+        .logs("\"dmz\" is no proxy pool of this worker's; name an [[egress.proxy_pool]]")
+        .await;
+    database.reaches(event, "pending").await;
+    let attempts: i64 = database
+        .value("SELECT count(*) FROM posthorn.attempts")
+        .await;
+    assert_eq!(attempts, 0);
+}

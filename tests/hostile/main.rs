@@ -11,6 +11,7 @@
 
 mod answers;
 mod injection;
+mod panics;
 mod parsing;
 mod text;
 

@@ -83,7 +83,7 @@ proptest! {
                     prop_assert!(!text.contains("<!") && !text.contains("]]>"), "{text}");
                 }
                 "query" => prop_assert_eq!(request.url.host_str(), Some("example.com")),
-                "nvp" => prop_assert!(request.body.iter().all(|byte| byte.is_ascii_graphic())),
+                "nvp" => prop_assert!(request.body.iter().all(u8::is_ascii_graphic)),
                 _ => {}
             }
         }

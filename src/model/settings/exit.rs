@@ -25,6 +25,21 @@ pub(super) fn check(settings: &Settings, problems: &mut Vec<Problem>) -> Option<
     })
 }
 
+impl Exit {
+    /// What is wrong where the worker's configuration has these proxy pools.
+    #[must_use]
+    pub fn problem_with(&self, proxy_pools: &[String]) -> Option<Problem> {
+        let missing = self.proxy_pool.as_ref();
+        let missing = missing.filter(|name| !proxy_pools.contains(name))?;
+        let text = format!(
+            "{} is no proxy pool of this worker's; name an [[egress.proxy_pool]] of its \
+             configuration, or add one",
+            quoted(missing)
+        );
+        Some(Problem::new("proxy_pool", text))
+    }
+}
+
 fn addresses(given: Option<&[String]>) -> Result<Vec<IpAddr>, String> {
     let Some(given) = given else {
         return Ok(Vec::new());

@@ -7,6 +7,7 @@ use tokio::net::TcpStream;
 
 use super::receiver::{Receiver, read_request};
 use super::{ANSWER_CAP, FailureClass, TlsSettings, Wire, loopback_sender, send, subscription};
+use crate::send::answer::MOST_CHUNKS;
 
 /// What a receiver may make of one exchange.
 #[derive(Debug, PartialEq)]
@@ -80,9 +81,18 @@ const AT_ONCE: &[(&str, Serve, Expected)] = &[
         "chunks without end",
         |stream| {
             let head = "HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n";
-            Box::pin(pour(stream, head, b"8\r\nxxxxxxxx\r\n"))
+            let chunk = [b"40\r\n", [b'x'; 64].as_slice(), b"\r\n"].concat();
+            Box::pin(async move { pour(stream, head, &chunk).await })
         },
         Answered(200, ANSWER_CAP),
+    ),
+    (
+        "chunks of a byte",
+        |stream| {
+            let head = "HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n";
+            Box::pin(pour(stream, head, b"1\r\nx\r\n"))
+        },
+        Answered(200, MOST_CHUNKS),
     ),
     (
         "a chunk's extension without end",
