@@ -425,7 +425,7 @@ END $$;
 COMMENT ON FUNCTION posthorn.advance_replays IS
     'Opens the next batch of each running replay that is due; returns how many deliveries it opened, how many replays are under way, and in how many seconds the next batch is due.';
 
--- As in 0007, but a day is kept as well while a replay has still to read it; and nothing can
+-- As in 0020, but a day is kept as well while a replay has still to read it; and nothing can
 -- be opened between the look and the drop, because whoever opens a delivery holds a lock on
 -- its event's partition.
 CREATE FUNCTION posthorn.is_day_needed(day date, part text) RETURNS boolean
@@ -476,6 +476,7 @@ BEGIN
         EXECUTE format('DROP TABLE posthorn.%I', part);
         EXECUTE format('DROP TABLE IF EXISTS posthorn.%I', 'deliveries_' || right(part, 8));
         EXECUTE format('DROP TABLE IF EXISTS posthorn.%I', 'attempts_' || right(part, 8));
+        INSERT INTO posthorn.dropped_days (day, keep_days) VALUES (day, keep_days) ON CONFLICT DO NOTHING;
         RETURN NEXT part;
     END LOOP;
 END $$;

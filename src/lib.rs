@@ -21,6 +21,7 @@ pub mod route;
 pub mod send;
 pub mod shape;
 
+pub mod audit;
 pub mod cli;
 pub mod config;
 pub mod demo;

@@ -32,20 +32,16 @@ impl Routes {
             .and_then(|merchants| merchants.get(&*event.merchant))
             .into_iter()
             .flatten()
-            .filter(move |subscription| {
-                subscription.scope == Scope::Merchant && wants(subscription, event, changed)
-            })
+            .filter(move |subscription| gets(subscription, event, changed))
     }
 
     /// The template of an endpoint that the event's transaction brought, if it lets the
     /// event through.
     #[must_use]
     pub fn template(&self, id: Uuid, event: &Event, changed: bool) -> Option<&Arc<Subscription>> {
-        self.by_id.get(&id).filter(|template| {
-            template.scope == Scope::Transaction
-                && *template.merchant == *event.merchant
-                && wants(template, event, changed)
-        })
+        self.by_id
+            .get(&id)
+            .filter(|template| lets_through(template, event, changed))
     }
 
     /// Adds a subscription, or puts it in the place of its earlier revision.
@@ -113,6 +109,20 @@ impl Routes {
     pub fn is_empty(&self) -> bool {
         self.by_id.is_empty()
     }
+}
+
+/// Whether a subscription of the event's merchant gets it.
+#[must_use]
+pub fn gets(subscription: &Subscription, event: &Event, changed: bool) -> bool {
+    subscription.scope == Scope::Merchant && wants(subscription, event, changed)
+}
+
+/// Whether a template gets the event to an endpoint that its transaction brought.
+#[must_use]
+pub fn lets_through(template: &Subscription, event: &Event, changed: bool) -> bool {
+    template.scope == Scope::Transaction
+        && *template.merchant == *event.merchant
+        && wants(template, event, changed)
 }
 
 /// A new subscription starts with new events: what was committed before it is for a

@@ -86,6 +86,16 @@ pub async fn run(
         maintenance_settings(&config.maintenance),
         ends.clone(),
     ));
+    rooms.spawn(maintenance::audit::run(
+        pool.clone(),
+        clock.clone(),
+        maintenance::audit::Settings {
+            schedule: config.maintenance.audit_schedule.clone(),
+            window: config.maintenance.audit_window,
+        },
+        metrics.clone(),
+        ends.clone(),
+    ));
     rooms.spawn(maintenance::failures::watch(
         pool.clone(),
         metrics.clone(),

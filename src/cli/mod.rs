@@ -1,10 +1,12 @@
 //! The commands, one file each.
 
+pub mod audit;
 pub mod config;
 mod database;
 pub mod deliveries;
 pub mod demo;
 mod event;
+pub mod evidence;
 mod exchange;
 mod failure;
 pub mod grant;
@@ -49,6 +51,8 @@ enum Command {
     Config(config::Args),
     Render(render::Args),
     SendTest(send_test::Args),
+    Audit(audit::Args),
+    Evidence(evidence::Args),
     Migrate(migrate::Args),
     Grant(grant::Args),
     Secrets(secrets::Args),
@@ -68,6 +72,8 @@ impl Command {
             Self::Config(args) => config::run(args).await?.report(),
             Self::Render(args) => render::run(args).await?.report(),
             Self::SendTest(args) => send_test::run(args).await?,
+            Self::Audit(args) => audit::run(args).await?,
+            Self::Evidence(args) => evidence::run(args).await?.report(),
             Self::Migrate(args) => migrate::run(args).await?.report(),
             Self::Grant(args) => grant::run(args).await?.report(),
             Self::Secrets(args) => secrets::run(args).await?,

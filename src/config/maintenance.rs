@@ -1,9 +1,14 @@
-//! `[maintenance]`: when partitions are made and dropped, and payloads purged.
+//! `[maintenance]`: when partitions are made and dropped, payloads purged, days sealed, and
+//! deliveries audited.
+
+use std::time::Duration;
 
 use cron::Schedule;
 
 use super::document::Section;
 use super::value;
+
+const DAY: Duration = Duration::from_hours(24);
 
 #[derive(Clone, Debug)]
 pub struct Maintenance {
@@ -15,12 +20,16 @@ pub struct Maintenance {
     pub retention_days: u16,
     /// Days after which payloads are purged, if before that.
     pub payload_days: Option<u16>,
+    /// When events are compared with their deliveries; the form is `schedule`'s.
+    pub audit_schedule: Schedule,
+    /// How far back that looks.
+    pub audit_window: Duration,
 }
 
 impl Default for Maintenance {
     #[expect(
         clippy::expect_used,
-        reason = "the text is constant, and a test reads it"
+        reason = "the texts are constant, and a test reads them"
     )]
     fn default() -> Self {
         Self {
@@ -30,6 +39,10 @@ impl Default for Maintenance {
             partitions_ahead_days: 7,
             retention_days: 30,
             payload_days: None,
+            // At night; each of the last two days is looked at twice, so that one run may
+            // fall out.
+            audit_schedule: "0 35 3 * * *".parse().expect("a legal expression"),
+            audit_window: 2 * DAY,
         }
     }
 }
@@ -38,15 +51,7 @@ impl Maintenance {
     pub(super) fn read(section: &mut Section<'_>) -> Self {
         let default = Self::default();
         Self {
-            schedule: section
-                .read("schedule", |found| {
-                    value::text(found)?.parse().map_err(|_| {
-                        "text that is not a cron expression; give six fields, seconds first, \
-                         such as \"0 5 * * * *\" for five past each hour"
-                            .to_owned()
-                    })
-                })
-                .unwrap_or(default.schedule),
+            schedule: cron(section, "schedule").unwrap_or(default.schedule),
             partitions_ahead_days: section
                 .whole("partitions_ahead_days", 1..=90)
                 .unwrap_or(default.partitions_ahead_days),
@@ -54,6 +59,20 @@ impl Maintenance {
                 .whole("retention_days", 1..=3_650)
                 .unwrap_or(default.retention_days),
             payload_days: section.whole("payload_days", 1..=3_650),
+            audit_schedule: cron(section, "audit_schedule").unwrap_or(default.audit_schedule),
+            audit_window: section
+                .duration("audit_window", DAY / 24..=30 * DAY)
+                .unwrap_or(default.audit_window),
         }
     }
+}
+
+fn cron(section: &mut Section<'_>, key: &'static str) -> Option<Schedule> {
+    section.read(key, |found| {
+        value::text(found)?.parse().map_err(|_| {
+            "text that is not a cron expression; give six fields, seconds first, \
+             such as \"0 5 * * * *\" for five past each hour"
+                .to_owned()
+        })
+    })
 }

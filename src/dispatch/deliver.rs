@@ -89,6 +89,7 @@ pub async fn deliver(
     let Outcome {
         started_at,
         duration,
+        sent,
         ..
     } = outcome;
     let attempt = Attempt {
@@ -99,6 +100,8 @@ pub async fn deliver(
         http_status,
         reason: judgement.reason,
         body,
+        revision: subscription.revision,
+        sent,
     };
     Ok(Tried {
         attempt,

@@ -209,7 +209,8 @@ impl Reader {
         }
         let ids: Vec<Uuid> = events.iter().map(|event| event.id).collect();
         let pool = self.with.pool.clone();
-        self.insist(|| find_known_deliveries(&pool, &ids)).await
+        let known = self.insist(|| find_known_deliveries(&pool, &ids)).await;
+        known.into_keys().collect()
     }
 }
 

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 use std::time::Duration;
 
+use chrono::{DateTime, Utc};
 use prometheus_client::encoding::text::encode;
 use prometheus_client::metrics::TypedMetric;
 use prometheus_client::metrics::counter::Counter;
@@ -72,11 +73,13 @@ struct Inner {
     source_failures: Level,
     replayed: Counter,
     replays: Level,
+    audit_missing: Counter,
+    audit_finished: Seconds,
 }
 
 impl Metrics {
-    #[expect(clippy::too_many_lines, reason = "it is one list")]
     #[must_use]
+    #[expect(clippy::too_many_lines, reason = "it is one list")]
     pub fn new() -> Self {
         let mut names = Names(Registry::default());
         let attempts = names.family("posthorn_attempts", "HTTP exchanges, by outcome");
@@ -183,6 +186,15 @@ impl Metrics {
             replays: names.level(
                 "posthorn_replays",
                 "Replays under way, in the whole database",
+            ),
+            audit_missing: names.counter(
+                "posthorn_audit_missing",
+                "Deliveries that a scheduled audit found without a row and opened again",
+            ),
+            audit_finished: names.is(
+                "posthorn_audit_finished_timestamp_seconds",
+                "When the fleet's last scheduled audit was through, in Unix time; 0: never",
+                &Seconds::default(),
             ),
             registry: names.0,
         }))
@@ -294,6 +306,20 @@ impl Metrics {
     /// In the whole database.
     pub fn set_replays(&self, n: u64) {
         self.0.replays.set(n);
+    }
+
+    /// What an audit of this worker found.
+    pub fn audit_missing(&self, n: u64) {
+        self.0.audit_missing.inc_by(n);
+    }
+
+    /// Of the fleet's last audit, whichever worker made it.
+    #[expect(
+        clippy::cast_precision_loss,
+        reason = "seconds since 1970 are exact for a long time"
+    )]
+    pub fn set_audit_finished(&self, at: DateTime<Utc>) {
+        self.0.audit_finished.set(at.timestamp() as f64);
     }
 
     /// Rows of `posthorn.source_failures`, in the whole database.

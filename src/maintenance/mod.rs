@@ -1,6 +1,8 @@
-//! Partitions made ahead of time, what is older than the retention dropped, and payloads
-//! purged before that, on a cron schedule; and a look at what the sources could not publish.
+//! Partitions made ahead of time, closed days sealed, what is older than the retention
+//! dropped, and payloads purged before that, on a cron schedule; audits on another; and a look
+//! at what the sources could not publish.
 
+pub mod audit;
 pub mod failures;
 mod timetable;
 
@@ -15,6 +17,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
 use crate::store::partitions::{drop_partitions, make_partitions, purge_payloads};
+use crate::store::seals::seal_next_day;
 use crate::store::transactions::drop_transaction_subscriptions;
 use crate::store::{DbClock, StoreError, within};
 use timetable::next_run;
@@ -69,6 +72,10 @@ async fn maintain(pool: &PgPool, settings: &Settings) -> bool {
         Ok(made) => info!(made, ahead_days = ahead, "made partitions"),
         Err(error) => warn!(%error, "cannot make partitions; trying again in a minute"),
     }
+    let sealed = seal(pool).await;
+    if let Err(error) = &sealed {
+        warn!(%error, "cannot seal a day; trying again in a minute");
+    }
     let keep = settings.retention_days;
     let dropped = within(DEADLINE, drop_partitions(pool, keep)).await;
     match &dropped {
@@ -100,7 +107,15 @@ async fn maintain(pool: &PgPool, settings: &Settings) -> bool {
     if let Err(error) = &purged {
         warn!(%error, "cannot purge payloads; trying again in a minute");
     }
-    made.is_ok() && dropped.is_ok() && ended.is_ok() && purged.is_ok()
+    made.is_ok() && sealed.is_ok() && dropped.is_ok() && ended.is_ok() && purged.is_ok()
+}
+
+/// Each day that is closed. Every row of it is read.
+async fn seal(pool: &PgPool) -> Result<(), StoreError> {
+    while let Some(day) = within(6 * DEADLINE, seal_next_day(pool)).await? {
+        info!(%day, "sealed the day's records");
+    }
+    Ok(())
 }
 
 async fn purge(pool: &PgPool, keep: u16) -> Result<(), StoreError> {

@@ -1,6 +1,7 @@
 //! One HTTP exchange: what happened on the wire, and what the rules say of it.
 
 use std::fmt;
+use std::net::IpAddr;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -13,6 +14,35 @@ pub struct Outcome {
     /// By the database's clock, carried forward monotonically.
     pub started_at: DateTime<Utc>,
     pub duration: Duration,
+    /// None where there was no connection to send it on.
+    pub sent: Option<Sent>,
+}
+
+/// What can be shown later of a request that went out. The digests are SHA-256.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Sent {
+    /// Of method, URL and headers but credentials; `send::digest` has the form.
+    pub head_digest: [u8; 32],
+    /// Of the body, byte for byte.
+    pub payload_digest: [u8; 32],
+    pub peer: Peer,
+}
+
+/// The other end of a connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Peer {
+    /// The receiver's address that was dialled, or that a proxy was told.
+    pub address: IpAddr,
+    /// The address of that proxy.
+    pub proxy: Option<IpAddr>,
+    /// None for plain HTTP.
+    pub tls: Option<TlsVersion>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum TlsVersion {
+    V1_2,
+    V1_3,
 }
 
 #[derive(Clone, Debug)]

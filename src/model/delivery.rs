@@ -1,6 +1,7 @@
 //! A delivery is an event for a subscription; a replay opens a new generation of it.
 
 use std::fmt;
+use std::str::FromStr;
 
 use uuid::Uuid;
 
@@ -86,6 +87,19 @@ impl State {
         }
     }
 }
+
+impl FromStr for State {
+    type Err = NoState;
+
+    fn from_str(text: &str) -> Result<Self, NoState> {
+        let mut known = Self::ALL.into_iter();
+        known.find(|state| state.as_str() == text).ok_or(NoState)
+    }
+}
+
+#[derive(Debug, thiserror::Error)]
+#[error("not a delivery's state")]
+pub struct NoState;
 
 impl fmt::Display for State {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

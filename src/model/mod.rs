@@ -1,6 +1,7 @@
 //! The nouns of the design, without I/O: every other room speaks in these.
 
 pub mod attempt;
+pub mod change;
 pub mod declaration;
 pub mod delivery;
 pub mod endpoint;
@@ -8,6 +9,7 @@ pub mod event;
 pub mod field;
 pub mod pattern;
 pub mod policy;
+pub mod seal;
 pub mod secret;
 pub mod settings;
 pub mod shard;
@@ -20,7 +22,9 @@ pub mod token;
 #[cfg(test)]
 pub(crate) mod samples;
 
-pub use attempt::{Answer, FailureClass, Judgement, Outcome, OutcomeClass, Verdict, Wire};
+pub use attempt::{
+    Answer, FailureClass, Judgement, Outcome, OutcomeClass, Peer, Sent, TlsVersion, Verdict, Wire,
+};
 pub use delivery::{DeliveryKey, State};
 pub use endpoint::Endpoint;
 pub use event::Event;

@@ -28,7 +28,7 @@ use std::time::Duration;
 pub use layers::{Layers, LockReach, Origin};
 pub use problem::Problem;
 pub(crate) use problem::{duration_text, quoted, within};
-pub use resolve::{Identity, resolve};
+pub use resolve::{Identity, resolve, resolve_matching};
 
 /// Writes the struct once, and from the same list what must know every key of it.
 macro_rules! settings {

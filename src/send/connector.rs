@@ -13,7 +13,7 @@ use futures::future::BoxFuture;
 use http::Uri;
 use hyper_rustls::{HttpsConnector, MaybeHttpsStream};
 use hyper_util::rt::TokioIo;
-use rustls::ClientConfig;
+use rustls::{ClientConfig, ProtocolVersion};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 use tower_service::Service;
@@ -23,6 +23,7 @@ use super::egress::{Channel, EgressPolicy, Refusal};
 use super::meter::Metered;
 use super::proxy::Proxy;
 use super::resolver::{LookupError, Names};
+use crate::model::TlsVersion;
 use crate::model::subscription::Exit;
 
 /// What the operator says of the network.
@@ -87,11 +88,15 @@ pub(super) struct Vetting {
 impl Vetting {
     async fn connect(self, target: Uri) -> Result<TokioIo<Metered>, ConnectError> {
         let vetted = self.vetted(&target).await?;
-        let stream = match &self.exit.proxy_pool {
-            None => self.dial(&vetted).await?,
+        let metered = match &self.exit.proxy_pool {
+            None => {
+                let stream = self.dial(&vetted).await?;
+                let address = dialled(&stream)?;
+                Metered::new(stream, address, None)
+            }
             Some(pool) => self.through(pool, &vetted).await?,
         };
-        Ok(TokioIo::new(Metered::new(stream)))
+        Ok(TokioIo::new(metered))
     }
 
     /// The host's addresses, all of which the policy allows. One that it forbids spoils the
@@ -129,7 +134,7 @@ impl Vetting {
 
     /// By any proxy of the pool, so that all are used alike; the retry of a delivery takes
     /// another one by and by.
-    async fn through(&self, pool: &str, vetted: &[SocketAddr]) -> Result<TcpStream, ConnectError> {
+    async fn through(&self, pool: &str, vetted: &[SocketAddr]) -> Result<Metered, ConnectError> {
         let proxies = self.outside.proxy_pools.get(pool);
         let proxy = proxies
             .and_then(|proxies| any(proxies.iter()))
@@ -142,12 +147,19 @@ impl Vetting {
             .dial(&at)
             .await
             .map_err(|error| unreachable(error.into()))?;
+        let at = dialled(&stream)?;
         let target = any(vetted.iter()).ok_or(LookupError::NoAddress)?;
-        proxy
+        let tunnel = proxy
             .tunnel(stream, *target)
             .await
-            .map_err(|error| ConnectError::Proxy(proxy.to_string(), error))
+            .map_err(|error| ConnectError::Proxy(proxy.to_string(), error))?;
+        Ok(Metered::new(tunnel, target.ip(), Some(at)))
     }
+}
+
+/// The very address that the connection was made to.
+fn dialled(stream: &TcpStream) -> Result<IpAddr, DialError> {
+    Ok(stream.peer_addr()?.ip())
 }
 
 impl Service<Uri> for Vetting {
@@ -196,6 +208,25 @@ impl Service<Uri> for Connector {
 
     fn call(&mut self, target: Uri) -> Self::Future {
         let connecting = timeout(self.limit, self.https.call(target));
-        async move { connecting.await.map_err(|_| ConnectError::Late)? }.boxed()
+        async move {
+            let stream = connecting.await.map_err(|_| ConnectError::Late)??;
+            note_tls(&stream);
+            Ok(stream)
+        }
+        .boxed()
     }
+}
+
+fn note_tls(stream: &MaybeHttpsStream<TokioIo<Metered>>) {
+    let MaybeHttpsStream::Https(tls) = stream else {
+        return;
+    };
+    let (tcp, session) = tls.inner().get_ref();
+    let version = match session.protocol_version() {
+        Some(ProtocolVersion::TLSv1_2) => TlsVersion::V1_2,
+        // The only other one that is allowed.
+        _ => TlsVersion::V1_3,
+    };
+    // It is set once, as there is one handshake.
+    let _ = tcp.inner().inner().ends.tls.set(version);
 }

@@ -5,12 +5,16 @@
 //! that would cost no memory, but the processor.
 
 use std::io;
+use std::net::IpAddr;
 use std::pin::Pin;
+use std::sync::{Arc, OnceLock};
 use std::task::{Context, Poll};
 
 use hyper_util::client::legacy::connect::{Connected, Connection};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
+
+use crate::model::{Peer, TlsVersion};
 
 /// What may arrive between two writes, bytes: a handshake, a head and a body up to their
 /// caps with the lengths of its chunks.
@@ -25,11 +29,40 @@ pub(super) struct Metered {
     stream: TcpStream,
     /// Since the last write, and so since the last request.
     read: usize,
+    pub(super) ends: Ends,
+}
+
+/// Where a connection leads, told beside each exchange on it.
+#[derive(Clone, Debug)]
+pub(super) struct Ends {
+    pub(super) address: IpAddr,
+    pub(super) proxy: Option<IpAddr>,
+    /// Known after the handshake, which comes after the TCP connection.
+    pub(super) tls: Arc<OnceLock<TlsVersion>>,
+}
+
+impl Ends {
+    pub(super) fn peer(&self) -> Peer {
+        Peer {
+            address: self.address,
+            proxy: self.proxy,
+            tls: self.tls.get().copied(),
+        }
+    }
 }
 
 impl Metered {
-    pub(super) fn new(stream: TcpStream) -> Self {
-        Self { stream, read: 0 }
+    pub(super) fn new(stream: TcpStream, address: IpAddr, proxy: Option<IpAddr>) -> Self {
+        let ends = Ends {
+            address,
+            proxy,
+            tls: Arc::default(),
+        };
+        Self {
+            stream,
+            read: 0,
+            ends,
+        }
     }
 }
 
@@ -83,6 +116,6 @@ impl AsyncWrite for Metered {
 
 impl Connection for Metered {
     fn connected(&self) -> Connected {
-        self.stream.connected()
+        Connected::new().extra(self.ends.clone())
     }
 }

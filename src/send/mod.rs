@@ -17,6 +17,7 @@ mod answer;
 mod clients;
 mod connector;
 mod dial;
+mod digest;
 mod egress;
 mod failure;
 mod meter;
@@ -29,11 +30,14 @@ mod tls;
 mod tokens;
 
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
+use bytes::Bytes;
 use chrono::{DateTime, Utc};
-use http::HeaderValue;
 use http::header::AUTHORIZATION;
+use http::{Extensions, HeaderValue};
+use http_body_util::Full;
+use hyper_util::client::legacy::connect::{CaptureConnection, capture_connection};
 use tokio::time::timeout_at;
 use url::Url;
 
@@ -42,11 +46,13 @@ pub use self::connector::Network;
 pub use self::egress::{EgressPolicy, Refusal};
 pub use self::proxy::{Proxy, basic_authorization};
 
-use self::clients::Clients;
+use self::clients::{Client, Clients};
 use self::connector::Outside;
+use self::digest::Digests;
 use self::failure::Failure;
+use self::meter::Ends;
 use self::tokens::{Asking, Tokens};
-use crate::model::{Answer, Auth, Credential, Outcome, Subscription, Wire};
+use crate::model::{Answer, Auth, Credential, Outcome, Sent, Subscription, Wire};
 use crate::shape::Request;
 
 /// Sends requests. A clone shares the connections of its original.
@@ -89,24 +95,26 @@ impl Sender {
         started_at: DateTime<Utc>,
     ) -> Outcome {
         let began = Instant::now();
-        let wire = match self.bearer(subscription, credential, began).await {
-            Err(wire) => wire,
+        let (wire, sent) = match self.bearer(subscription, credential, began).await {
+            Err(wire) => (wire, None),
             Ok(bearer) => {
                 if let Some(bearer) = &bearer {
                     request.headers.insert(AUTHORIZATION, bearer.clone());
                 }
                 let target = host_and_port(&request.url);
-                let exchanged = self.exchange(request, subscription, began).await;
+                let (exchanged, sent) = self.exchange(request, subscription, began).await;
                 if let (Ok(Answer { status: 401, .. }), Some(bearer)) = (&exchanged, &bearer) {
                     self.tokens.refused(subscription.id, credential, bearer);
                 }
-                exchanged.map_or_else(|failure| failure.at(&target), Wire::Answer)
+                let wire = exchanged.map_or_else(|failure| failure.at(&target), Wire::Answer);
+                (wire, sent)
             }
         };
         Outcome {
             wire,
             started_at,
             duration: began.elapsed(),
+            sent,
         }
     }
 
@@ -143,28 +151,64 @@ impl Sender {
         })
     }
 
-    /// The subscription's timeout spans both steps, from name look-up to the last byte.
+    /// The answer, and what went out: that is known of a failed exchange too.
     async fn exchange(
         &self,
         request: Request,
         subscription: &Subscription,
         began: Instant,
-    ) -> Result<Answer, Failure> {
+    ) -> (Result<Answer, Failure>, Option<Sent>) {
+        let body = request.body.clone();
+        let (client, mut request, url) = match self.ready(request, subscription) {
+            Ok(ready) => ready,
+            Err(failure) => return (Err(failure), None),
+        };
+        let digests = Digests::of(&request, &body);
+        let connection = capture_connection(&mut request);
+        let limit = subscription.timeout;
+        let answer = self.answer(&client, request, &url, (began, limit)).await;
+        let sent = ends_of(&connection).map(|ends| digests.sent_to(ends.peer()));
+        (answer, sent)
+    }
+
+    fn ready(&self, request: Request, subscription: &Subscription) -> Result<Ready, Failure> {
         self.outside.policy.admit(&request.url)?;
         let client = self.clients.client_for(subscription)?;
         let (request, url) = request::on_the_wire(request)?;
+        Ok((client, request, url))
+    }
 
-        let limit = subscription.timeout;
+    /// The limit spans both steps, from name look-up to the last byte.
+    async fn answer(
+        &self,
+        client: &Client,
+        request: http::Request<Full<Bytes>>,
+        url: &Url,
+        (began, limit): (Instant, Duration),
+    ) -> Result<Answer, Failure> {
         let deadline = (began + limit).into();
         let response = timeout_at(deadline, client.request(request))
             .await
             .map_err(|_| Failure::timeout("no answer", limit))??;
 
-        let answer = timeout_at(deadline, answer::read(response, &url, self.answer_cap))
+        let answer = timeout_at(deadline, answer::read(response, url, self.answer_cap))
             .await
             .map_err(|_| Failure::timeout("the answer was not complete", limit))??;
         Ok(answer)
     }
+}
+
+/// A request for the client, and its URL.
+type Ready = (Client, http::Request<Full<Bytes>>, Url);
+
+/// Of the connection that the request had, if it came to one.
+fn ends_of(connection: &CaptureConnection) -> Option<Ends> {
+    let mut extras = Extensions::new();
+    connection
+        .connection_metadata()
+        .as_ref()?
+        .get_extras(&mut extras);
+    extras.remove()
 }
 
 /// What an operator may see of a URL: its path and query can hold secrets.

@@ -26,7 +26,7 @@ GRANT EXECUTE ON FUNCTION posthorn.publish, posthorn.subscribe_transaction TO {r
 const WORKER: &str = "
 GRANT USAGE ON SCHEMA posthorn TO {role};
 GRANT SELECT ON ALL TABLES IN SCHEMA posthorn TO {role};
-GRANT INSERT ON posthorn.deliveries, posthorn.attempts TO {role};
+GRANT INSERT ON posthorn.deliveries, posthorn.attempts, posthorn.audits TO {role};
 GRANT INSERT, UPDATE, DELETE ON posthorn.pending_deliveries, posthorn.workers TO {role};
 GRANT UPDATE ON posthorn.shards TO {role};
 GRANT UPDATE (ended_at) ON posthorn.transaction_subscriptions TO {role};
@@ -35,7 +35,7 @@ GRANT INSERT, UPDATE, DELETE ON posthorn.profiles, posthorn.locks TO {role};
 GRANT UPDATE ON posthorn.config_revision TO {role};
 GRANT EXECUTE ON FUNCTION posthorn.make_partitions, posthorn.drop_partitions,
     posthorn.drop_transaction_subscriptions, posthorn.purge_payloads,
-    posthorn.settle_foreign_events, posthorn.advance_replays TO {role};
+    posthorn.settle_foreign_events, posthorn.seal_next_day, posthorn.advance_replays TO {role};
 ";
 
 const VIEWER: &str = "
@@ -45,8 +45,10 @@ GRANT SELECT ON posthorn.delivery_status, posthorn.status_workers, posthorn.stat
 GRANT EXECUTE ON FUNCTION posthorn.preview_replay TO {role};
 GRANT SELECT ON posthorn.subscriptions, posthorn.profiles, posthorn.locks, posthorn.transaction_subscriptions,
     posthorn.pending_deliveries, posthorn.deliveries, posthorn.attempts, posthorn.shards,
-    posthorn.workers, posthorn.config_revision, posthorn.sources, posthorn.source_failures TO {role};
-GRANT SELECT (id, xid, created_at, shard, merchant, kind, transaction_id, status)
+    posthorn.workers, posthorn.config_revision, posthorn.sources, posthorn.source_failures,
+    posthorn.config_history, posthorn.seals, posthorn.seal_slices, posthorn.dropped_days,
+    posthorn.audits TO {role};
+GRANT SELECT (id, xid, created_at, shard, merchant, kind, transaction_id, status, purged_at)
     ON posthorn.events TO {role};
 ";
 

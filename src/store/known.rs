@@ -1,12 +1,12 @@
-//! Which deliveries of a stretch of events have a row already.
+//! Which deliveries of a stretch of events have a row already, and in which state.
 
-use std::collections::HashSet;
+use std::collections::HashMap;
 
 use sqlx::PgPool;
 use uuid::Uuid;
 
 use super::StoreError;
-use crate::model::DeliveryKey;
+use crate::model::{DeliveryKey, State};
 
 /// Deliveries that already have a row, among them every first-generation one of these
 /// events: a shard that changed hands is read again from its checkpoint, and these are left
@@ -18,9 +18,9 @@ use crate::model::DeliveryKey;
 pub async fn find_known_deliveries(
     pool: &PgPool,
     events: &[Uuid],
-) -> Result<HashSet<DeliveryKey>, StoreError> {
+) -> Result<HashMap<DeliveryKey, State>, StoreError> {
     let (Some(first), Some(last)) = (events.iter().min(), events.iter().max()) else {
-        return Ok(HashSet::new());
+        return Ok(HashMap::new());
     };
     let most = events.len() * 4;
     let known = find_known_between(pool, *first, *last, most + 1).await?;
@@ -35,14 +35,15 @@ async fn find_known_between(
     first: Uuid,
     last: Uuid,
     limit: usize,
-) -> Result<HashSet<DeliveryKey>, StoreError> {
+) -> Result<HashMap<DeliveryKey, State>, StoreError> {
     let rows = sqlx::query!(
         r#"
-        (SELECT d.event_id AS "event_id!", d.subscription_id AS "subscription_id!"
+        (SELECT d.event_id AS "event_id!", d.subscription_id AS "subscription_id!",
+                d.state::text AS "state!"
            FROM posthorn.deliveries d
           WHERE d.event_id BETWEEN $1 AND $2 AND d.generation = 0)
         UNION ALL
-        (SELECT p.event_id, p.subscription_id
+        (SELECT p.event_id, p.subscription_id, p.state::text
            FROM posthorn.pending_deliveries p
           WHERE p.event_id BETWEEN $1 AND $2 AND p.generation = 0)
         LIMIT $3
@@ -53,10 +54,10 @@ async fn find_known_between(
     )
     .fetch_all(pool)
     .await?;
-    let keys = rows
+    let known = rows
         .into_iter()
-        .map(|row| DeliveryKey::first(row.event_id, row.subscription_id));
-    Ok(keys.collect())
+        .map(|row| known(row.event_id, row.subscription_id, &row.state));
+    known.collect()
 }
 
 /// OFFSET 0 keeps the sub-query as it is: each event looks its rows up. As a join, the plan
@@ -64,16 +65,17 @@ async fn find_known_between(
 async fn find_known_one_by_one(
     pool: &PgPool,
     events: &[Uuid],
-) -> Result<HashSet<DeliveryKey>, StoreError> {
+) -> Result<HashMap<DeliveryKey, State>, StoreError> {
     let rows = sqlx::query!(
         r#"
-        SELECT e.id AS "event_id!", known.subscription_id AS "subscription_id!"
+        SELECT e.id AS "event_id!", known.subscription_id AS "subscription_id!",
+               known.state AS "state!"
           FROM unnest($1::uuid[]) AS e (id)
          CROSS JOIN LATERAL (
-            (SELECT d.subscription_id FROM posthorn.deliveries d
+            (SELECT d.subscription_id, d.state::text FROM posthorn.deliveries d
               WHERE d.event_id = e.id AND d.generation = 0)
             UNION ALL
-            (SELECT p.subscription_id FROM posthorn.pending_deliveries p
+            (SELECT p.subscription_id, p.state::text FROM posthorn.pending_deliveries p
               WHERE p.event_id = e.id AND p.generation = 0)
             OFFSET 0) AS known
         "#,
@@ -81,8 +83,15 @@ async fn find_known_one_by_one(
     )
     .fetch_all(pool)
     .await?;
-    let keys = rows
+    let known = rows
         .into_iter()
-        .map(|row| DeliveryKey::first(row.event_id, row.subscription_id));
-    Ok(keys.collect())
+        .map(|row| known(row.event_id, row.subscription_id, &row.state));
+    known.collect()
+}
+
+fn known(event: Uuid, subscription: Uuid, state: &str) -> Result<(DeliveryKey, State), StoreError> {
+    let state = state
+        .parse()
+        .map_err(|_| StoreError::Unreadable("a delivery's state"))?;
+    Ok((DeliveryKey::first(event, subscription), state))
 }

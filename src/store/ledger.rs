@@ -8,7 +8,7 @@ use sqlx::PgPool;
 use uuid::Uuid;
 
 use super::StoreError;
-use crate::model::{DeliveryKey, Epoch, OutcomeClass, Shard, State};
+use crate::model::{DeliveryKey, Epoch, OutcomeClass, Sent, Shard, State, TlsVersion};
 
 /// What one delivery has become, and the attempt that made it so, if there was one.
 #[derive(Debug)]
@@ -65,6 +65,9 @@ pub struct Attempt {
     pub reason: String,
     /// At most 2 KiB.
     pub body: Option<String>,
+    /// Of the configuration that held.
+    pub revision: i64,
+    pub sent: Option<Sent>,
 }
 
 /// What a batch came to.
@@ -146,14 +149,18 @@ pub async fn write_batch(
         ), tried AS (
             INSERT INTO posthorn.attempts
                    (event_id, subscription_id, generation, number, started_at, duration_us,
-                    outcome, http_status, reason, body)
+                    outcome, http_status, reason, body, revision, tls, peer, proxy,
+                    head_digest, payload_digest)
             SELECT event_id, subscription_id, generation, number, started_at, duration_us,
-                   outcome::posthorn.outcome_class, http_status, reason, body
+                   outcome::posthorn.outcome_class, http_status, reason, body, revision, tls,
+                   peer::inet, proxy::inet, head_digest, payload_digest
               FROM unnest($20::uuid[], $21::uuid[], $22::int[], $23::smallint[], $24::int[],
                           $25::timestamptz[], $26::int[], $27::text[], $28::smallint[],
-                          $29::text[], $30::text[])
+                          $29::text[], $30::text[], $37::bigint[], $38::smallint[],
+                          $39::text[], $40::text[], $41::bytea[], $42::bytea[])
                 AS a (event_id, subscription_id, generation, shard, number, started_at,
-                      duration_us, outcome, http_status, reason, body)
+                      duration_us, outcome, http_status, reason, body, revision, tls, peer,
+                      proxy, head_digest, payload_digest)
              WHERE a.shard = ANY (ARRAY(SELECT shard FROM fence))
             ON CONFLICT DO NOTHING
         ), older AS (
@@ -216,6 +223,12 @@ pub async fn write_batch(
         &rows.newer_transactions as &[&str],
         &rows.newer_except as &[Option<Uuid>],
         &rows.wait_templates as &[Option<Uuid>],
+        &rows.tried_revisions,
+        &rows.sent_tls as &[Option<i16>],
+        &rows.sent_peers as &[Option<String>],
+        &rows.sent_proxies as &[Option<String>],
+        &rows.sent_heads as &[Option<&[u8]>],
+        &rows.sent_payloads as &[Option<&[u8]>],
     )
     .fetch_one(pool)
     .await?;
@@ -253,6 +266,12 @@ struct Columns<'a> {
     tried_statuses: Vec<Option<i16>>,
     tried_reasons: Vec<&'a str>,
     tried_bodies: Vec<Option<&'a str>>,
+    tried_revisions: Vec<i64>,
+    sent_tls: Vec<Option<i16>>,
+    sent_peers: Vec<Option<String>>,
+    sent_proxies: Vec<Option<String>>,
+    sent_heads: Vec<Option<&'a [u8]>>,
+    sent_payloads: Vec<Option<&'a [u8]>>,
     newer: Keys,
     newer_transactions: Vec<&'a str>,
     newer_except: Vec<Option<Uuid>>,
@@ -347,6 +366,24 @@ impl<'a> Columns<'a> {
         );
         self.tried_reasons.push(&attempt.reason);
         self.tried_bodies.push(attempt.body.as_deref());
+        self.tried_revisions.push(attempt.revision);
+        self.push_sent(attempt.sent.as_ref());
+    }
+
+    fn push_sent(&mut self, sent: Option<&'a Sent>) {
+        let peer = sent.map(|sent| sent.peer);
+        let tls = peer.and_then(|peer| peer.tls);
+        self.sent_tls.push(tls.map(|version| match version {
+            TlsVersion::V1_2 => 12,
+            TlsVersion::V1_3 => 13,
+        }));
+        self.sent_peers
+            .push(peer.map(|peer| peer.address.to_string()));
+        let proxy = peer.and_then(|peer| peer.proxy);
+        self.sent_proxies.push(proxy.map(|proxy| proxy.to_string()));
+        self.sent_heads.push(sent.map(|sent| &sent.head_digest[..]));
+        self.sent_payloads
+            .push(sent.map(|sent| &sent.payload_digest[..]));
     }
 }
 

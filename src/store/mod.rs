@@ -1,11 +1,14 @@
 //! All SQL. Concrete functions with sentence-like names; each statement carries the
 //! reason for its locks and its order.
 
+pub mod audit;
 pub mod clock;
 pub mod declared;
 pub mod deliveries;
 pub mod events;
+pub mod evidence;
 pub mod grants;
+pub mod history;
 pub mod known;
 pub mod ledger;
 pub mod looking;
@@ -15,6 +18,7 @@ pub mod pool;
 pub mod rekey;
 pub mod replays;
 pub mod schema;
+pub mod seals;
 pub mod secrets;
 pub mod shards;
 pub mod sources;

@@ -10,7 +10,7 @@ use uuid::Uuid;
 use super::StoreError;
 use super::secrets::load_secrets;
 use crate::model::secret::ReadSecret;
-use crate::model::settings::{Layers, LockReach, Origin, resolve};
+use crate::model::settings::{Layers, LockReach, Origin, resolve, resolve_matching};
 use crate::model::subscription::Locked;
 use crate::model::{Identity, Settings, Shard, Subscription};
 use crate::vault::{Keyring, Opener};
@@ -252,15 +252,7 @@ pub fn resolve_row(
         error!(merchant = %identity.merchant, subscription = %identity.name, %problem,
                "this subscription cannot be used; its deliveries wait until it is mended");
     }
-    let matching = Settings {
-        url: Some("https://unusable.invalid/".to_owned()),
-        scope: settings.scope.clone(),
-        kinds: settings.kinds.clone(),
-        statuses: settings.statuses.clone(),
-        emit: settings.emit.clone(),
-        ..Settings::default()
-    };
-    let subscription = resolve(identity.clone(), &matching, &read).ok()?;
+    let subscription = resolve_matching(identity.clone(), settings)?;
     Some(Arc::new(Subscription {
         usable: false,
         ..subscription

@@ -88,7 +88,7 @@ async fn a_worker_runs_whole_with_the_rights_of_its_role() {
     receiver.on("/flaky", "503,times=1,then=200".parse().unwrap());
     let toml = format!(
         "[[subscription]]\nmerchant = 'acme'\nname = 'file'\nurl = '{}'\nretry = 'fixed'\nretry_interval = '300ms'\n\
-         [maintenance]\nschedule = '* * * * * *'\npartitions_ahead_days = 9",
+         [maintenance]\nschedule = '* * * * * *'\npartitions_ahead_days = 9\naudit_schedule = '* * * * * *'",
         receiver.url("/flaky")
     );
     let mut worker = Setup::with_url(&database.url_of(&role))
@@ -112,6 +112,7 @@ async fn a_worker_runs_whole_with_the_rights_of_its_role() {
         made.then_some(())
     })
     .await;
+    worker.logs("audited the deliveries").await;
     assert!(worker.sigterm().await.success());
     assert_eq!(
         database
@@ -147,11 +148,25 @@ async fn a_viewer_reads_what_became_of_it_but_no_payload_and_no_secret() {
         "SELECT * FROM posthorn.subscriptions",
         "SELECT * FROM posthorn.attempts",
         "SELECT * FROM posthorn.workers",
+        "SELECT * FROM posthorn.seals",
+        "SELECT * FROM posthorn.config_at(gen_random_uuid(), 1)",
     ];
     assert_eq!(
         refused(&database, &role, &allowed).await,
         Vec::<&str>::new()
     );
+    let event = database.publish("acme", "t1", "approved", r#"{"patient": "Doe"}"#);
+    let event = event.await.to_string();
+    let url = database.url_of(&role);
+    for call in [
+        &["audit", "--since", "1 hour"][..],
+        &["audit", "--seals"],
+        &["evidence", &event, "--payload"],
+    ] {
+        let (status, said) = posthorn(&[call, &["--database-url", &url]].concat()).await;
+        assert!(status.success(), "{said}");
+        assert!(!said.contains("Doe"), "{said}");
+    }
     let forbidden = [
         "SELECT data FROM posthorn.events",
         "SELECT * FROM posthorn.events",

@@ -10,12 +10,14 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod audit;
 mod choosing;
 mod config_as_code;
 mod configuration;
 mod deliveries;
 mod egress;
 mod events;
+mod evidence;
 mod grants;
 mod oauth2;
 mod privacy;
@@ -27,6 +29,7 @@ mod retries;
 mod rotation;
 mod running;
 mod schema;
+mod seals;
 mod secrets;
 mod source;
 mod status;

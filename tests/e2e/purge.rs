@@ -5,7 +5,8 @@ use uuid::Uuid;
 
 use crate::support::{Database, PATIENCE, Setup, receiver, until};
 
-/// Moves an event, its attempts and its ledger rows to so many days ago.
+/// Moves an event, its attempts and its ledger rows to so many days ago, past the triggers
+/// that keep them as they are.
 async fn age(database: &Database, event: Uuid, days: i32) -> Uuid {
     let old: Uuid = database
         .value(&format!(
@@ -15,7 +16,8 @@ async fn age(database: &Database, event: Uuid, days: i32) -> Uuid {
         .await;
     database
         .execute(&format!(
-            "UPDATE posthorn.events SET id = '{old}' WHERE id = '{event}';
+            "SET LOCAL session_replication_role = replica;
+             UPDATE posthorn.events SET id = '{old}' WHERE id = '{event}';
              UPDATE posthorn.deliveries SET event_id = '{old}' WHERE event_id = '{event}';
              UPDATE posthorn.attempts SET event_id = '{old}' WHERE event_id = '{event}';
              UPDATE posthorn.pending_deliveries SET event_id = '{old}' WHERE event_id = '{event}'"

@@ -220,6 +220,12 @@ async fn a_client_certificate_opens_the_endpoint_that_demands_one() {
     let event = database.publish("acme", "t1", "approved", "{}").await;
     database.count_reaches("delivered", 3).await;
     database.count_reaches("posting_error", 4).await;
+    let over: Vec<String> = database
+        .value(
+            "SELECT array_agg(DISTINCT host(peer) || ' ' || tls) FROM posthorn.attempts WHERE outcome = 'ok'",
+        )
+        .await;
+    assert_eq!(over, ["127.0.0.1 13"]);
     for (name, _, expected) in cases {
         let said: String = database
             .value(&format!(

@@ -168,6 +168,18 @@ const VALUES: &[(&str, usize, &str, &str)] = &[
         "six fields, seconds first",
     ),
     (
+        "[maintenance]\naudit_schedule = 'daily'",
+        2,
+        "maintenance.audit_schedule",
+        "six fields, seconds first",
+    ),
+    (
+        "[maintenance]\naudit_window = '1 minute'",
+        2,
+        "maintenance.audit_window",
+        "give a duration from 1h to 30days",
+    ),
+    (
         "[subscription]\nname = 'n'",
         1,
         "subscription",

@@ -8,7 +8,7 @@ use super::events::Events;
 use super::limits::{self, Limits};
 use super::signing::{self, SigningSettings};
 use super::{Problem, Settings, events, exit, form, headers, labels, retry, success};
-use crate::model::secret::ReadSecret;
+use crate::model::secret::{ReadSecret, SecretError, SecretRef};
 use crate::model::subscription::{Exit, Locked, RequestForm};
 use crate::model::{RetryPolicy, Shard, Subscription, SuccessRule};
 
@@ -24,6 +24,23 @@ pub struct Identity {
     pub created_at: DateTime<Utc>,
     pub enabled: bool,
     pub paused: bool,
+}
+
+/// What decides which events a subscription gets, and nothing else of it: all that can be
+/// said of one whose other settings cannot be used, or are of no account.
+#[must_use]
+pub fn resolve_matching(identity: Identity, settings: &Settings) -> Option<Subscription> {
+    let matching = Settings {
+        url: Some("https://unusable.invalid/".to_owned()),
+        scope: settings.scope.clone(),
+        kinds: settings.kinds.clone(),
+        statuses: settings.statuses.clone(),
+        emit: settings.emit.clone(),
+        ..Settings::default()
+    };
+    // They name no secret.
+    let no_secrets = |from: &SecretRef| Err(SecretError::OutOfReach(from.clone()));
+    resolve(identity, &matching, &no_secrets).ok()
 }
 
 /// What [`check`] could read; a part that it refused is absent.

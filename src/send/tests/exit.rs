@@ -114,7 +114,11 @@ async fn a_proxy_is_told_the_address_that_was_vetted() {
     let sender = Sender::new(network("user:pass"), ANSWER_CAP);
 
     let url = format!("http://receiver.test:{port}/hook");
-    answer(send(&sender, &url, &through("dmz")).await);
+    let outcome = send(&sender, &url, &through("dmz")).await;
+    let peer = outcome.sent.unwrap().peer;
+    assert_eq!(peer.address, receiver.address.ip());
+    assert_eq!(peer.proxy, Some(proxy.address.ip()));
+    answer(outcome);
     let connect = std::mem::take(&mut *asked.lock().unwrap()).concat();
     assert!(connect.starts_with(&format!("CONNECT {} HTTP/1.1\r\n", receiver.address)));
     assert!(!connect.contains("receiver.test"), "{connect}");

@@ -94,6 +94,9 @@ async fn a_receiver_that_misbehaves_has_its_class_and_its_reason() {
 
         let longest = subscription.timeout + Duration::from_secs(2);
         assert!(outcome.duration < longest, "{behaviour:?}");
+        // It went out, whatever came back.
+        let peer = outcome.sent.map(|sent| sent.peer.address);
+        assert_eq!(peer, Some(receiver.address.ip()), "{behaviour:?}");
         assert_eq!(
             failure(outcome),
             (class, format!("{}: {reason}", receiver.address)),

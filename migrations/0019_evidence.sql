@@ -1,0 +1,288 @@
+-- What a dispute asks for: what was sent, to whom, under which settings; and rows that say
+-- so and that nobody changes.
+
+ALTER TABLE posthorn.attempts
+    -- The rows that are here count as written now; those to come, when they are.
+    ADD COLUMN recorded_at    timestamptz NOT NULL DEFAULT now(),
+    ADD COLUMN revision       bigint,
+    ADD COLUMN tls            smallint,
+    ADD COLUMN peer           inet,
+    ADD COLUMN proxy          inet,
+    ADD COLUMN head_digest    bytea,
+    ADD COLUMN payload_digest bytea,
+    ADD COLUMN answer_digest  bytea;
+ALTER TABLE posthorn.attempts ALTER COLUMN recorded_at SET DEFAULT clock_timestamp();
+-- NOT VALID: the columns are new, and a scan would hold the workers up.
+ALTER TABLE posthorn.attempts
+    ADD CONSTRAINT attempts_tls_is_1_2_or_1_3
+        CHECK (tls IN (12, 13)) NOT VALID,
+    ADD CONSTRAINT attempts_peer_and_digests_come_together
+        CHECK (num_nulls(peer, head_digest, payload_digest) IN (0, 3)) NOT VALID,
+    ADD CONSTRAINT attempts_tls_and_proxy_have_a_peer
+        CHECK (peer IS NOT NULL OR num_nonnulls(tls, proxy) = 0) NOT VALID,
+    ADD CONSTRAINT attempts_digests_are_sha256
+        CHECK (octet_length(head_digest) = 32 AND octet_length(payload_digest) = 32 AND octet_length(answer_digest) = 32) NOT VALID,
+    ADD CONSTRAINT attempts_answer_is_text_or_digest
+        CHECK (body IS NULL OR answer_digest IS NULL) NOT VALID;
+COMMENT ON COLUMN posthorn.attempts.recorded_at IS 'When the row was written; the day by which it is sealed.';
+COMMENT ON COLUMN posthorn.attempts.revision IS 'The configuration that held: posthorn.config_at(subscription, revision) shows it.';
+COMMENT ON COLUMN posthorn.attempts.tls IS '12 for TLS 1.2, 13 for TLS 1.3; NULL: http, or no connection.';
+COMMENT ON COLUMN posthorn.attempts.peer IS 'The receiver''s address that was connected to; NULL: there was no connection, and nothing was sent.';
+COMMENT ON COLUMN posthorn.attempts.proxy IS 'The address of the proxy through which, if there was one.';
+COMMENT ON COLUMN posthorn.attempts.head_digest IS 'SHA-256 of method, URL and headers but credentials, in the form of docs/AUDIT.md.';
+COMMENT ON COLUMN posthorn.attempts.payload_digest IS 'SHA-256 of the request''s body, byte for byte.';
+COMMENT ON COLUMN posthorn.attempts.answer_digest IS 'SHA-256 of body, since that was purged.';
+
+-- In the order of writing as good as sorted, so a few bytes find a day's rows.
+CREATE INDEX attempts_recorded ON posthorn.attempts USING brin (recorded_at);
+COMMENT ON INDEX posthorn.attempts_recorded IS 'Seals read a day''s rows by it.';
+CREATE INDEX deliveries_finished ON posthorn.deliveries USING brin (finished_at);
+COMMENT ON INDEX posthorn.deliveries_finished IS 'Seals read a day''s rows by it.';
+
+-- Append-only for every role, the owner and superusers too.
+
+CREATE FUNCTION posthorn.refuse_change() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    RAISE EXCEPTION 'posthorn.% is append-only; its rows are evidence', TG_TABLE_NAME
+        USING ERRCODE = 'object_not_in_prerequisite_state';
+END $$;
+COMMENT ON FUNCTION posthorn.refuse_change IS 'Trigger: keeps the rows of the ledger and its like as they were written.';
+
+-- The one change there is: the answer's text goes once its event's payload has gone, and
+-- leaves its digest.
+CREATE FUNCTION posthorn.refuse_change_but_purge() RETURNS trigger LANGUAGE plpgsql AS $$
+DECLARE
+    purged posthorn.attempts := OLD;
+BEGIN
+    purged.body := NULL;
+    IF TG_OP = 'UPDATE' AND OLD.body IS NOT NULL AND NEW IS NOT DISTINCT FROM purged
+       AND EXISTS (SELECT FROM posthorn.events e WHERE e.id = OLD.event_id AND e.purged_at IS NOT NULL) THEN
+        NEW.answer_digest := sha256(convert_to(OLD.body, 'UTF8'));
+        RETURN NEW;
+    END IF;
+    RAISE EXCEPTION 'posthorn.% is append-only; its rows are evidence', TG_TABLE_NAME
+        USING ERRCODE = 'object_not_in_prerequisite_state';
+END $$;
+COMMENT ON FUNCTION posthorn.refuse_change_but_purge IS 'Trigger: lets the body of an answer be set to NULL after its event''s payload was purged, and nothing else.';
+
+-- Of each row: partitions have it from their parent. An INSERT does not see it.
+CREATE TRIGGER append_only BEFORE UPDATE OR DELETE ON posthorn.deliveries
+    FOR EACH ROW EXECUTE FUNCTION posthorn.refuse_change();
+CREATE TRIGGER append_only BEFORE UPDATE OR DELETE ON posthorn.attempts
+    FOR EACH ROW EXECUTE FUNCTION posthorn.refuse_change_but_purge();
+
+-- Of TRUNCATE a partition has none from its parent.
+DO $$
+DECLARE
+    part regclass;
+BEGIN
+    FOR part IN SELECT relid FROM pg_partition_tree('posthorn.deliveries')
+                UNION ALL SELECT relid FROM pg_partition_tree('posthorn.attempts') LOOP
+        EXECUTE format('CREATE TRIGGER no_truncate BEFORE TRUNCATE ON %s
+                        FOR EACH STATEMENT EXECUTE FUNCTION posthorn.refuse_change()', part);
+    END LOOP;
+END $$;
+
+-- As in 0007, and with the triggers.
+CREATE OR REPLACE FUNCTION posthorn.make_partitions(days_ahead int) RETURNS int
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path = pg_catalog, pg_temp SET timezone = 'UTC' SET lock_timeout = '1s'
+AS $$
+DECLARE
+    day date;
+    parent text;
+    part text;
+    key text;
+    columns text;
+    low uuid;
+    high uuid;
+    waiting boolean;
+    made int := 0;
+BEGIN
+    PERFORM pg_advisory_xact_lock(hashtext('posthorn.partitions'));
+    FOR day IN SELECT generate_series(current_date, current_date + days_ahead, interval '1 day')::date LOOP
+        low := posthorn.uuid_floor(day::timestamptz);
+        high := posthorn.uuid_floor((day + 1)::timestamptz);
+        FOREACH parent IN ARRAY ARRAY['events', 'deliveries', 'attempts'] LOOP
+            part := parent || '_' || to_char(day, 'YYYYMMDD');
+            CONTINUE WHEN to_regclass('posthorn.' || part) IS NOT NULL;
+            key := CASE parent WHEN 'events' THEN 'id' ELSE 'event_id' END;
+            SELECT string_agg(quote_ident(attname), ', ') INTO columns
+              FROM pg_attribute
+             WHERE attrelid = ('posthorn.' || parent)::regclass
+               AND attnum > 0 AND NOT attisdropped AND attgenerated = '';
+            EXECUTE format('CREATE TABLE posthorn.%I (LIKE posthorn.%I INCLUDING DEFAULTS INCLUDING GENERATED INCLUDING CONSTRAINTS)',
+                           part, parent);
+            -- Rows that came before their partition did; their xid is copied, so the
+            -- feed sees them where they were. The move is no change: the trigger that
+            -- would refuse it is off for this transaction, which has the table to itself.
+            EXECUTE format('SELECT EXISTS (SELECT FROM posthorn.%I WHERE %I >= %L AND %I < %L)',
+                           parent || '_default', key, low, key, high) INTO waiting;
+            IF waiting THEN
+                IF parent <> 'events' THEN
+                    EXECUTE format('ALTER TABLE posthorn.%I DISABLE TRIGGER append_only', parent || '_default');
+                END IF;
+                EXECUTE format('WITH moved AS (DELETE FROM posthorn.%I WHERE %I >= %L AND %I < %L RETURNING %s)
+                                INSERT INTO posthorn.%I (%s) SELECT %s FROM moved',
+                               parent || '_default', key, low, key, high, columns, part, columns, columns);
+                IF parent <> 'events' THEN
+                    EXECUTE format('ALTER TABLE posthorn.%I ENABLE TRIGGER append_only', parent || '_default');
+                END IF;
+            END IF;
+            -- ATTACH locks the parent less than CREATE … PARTITION OF: readers go on.
+            EXECUTE format('ALTER TABLE posthorn.%I ATTACH PARTITION posthorn.%I FOR VALUES FROM (%L) TO (%L)',
+                           parent, part, low, high);
+            IF parent <> 'events' THEN
+                EXECUTE format('CREATE TRIGGER no_truncate BEFORE TRUNCATE ON posthorn.%I
+                                FOR EACH STATEMENT EXECUTE FUNCTION posthorn.refuse_change()', part);
+            END IF;
+            made := made + 1;
+        END LOOP;
+    END LOOP;
+    RETURN made;
+END $$;
+
+-- As in 0018, but that the answers follow their events: a delivery that ends between the
+-- two statements keeps both for the next time.
+CREATE OR REPLACE FUNCTION posthorn.purge_payloads(keep_days int, after date, OUT day date, OUT purged bigint)
+    RETURNS record LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path = pg_catalog, pg_temp SET timezone = 'UTC' SET lock_timeout = '1s'
+AS $$
+DECLARE
+    part text;
+    low uuid;
+    high uuid;
+    newest xid8;
+    kept bigint;
+BEGIN
+    IF keep_days < 1 THEN
+        RAISE EXCEPTION 'keep_days is %; give 1 or more', keep_days;
+    END IF;
+    PERFORM pg_advisory_xact_lock(hashtext('posthorn.partitions'));
+    DELETE FROM posthorn.purged_days d
+     WHERE to_regclass('posthorn.events_' || to_char(d.day, 'YYYYMMDD')) IS NULL;
+    FOR part, day IN
+        SELECT c.relname, to_date(right(c.relname, 8), 'YYYYMMDD')
+          FROM pg_inherits i JOIN pg_class c ON c.oid = i.inhrelid
+         WHERE i.inhparent = 'posthorn.events'::regclass AND c.relname ~ '^events_\d{8}$'
+         ORDER BY 1
+    LOOP
+        EXIT WHEN day >= current_date - keep_days;
+        CONTINUE WHEN day <= after;
+        EXECUTE format('SELECT xid FROM posthorn.%I ORDER BY xid DESC LIMIT 1', part) INTO newest;
+        CONTINUE WHEN newest IS NULL;
+        -- What no worker has read yet has to be sent first, as in drop_partitions.
+        CONTINUE WHEN EXISTS (
+            SELECT FROM posthorn.shards s
+             WHERE s.cluster <> posthorn.cluster() OR newest >= pg_snapshot_xmin(s.checkpoint));
+        CONTINUE WHEN EXISTS (
+            SELECT FROM posthorn.purged_days d
+             WHERE d.day = purge_payloads.day AND d.open_events = 0 AND d.newest_xid >= newest);
+        low := posthorn.uuid_floor(day::timestamptz);
+        high := posthorn.uuid_floor((day + 1)::timestamptz);
+        UPDATE posthorn.events e SET data = NULL, purged_at = now()
+         WHERE e.id >= low AND e.id < high AND e.data IS NOT NULL
+           AND NOT EXISTS (SELECT FROM posthorn.pending_deliveries p WHERE p.event_id = e.id);
+        GET DIAGNOSTICS purged = ROW_COUNT;
+        -- Receivers echo what they get.
+        UPDATE posthorn.attempts a SET body = NULL
+         WHERE a.event_id >= low AND a.event_id < high AND a.body IS NOT NULL
+           AND EXISTS (SELECT FROM posthorn.events e WHERE e.id = a.event_id AND e.purged_at IS NOT NULL);
+        SELECT count(*) INTO kept FROM posthorn.events e
+         WHERE e.id >= low AND e.id < high AND e.data IS NOT NULL;
+        INSERT INTO posthorn.purged_days AS d VALUES (purge_payloads.day, now(), newest, kept)
+            ON CONFLICT ON CONSTRAINT purged_days_pkey DO UPDATE
+            SET purged_at = excluded.purged_at, newest_xid = excluded.newest_xid,
+                open_events = excluded.open_events;
+        RETURN;
+    END LOOP;
+    day := NULL;
+END $$;
+
+-- Every version of the configuration. Rows name secrets and do not hold them.
+
+CREATE TABLE posthorn.config_history (
+    kind       text        NOT NULL CHECK (kind IN ('subscription', 'profile', 'lock')),
+    subject    text        NOT NULL,
+    revision   bigint      NOT NULL,
+    changed_at timestamptz NOT NULL DEFAULT clock_timestamp(),
+    settings   jsonb,
+    PRIMARY KEY (kind, subject, revision)
+);
+COMMENT ON TABLE posthorn.config_history IS 'Every version of subscriptions, profiles and locks, append-only.';
+COMMENT ON COLUMN posthorn.config_history.kind IS 'subscription, profile or lock.';
+COMMENT ON COLUMN posthorn.config_history.subject IS 'The subscription''s id, or the name.';
+COMMENT ON COLUMN posthorn.config_history.revision IS 'From this configuration on.';
+COMMENT ON COLUMN posthorn.config_history.changed_at IS 'When the change was about to be committed.';
+COMMENT ON COLUMN posthorn.config_history.settings IS 'The row without its NULLs; NULL: it was deleted.';
+
+CREATE TRIGGER append_only BEFORE UPDATE OR DELETE OR TRUNCATE ON posthorn.config_history
+    FOR EACH STATEMENT EXECUTE FUNCTION posthorn.refuse_change();
+
+-- With the owner's rights: whoever may change a setting writes no history of his own.
+CREATE FUNCTION posthorn.keep_version() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    INSERT INTO posthorn.config_history (kind, subject, revision, settings)
+    VALUES (left(TG_TABLE_NAME, -1),
+            CASE TG_TABLE_NAME WHEN 'subscriptions' THEN to_jsonb(NEW) ->> 'id' ELSE NEW.name END,
+            NEW.revision, jsonb_strip_nulls(to_jsonb(NEW)));
+    RETURN NULL;
+END $$;
+COMMENT ON FUNCTION posthorn.keep_version IS 'Trigger: adds a version to posthorn.config_history.';
+CREATE FUNCTION posthorn.keep_deletion() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    INSERT INTO posthorn.config_history (kind, subject, revision)
+    SELECT 'lock', OLD.name, c.revision FROM posthorn.config_revision c;
+    RETURN NULL;
+END $$;
+COMMENT ON FUNCTION posthorn.keep_deletion IS 'Trigger: the same for a lock that is deleted. A profile is, only when no subscription has it.';
+
+-- Deferred: changed_at is then the commit's time but for a moment, however long the
+-- transaction was open. The audit compares it with the events' times.
+CREATE CONSTRAINT TRIGGER keep_version AFTER INSERT OR UPDATE ON posthorn.subscriptions
+    DEFERRABLE INITIALLY DEFERRED FOR EACH ROW EXECUTE FUNCTION posthorn.keep_version();
+CREATE CONSTRAINT TRIGGER keep_version AFTER INSERT OR UPDATE ON posthorn.profiles
+    DEFERRABLE INITIALLY DEFERRED FOR EACH ROW EXECUTE FUNCTION posthorn.keep_version();
+CREATE CONSTRAINT TRIGGER keep_version AFTER INSERT OR UPDATE ON posthorn.locks
+    DEFERRABLE INITIALLY DEFERRED FOR EACH ROW EXECUTE FUNCTION posthorn.keep_version();
+-- At once, as only its own statement knows its revision.
+CREATE TRIGGER keep_deletion AFTER DELETE ON posthorn.locks
+    FOR EACH ROW EXECUTE FUNCTION posthorn.keep_deletion();
+
+-- What holds now has held since its last change; of what was before nothing is known.
+INSERT INTO posthorn.config_history
+SELECT 'subscription', s.id::text, s.revision, s.updated_at, jsonb_strip_nulls(to_jsonb(s)) FROM posthorn.subscriptions s
+UNION ALL
+SELECT 'profile', p.name, p.revision, p.updated_at, jsonb_strip_nulls(to_jsonb(p)) FROM posthorn.profiles p
+UNION ALL
+SELECT 'lock', l.name, l.revision, l.updated_at, jsonb_strip_nulls(to_jsonb(l)) FROM posthorn.locks l;
+
+CREATE FUNCTION posthorn.config_at(subscription uuid, revision bigint) RETURNS SETOF posthorn.config_history
+    LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
+AS $$
+    WITH own AS (
+        SELECT h.* FROM posthorn.config_history h
+         WHERE h.kind = 'subscription' AND h.subject = config_at.subscription::text
+           AND h.revision <= config_at.revision
+         ORDER BY h.revision DESC LIMIT 1
+    ), locks AS (
+        SELECT DISTINCT ON (h.subject) h.* FROM posthorn.config_history h
+         WHERE h.kind = 'lock' AND h.revision <= config_at.revision
+         ORDER BY h.subject, h.revision DESC)
+    SELECT l.* FROM locks l CROSS JOIN own
+     WHERE l.settings IS NOT NULL
+       AND coalesce(l.settings ->> 'merchant' = own.settings ->> 'merchant', true)
+       AND (l.settings ->> 'profile' IS NULL OR l.settings ->> 'profile' IS NOT DISTINCT FROM own.settings ->> 'profile')
+    UNION ALL
+    SELECT * FROM own
+    UNION ALL
+    (SELECT h.* FROM posthorn.config_history h CROSS JOIN own
+      WHERE h.kind = 'profile' AND h.subject = own.settings ->> 'profile' AND h.revision <= config_at.revision
+      ORDER BY h.revision DESC LIMIT 1)
+$$;
+COMMENT ON FUNCTION posthorn.config_at IS
+    'The locks, the subscription and the profile as they were at a revision, such as an attempt names; of the locks the broadest may give way to a narrower one.';

@@ -1,0 +1,261 @@
+//! Audit: compares events × subscriptions with the ledger and the open deliveries.
+//!
+//! ```text
+//! events ──by id──▶ versions (who wanted it) ──▶ known rows ──▶ tally, a line per merchant and day
+//!                      pure: route                                └─▶ what is missing is opened again
+//! ```
+
+pub mod difference;
+pub mod history;
+pub mod seals;
+pub mod tally;
+pub mod versions;
+
+use std::collections::{HashMap, HashSet};
+use std::time::Duration;
+
+use chrono::{DateTime, Utc};
+use sqlx::PgPool;
+use uuid::Uuid;
+
+use self::history::History;
+use self::tally::{Counts, Line, Tally};
+use self::versions::{Versions, Wanted};
+use crate::feed::floor::first_id_at;
+use crate::model::{DeliveryKey, Endpoint, Event, Shard, Snapshot, State};
+use crate::store::audit::{Missing, find_repeated, read_checkpoints, read_stretch, reopen};
+use crate::store::history::read_changes;
+use crate::store::known::find_known_deliveries;
+use crate::store::transactions::{find_endpoints, find_unchanged};
+use crate::store::{STATEMENT, StoreError, within};
+
+/// Events in a page: about 2 MB, with all that is looked up for them.
+const PAGE: i64 = 2_000;
+
+/// Longer than for a worker's statements: nobody waits for an audit.
+const PATIENCE: Duration = Duration::from_mins(1);
+
+/// Which events are looked at, by the time in their ids.
+#[derive(Clone, Copy, Debug)]
+pub struct Span {
+    pub since: DateTime<Utc>,
+    pub until: DateTime<Utc>,
+}
+
+/// Goes through the events of a span; `tell` is given the lines of each day once the day is
+/// through. With `repair`, what is missing becomes pending. Returns the sum of all lines.
+///
+/// Memory is a page, the counts of one day and the versions of the subscriptions, whatever
+/// the number of events.
+pub async fn audit(
+    pool: &PgPool,
+    span: Span,
+    repair: bool,
+    mut tell: impl FnMut(&[Line]),
+) -> Result<Counts, StoreError> {
+    let with = Auditor::new(pool, repair).await?;
+    let mut after = first_id_at(span.since);
+    let until = first_id_at(span.until);
+    let mut tally = Tally::default();
+    let mut total = Counts::default();
+    loop {
+        let page = within(PATIENCE, read_stretch(pool, after, until, PAGE)).await?;
+        let mut lines = Vec::new();
+        let Some((_, last)) = page.last() else {
+            tally.finish(&mut lines);
+            sum(&lines, &mut total);
+            tell(&lines);
+            return Ok(total);
+        };
+        after = last.id;
+        with.count(page, &mut tally, &mut lines).await?;
+        sum(&lines, &mut total);
+        tell(&lines);
+    }
+}
+
+fn sum(lines: &[Line], total: &mut Counts) {
+    for line in lines {
+        *total += line.counts;
+    }
+}
+
+struct Auditor<'a> {
+    pool: &'a PgPool,
+    repair: bool,
+    checkpoints: HashMap<Shard, Snapshot>,
+    versions: Versions,
+}
+
+/// What the database says of a page.
+struct Found {
+    endpoints: HashMap<Uuid, Vec<(Uuid, Endpoint)>>,
+    unchanged: HashSet<Uuid>,
+    rows: HashMap<Uuid, HashMap<Uuid, State>>,
+    repeated: HashMap<Uuid, u64>,
+}
+
+/// The subscriptions that one event was for, transactions' own among them.
+pub async fn who_wanted(pool: &PgPool, id: Uuid) -> Result<Vec<(Uuid, Wanted)>, StoreError> {
+    let with = Auditor::new(pool, false).await?;
+    let next =
+        |id: Uuid, step: i8| Uuid::from_u128(id.as_u128().saturating_add_signed(step.into()));
+    let page = within(PATIENCE, read_stretch(pool, next(id, -1), next(id, 1), 1)).await?;
+    let found = with.look_up(&page).await?;
+    let wanted = page
+        .iter()
+        .flat_map(|(_, event)| with.wanted(event, &found));
+    Ok(wanted
+        .map(|(wanted, one)| (one.key.subscription_id, wanted))
+        .collect())
+}
+
+impl<'a> Auditor<'a> {
+    async fn new(pool: &'a PgPool, repair: bool) -> Result<Self, StoreError> {
+        // Before any row is looked for: what a checkpoint includes has its rows by then.
+        let checkpoints = within(STATEMENT, read_checkpoints(pool)).await?;
+        let mut history = History::default();
+        within(PATIENCE, read_changes(pool, |change| history.take(change))).await?;
+        Ok(Self {
+            pool,
+            repair,
+            checkpoints,
+            versions: history.into_versions(),
+        })
+    }
+
+    async fn count(
+        &self,
+        page: Vec<(u64, Event)>,
+        tally: &mut Tally,
+        lines: &mut Vec<Line>,
+    ) -> Result<(), StoreError> {
+        let found = self.look_up(&page).await?;
+        let repaired = self.repair(&page, &found).await?;
+        for (xid, event) in &page {
+            let counts = tally.at(event.id, &event.merchant, lines);
+            counts.events += 1;
+            counts.repeated += found.repeated.get(&event.id).copied().unwrap_or(0);
+            let rows = found.rows.get(&event.id);
+            for state in rows.into_iter().flat_map(HashMap::values) {
+                counts.count(*state);
+            }
+            for (wanted, one) in self.without_row(event, &found) {
+                match wanted {
+                    Wanted::No => {}
+                    Wanted::Undecided => counts.undecided += 1,
+                    Wanted::Yes if !self.is_settled(*xid, event) => {
+                        counts.expected += 1;
+                        counts.in_flight += 1;
+                    }
+                    Wanted::Yes => {
+                        counts.expected += 1;
+                        counts.missing += 1;
+                        counts.repaired += u64::from(repaired.contains(&one.key));
+                    }
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Opens what a page misses; returns what was opened.
+    async fn repair(
+        &self,
+        page: &[(u64, Event)],
+        found: &Found,
+    ) -> Result<HashSet<DeliveryKey>, StoreError> {
+        if !self.repair {
+            return Ok(HashSet::new());
+        }
+        let settled = page
+            .iter()
+            .filter(|(xid, event)| self.is_settled(*xid, event));
+        let missing: Vec<Missing> = settled
+            .flat_map(|(_, event)| self.without_row(event, found))
+            .filter_map(|(wanted, one)| (wanted == Wanted::Yes).then_some(one))
+            .collect();
+        if missing.is_empty() {
+            return Ok(HashSet::new());
+        }
+        within(PATIENCE, reopen(self.pool, &missing)).await
+    }
+
+    /// Whether a worker has dealt with the event, as far as its checkpoint tells.
+    fn is_settled(&self, xid: u64, event: &Event) -> bool {
+        let checkpoint = self.checkpoints.get(&event.shard);
+        checkpoint.is_some_and(|checkpoint| checkpoint.includes(xid))
+    }
+
+    /// The deliveries that the event may be for, but for those that have a row.
+    fn without_row<'b>(
+        &'b self,
+        event: &'b Event,
+        found: &'b Found,
+    ) -> impl Iterator<Item = (Wanted, Missing)> + 'b {
+        let rows = found.rows.get(&event.id);
+        let has_row = move |id| rows.is_some_and(|rows| rows.contains_key(&id));
+        self.wanted(event, found)
+            .filter(move |(_, one)| !has_row(one.key.subscription_id))
+    }
+
+    /// The deliveries that the event may be for.
+    fn wanted<'b>(
+        &'b self,
+        event: &'b Event,
+        found: &'b Found,
+    ) -> impl Iterator<Item = (Wanted, Missing)> + 'b {
+        let changed = !found.unchanged.contains(&event.id);
+        let subscriptions = self.versions.of(event, changed);
+        let subscriptions = subscriptions.map(|(id, wanted)| (wanted, id, None));
+        let brought = found.endpoints.get(&event.id).into_iter().flatten();
+        let brought = brought.map(move |(id, endpoint)| {
+            let template_id = endpoint.template_id;
+            let wanted = self.versions.template(template_id, event, changed);
+            (wanted, *id, Some(template_id))
+        });
+        subscriptions
+            .chain(brought)
+            .map(|(wanted, id, template_id)| {
+                let key = DeliveryKey::first(event.id, id);
+                (wanted, Missing { key, template_id })
+            })
+    }
+
+    async fn look_up(&self, page: &[(u64, Event)]) -> Result<Found, StoreError> {
+        let pool = self.pool;
+        let events = || page.iter().map(|(_, event)| event);
+        let ids: Vec<Uuid> = events().map(|event| event.id).collect();
+        let mut rows: HashMap<Uuid, HashMap<Uuid, State>> = HashMap::new();
+        for (key, state) in within(PATIENCE, find_known_deliveries(pool, &ids)).await? {
+            let of_event = rows.entry(key.event_id).or_default();
+            of_event.insert(key.subscription_id, state);
+        }
+        let of_templates: Vec<&Event> = events()
+            .filter(|event| self.versions.has_template(event))
+            .collect();
+        let of_changes: Vec<&Event> = events()
+            .filter(|event| self.versions.wants_changes(event))
+            .collect();
+        let mut endpoints = HashMap::new();
+        if !of_templates.is_empty() {
+            endpoints = within(PATIENCE, find_endpoints(pool, &of_templates)).await?;
+        }
+        let mut unchanged = HashSet::new();
+        if !of_changes.is_empty() {
+            unchanged = within(PATIENCE, find_unchanged(pool, &of_changes)).await?;
+        }
+        let mut repeated: HashMap<Uuid, u64> = HashMap::new();
+        if let (Some(&first), Some(&last)) = (ids.first(), ids.last()) {
+            for (event, repeats) in within(PATIENCE, find_repeated(pool, first, last)).await? {
+                *repeated.entry(event).or_default() += repeats;
+            }
+        }
+        Ok(Found {
+            endpoints,
+            unchanged,
+            rows,
+            repeated,
+        })
+    }
+}

@@ -1,0 +1,276 @@
+//! Whether the records of sealed days are as they were when they were sealed.
+
+use std::collections::{HashMap, HashSet};
+
+use chrono::{DateTime, Days, NaiveDate, NaiveTime, TimeDelta, Utc};
+use ring::digest::{SHA256, digest};
+use serde::Serialize;
+use sqlx::PgPool;
+use uuid::Uuid;
+
+use super::difference::{RowChange, difference};
+use crate::model::seal::{Digest, Records, Row, Seal};
+use crate::store::StoreError;
+use crate::store::seals::{
+    ChangedSlice, find_changed_slices, find_dropped_days, find_rows_before, list_seals, read_rows,
+    slices_digest,
+};
+
+/// What was found of one day.
+#[derive(Clone, Debug, Serialize)]
+pub struct Day {
+    pub day: NaiveDate,
+    pub deliveries: i64,
+    pub attempts: i64,
+    /// Retention has dropped the day's partitions.
+    pub dropped: bool,
+    pub findings: Vec<Finding>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(tag = "finding", rename_all = "snake_case")]
+pub enum Finding {
+    /// The seal does not follow from its own columns, or not from the one before.
+    BrokenChain,
+    /// The seals before this one are gone.
+    NoBeginning,
+    /// There is no seal of the day, or not the one that was exported.
+    NotAsExported,
+    /// What the seal is made of was altered.
+    AlteredSlices { records: Records },
+    /// Rows of one minute and one partition.
+    Rows {
+        records: Records,
+        minute: DateTime<Utc>,
+        event_day: NaiveDate,
+        sealed: i32,
+        found: i32,
+        /// The first of them.
+        rows: Vec<RowChange>,
+    },
+    /// Rows that say they are older than the first seal.
+    OlderThanSeals { records: Records, event_id: Uuid },
+}
+
+/// Rows that are named of one slice.
+const NAMED: usize = 20;
+
+/// Read at once: as a day is sealed.
+const STEP: TimeDelta = TimeDelta::minutes(10);
+
+/// Goes through all sealed days; `tell` is given each. `exported` are seals that were kept
+/// elsewhere. Memory is ten minutes' slices and one minute's rows.
+pub async fn verify(
+    pool: &PgPool,
+    exported: &[Seal],
+    mut tell: impl FnMut(&Day),
+) -> Result<(), StoreError> {
+    let seals = list_seals(pool).await?;
+    let dropped = find_dropped_days(pool).await?;
+    let mut chain = chain_findings(&seals, exported);
+    for seal in &seals {
+        let day = Day {
+            day: seal.day,
+            deliveries: seal.deliveries,
+            attempts: seal.attempts,
+            dropped: dropped.contains(&seal.day),
+            findings: chain.remove(&seal.day).unwrap_or_default(),
+        };
+        tell(&with_rows(pool, seal, day).await?);
+    }
+    let mut rest: Vec<_> = chain.into_iter().collect();
+    rest.sort_by_key(|(day, _)| *day);
+    for (day, findings) in rest {
+        tell(&Day {
+            day,
+            deliveries: 0,
+            attempts: 0,
+            dropped: false,
+            findings,
+        });
+    }
+    match seals.first() {
+        Some(first) => older_rows(pool, first.day, tell).await,
+        None => Ok(()),
+    }
+}
+
+/// What the seals alone tell, by day; also of days that have no seal.
+fn chain_findings(seals: &[Seal], exported: &[Seal]) -> HashMap<NaiveDate, Vec<Finding>> {
+    let mut findings: HashMap<NaiveDate, Vec<Finding>> = HashMap::new();
+    let mut find = |day, finding| findings.entry(day).or_default().push(finding);
+    let mut before: Option<&Seal> = None;
+    for seal in seals {
+        let follows = match before {
+            None => true,
+            Some(before) => seal.previous == before.seal && Some(seal.day) == before.day.succ_opt(),
+        };
+        if !follows || seal.recomputed() != seal.seal {
+            find(seal.day, Finding::BrokenChain);
+        }
+        if before.is_none() && !seal.has_none_before() {
+            find(seal.day, Finding::NoBeginning);
+        }
+        before = Some(seal);
+    }
+    let known: HashMap<NaiveDate, &Seal> = seals.iter().map(|seal| (seal.day, seal)).collect();
+    for kept in exported {
+        if known.get(&kept.day) != Some(&kept) {
+            find(kept.day, Finding::NotAsExported);
+        }
+    }
+    findings
+}
+
+/// Compares the rows with the slices, and the slices with the seal.
+async fn with_rows(pool: &PgPool, seal: &Seal, mut day: Day) -> Result<Day, StoreError> {
+    for (records, sealed) in [
+        (Records::Deliveries, &seal.deliveries_digest),
+        (Records::Attempts, &seal.attempts_digest),
+    ] {
+        // Slices go when all their rows have gone.
+        let slices = slices_digest(pool, seal.day, records).await?;
+        let as_sealed = match &slices {
+            Some(digest) => digest == sealed,
+            None => day.dropped || *sealed == Digest::of(digest(&SHA256, b"").as_ref()),
+        };
+        if !as_sealed {
+            day.findings.push(Finding::AlteredSlices { records });
+        }
+        let mut at = seal.day.and_time(NaiveTime::MIN).and_utc();
+        let end = at + Days::new(1);
+        while at < end {
+            for slice in find_changed_slices(pool, seal.day, records, at, at + STEP).await? {
+                day.findings.push(rows_of(pool, records, slice).await?);
+            }
+            at += STEP;
+        }
+    }
+    Ok(day)
+}
+
+async fn rows_of(
+    pool: &PgPool,
+    records: Records,
+    slice: ChangedSlice,
+) -> Result<Finding, StoreError> {
+    let ChangedSlice {
+        event_day,
+        minute,
+        sealed,
+        found,
+        marks,
+    } = slice;
+    let mut rows = Vec::new();
+    if found > 0 {
+        let now: Vec<Row> = read_rows(pool, records, event_day, minute).await?;
+        rows = difference(&marks, &now);
+        rows.truncate(NAMED);
+    }
+    Ok(Finding::Rows {
+        records,
+        minute,
+        event_day,
+        sealed,
+        found,
+        rows,
+    })
+}
+
+/// Nothing was written before the first sealed day.
+async fn older_rows(
+    pool: &PgPool,
+    first: NaiveDate,
+    mut tell: impl FnMut(&Day),
+) -> Result<(), StoreError> {
+    let mut findings = Vec::new();
+    for records in [Records::Deliveries, Records::Attempts] {
+        let older = find_rows_before(pool, records, first).await?;
+        let ids: HashSet<Uuid> = older.into_iter().collect();
+        findings.extend(
+            ids.into_iter()
+                .map(|event_id| Finding::OlderThanSeals { records, event_id }),
+        );
+    }
+    if let Some(day) = first.pred_opt()
+        && !findings.is_empty()
+    {
+        tell(&Day {
+            day,
+            deliveries: 0,
+            attempts: 0,
+            dropped: false,
+            findings,
+        });
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "a panic is how a test fails")]
+    use super::*;
+    use crate::model::samples::time;
+
+    fn chain(days: u32) -> Vec<Seal> {
+        let mut seals: Vec<Seal> = Vec::new();
+        for day in 1..=days {
+            let previous = seals.last().map(|seal| seal.seal.clone());
+            let mut seal = Seal {
+                day: NaiveDate::from_ymd_opt(2026, 3, day).unwrap(),
+                deliveries: 5,
+                deliveries_digest: Digest::of(&[1; 32]),
+                attempts: 6,
+                attempts_digest: Digest::of(&[2; 32]),
+                previous: previous.unwrap_or(Digest::of(&[0; 32])),
+                seal: Digest::of(&[0; 32]),
+                sealed_at: time("2026-03-09T01:05:00Z"),
+            };
+            seal.seal = seal.recomputed();
+            seals.push(seal);
+        }
+        seals
+    }
+
+    fn found(seals: &[Seal], exported: &[Seal]) -> Vec<(u32, Vec<Finding>)> {
+        use chrono::Datelike;
+        let found = chain_findings(seals, exported);
+        let mut found: Vec<_> = found.into_iter().map(|(day, f)| (day.day(), f)).collect();
+        found.sort_by_key(|(day, _)| *day);
+        found
+    }
+
+    #[test]
+    fn a_chain_that_was_touched_is_broken() {
+        use Finding::{BrokenChain, NoBeginning, NotAsExported};
+        let whole = chain(4);
+        assert_eq!(found(&whole, &whole), []);
+        let mut altered = chain(4);
+        altered[1].deliveries = 4;
+        assert_eq!(found(&altered, &[]), [(2, vec![BrokenChain])]);
+        // Made to fit by itself, it does not fit the next one.
+        altered[1].seal = altered[1].recomputed();
+        assert_eq!(found(&altered, &[]), [(3, vec![BrokenChain])]);
+        // And if all later ones were made anew, only an export tells.
+        for at in 2..4 {
+            altered[at].previous = altered[at - 1].seal.clone();
+            altered[at].seal = altered[at].recomputed();
+        }
+        assert_eq!(found(&altered, &[]), []);
+        assert_eq!(found(&altered, &whole[3..]), [(4, vec![NotAsExported])]);
+
+        let mut gap = chain(4);
+        gap.remove(1);
+        assert_eq!(found(&gap, &[]), [(3, vec![BrokenChain])]);
+        assert_eq!(found(&whole[1..], &[]), [(2, vec![NoBeginning])]);
+        assert_eq!(found(&whole[..3], &whole), [(4, vec![NotAsExported])]);
+    }
+
+    #[test]
+    fn an_exported_line_is_read_again() {
+        let seal = &chain(1)[0];
+        let line = serde_json::to_string(seal).unwrap();
+        assert!(line.contains(r#""deliveries_digest":"0101"#), "{line}");
+        assert_eq!(&serde_json::from_str::<Seal>(&line).unwrap(), seal);
+    }
+}

@@ -1,0 +1,130 @@
+//! The scheduled audit: one worker of the fleet makes it, and repairs what it finds.
+
+use std::convert::Infallible;
+use std::future::pending;
+use std::time::Duration;
+
+use chrono::{DateTime, TimeDelta, Utc};
+use cron::Schedule;
+use sqlx::PgPool;
+use tokio_util::sync::CancellationToken;
+use tracing::{error, info, warn};
+
+use super::LOOK_AGAIN;
+use super::timetable::next_run;
+use crate::audit::{Span, audit};
+use crate::http::metrics::Metrics;
+use crate::store::audit::{AuditRow, begin_audit, last_audit, record_audit};
+use crate::store::{DbClock, STATEMENT, StoreError, within};
+
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// In UTC.
+    pub schedule: Schedule,
+    /// How far back it looks.
+    pub window: Duration,
+}
+
+/// Runs on the schedule until `stop`. A run that fails is repeated each minute until one
+/// worked.
+pub async fn run(
+    pool: PgPool,
+    clock: DbClock,
+    settings: Settings,
+    metrics: Metrics,
+    stop: CancellationToken,
+) {
+    let auditing = Auditing {
+        pool,
+        clock,
+        settings,
+        metrics,
+    };
+    stop.run_until_cancelled(Box::pin(auditing.rounds())).await;
+}
+
+struct Auditing {
+    pool: PgPool,
+    clock: DbClock,
+    settings: Settings,
+    metrics: Metrics,
+}
+
+impl Auditing {
+    /// Never ends by itself: the worker takes a room that ends before its stop for broken.
+    async fn rounds(&self) -> Infallible {
+        let mut worked = true;
+        loop {
+            let Some(due) = next_run(&self.settings.schedule, self.clock.now(), worked) else {
+                info!("the audit's schedule has no further run");
+                return pending().await;
+            };
+            self.wait_until(due).await;
+            worked = match self.audit(due).await {
+                Ok(()) => true,
+                Err(error) => {
+                    self.metrics.database_error();
+                    warn!(%error, "cannot audit the deliveries; trying again in a minute");
+                    false
+                }
+            };
+        }
+    }
+
+    /// Shows meanwhile what other workers did.
+    async fn wait_until(&self, due: DateTime<Utc>) {
+        loop {
+            if let Ok(Some((_, finished))) = within(STATEMENT, last_audit(&self.pool)).await {
+                self.metrics.set_audit_finished(finished);
+            }
+            // A time in the past is no positive span.
+            match (due - self.clock.now()).to_std() {
+                Ok(left) if !left.is_zero() => tokio::time::sleep(left.min(LOOK_AGAIN)).await,
+                _ => return,
+            }
+        }
+    }
+
+    /// Unless another worker is at it, or has made the one that is due.
+    async fn audit(&self, due: DateTime<Utc>) -> Result<(), StoreError> {
+        let Some(turn) = within(STATEMENT, begin_audit(&self.pool)).await? else {
+            return Ok(());
+        };
+        let last = within(STATEMENT, last_audit(&self.pool)).await?;
+        if last.is_some_and(|(started, _)| started >= due) {
+            return Ok(());
+        }
+        let now = self.clock.now();
+        let window = TimeDelta::from_std(self.settings.window).unwrap_or(TimeDelta::MAX);
+        let span = Span {
+            since: now.checked_sub_signed(window).unwrap_or_default(),
+            until: now,
+        };
+        let total = audit(&self.pool, span, true, |lines| {
+            for line in lines.iter().filter(|line| line.counts.missing > 0) {
+                error!(merchant = %line.merchant, day = %line.day, missing = line.counts.missing,
+                       repaired = line.counts.repaired,
+                       "deliveries had no row; report this, it is never to happen");
+            }
+        })
+        .await?;
+        self.metrics.audit_missing(total.missing);
+        let row = AuditRow {
+            started_at: now,
+            since: span.since,
+            events: total.events,
+            expected: total.expected,
+            missing: total.missing,
+            repaired: total.repaired,
+        };
+        within(STATEMENT, record_audit(&self.pool, &row)).await?;
+        info!(
+            events = total.events,
+            expected = total.expected,
+            missing = total.missing,
+            "audited the deliveries"
+        );
+        drop(turn);
+        Ok(())
+    }
+}

@@ -1,0 +1,177 @@
+//! Everything that the database knows of one event.
+
+use serde_json::Value;
+use sqlx::PgPool;
+use uuid::Uuid;
+
+use super::StoreError;
+
+/// An event apart from its payload, as a JSON object; none where there is no such event.
+pub async fn find_facts(pool: &PgPool, event: Uuid) -> Result<Option<Value>, StoreError> {
+    Ok(sqlx::query_scalar!(
+        r#"
+        SELECT json_build_object(
+                   'id', e.id, 'merchant', e.merchant, 'kind', e.kind,
+                   'transaction_id', e.transaction_id, 'status', e.status,
+                   'created_at', e.created_at, 'purged_at', e.purged_at) AS "facts!"
+          FROM posthorn.events e WHERE e.id = $1
+        "#,
+        event
+    )
+    .fetch_optional(pool)
+    .await?)
+}
+
+/// The payload's digest, and its text; none where it was purged, or where the role may not
+/// read payloads.
+pub async fn find_payload(
+    pool: &PgPool,
+    event: Uuid,
+) -> Result<Option<(String, String)>, StoreError> {
+    let may_read = sqlx::query_scalar!(
+        r#"SELECT has_column_privilege('posthorn.events', 'data', 'SELECT') AS "may!""#
+    )
+    .fetch_one(pool)
+    .await?;
+    if !may_read {
+        return Ok(None);
+    }
+    let row = sqlx::query!(
+        r#"
+        SELECT encode(sha256(convert_to(data::text, 'UTF8')), 'hex') AS "digest!", data::text AS "data!"
+          FROM posthorn.events WHERE id = $1 AND data IS NOT NULL
+        "#,
+        event
+    )
+    .fetch_optional(pool)
+    .await?;
+    Ok(row.map(|row| (row.digest, row.data)))
+}
+
+/// A delivery or an attempt, as a JSON object.
+#[derive(Debug)]
+pub struct Record {
+    pub subscription_id: Uuid,
+    pub generation: i32,
+    pub object: Value,
+}
+
+/// The event's deliveries that ended or wait in the database, in every generation, each with
+/// the seal that covers it.
+pub async fn find_deliveries(pool: &PgPool, event: Uuid) -> Result<Vec<Record>, StoreError> {
+    let rows = sqlx::query!(
+        r#"
+        SELECT subscription_id AS "subscription_id!", generation AS "generation!", object AS "object!"
+          FROM (SELECT d.subscription_id, d.generation, json_build_object(
+                       'state', d.state, 'attempts', d.attempts, 'reason', d.reason,
+                       'finished_at', d.finished_at,
+                       'seal', (SELECT json_build_object('day', s.day, 'seal', encode(s.seal, 'hex'))
+                                  FROM posthorn.seals s
+                                 WHERE s.day = (d.finished_at AT TIME ZONE 'UTC')::date)) AS object
+                  FROM posthorn.deliveries d WHERE d.event_id = $1
+                UNION ALL
+                SELECT p.subscription_id, p.generation, json_build_object(
+                       'state', p.state, 'attempts', p.attempts, 'reason', p.reason,
+                       'opened_at', p.opened_at, 'due_at', p.due_at)
+                  FROM posthorn.pending_deliveries p WHERE p.event_id = $1) AS found
+         ORDER BY subscription_id, generation
+        "#,
+        event
+    )
+    .fetch_all(pool)
+    .await?;
+    let records = rows.into_iter().map(|row| Record {
+        subscription_id: row.subscription_id,
+        generation: row.generation,
+        object: row.object,
+    });
+    Ok(records.collect())
+}
+
+/// The event's attempts in their order, each with the seal that covers it. Of the answer's
+/// text, which may echo the payload, only the digest unless `with_answers`.
+pub async fn find_attempts(
+    pool: &PgPool,
+    event: Uuid,
+    with_answers: bool,
+) -> Result<Vec<(Record, Option<i64>)>, StoreError> {
+    let rows = sqlx::query!(
+        r#"
+        SELECT a.subscription_id, a.generation, a.revision, json_build_object(
+                   'number', a.number, 'started_at', a.started_at, 'duration_us', a.duration_us,
+                   'outcome', a.outcome, 'http_status', a.http_status, 'reason', a.reason,
+                   'answer_digest', encode(coalesce(a.answer_digest, sha256(convert_to(a.body, 'UTF8'))), 'hex'),
+                   'answer', CASE WHEN $2 THEN a.body END,
+                   'peer', host(a.peer), 'proxy', host(a.proxy),
+                   'tls', CASE a.tls WHEN 12 THEN '1.2' WHEN 13 THEN '1.3' END,
+                   'head_digest', encode(a.head_digest, 'hex'),
+                   'payload_digest', encode(a.payload_digest, 'hex'),
+                   'revision', a.revision, 'recorded_at', a.recorded_at,
+                   'seal', (SELECT json_build_object('day', s.day, 'seal', encode(s.seal, 'hex'))
+                              FROM posthorn.seals s
+                             WHERE s.day = (a.recorded_at AT TIME ZONE 'UTC')::date)) AS "object!"
+          FROM posthorn.attempts a WHERE a.event_id = $1
+         ORDER BY a.subscription_id, a.generation, a.number
+        "#,
+        event,
+        with_answers
+    )
+    .fetch_all(pool)
+    .await?;
+    let records = rows.into_iter().map(|row| {
+        let record = Record {
+            subscription_id: row.subscription_id,
+            generation: row.generation,
+            object: row.object,
+        };
+        (record, row.revision)
+    });
+    Ok(records.collect())
+}
+
+/// What a subscription, or a transaction's, is.
+#[derive(Debug)]
+pub struct Named {
+    pub name: String,
+    /// Of a transaction's subscription.
+    pub template_id: Option<Uuid>,
+}
+
+/// None for one that is not there any more.
+pub async fn find_name(pool: &PgPool, id: Uuid) -> Result<Option<Named>, StoreError> {
+    let row = sqlx::query!(
+        r#"
+        SELECT s.name, t.template_id AS "template_id?"
+          FROM (SELECT 1) AS one
+          LEFT JOIN posthorn.transaction_subscriptions t ON t.id = $1
+          JOIN posthorn.subscriptions s ON s.id = coalesce(t.template_id, $1)
+        "#,
+        id
+    )
+    .fetch_optional(pool)
+    .await?;
+    Ok(row.map(|row| Named {
+        name: row.name,
+        template_id: row.template_id,
+    }))
+}
+
+/// The configuration that a subscription had at a revision, as JSON objects: locks, the
+/// subscription itself, its profile.
+pub async fn config_at(
+    pool: &PgPool,
+    subscription: Uuid,
+    revision: i64,
+) -> Result<Vec<Value>, StoreError> {
+    Ok(sqlx::query_scalar!(
+        r#"
+        SELECT json_build_object('kind', kind, 'subject', subject, 'revision', revision,
+                                 'changed_at', changed_at, 'settings', settings) AS "layer!"
+          FROM posthorn.config_at($1, $2)
+        "#,
+        subscription,
+        revision
+    )
+    .fetch_all(pool)
+    .await?)
+}
