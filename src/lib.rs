@@ -23,6 +23,7 @@ pub mod shape;
 
 pub mod cli;
 pub mod config;
+pub mod crash;
 pub mod demo;
 pub mod http;
 pub mod maintenance;

@@ -6,12 +6,13 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
-use sqlx::PgPool;
+use crate::store::Pool;
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender};
 use tokio::time::timeout_at;
 use tracing::{error, warn};
 use uuid::Uuid;
 
+use crate::crash::Point;
 use crate::dispatch::input::{Input, Recorded, RecordedKind};
 use crate::feed::checkpoint::PageId;
 use crate::http::metrics::Metrics;
@@ -37,7 +38,7 @@ impl Backlog {
         self.0.fetch_add(entries, Ordering::Relaxed);
     }
 
-    fn take(&self, entries: usize) {
+    pub fn take(&self, entries: usize) {
         self.0.fetch_sub(entries, Ordering::Relaxed);
     }
 
@@ -59,8 +60,40 @@ pub struct ToRecord {
     pub page: Option<PageId>,
 }
 
+/// What is written together.
+#[derive(Debug, Default)]
+pub struct Batch {
+    pub entries: Vec<Entry>,
+    pub pages: Vec<Option<PageId>>,
+    keys: HashSet<DeliveryKey>,
+}
+
+impl Batch {
+    /// A delivery stands in a batch once only: all parts of the statement see the same
+    /// snapshot, so a row made and removed in it would stay. An entry of one that is here
+    /// already is returned: it begins the next batch.
+    pub fn add(&mut self, next: ToRecord) -> Option<ToRecord> {
+        if !self.keys.insert(next.entry.key) {
+            return Some(next);
+        }
+        self.entries.push(next.entry);
+        self.pages.push(next.page);
+        None
+    }
+
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.entries.len()
+    }
+
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.entries.is_empty()
+    }
+}
+
 pub struct Recorder {
-    pub pool: PgPool,
+    pub pool: Pool,
     pub owner: Uuid,
     pub settings: RecorderSettings,
     pub metrics: Metrics,
@@ -73,56 +106,52 @@ impl Recorder {
     /// channel is bounded by the dispatcher, which sends nothing new while too much is
     /// unrecorded.
     pub async fn run(self, mut entries: UnboundedReceiver<ToRecord>) {
-        let mut left_over = None;
+        let mut batch = Batch::default();
         loop {
-            let first = match left_over.take() {
-                Some(entry) => entry,
-                None => match entries.recv().await {
-                    Some(entry) => entry,
-                    None => return,
-                },
-            };
-            let mut batch = vec![first];
-            left_over = self.gather(&mut entries, &mut batch).await;
-            self.write(batch).await;
+            if batch.is_empty() {
+                let Some(first) = entries.recv().await else {
+                    return;
+                };
+                batch.add(first);
+            }
+            let next = self.gather(&mut entries, &mut batch).await;
+            self.write(std::mem::take(&mut batch)).await;
+            if let Some(next) = next {
+                batch.add(next);
+            }
         }
     }
 
-    /// Fills the batch; returns the entry that begins the next one. A delivery stands in a
-    /// batch once only: all parts of the statement see the same snapshot, so a row made
-    /// and removed in it would stay.
+    /// Fills the batch; returns the entry that begins the next one.
     async fn gather(
         &self,
         entries: &mut UnboundedReceiver<ToRecord>,
-        batch: &mut Vec<ToRecord>,
+        batch: &mut Batch,
     ) -> Option<ToRecord> {
         let deadline = tokio::time::Instant::now() + self.settings.flush_after;
-        let mut keys: HashSet<DeliveryKey> = batch.iter().map(|next| next.entry.key).collect();
         while batch.len() < self.settings.flush_rows {
             let Ok(Some(next)) = timeout_at(deadline, entries.recv()).await else {
                 break;
             };
-            if !keys.insert(next.entry.key) {
+            if let Some(next) = batch.add(next) {
                 return Some(next);
             }
-            batch.push(next);
         }
         None
     }
 
     /// Writes a batch, however long the database is away: an entry that is dropped would be
     /// a delivery made again.
-    async fn write(&self, batch: Vec<ToRecord>) {
-        let (entries, pages): (Vec<Entry>, Vec<Option<PageId>>) = batch
-            .into_iter()
-            .map(|next| (next.entry, next.page))
-            .unzip();
+    async fn write(&self, batch: Batch) {
+        let Batch { entries, pages, .. } = batch;
         let count = entries.len();
         let mut recorded = Vec::with_capacity(count);
         let mut rest = vec![(entries, pages)];
         while let Some((mut entries, mut pages)) = rest.pop() {
             match self.write_until_answered(&entries).await {
-                Ok(written) => recorded.extend(acknowledge(entries, pages, &written)),
+                Ok(written) => {
+                    recorded.extend(acknowledge(&entries, &pages, &written, Instant::now()));
+                }
                 Err(error) if entries.len() > 1 => {
                     warn!(%error, entries = entries.len(), "a batch was refused; writing it in halves");
                     let half = entries.len() / 2;
@@ -146,8 +175,10 @@ impl Recorder {
         let mut said = false;
         loop {
             let started = Instant::now();
+            Point::BeforeCommit.pass();
             match within(STATEMENT, write_batch(&self.pool, self.owner, entries)).await {
                 Ok(written) => {
+                    Point::AfterCommit.pass();
                     self.metrics
                         .batch_written(entries.len() as u64, started.elapsed());
                     if written.conflicts > 0 {
@@ -191,7 +222,9 @@ impl Recorder {
         };
         let entries = vec![entry];
         match self.write_until_answered(&entries).await {
-            Ok(written) => acknowledge(entries, vec![page], &written).collect(),
+            Ok(written) => {
+                acknowledge(&entries, &[page], &written, Instant::now()).collect()
+            }
             Err(error) => {
                 error!(%error, "nor as a posting error; it stays open");
                 Vec::new()
@@ -200,20 +233,21 @@ impl Recorder {
     }
 }
 
-fn acknowledge(
-    entries: Vec<Entry>,
-    pages: Vec<Option<PageId>>,
+/// What the dispatcher is told of a batch that was written at `now`.
+pub fn acknowledge(
+    entries: &[Entry],
+    pages: &[Option<PageId>],
     written: &Written,
+    now: Instant,
 ) -> impl Iterator<Item = Recorded> {
-    let now = Instant::now();
     entries
-        .into_iter()
+        .iter()
         .zip(pages)
         .map(move |(entry, page)| Recorded {
             key: entry.key,
             lane_id: entry.lane_id(),
             shard: entry.shard,
-            page,
+            page: *page,
             kind: if written.lost.contains(&entry.shard) {
                 RecordedKind::Fenced
             } else {

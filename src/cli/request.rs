@@ -4,7 +4,7 @@
 use anyhow::{anyhow, bail};
 use chrono::{DateTime, Utc};
 use secrecy::SecretString;
-use sqlx::PgPool;
+use crate::store::Pool;
 
 use super::database::{self, refusal};
 use super::event::EventArgs;
@@ -64,7 +64,7 @@ impl RequestArgs {
         prepared
     }
 
-    async fn prepare_with(self, config: Config, pool: &PgPool) -> anyhow::Result<Prepared> {
+    async fn prepare_with(self, config: Config, pool: &Pool) -> anyhow::Result<Prepared> {
         let mut subscription = resolved(&self.which, &config, pool).await?;
         if let Some(url) = self.url {
             let own = Endpoint {
@@ -105,7 +105,7 @@ impl RequestArgs {
 async fn resolved(
     which: &SubscriptionName,
     config: &Config,
-    pool: &PgPool,
+    pool: &Pool,
 ) -> anyhow::Result<Subscription> {
     let row = which.find(pool).await?;
     let keys = config.secrets.keyring()?;

@@ -11,7 +11,7 @@ use std::process::{ExitCode, Termination};
 
 use anyhow::Context;
 use secrecy::{ExposeSecret, SecretString};
-use sqlx::PgPool;
+use crate::store::Pool;
 
 use super::database::{self, DatabaseArgs};
 use crate::config::Secrets;
@@ -65,7 +65,7 @@ fn secret(text: &str) -> Result<SecretString, Infallible> {
 }
 
 impl VaultArgs {
-    fn open(self) -> anyhow::Result<(PgPool, Keyring)> {
+    fn open(self) -> anyhow::Result<(Pool, Keyring)> {
         let config = self.database.load()?;
         let keyring = match &config {
             Some(config) => config.secrets.keyring()?,

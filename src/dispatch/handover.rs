@@ -20,7 +20,7 @@ impl Dispatcher {
             self.draining.insert(*shard, now + self.settings.grace);
             for id in self.lanes.of_shard(*shard) {
                 for item in self.lanes.with(id, Lane::drain).unwrap_or_default() {
-                    self.spill(&item);
+                    self.spill(&item, now);
                 }
             }
         }
@@ -37,7 +37,7 @@ impl Dispatcher {
         for (shard, until) in draining {
             if now >= until {
                 for item in self.cut_off(shard) {
-                    self.spill(&item);
+                    self.spill(&item, now);
                 }
             }
             let is_recorded = self

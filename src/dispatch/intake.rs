@@ -1,6 +1,6 @@
 //! What the feed brings: shards, subscriptions, and events for the lanes.
 
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -116,7 +116,7 @@ impl Dispatcher {
                 }
             }
         }
-        let mut counts: HashMap<Shard, usize> = HashMap::new();
+        let mut counts: BTreeMap<Shard, usize> = BTreeMap::new();
         for Routed { event, .. } in &routed {
             *counts.entry(event.shard).or_default() += 1;
         }
@@ -169,7 +169,7 @@ impl Dispatcher {
             .lanes
             .with(subscription.id, |lane| lane.offer(item, pressure, now))
         {
-            Some(Offer::Shelved(item)) => self.spill(&item),
+            Some(Offer::Shelved(item)) => self.spill(&item, now),
             Some(Offer::Queued) | None => {}
         }
         self.lanes.look_at(subscription.id);

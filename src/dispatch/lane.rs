@@ -7,7 +7,7 @@ mod rows;
 mod tests;
 mod transactions;
 
-use std::collections::{HashMap, HashSet, VecDeque};
+use std::collections::{BTreeMap, HashSet, VecDeque};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -41,7 +41,7 @@ pub struct Lane {
     settings: LaneSettings,
     queue: VecDeque<Item>,
     queued_bytes: usize,
-    in_flight: HashMap<DeliveryKey, Flight>,
+    in_flight: BTreeMap<DeliveryKey, Flight>,
     /// What has a request in the air, where the order counts.
     busy: HashSet<Series>,
     breaker: Breaker,
@@ -98,7 +98,7 @@ impl Lane {
             settings,
             queue: VecDeque::new(),
             queued_bytes: 0,
-            in_flight: HashMap::new(),
+            in_flight: BTreeMap::new(),
             busy: HashSet::new(),
             breaker: Breaker::new(settings.breaker),
             paced_until: None,
@@ -281,9 +281,9 @@ impl Lane {
     /// Gives up what is in the air: nobody waits for the answers any more.
     pub fn cut_off(&mut self) -> Vec<Item> {
         self.busy.clear();
-        self.in_flight
-            .drain()
-            .map(|(_, flight)| flight.item)
+        std::mem::take(&mut self.in_flight)
+            .into_values()
+            .map(|flight| flight.item)
             .collect()
     }
 

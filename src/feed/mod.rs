@@ -9,5 +9,6 @@ pub mod lease;
 mod look_up;
 pub mod ownership;
 pub mod poll;
+pub mod progress;
 pub mod reader;
 pub mod window;

@@ -2,7 +2,7 @@
 
 use std::collections::HashSet;
 
-use sqlx::PgPool;
+use crate::store::Pool;
 use uuid::Uuid;
 
 use super::StoreError;
@@ -16,7 +16,7 @@ use crate::model::DeliveryKey;
 /// of a backlog nothing is there at all. Where the stretch holds many others' rows, each
 /// event is looked up by itself.
 pub async fn find_known_deliveries(
-    pool: &PgPool,
+    pool: &Pool,
     events: &[Uuid],
 ) -> Result<HashSet<DeliveryKey>, StoreError> {
     let (Some(first), Some(last)) = (events.iter().min(), events.iter().max()) else {
@@ -31,7 +31,7 @@ pub async fn find_known_deliveries(
 }
 
 async fn find_known_between(
-    pool: &PgPool,
+    pool: &Pool,
     first: Uuid,
     last: Uuid,
     limit: usize,
@@ -62,7 +62,7 @@ async fn find_known_between(
 /// OFFSET 0 keeps the sub-query as it is: each event looks its rows up. As a join, the plan
 /// that suits tables that were empty once reads the whole ledger for each page.
 async fn find_known_one_by_one(
-    pool: &PgPool,
+    pool: &Pool,
     events: &[Uuid],
 ) -> Result<HashSet<DeliveryKey>, StoreError> {
     let rows = sqlx::query!(

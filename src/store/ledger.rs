@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, HashSet};
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
-use sqlx::PgPool;
+use crate::store::Pool;
 use uuid::Uuid;
 
 use super::StoreError;
@@ -93,7 +93,7 @@ pub struct Written {
 /// - `due_at` is the database's clock plus the delay, never the worker's clock.
 #[expect(clippy::too_many_lines, reason = "it is one statement")]
 pub async fn write_batch(
-    pool: &PgPool,
+    pool: &Pool,
     owner: Uuid,
     entries: &[Entry],
 ) -> Result<Written, StoreError> {

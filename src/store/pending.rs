@@ -3,7 +3,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use sqlx::{PgConnection, PgPool};
+use super::Transaction;
+use crate::store::Pool;
 use uuid::Uuid;
 
 use super::StoreError;
@@ -52,7 +53,7 @@ pub struct Refilled {
 /// Of a transaction's subscription the endpoint is looked up as well; of others `t` costs
 /// nothing, as its condition is seen before its index is.
 pub async fn refill_lanes(
-    connection: &mut PgConnection,
+    connection: &mut Transaction,
     lanes: &[RefillRequest],
     held: &[DeliveryKey],
 ) -> Result<Vec<Refilled>, StoreError> {
@@ -152,7 +153,7 @@ pub struct Waiting {
 }
 
 /// All that waits in these shards, per lane.
-pub async fn count_waiting(pool: &PgPool, shards: &[Shard]) -> Result<Vec<Waiting>, StoreError> {
+pub async fn count_waiting(pool: &Pool, shards: &[Shard]) -> Result<Vec<Waiting>, StoreError> {
     let shards: Vec<i16> = shards.iter().map(|shard| shard.0).collect();
     let rows = sqlx::query!(
         r#"
@@ -180,7 +181,7 @@ pub async fn count_waiting(pool: &PgPool, shards: &[Shard]) -> Result<Vec<Waitin
 /// When the next delivery of each lane that is not due yet will be; in the
 /// transaction of the refill, so that none falls between the two.
 pub async fn find_next_due(
-    connection: &mut PgConnection,
+    connection: &mut Transaction,
     lanes: &[(Shard, Uuid)],
 ) -> Result<Vec<(Uuid, Duration)>, StoreError> {
     let (shards, ids): (Vec<i16>, Vec<Uuid>) =

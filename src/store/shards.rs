@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
-use sqlx::PgPool;
+use crate::store::Pool;
 use sqlx::postgres::types::PgInterval;
 use uuid::Uuid;
 
@@ -32,7 +32,7 @@ pub struct Taken {
 }
 
 /// The cluster this connection talks to, and its clock.
-pub async fn cluster_and_time(pool: &PgPool) -> Result<(String, DateTime<Utc>), StoreError> {
+pub async fn cluster_and_time(pool: &Pool) -> Result<(String, DateTime<Utc>), StoreError> {
     let row =
         sqlx::query!(r#"SELECT posthorn.cluster() AS "cluster!", clock_timestamp() AS "time!""#)
             .fetch_one(pool)
@@ -41,7 +41,7 @@ pub async fn cluster_and_time(pool: &PgPool) -> Result<(String, DateTime<Utc>), 
 }
 
 /// Says that this worker is alive, and forgets workers that have not been for a day.
-pub async fn heartbeat(pool: &PgPool, worker: Uuid, name: &str) -> Result<(), StoreError> {
+pub async fn heartbeat(pool: &Pool, worker: Uuid, name: &str) -> Result<(), StoreError> {
     sqlx::query!(
         "WITH gone AS (DELETE FROM posthorn.workers WHERE seen_at < now() - interval '1 day')
          INSERT INTO posthorn.workers (id, name, version) VALUES ($1, $2, $3)
@@ -55,7 +55,7 @@ pub async fn heartbeat(pool: &PgPool, worker: Uuid, name: &str) -> Result<(), St
     Ok(())
 }
 
-pub async fn forget_worker(pool: &PgPool, worker: Uuid) -> Result<(), StoreError> {
+pub async fn forget_worker(pool: &Pool, worker: Uuid) -> Result<(), StoreError> {
     sqlx::query!("DELETE FROM posthorn.workers WHERE id = $1", worker)
         .execute(pool)
         .await?;
@@ -63,7 +63,7 @@ pub async fn forget_worker(pool: &PgPool, worker: Uuid) -> Result<(), StoreError
 }
 
 pub async fn look_at_fleet(
-    pool: &PgPool,
+    pool: &Pool,
     worker: Uuid,
     lease: Duration,
 ) -> Result<FleetView, StoreError> {
@@ -92,7 +92,7 @@ pub async fn look_at_fleet(
 /// owner that is being committed holds a share lock on the row: it is waited for, so
 /// what the new owner reads next includes it.
 pub async fn take_shards(
-    pool: &PgPool,
+    pool: &Pool,
     worker: Uuid,
     lease: Duration,
     shards: &[Shard],
@@ -130,7 +130,7 @@ pub async fn take_shards(
 /// Renews leases; returns the shards that are still this worker's. One that is missing
 /// from the answer was taken by another worker.
 pub async fn renew_leases(
-    pool: &PgPool,
+    pool: &Pool,
     worker: Uuid,
     lease: Duration,
     held: &[(Shard, Epoch)],
@@ -154,7 +154,7 @@ pub async fn renew_leases(
 /// Writes checkpoints, fenced by epoch, and only in the cluster whose transaction ids
 /// they are made of: after a failover they would mean something else.
 pub async fn write_checkpoints(
-    pool: &PgPool,
+    pool: &Pool,
     worker: Uuid,
     cluster: &str,
     checkpoints: &[(Shard, Epoch, Snapshot)],
@@ -179,7 +179,7 @@ pub async fn write_checkpoints(
 
 /// Gives shards up; their last checkpoints are written before.
 pub async fn release_shards(
-    pool: &PgPool,
+    pool: &Pool,
     worker: Uuid,
     held: &[(Shard, Epoch)],
 ) -> Result<(), StoreError> {

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use anyhow::bail;
 use secrecy::SecretSlice;
-use sqlx::PgPool;
+use crate::store::Pool;
 
 use super::VaultArgs;
 use crate::cli::database::refusal;
@@ -67,7 +67,7 @@ pub async fn run(args: Args) -> anyhow::Result<()> {
 }
 
 async fn set(
-    pool: &PgPool,
+    pool: &Pool,
     keys: &Keyring,
     merchant: &str,
     name: &str,
