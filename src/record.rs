@@ -71,11 +71,19 @@ pub struct Batch {
 impl Batch {
     /// A delivery stands in a batch once only: all parts of the statement see the same
     /// snapshot, so a row made and removed in it would stay. An entry of one that is here
-    /// already is returned: it begins the next batch.
+    /// already is returned: it begins the next batch. So does an event that takes the place
+    /// of older ones of its transaction, if any of them is here.
     pub fn add(&mut self, next: ToRecord) -> Option<ToRecord> {
-        if !self.keys.insert(next.entry.key) {
+        let is_here = self.keys.contains(&next.entry.key)
+            || matches!(next.entry.change, Change::SupersedeOlder { .. })
+                && self.entries.iter().any(|entry| {
+                    entry.key.subscription_id == next.entry.key.subscription_id
+                        && entry.transaction_id == next.entry.transaction_id
+                });
+        if is_here {
             return Some(next);
         }
+        self.keys.insert(next.entry.key);
         self.entries.push(next.entry);
         self.pages.push(next.page);
         None

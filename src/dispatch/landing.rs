@@ -202,7 +202,7 @@ impl Dispatcher {
             }
             self.lanes.with(*id, |lane| {
                 lane.shelf.recorded(*key, *kind);
-                lane.recorded(*kind, now);
+                lane.recorded(*key, *kind, now);
             });
             if let RecordedKind::Finished(state) = kind {
                 self.out.metrics.finished(*state);

@@ -18,6 +18,7 @@ use super::item::{Item, Series};
 use super::pace::Pace;
 use super::service::ServiceTime;
 use super::shelf::Shelf;
+use self::transactions::Replaced;
 use crate::model::{DeliveryKey, Order, Subscription, Verdict};
 
 /// A lane keeps what its endpoint can take within this time; the rest goes to the
@@ -53,8 +54,8 @@ pub struct Lane {
     /// When the oldest delivery without a row came.
     oldest: Option<Instant>,
     draining: bool,
-    /// Newer events that came during a refill, which may bring what they replace.
-    replaced: Vec<Series>,
+    /// Newer events that came while a refill may bring what they replace.
+    replaced: Vec<Replaced>,
 }
 
 #[derive(Debug)]
@@ -264,7 +265,10 @@ impl Lane {
     }
 
     /// The recorder has written an entry of this lane: when to look for rows again.
-    pub fn recorded(&mut self, kind: RecordedKind, now: Instant) {
+    pub fn recorded(&mut self, key: DeliveryKey, kind: RecordedKind, now: Instant) {
+        if matches!(kind, RecordedKind::SupersededOlder | RecordedKind::Fenced) {
+            self.replaced_in_rows(key);
+        }
         match kind {
             RecordedKind::Retry(due) => self.shelf.due_at(due),
             RecordedKind::Spilled | RecordedKind::SupersededOlder if self.shelf.rows() > 0 => {

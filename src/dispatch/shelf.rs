@@ -27,6 +27,8 @@ pub struct Shelf {
 #[derive(Debug)]
 struct Refill {
     asked: usize,
+    /// Whether it passed over rows that are in memory: behind them others may wait.
+    passes_over: bool,
     /// Whether something was shelved while it ran.
     shelved_since: bool,
 }
@@ -101,9 +103,15 @@ impl Shelf {
     }
 
     /// Begins a refill of so many; returns the rows to pass over that are in no queue.
-    pub fn begin_refill(&mut self, asked: usize) -> impl Iterator<Item = DeliveryKey> {
+    /// `in_memory`: there are some in a queue or in the air, too.
+    pub fn begin_refill(
+        &mut self,
+        asked: usize,
+        in_memory: bool,
+    ) -> impl Iterator<Item = DeliveryKey> {
         self.refill = Some(Refill {
             asked,
+            passes_over: in_memory || !self.changing.is_empty(),
             shelved_since: false,
         });
         self.next_due = None;
@@ -140,7 +148,11 @@ impl Shelf {
             self.due_at(now);
         } else if let Some(due) = next_due {
             self.due_at(due);
-        } else if found == 0 && self.unrecorded == 0 && self.next_due.is_none() {
+        } else if found == 0
+            && self.unrecorded == 0
+            && self.next_due.is_none()
+            && !refill.passes_over
+        {
             // Nothing is there and nothing is on its way: hand-run SQL, or a newer
             // event, may have removed rows that were counted.
             self.rows = 0;
@@ -181,7 +193,7 @@ mod tests {
     fn a_full_refill_is_followed_by_another_and_a_short_one_by_the_next_retry() {
         let now = Instant::now();
         let mut shelf = found(5, now);
-        let _ = shelf.begin_refill(3);
+        let _ = shelf.begin_refill(3, false);
         assert_eq!(shelf.next_due(), None, "one at a time");
         shelf.end_refill(3, 3, None, now);
         assert_eq!(
@@ -189,7 +201,7 @@ mod tests {
             (Some(now), true, 2)
         );
         let later = now + Duration::from_mins(30);
-        let _ = shelf.begin_refill(3);
+        let _ = shelf.begin_refill(3, false);
         shelf.end_refill(1, 1, Some(later), now);
         assert_eq!(
             (shelf.next_due(), shelf.is_behind(), shelf.rows()),
@@ -202,7 +214,7 @@ mod tests {
         let now = Instant::now();
         let mut shelf = found(1, now);
         shelf.row_changes(KEY);
-        assert_eq!(shelf.begin_refill(1).collect::<Vec<_>>(), [KEY]);
+        assert_eq!(shelf.begin_refill(1, false).collect::<Vec<_>>(), [KEY]);
         shelf.recorded(KEY, RecordedKind::Finished(State::Delivered));
         assert!(shelf.is_changing(KEY), "the refill may have read it before");
         shelf.end_refill(0, 0, None, now);
@@ -217,7 +229,7 @@ mod tests {
         shelf.handed_to_recorder();
         shelf.row_changes(KEY);
         shelf.recorded(KEY, RecordedKind::Spilled);
-        assert_eq!(shelf.begin_refill(1).collect::<Vec<_>>(), [KEY]);
+        assert_eq!(shelf.begin_refill(1, false).collect::<Vec<_>>(), [KEY]);
         shelf.end_refill(0, 0, None, now);
         shelf.recorded(KEY, RecordedKind::Finished(State::Delivered));
         assert!(!shelf.is_changing(KEY));
@@ -227,7 +239,7 @@ mod tests {
     fn what_is_shelved_during_a_refill_keeps_the_lane_behind() {
         let now = Instant::now();
         let mut shelf = Shelf::default();
-        let _ = shelf.begin_refill(9);
+        let _ = shelf.begin_refill(9, false);
         shelf.shelve();
         shelf.due_at(now);
         shelf.end_refill(0, 0, None, now);
@@ -239,7 +251,7 @@ mod tests {
     fn rows_that_others_removed_are_forgotten() {
         let now = Instant::now();
         let mut shelf = found(7, now);
-        let _ = shelf.begin_refill(9);
+        let _ = shelf.begin_refill(9, false);
         shelf.end_refill(0, 0, None, now);
         assert_eq!((shelf.rows(), shelf.is_behind()), (0, false));
     }

@@ -50,8 +50,8 @@ pub enum Change {
     /// Not tried yet, and better kept in the database than in memory.
     Spill,
     /// The older events of the same transaction that wait in the database give way to
-    /// this one, but for the delivery named, which is in the air.
-    SupersedeOlder { except: Option<DeliveryKey> },
+    /// this one, but for those named, which are in the air.
+    SupersedeOlder { except: Vec<DeliveryKey> },
 }
 
 /// A row of `posthorn.attempts`, apart from its key.
@@ -158,13 +158,14 @@ pub async fn write_batch(
             ON CONFLICT DO NOTHING
         ), older AS (
             DELETE FROM posthorn.pending_deliveries p
-             USING unnest($31::uuid[], $32::uuid[], $33::smallint[], $34::text[], $35::uuid[])
-                AS n (event_id, subscription_id, shard, transaction_id, except_event)
+             USING unnest($31::uuid[], $32::uuid[], $33::smallint[], $34::text[])
+                AS n (event_id, subscription_id, shard, transaction_id)
              CROSS JOIN LATERAL (
                    SELECT q.ctid FROM posthorn.pending_deliveries q
                     WHERE q.subscription_id = n.subscription_id
                       AND q.transaction_id = n.transaction_id AND q.event_id < n.event_id
-                      AND q.event_id IS DISTINCT FROM n.except_event
+                      AND (q.event_id, q.subscription_id) NOT IN
+                          (SELECT * FROM unnest($35::uuid[], $37::uuid[]))
                    OFFSET 0) AS at
              WHERE n.shard = ANY (ARRAY(SELECT shard FROM fence)) AND p.ctid = at.ctid
             RETURNING p.event_id, p.subscription_id, p.generation, p.attempts
@@ -213,8 +214,9 @@ pub async fn write_batch(
         &rows.newer.subscriptions,
         &rows.newer.shards,
         &rows.newer_transactions as &[&str],
-        &rows.newer_except as &[Option<Uuid>],
+        &rows.except_events,
         &rows.wait_templates as &[Option<Uuid>],
+        &rows.except_subscriptions,
     )
     .fetch_one(pool)
     .await?;
@@ -254,7 +256,8 @@ struct Columns<'a> {
     tried_bodies: Vec<Option<&'a str>>,
     newer: Keys,
     newer_transactions: Vec<&'a str>,
-    newer_except: Vec<Option<Uuid>>,
+    except_events: Vec<Uuid>,
+    except_subscriptions: Vec<Uuid>,
 }
 
 #[derive(Default)]
@@ -312,7 +315,10 @@ impl<'a> Columns<'a> {
             Change::SupersedeOlder { except } => {
                 self.newer.push(entry);
                 self.newer_transactions.push(&entry.transaction_id);
-                self.newer_except.push(except.map(|key| key.event_id));
+                for key in except {
+                    self.except_events.push(key.event_id);
+                    self.except_subscriptions.push(key.subscription_id);
+                }
             }
         }
     }

@@ -116,6 +116,13 @@ impl Books {
     ) {
         for entry in entries {
             let key = entry.key;
+            world.note(format_args!(
+                "  {}/{} {:?} {:?}",
+                key.event_id,
+                key.subscription_id,
+                entry.change,
+                written.lost.contains(&entry.shard)
+            ));
             if written.lost.contains(&entry.shard) {
                 continue;
             }

@@ -128,7 +128,7 @@ impl Faults {
             cuts: every(0.3, 4),
             database_crashes: every(0.2, 6),
             clock_steps: every(0.1, 5),
-            slow_statements: if every(0.3, 1).is_some() { 0.01 } else { 0.0 },
+            slow_statements: if every(0.3, 1).is_some() { 0.002 } else { 0.0 },
             drift: 0.02,
             settings_change: every(0.2, 2),
         }

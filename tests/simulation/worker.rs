@@ -180,7 +180,6 @@ async fn dispatch(
             count = inputs.recv_many(&mut taken, INPUTS) => if count == 0 { return },
             () = own.sleep(wake + Duration::from_nanos(1)) => {}
         }
-        if std::env::var_os("DBG").is_some() { println!("{:?} {} step {} wake {wake:?}", own.world.executor.now(), own.process, taken.len()); }
         dispatcher.step(taken.drain(..), &|| own.now());
         while let Ok(errand) = errands.try_recv() {
             errands::run(&own, errand, answers.clone());

@@ -32,6 +32,9 @@ pub struct World {
     pub next_process: Cell<Process>,
 }
 
+/// How often it is looked at whether everything has ended.
+const LOOK: Duration = Duration::from_millis(100);
+
 /// What a run came to.
 pub struct Outcome {
     pub digest: u64,
@@ -75,6 +78,7 @@ impl World {
 
     fn play(self: &Rc<Self>) -> Result<Outcome, String> {
         let mut calm_since = None;
+        let mut look_at = Duration::ZERO;
         loop {
             let goes_on = self
                 .executor
@@ -86,8 +90,11 @@ impl World {
             let now = self.executor.now();
             if self.is_calm.get() {
                 let since = *calm_since.get_or_insert(now);
-                if self.is_over() {
-                    break;
+                if now >= look_at {
+                    look_at = now + LOOK;
+                    if self.is_over() {
+                        break;
+                    }
                 }
                 if now > since + PATIENCE || !goes_on {
                     return Err(check_patience(&self.database.borrow()));

@@ -30,7 +30,8 @@ impl Lane {
             .filter(|item| item.row != Row::None)
             .map(|item| item.key)
             .collect();
-        held.extend(self.shelf.begin_refill(room));
+        let in_memory = !held.is_empty();
+        held.extend(self.shelf.begin_refill(room, in_memory));
         Some((room, held))
     }
 
@@ -54,16 +55,13 @@ impl Lane {
             let elsewhere = in_queue.contains(&item.key)
                 || self.in_flight.contains_key(&item.key)
                 || self.shelf.is_changing(item.key)
-                || self
-                    .replaced
-                    .iter()
-                    .any(|newer| item.is_of(newer) && newer.event.id > item.event.id);
+                || self.is_replaced(&item);
             if !elsewhere {
                 taken += 1;
                 self.push(item);
             }
         }
-        self.replaced.clear();
+        self.replaced.retain(|replaced| !replaced.is_written());
         self.shelf.end_refill(count, taken, next_due, now);
     }
 

@@ -12,11 +12,25 @@ use crate::model::DeliveryKey;
 pub struct Superseded {
     /// They waited in memory.
     pub dropped: Vec<Item>,
-    /// More may wait in the database, but for the one in the air.
+    /// More may wait in the database, but for those in the air.
     pub look_in_rows: bool,
-    pub in_the_air: Option<DeliveryKey>,
+    pub in_the_air: Vec<DeliveryKey>,
     /// It is itself older than one that is there.
     pub stale: bool,
+}
+
+/// An event that takes the place of older ones, among them rows that a refill may bring.
+#[derive(Debug)]
+pub(super) struct Replaced {
+    by: Series,
+    /// Whether its rows are gone from the database.
+    is_written: bool,
+}
+
+impl Replaced {
+    pub(super) const fn is_written(&self) -> bool {
+        self.is_written
+    }
 }
 
 impl Lane {
@@ -54,14 +68,36 @@ impl Lane {
                 result.stale = true;
             } else {
                 flight.outdated = true;
-                result.in_the_air = Some(flight.item.key);
+                result.in_the_air.push(flight.item.key);
             }
         }
         result.dropped = self.take_queued(|item| item.is_of(newer) && item.event.id < id);
-        if self.shelf.is_refilling() {
-            self.replaced.push(newer.clone());
+        if self.shelf.is_refilling() || result.look_in_rows {
+            self.replaced.push(Replaced {
+                by: newer.clone(),
+                is_written: !result.look_in_rows,
+            });
         }
         result
+    }
+
+    /// Whether a newer event of its transaction has taken its place while it was on its way
+    /// back into memory.
+    pub(super) fn is_replaced(&self, item: &Item) -> bool {
+        self.replaced
+            .iter()
+            .any(|newer| item.is_of(&newer.by) && newer.by.event.id > item.event.id)
+    }
+
+    /// The rows that this event replaces are gone: no refill that begins now finds them.
+    pub(super) fn replaced_in_rows(&mut self, newer: DeliveryKey) {
+        let is_refilling = self.shelf.is_refilling();
+        for replaced in &mut self.replaced {
+            replaced.is_written |= replaced.by.subscription_id == newer.subscription_id
+                && replaced.by.event.id == newer.event_id;
+        }
+        self.replaced
+            .retain(|replaced| is_refilling || !replaced.is_written);
     }
 
     /// The deliveries in memory of a transaction's subscription that has ended.

@@ -68,7 +68,7 @@ impl Database {
                         key.subscription_id == entry.key.subscription_id
                             && open.transaction_id == entry.transaction_id
                             && key.event_id < entry.key.event_id
-                            && Some(**key) != *except
+                            && !except.contains(key)
                     });
                     for (key, open) in older {
                         self.pending.remove(key);
