@@ -18,7 +18,7 @@ use super::item::{Item, Series};
 use super::pace::Pace;
 use super::service::ServiceTime;
 use super::shelf::Shelf;
-use self::transactions::Replaced;
+use self::transactions::Barred;
 use crate::model::{DeliveryKey, Order, Subscription, Verdict};
 
 /// A lane keeps what its endpoint can take within this time; the rest goes to the
@@ -54,8 +54,8 @@ pub struct Lane {
     /// When the oldest delivery without a row came.
     oldest: Option<Instant>,
     draining: bool,
-    /// Newer events that came while a refill may bring what they replace.
-    replaced: Vec<Replaced>,
+    /// Events because of which rows that a refill may bring stay where they are.
+    barred: Vec<Barred>,
 }
 
 #[derive(Debug)]
@@ -107,7 +107,7 @@ impl Lane {
             rotation: Rotation::default(),
             oldest: None,
             draining: false,
-            replaced: Vec::new(),
+            barred: Vec::new(),
         }
     }
 
@@ -266,8 +266,11 @@ impl Lane {
 
     /// The recorder has written an entry of this lane: when to look for rows again.
     pub fn recorded(&mut self, key: DeliveryKey, kind: RecordedKind, now: Instant) {
-        if matches!(kind, RecordedKind::SupersededOlder | RecordedKind::Fenced) {
-            self.replaced_in_rows(key);
+        if matches!(
+            kind,
+            RecordedKind::SupersededOlder | RecordedKind::Retry(_) | RecordedKind::Fenced
+        ) {
+            self.bar_is_written(key);
         }
         match kind {
             RecordedKind::Retry(due) => self.shelf.due_at(due),

@@ -89,8 +89,9 @@ pub struct Dispatcher {
     checkpoints: Checkpoints,
     lanes: Lanes,
     sends: Flights,
-    /// Shards being handed over, and until when what is in the air may take.
-    draining: BTreeMap<Shard, Instant>,
+    /// Shards being handed over, and until when what is in the air may take; none once it
+    /// is cut off.
+    draining: BTreeMap<Shard, Option<Instant>>,
     refills: usize,
     gauges_at: Instant,
 }
@@ -151,7 +152,7 @@ impl Dispatcher {
     #[must_use]
     pub fn next_wake(&self) -> Instant {
         let lanes = self.lanes.next_wake();
-        let grace = self.draining.values().min().copied();
+        let grace = self.draining.values().flatten().min().copied();
         lanes
             .into_iter()
             .chain(grace)

@@ -5,7 +5,7 @@
 //! that were just taken catch up from their last owner's checkpoint, and join the live ones
 //! where both have been read to the same snapshot.
 
-use std::collections::VecDeque;
+use std::collections::{HashSet, VecDeque};
 
 use chrono::{DateTime, TimeDelta, Utc};
 use tracing::info;
@@ -58,6 +58,8 @@ enum Reading {
     Comparing {
         /// First what the transactions wrote that ran at the checkpoint.
         late: Option<Window>,
+        /// Of that, what will be met again by its id.
+        met: HashSet<Uuid>,
         after: Uuid,
         until: Option<Snapshot>,
     },
@@ -313,19 +315,30 @@ impl Reading {
                 let turned = window.turn(page);
                 (turned.events, turned.complete)
             }
-            (Self::Comparing { late, .. }, Answer::Page(page)) => {
+            (Self::Comparing { late, met, after, .. }, Answer::Page(page)) => {
                 let turned = late.as_mut().map(|window| window.turn(page));
                 let (events, complete) =
                     turned.map_or((Vec::new(), None), |it| (it.events, it.complete));
                 if complete.is_some() {
                     *late = None;
                 }
+                let ids = events.iter().map(|event| event.id);
+                met.extend(ids.filter(|id| id > after));
                 (events, None)
             }
-            (Self::Comparing { after, until, .. }, Answer::ById { until: end, events }) => {
+            (
+                Self::Comparing {
+                    met, after, until, ..
+                },
+                Answer::ById {
+                    until: end,
+                    mut events,
+                },
+            ) => {
                 *until = Some(end.clone());
                 *after = events.last().map_or(*after, |event| event.id);
                 let full = usize::try_from(limit).is_ok_and(|limit| events.len() >= limit);
+                events.retain(|event| !met.remove(&event.id));
                 (events, (!full).then_some(end))
             }
             (Self::Behind(_) | Self::Approaching(_), Answer::ById { .. }) => (Vec::new(), None),
@@ -362,11 +375,13 @@ impl Start {
             Self::Checkpoint => Reading::Behind(Window::since(&taken.checkpoint, None)),
             Self::Restarted => Reading::Comparing {
                 late: Some(Window::of_late_ones(&taken.checkpoint)),
+                met: HashSet::new(),
                 after: first_id_at(taken.checkpoint_at - RESTARTED),
                 until: None,
             },
             Self::Restored => Reading::Comparing {
                 late: None,
+                met: HashSet::new(),
                 after: first_id_at(taken.checkpoint_at - RESTORED),
                 until: None,
             },

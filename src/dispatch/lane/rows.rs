@@ -55,13 +55,13 @@ impl Lane {
             let elsewhere = in_queue.contains(&item.key)
                 || self.in_flight.contains_key(&item.key)
                 || self.shelf.is_changing(item.key)
-                || self.is_replaced(&item);
+                || self.is_barred(&item);
             if !elsewhere {
                 taken += 1;
                 self.push(item);
             }
         }
-        self.replaced.retain(|replaced| !replaced.is_written());
+        self.barred.retain(|barred| !barred.is_written());
         self.shelf.end_refill(count, taken, next_due, now);
     }
 

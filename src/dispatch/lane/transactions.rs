@@ -19,17 +19,35 @@ pub struct Superseded {
     pub stale: bool,
 }
 
-/// An event that takes the place of older ones, among them rows that a refill may bring.
+/// An event because of which rows of its transaction stay where they are, although a refill
+/// that began before may bring them.
 #[derive(Debug)]
-pub(super) struct Replaced {
+pub(super) struct Barred {
     by: Series,
-    /// Whether its rows are gone from the database.
+    rows: Rows,
+    /// Whether the recorder has written it: no refill that begins now finds them.
     is_written: bool,
 }
 
-impl Replaced {
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Rows {
+    /// It has taken their place.
+    Older,
+    /// It failed, and they wait for it.
+    Newer,
+}
+
+impl Barred {
     pub(super) const fn is_written(&self) -> bool {
         self.is_written
+    }
+
+    fn bars(&self, item: &Item) -> bool {
+        item.is_of(&self.by)
+            && match self.rows {
+                Rows::Older => item.event.id < self.by.event.id,
+                Rows::Newer => item.event.id > self.by.event.id,
+            }
     }
 }
 
@@ -41,6 +59,11 @@ impl Lane {
         if !self.is_ordered() {
             return Vec::new();
         }
+        self.barred.push(Barred {
+            by: series.clone(),
+            rows: Rows::Newer,
+            is_written: false,
+        });
         let followers = self.take_queued(|item| item.is_of(series));
         for _ in &followers {
             self.shelf.shelve();
@@ -73,31 +96,29 @@ impl Lane {
         }
         result.dropped = self.take_queued(|item| item.is_of(newer) && item.event.id < id);
         if self.shelf.is_refilling() || result.look_in_rows {
-            self.replaced.push(Replaced {
+            self.barred.push(Barred {
                 by: newer.clone(),
+                rows: Rows::Older,
                 is_written: !result.look_in_rows,
             });
         }
         result
     }
 
-    /// Whether a newer event of its transaction has taken its place while it was on its way
-    /// back into memory.
-    pub(super) fn is_replaced(&self, item: &Item) -> bool {
-        self.replaced
-            .iter()
-            .any(|newer| item.is_of(&newer.by) && newer.by.event.id > item.event.id)
+    /// Whether something happened in its transaction while it was on its way into memory.
+    pub(super) fn is_barred(&self, item: &Item) -> bool {
+        self.barred.iter().any(|barred| barred.bars(item))
     }
 
-    /// The rows that this event replaces are gone: no refill that begins now finds them.
-    pub(super) fn replaced_in_rows(&mut self, newer: DeliveryKey) {
+    /// What this event did to the rows of its transaction is written.
+    pub(super) fn bar_is_written(&mut self, by: DeliveryKey) {
         let is_refilling = self.shelf.is_refilling();
-        for replaced in &mut self.replaced {
-            replaced.is_written |= replaced.by.subscription_id == newer.subscription_id
-                && replaced.by.event.id == newer.event_id;
+        for barred in &mut self.barred {
+            barred.is_written |= barred.by.subscription_id == by.subscription_id
+                && barred.by.event.id == by.event_id;
         }
-        self.replaced
-            .retain(|replaced| is_refilling || !replaced.is_written);
+        self.barred
+            .retain(|barred| is_refilling || !barred.is_written);
     }
 
     /// The deliveries in memory of a transaction's subscription that has ended.
