@@ -230,9 +230,7 @@ impl Recorder {
         };
         let entries = vec![entry];
         match self.write_until_answered(&entries).await {
-            Ok(written) => {
-                acknowledge(&entries, &[page], &written, Instant::now()).collect()
-            }
+            Ok(written) => acknowledge(&entries, &[page], &written, Instant::now()).collect(),
             Err(error) => {
                 error!(%error, "nor as a posting error; it stays open");
                 Vec::new()

@@ -2,9 +2,9 @@
 
 use std::path::PathBuf;
 
+use crate::store::Pool;
 use anyhow::{Context, anyhow, bail};
 use chrono::{DateTime, Utc};
-use crate::store::Pool;
 use uuid::Uuid;
 
 use super::database::refusal;

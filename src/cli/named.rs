@@ -1,7 +1,7 @@
 //! A subscription that a command works on.
 
-use anyhow::anyhow;
 use crate::store::Pool;
+use anyhow::anyhow;
 
 use super::database::refusal;
 use crate::store::subscriptions::{SubscriptionRow, find_subscription, list_names};

@@ -1,10 +1,10 @@
 //! What `render` and `send-test` have in common: a subscription as it takes effect, an
 //! event, and the request that a worker would make of them.
 
+use crate::store::Pool;
 use anyhow::{anyhow, bail};
 use chrono::{DateTime, Utc};
 use secrecy::SecretString;
-use crate::store::Pool;
 
 use super::database::{self, refusal};
 use super::event::EventArgs;

@@ -9,9 +9,9 @@ mod set;
 use std::convert::Infallible;
 use std::process::{ExitCode, Termination};
 
+use crate::store::Pool;
 use anyhow::Context;
 use secrecy::{ExposeSecret, SecretString};
-use crate::store::Pool;
 
 use super::database::{self, DatabaseArgs};
 use crate::config::Secrets;

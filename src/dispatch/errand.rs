@@ -8,9 +8,9 @@ use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::Instant;
 
+use crate::store::Pool;
 use futures::FutureExt;
 use futures::future::{AbortHandle, AbortRegistration, Abortable};
-use crate::store::Pool;
 use tokio::sync::mpsc::UnboundedSender;
 use uuid::Uuid;
 

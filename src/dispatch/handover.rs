@@ -17,7 +17,8 @@ impl Dispatcher {
                 self.tell_drained(*shard, None);
                 continue;
             }
-            self.draining.insert(*shard, Some(now + self.settings.grace));
+            self.draining
+                .insert(*shard, Some(now + self.settings.grace));
             for id in self.lanes.of_shard(*shard) {
                 for item in self.lanes.with(id, Lane::drain).unwrap_or_default() {
                     self.spill(&item, now);

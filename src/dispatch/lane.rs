@@ -12,13 +12,13 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use self::rotation::Rotation;
+use self::transactions::Barred;
 use super::breaker::{Breaker, BreakerSettings};
 use super::input::RecordedKind;
 use super::item::{Item, Series};
 use super::pace::Pace;
 use super::service::ServiceTime;
 use super::shelf::Shelf;
-use self::transactions::Barred;
 use crate::model::{DeliveryKey, Order, Subscription, Verdict};
 
 /// A lane keeps what its endpoint can take within this time; the rest goes to the
@@ -54,6 +54,8 @@ pub struct Lane {
     /// When the oldest delivery without a row came.
     oldest: Option<Instant>,
     draining: bool,
+    /// Events of the log that are older than some of the rows are still to be read.
+    behind_log: bool,
     /// Events because of which rows that a refill may bring stay where they are.
     barred: Vec<Barred>,
 }
@@ -91,7 +93,12 @@ pub struct Landed {
 
 impl Lane {
     #[must_use]
-    pub fn new(subscription: Arc<Subscription>, settings: LaneSettings, now: Instant) -> Self {
+    pub fn new(
+        subscription: Arc<Subscription>,
+        settings: LaneSettings,
+        behind_log: bool,
+        now: Instant,
+    ) -> Self {
         Self {
             pace: subscription.rate.map(|rate| Pace::new(rate, now)),
             subscription,
@@ -107,6 +114,7 @@ impl Lane {
             rotation: Rotation::default(),
             oldest: None,
             draining: false,
+            behind_log,
             barred: Vec::new(),
         }
     }
@@ -122,6 +130,11 @@ impl Lane {
         if self.shelf.rows() > 0 {
             self.shelf.due_at(now);
         }
+    }
+
+    /// The log has been read as far as the shard's last owner had read it.
+    pub fn caught_up(&mut self) {
+        self.behind_log = false;
     }
 
     /// A fresh delivery. `pressure` is the share of the worker's memory in use, 0 to 1.

@@ -101,6 +101,8 @@ struct Owned {
     epoch: Epoch,
     /// Entries of the shard that the recorder has not written yet.
     unrecorded: usize,
+    /// Whether the log has been read as far as the last owner had read it.
+    caught_up: bool,
 }
 
 impl Dispatcher {
@@ -166,7 +168,7 @@ impl Dispatcher {
             Input::Adopt(adoption) => self.adopt(adoption, now),
             Input::Subscriptions(changed) => self.configure(changed, now),
             Input::Page(page) => self.route(page, now),
-            Input::WindowRead { shards, end } => self.checkpoints.window_read(&shards, &end),
+            Input::WindowRead { shards, end } => self.window_read(&shards, &end),
             Input::Drain(shards) => self.drain(&shards, now),
             Input::Lost(shards) => self.lose(&shards),
             Input::Checkpoints(answer) => {

@@ -96,10 +96,7 @@ pub enum Ask {
 #[derive(Debug)]
 pub enum Answer {
     Page(Page),
-    ById {
-        until: Snapshot,
-        events: Vec<Event>,
-    },
+    ById { until: Snapshot, events: Vec<Event> },
 }
 
 /// What to do with it.
@@ -315,7 +312,12 @@ impl Reading {
                 let turned = window.turn(page);
                 (turned.events, turned.complete)
             }
-            (Self::Comparing { late, met, after, .. }, Answer::Page(page)) => {
+            (
+                Self::Comparing {
+                    late, met, after, ..
+                },
+                Answer::Page(page),
+            ) => {
                 let turned = late.as_mut().map(|window| window.turn(page));
                 let (events, complete) =
                     turned.map_or((Vec::new(), None), |it| (it.events, it.complete));

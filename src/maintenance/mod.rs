@@ -8,9 +8,9 @@ use std::convert::Infallible;
 use std::future::pending;
 use std::time::Duration;
 
+use crate::store::Pool;
 use chrono::{DateTime, NaiveDate, Utc};
 use cron::Schedule;
-use crate::store::Pool;
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 

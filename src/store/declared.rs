@@ -1,9 +1,9 @@
 //! The profiles, locks and subscriptions that a config file declares: what stands in the
 //! tables, and writing what changes.
 
+use crate::store::{Pool, Transaction};
 use serde_json::Value;
 use sqlx::PgConnection;
-use crate::store::{Pool, Transaction};
 
 use super::StoreError;
 use crate::model::declaration::{Change, Conflict, Entry, Kind, Owner, Stored, changes};

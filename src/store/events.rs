@@ -1,7 +1,7 @@
 //! Reading the log by snapshot windows.
 
-use chrono::{DateTime, Utc};
 use crate::store::Pool;
+use chrono::{DateTime, Utc};
 use uuid::Uuid;
 
 use super::StoreError;

@@ -1,7 +1,7 @@
 //! The rights of the three kinds of database role.
 
-use sqlx::{AssertSqlSafe, Executor};
 use crate::store::Pool;
+use sqlx::{AssertSqlSafe, Executor};
 
 use super::StoreError;
 

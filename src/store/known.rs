@@ -24,8 +24,9 @@ pub async fn find_known_deliveries(
     };
     let most = events.len() * 4;
     let known = find_known_between(pool, *first, *last, most + 1).await?;
+    // Rows, not deliveries: one that has two must not hide that there are more.
     if known.len() <= most {
-        return Ok(known);
+        return Ok(known.into_iter().collect());
     }
     find_known_one_by_one(pool, events).await
 }
@@ -35,7 +36,7 @@ async fn find_known_between(
     first: Uuid,
     last: Uuid,
     limit: usize,
-) -> Result<HashSet<DeliveryKey>, StoreError> {
+) -> Result<Vec<DeliveryKey>, StoreError> {
     let rows = sqlx::query!(
         r#"
         (SELECT d.event_id AS "event_id!", d.subscription_id AS "subscription_id!"

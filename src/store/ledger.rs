@@ -3,8 +3,8 @@
 use std::collections::{BTreeMap, HashSet};
 use std::time::Duration;
 
-use chrono::{DateTime, Utc};
 use crate::store::Pool;
+use chrono::{DateTime, Utc};
 use uuid::Uuid;
 
 use super::StoreError;
@@ -90,6 +90,8 @@ pub struct Written {
 ///   that was empty once reads all of it for each batch.
 /// - No key may stand in the batch twice, as all parts of the statement see the same
 ///   snapshot: the recorder cuts batches so.
+/// - A delivery that has ended is not opened again: a batch that nobody waits for any more
+///   may arrive after the next ones.
 /// - `due_at` is the database's clock plus the delay, never the worker's clock.
 #[expect(clippy::too_many_lines, reason = "it is one statement")]
 pub async fn write_batch(
@@ -139,6 +141,10 @@ pub async fn write_batch(
                 AS w (event_id, subscription_id, generation, shard, transaction_id,
                       attempts, delay, reason, template_id)
              WHERE w.shard = ANY (ARRAY(SELECT shard FROM fence))
+               AND NOT EXISTS (
+                   SELECT FROM posthorn.deliveries d
+                    WHERE d.event_id = w.event_id AND d.subscription_id = w.subscription_id
+                      AND d.generation = w.generation)
             ON CONFLICT (event_id, subscription_id, generation) DO UPDATE
                SET state = excluded.state, attempts = excluded.attempts,
                    due_at = excluded.due_at, reason = excluded.reason

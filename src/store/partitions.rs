@@ -1,7 +1,7 @@
 //! Daily partitions: made ahead of time, emptied of their payloads, and dropped whole.
 
-use chrono::NaiveDate;
 use crate::store::Pool;
+use chrono::NaiveDate;
 
 use super::StoreError;
 

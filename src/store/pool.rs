@@ -66,11 +66,7 @@ pub fn connect(url: &SecretString, max_connections: u32) -> Result<Pool, StoreEr
     connect_by(Way::Direct, url, max_connections)
 }
 
-pub fn connect_by(
-    way: Way,
-    url: &SecretString,
-    max_connections: u32,
-) -> Result<Pool, StoreError> {
+pub fn connect_by(way: Way, url: &SecretString, max_connections: u32) -> Result<Pool, StoreError> {
     let options = PgConnectOptions::from_str(url.expose_secret())?.application_name("posthorn");
     let options = match way {
         Way::Direct => options.options(SETTINGS),

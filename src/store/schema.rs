@@ -2,11 +2,11 @@
 
 use std::str::FromStr;
 
+use crate::store::Pool;
 use secrecy::{ExposeSecret, SecretString};
 use sqlx::migrate::{MigrateError, Migrator};
 use sqlx::postgres::PgConnectOptions;
 use sqlx::{ConnectOptions, Executor};
-use crate::store::Pool;
 
 use super::StoreError;
 use super::declared::install_builtin_profiles;

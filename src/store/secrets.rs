@@ -107,10 +107,7 @@ pub struct Listed {
 }
 
 /// The secrets of a merchant, or of all.
-pub async fn list_secrets(
-    pool: &Pool,
-    merchant: Option<&str>,
-) -> Result<Vec<Listed>, StoreError> {
+pub async fn list_secrets(pool: &Pool, merchant: Option<&str>) -> Result<Vec<Listed>, StoreError> {
     let rows = sqlx::query_as!(
         Listed,
         "SELECT merchant, name, key_id, changed_at FROM posthorn.secrets
@@ -132,11 +129,7 @@ pub enum RemoveFailed {
 }
 
 /// Removes a secret that no subscription of its merchant names; false if there is none.
-pub async fn remove_secret(
-    pool: &Pool,
-    merchant: &str,
-    name: &str,
-) -> Result<bool, RemoveFailed> {
+pub async fn remove_secret(pool: &Pool, merchant: &str, name: &str) -> Result<bool, RemoveFailed> {
     let removed = sqlx::query!(
         "DELETE FROM posthorn.secrets WHERE merchant = $1 AND name = $2",
         merchant,

@@ -8,9 +8,9 @@ mod quote;
 mod script;
 mod table;
 
+use crate::store::Pool;
 use sqlx::postgres::types::Oid;
 use sqlx::{AssertSqlSafe, Connection, Executor, PgConnection};
-use crate::store::Pool;
 
 use crate::model::Source;
 use crate::model::source::{Data, On};

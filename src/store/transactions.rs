@@ -2,8 +2,8 @@
 
 use std::collections::{HashMap, HashSet};
 
-use chrono::{DateTime, Utc};
 use crate::store::Pool;
+use chrono::{DateTime, Utc};
 use uuid::Uuid;
 
 use super::StoreError;

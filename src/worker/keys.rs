@@ -1,7 +1,7 @@
 //! The keys that the stored secrets need.
 
-use anyhow::bail;
 use crate::store::Pool;
+use anyhow::bail;
 
 use crate::store::secrets::count_by_key;
 use crate::vault::Keyring;

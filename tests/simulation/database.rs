@@ -17,7 +17,7 @@ use uuid::Uuid;
 
 pub use self::deliveries::{Ended, Open};
 use self::leases::ShardRow;
-pub use self::mvcc::Stored;
+pub use self::mvcc::{Stored, Transaction};
 
 pub struct Database {
     /// Its clock at the run's beginning, and by how much it was stepped since.

@@ -50,16 +50,10 @@ impl Executor {
         self.now.get()
     }
 
-    pub fn spawn(
-        &self,
-        process: Process,
-        future: impl std::future::Future<Output = ()> + 'static,
-    ) {
+    pub fn spawn(&self, process: Process, future: impl std::future::Future<Output = ()> + 'static) {
         let id = self.next();
         let future: Option<Future> = Some(Box::pin(future));
-        self.tasks
-            .borrow_mut()
-            .insert(id, Task { process, future });
+        self.tasks.borrow_mut().insert(id, Task { process, future });
         self.woken.lock().unwrap().insert(id);
     }
 

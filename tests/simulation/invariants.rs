@@ -62,10 +62,7 @@ impl Books {
         let id = request.headers.get("webhook-id");
         let id = id.map(|id| Bytes::copy_from_slice(id.as_bytes()));
         let message = (id, request.body.clone());
-        let first = self
-            .messages
-            .entry(key)
-            .or_insert_with(|| message.clone());
+        let first = self.messages.entry(key).or_insert_with(|| message.clone());
         if *first != message {
             self.breaks(world, format!("{key:?} is another message now"));
         }

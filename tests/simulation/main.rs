@@ -14,6 +14,7 @@
     reason = "a panic is how a test fails"
 )]
 
+mod agreement;
 mod database;
 mod executor;
 mod faults;
@@ -23,6 +24,8 @@ mod publisher;
 mod receiver;
 mod scenario;
 mod setting;
+#[path = "../support/mod.rs"]
+mod support;
 mod trace;
 mod worker;
 mod world;
@@ -37,7 +40,10 @@ const SEEDS: u64 = 300;
 
 fn number(name: &str) -> Option<u64> {
     let text = std::env::var(name).ok().filter(|text| !text.is_empty())?;
-    Some(text.parse().unwrap_or_else(|_| panic!("{name}={text}: give a whole number")))
+    Some(
+        text.parse()
+            .unwrap_or_else(|_| panic!("{name}={text}: give a whole number")),
+    )
 }
 
 #[test]
@@ -80,7 +86,11 @@ fn the_invariants_hold_for_every_seed() {
     for (seed, broken) in failed.iter().take(20) {
         println!("seed {seed}: {broken}");
     }
-    let runs = || results.iter().filter_map(|(_, result)| result.as_ref().ok());
+    let runs = || {
+        results
+            .iter()
+            .filter_map(|(_, result)| result.as_ref().ok())
+    };
     let sum = |of: fn(&Outcome) -> usize| runs().map(of).sum::<usize>();
     let took = began.elapsed().as_secs_f64();
     #[expect(clippy::cast_precision_loss, reason = "a rate to look at")]

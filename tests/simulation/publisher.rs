@@ -80,7 +80,9 @@ async fn publish(world: Rc<World>, number: usize, mut chance: Chance) {
             world.note(format_args!("{transaction:?} rolled back"));
         } else {
             let committed = world.with_database(|database| database.commit(transaction));
-            world.note(format_args!("{transaction:?} committed {rows}: {committed}"));
+            world.note(format_args!(
+                "{transaction:?} committed {rows}: {committed}"
+            ));
         }
     }
 }

@@ -93,15 +93,15 @@ pub struct Faults {
 
 impl Scenario {
     pub fn of(chance: &mut Chance) -> Self {
-        let lasts = Duration::from_secs(chance.from_to(4, 12));
+        let lasts = Duration::from_secs(chance.from_to(3, 8));
         Self {
             workers: chance.one_of(&[1, 2, 2, 3, 4]),
             shards: chance.one_of(&[1, 2, 3, 5]),
             merchants: chance.one_of(&[1, 2, 4, 6]),
-            publishers: chance.one_of(&[1, 2, 4, 6]),
+            publishers: chance.one_of(&[1, 2, 4]),
             lease: chance.one_of(&[1000, 2000, 3000].map(Duration::from_millis)),
             page_rows: chance.one_of(&[1, 2, 3, 7, 50]),
-            flush_rows: chance.one_of(&[1, 3, 10, 100]),
+            flush_rows: chance.one_of(&[3, 10, 100]),
             checkpoint_every: chance.one_of(&[100, 300, 1000].map(Duration::from_millis)),
             spill_after: chance.one_of(&[50, 200, 1000].map(Duration::from_millis)),
             memory_deliveries: chance.one_of(&[3, 10, 30, 1000]),

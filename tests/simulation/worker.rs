@@ -172,9 +172,7 @@ async fn dispatch(
     const INPUTS: usize = 512;
     let mut taken = Vec::new();
     loop {
-        let wake = dispatcher
-            .next_wake()
-            .saturating_duration_since(own.now());
+        let wake = dispatcher.next_wake().saturating_duration_since(own.now());
         tokio::select! {
             biased;
             count = inputs.recv_many(&mut taken, INPUTS) => if count == 0 { return },
@@ -184,6 +182,9 @@ async fn dispatch(
         while let Ok(errand) = errands.try_recv() {
             errands::run(&own, errand, answers.clone());
         }
-        own.world.books.borrow_mut().memory(&own.world, dispatcher.sums());
+        own.world
+            .books
+            .borrow_mut()
+            .memory(&own.world, dispatcher.sums());
     }
 }

@@ -106,9 +106,7 @@ impl World {
 
     fn is_over(&self) -> bool {
         let database = self.database.borrow();
-        publisher::are_done(self)
-            && database.pending.is_empty()
-            && missing(&database).is_empty()
+        publisher::are_done(self) && database.pending.is_empty() && missing(&database).is_empty()
     }
 
     fn outcome(&self) -> Result<Outcome, String> {

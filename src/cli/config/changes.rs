@@ -3,9 +3,9 @@
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
+use crate::store::Pool;
 use anyhow::anyhow;
 use secrecy::SecretString;
-use crate::store::Pool;
 
 use super::words::{self, Tense};
 use crate::cli::database;

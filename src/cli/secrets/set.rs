@@ -3,9 +3,9 @@
 use std::io::{self, IsTerminal, Write};
 use std::path::PathBuf;
 
+use crate::store::Pool;
 use anyhow::bail;
 use secrecy::SecretSlice;
-use crate::store::Pool;
 
 use super::VaultArgs;
 use crate::cli::database::refusal;

@@ -36,7 +36,9 @@ impl Lane {
     }
 
     pub(super) fn refill_room(&self, pressure: f64, now: Instant) -> usize {
-        if self.draining || self.subscription.is_held() || pressure >= 1.0 {
+        // A row must not overtake an older event of its transaction.
+        let must_wait = self.behind_log && self.is_ordered();
+        if self.draining || must_wait || self.subscription.is_held() || pressure >= 1.0 {
             return 0;
         }
         if !self.subscription.enabled {

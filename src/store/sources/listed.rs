@@ -1,7 +1,7 @@
 //! How the sources stand.
 
-use chrono::{DateTime, Utc};
 use crate::store::Pool;
+use chrono::{DateTime, Utc};
 
 use crate::model::Source;
 use crate::model::source::{Data, Kind, On, OnFailure};

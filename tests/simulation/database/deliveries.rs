@@ -29,13 +29,21 @@ pub struct Open {
 }
 
 impl Database {
-    /// `write_batch`. All its parts see the rows as they were before it.
+    /// `write_batch`. All its parts see the rows as they were before it; what ends does so
+    /// before what takes another's place.
     pub fn write_batch(&mut self, owner: Uuid, entries: &[Entry]) -> Written {
         self.write();
         let now = self.now();
         let mut written = Written::default();
-        let before = self.pending.clone();
-        for entry in entries {
+        let replaces = |entry: &Entry| matches!(entry.change, Change::SupersedeOlder { .. });
+        let before = if entries.iter().any(replaces) {
+            self.pending.clone()
+        } else {
+            BTreeMap::new()
+        };
+        let (newer, others): (Vec<&Entry>, Vec<&Entry>) =
+            entries.iter().partition(|entry| replaces(entry));
+        for entry in others.into_iter().chain(newer) {
             if !self.is_held(owner, entry.shard, entry.epoch) {
                 written.lost.insert(entry.shard);
                 continue;
@@ -96,6 +104,9 @@ impl Database {
     }
 
     fn wait(&mut self, entry: &Entry, attempts: u32, due_at: DateTime<Utc>) {
+        if self.ledger.contains_key(&entry.key) {
+            return;
+        }
         let open = self.pending.get(&entry.key);
         if open.is_none_or(|open| attempts > open.attempts) {
             let open = Open {
@@ -192,14 +203,18 @@ impl Database {
     }
 
     pub fn find_known_deliveries(&self, events: &[Uuid]) -> HashSet<DeliveryKey> {
-        let keys = self.ledger.keys().chain(self.pending.keys());
-        keys.filter(|key| events.contains(&key.event_id))
-            .copied()
-            .collect()
+        let of_one = |id: &Uuid| {
+            let first = DeliveryKey::first(*id, Uuid::nil());
+            let all = first..=DeliveryKey::first(*id, Uuid::max());
+            let ended = self.ledger.range(all.clone()).map(|(key, _)| *key);
+            ended.chain(self.pending.range(all).map(|(key, _)| *key))
+        };
+        events.iter().flat_map(of_one).collect()
     }
 
     pub fn event(&self, id: Uuid) -> &Event {
-        let stored = self.events.iter().find(|stored| stored.event.id == id);
+        // What is looked up is young, as a rule.
+        let stored = self.events.iter().rfind(|stored| stored.event.id == id);
         &stored.expect("an open delivery has its event").event
     }
 

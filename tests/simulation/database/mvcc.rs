@@ -92,7 +92,9 @@ impl Database {
             .events
             .iter()
             .filter(|stored| {
-                self.is_committed(stored.xid)
+                let is_late = request.late.iter().any(|(xid, _)| *xid == stored.xid);
+                (stored.xid >= request.after.0 || is_late)
+                    && self.is_committed(stored.xid)
                     && until.includes(stored.xid)
                     && stored.event.id >= floor
                     && shards.contains(&stored.event.shard)

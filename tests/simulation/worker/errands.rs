@@ -52,13 +52,10 @@ fn send(own: &Rc<Own>, flight: Flight, dispatcher: UnboundedSender<Input>) {
         subscription.id,
         item.attempts + 1
     ));
-    own.world.books.borrow_mut().sent(
-        &own.world,
-        &item,
-        &subscription,
-        &request,
-        at_once,
-    );
+    own.world
+        .books
+        .borrow_mut()
+        .sent(&own.world, &item, &subscription, &request, at_once);
     let own_too = Rc::clone(own);
     let attempt = async move {
         let own = own_too;

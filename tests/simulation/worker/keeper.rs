@@ -195,7 +195,8 @@ impl Keeper {
         if moved.is_empty() {
             return Ok(());
         }
-        self.ask("write checkpoints", self.checkpointing(moved)).await
+        self.ask("write checkpoints", self.checkpointing(moved))
+            .await
     }
 
     fn checkpointing(

@@ -231,9 +231,11 @@ impl Reader {
         if let Some(known) = self.revision
             && known < newest
         {
-            let rows = self.own.ask("subscriptions", STATEMENT * 3, move |database| {
-                database.load_subscriptions(known, None)
-            });
+            let rows = self
+                .own
+                .ask("subscriptions", STATEMENT * 3, move |database| {
+                    database.load_subscriptions(known, None)
+                });
             self.tell(Input::Subscriptions(rows.await?));
             self.revision = Some(newest);
         }
@@ -244,9 +246,11 @@ impl Reader {
         let ids: Vec<Uuid> = events.iter().map(|event| event.id).collect();
         loop {
             let ids = ids.clone();
-            let known = self.own.ask("known deliveries", STATEMENT, move |database| {
-                database.find_known_deliveries(&ids)
-            });
+            let known = self
+                .own
+                .ask("known deliveries", STATEMENT, move |database| {
+                    database.find_known_deliveries(&ids)
+                });
             match known.await {
                 Ok(known) => return known,
                 Err(Away) => self.own.sleep(AWAY).await,

@@ -52,12 +52,7 @@ async fn gather(
     None
 }
 
-async fn write(
-    own: &Own,
-    batch: Batch,
-    backlog: &Backlog,
-    dispatcher: &UnboundedSender<Input>,
-) {
+async fn write(own: &Own, batch: Batch, backlog: &Backlog, dispatcher: &UnboundedSender<Input>) {
     // A statement that nobody waits for any more may come yet, with the same entries.
     let (entries, pages) = (Rc::new(batch.entries), batch.pages);
     let owner = own.id;
