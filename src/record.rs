@@ -66,23 +66,32 @@ pub struct Batch {
     pub entries: Vec<Entry>,
     pub pages: Vec<Option<PageId>>,
     keys: HashSet<DeliveryKey>,
+    /// Whether some event of it takes the place of older ones.
+    replaces: bool,
 }
 
 impl Batch {
     /// A delivery stands in a batch once only: all parts of the statement see the same
-    /// snapshot, so a row made and removed in it would stay. An entry of one that is here
-    /// already is returned: it begins the next batch. So does an event that takes the place
-    /// of older ones of its transaction, if any of them is here.
+    /// snapshot, so a row made and removed in it would stay. For the same reason an event
+    /// that takes the place of older ones does not stand beside others of its transaction.
+    /// What does not fit is returned: it begins the next batch.
     pub fn add(&mut self, next: ToRecord) -> Option<ToRecord> {
-        let is_here = self.keys.contains(&next.entry.key)
-            || matches!(next.entry.change, Change::SupersedeOlder { .. })
-                && self.entries.iter().any(|entry| {
-                    entry.key.subscription_id == next.entry.key.subscription_id
-                        && entry.transaction_id == next.entry.transaction_id
-                });
-        if is_here {
+        let replaces = |entry: &Entry| matches!(entry.change, Change::SupersedeOlder { .. });
+        let is_of_one = |entry: &Entry| {
+            entry.key.subscription_id == next.entry.key.subscription_id
+                && entry.transaction_id == next.entry.transaction_id
+        };
+        let next_replaces = replaces(&next.entry);
+        let does_not_fit = self.keys.contains(&next.entry.key)
+            || (self.replaces || next_replaces)
+                && self
+                    .entries
+                    .iter()
+                    .any(|entry| is_of_one(entry) && (next_replaces || replaces(entry)));
+        if does_not_fit {
             return Some(next);
         }
+        self.replaces |= next_replaces;
         self.keys.insert(next.entry.key);
         self.entries.push(next.entry);
         self.pages.push(next.page);

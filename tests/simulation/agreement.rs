@@ -161,30 +161,43 @@ impl Both {
         Ok(())
     }
 
+    /// A whole window: which of its transactions count as late ones depends on others that
+    /// run on the server, and with them how the pages are cut.
     async fn read(&mut self) -> Result<(), String> {
+        const LIMIT: i64 = 2;
         let shards: Vec<Shard> = self.lanes.iter().map(|(_, shard, _)| *shard).collect();
-        let limit = 2;
-        let (ours, theirs) = (&mut self.windows.0, &mut self.windows.1);
-        let request = ours.next_page(limit).clone();
-        let ours_turned = ours.turn(self.model.read_page(&request, &shards, Uuid::nil()));
-        let request = theirs.next_page(limit).clone();
-        let page = read_page(&self.pool, &request, &shards, Uuid::nil()).await;
-        let theirs_turned = theirs.turn(page.unwrap());
-        let ids = |events: &[Event]| events.iter().map(|event| event.id).collect::<Vec<_>>();
-        same(
-            "a page",
-            ids(&ours_turned.events),
-            ids(&theirs_turned.events),
-        )?;
-        let (ours_end, theirs_end) = (ours_turned.complete, theirs_turned.complete);
-        same("its end", ours_end.is_some(), theirs_end.is_some())?;
-        if let (Some(ours_end), Some(theirs_end)) = (ours_end, theirs_end) {
-            self.windows = (
-                Window::since(&ours_end, None),
-                Window::since(&theirs_end, None),
-            );
+        let mut ours = Vec::new();
+        loop {
+            let request = self.windows.0.next_page(LIMIT).clone();
+            let page = self.model.read_page(&request, &shards, Uuid::nil());
+            let turned = self.windows.0.turn(page);
+            ours.extend(turned.events);
+            if let Some(end) = turned.complete {
+                self.windows.0 = Window::since(&end, None);
+                break;
+            }
         }
-        self.events.extend(ours_turned.events);
+        let mut theirs = BTreeSet::new();
+        loop {
+            let request = self.windows.1.next_page(LIMIT).clone();
+            let page = read_page(&self.pool, &request, &shards, Uuid::nil()).await;
+            let turned = self.windows.1.turn(page.unwrap());
+            for event in turned.events {
+                if !theirs.insert(event.id) {
+                    return Err(format!("{} was read twice", event.id));
+                }
+            }
+            if let Some(end) = turned.complete {
+                self.windows.1 = Window::since(&end, None);
+                break;
+            }
+        }
+        same(
+            "a window",
+            ours.iter().map(|event| event.id).collect(),
+            theirs,
+        )?;
+        self.events.extend(ours);
         Ok(())
     }
 

@@ -68,7 +68,9 @@ impl Books {
         }
         // Repeats are of what was not recorded, and of nothing else.
         self.repeats += usize::from(!self.attempts.insert((key, number)));
-        if database.attempts.contains(&(key, number)) || database.ledger.contains_key(&key) {
+        let is_recorded =
+            database.attempts.contains(&(key, number)) || database.ledger.contains_key(&key);
+        if is_recorded && !steps {
             self.breaks(
                 world,
                 format!("{key:?}, attempt {number}, was recorded and is sent again"),
