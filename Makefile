@@ -2,6 +2,7 @@
 #   make demo ARGS="--for 20s"      make bench ARGS="--bench drain -- --json"
 
 ARGS ?=
+SEEDS ?= 1000
 TOOLS := $(CURDIR)/target/tools
 SQLX_CLI := 0.9.0
 CARGO_DENY := 0.20.2
@@ -11,7 +12,7 @@ POSTHORN = $${CARGO_TARGET_DIR:-target}/debug/posthorn
 SQLX_PREPARE = PATH="$(TOOLS)/bin:$$PATH" $(POSTHORN) sandbox -- env -u SQLX_OFFLINE cargo sqlx prepare
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test lint prepare advisories bench tools
+.PHONY: help setup demo test simulate planted lint prepare advisories bench tools
 
 help: ## this list
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 20
@@ -24,6 +25,14 @@ demo: setup ## the whole flow on this machine, live (ARGS="--for 20s" ends by it
 
 test: setup ## every test (ARGS="name" chooses)
 	@cargo test $(ARGS)
+
+simulate: ## the delivery core in simulated worlds (SEEDS=10000, START=500; SEED=7 shows one)
+	@SEED=$(SEED) SEEDS=$(SEEDS) START=$(START) \
+		cargo test --profile simulation --test simulation -- --nocapture the_invariants
+
+planted: setup ## plants known bugs into a copy, one by one: each has to be caught
+	@cargo build --quiet
+	@tests/planted/run
 
 bench: setup ## the benches (ARGS="--bench latency -- --json" chooses)
 	@cargo bench $(ARGS)

@@ -6,12 +6,13 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
-use sqlx::PgPool;
+use crate::store::Pool;
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender};
 use tokio::time::timeout_at;
 use tracing::{error, warn};
 use uuid::Uuid;
 
+use crate::crash::Point;
 use crate::dispatch::input::{Input, Recorded, RecordedKind};
 use crate::feed::checkpoint::PageId;
 use crate::http::metrics::Metrics;
@@ -45,7 +46,7 @@ impl Backlog {
         self.0.attempts.fetch_add(attempts, Ordering::Relaxed);
     }
 
-    fn take(&self, entries: usize, attempts: usize) {
+    pub fn take(&self, entries: usize, attempts: usize) {
         self.0.entries.fetch_sub(entries, Ordering::Relaxed);
         self.0.attempts.fetch_sub(attempts, Ordering::Relaxed);
     }
@@ -75,8 +76,57 @@ pub struct ToRecord {
     pub page: Option<PageId>,
 }
 
+/// What is written together.
+#[derive(Debug, Default)]
+pub struct Batch {
+    pub entries: Vec<Entry>,
+    pub pages: Vec<Option<PageId>>,
+    keys: HashSet<DeliveryKey>,
+    /// Whether some event of it takes the place of older ones.
+    replaces: bool,
+}
+
+impl Batch {
+    /// A delivery stands in a batch once only: all parts of the statement see the same
+    /// snapshot, so a row made and removed in it would stay. For the same reason an event
+    /// that takes the place of older ones does not stand beside others of its transaction.
+    /// What does not fit is returned: it begins the next batch.
+    pub fn add(&mut self, next: ToRecord) -> Option<ToRecord> {
+        let replaces = |entry: &Entry| matches!(entry.change, Change::SupersedeOlder { .. });
+        let is_of_one = |entry: &Entry| {
+            entry.key.subscription_id == next.entry.key.subscription_id
+                && entry.transaction_id == next.entry.transaction_id
+        };
+        let next_replaces = replaces(&next.entry);
+        let does_not_fit = self.keys.contains(&next.entry.key)
+            || (self.replaces || next_replaces)
+                && self
+                    .entries
+                    .iter()
+                    .any(|entry| is_of_one(entry) && (next_replaces || replaces(entry)));
+        if does_not_fit {
+            return Some(next);
+        }
+        self.replaces |= next_replaces;
+        self.keys.insert(next.entry.key);
+        self.entries.push(next.entry);
+        self.pages.push(next.page);
+        None
+    }
+
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.entries.len()
+    }
+
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.entries.is_empty()
+    }
+}
+
 pub struct Recorder {
-    pub pool: PgPool,
+    pub pool: Pool,
     pub owner: Uuid,
     pub settings: RecorderSettings,
     pub metrics: Metrics,
@@ -89,50 +139,44 @@ impl Recorder {
     /// channel is bounded by the dispatcher, which sends nothing new while too much is
     /// unrecorded.
     pub async fn run(self, mut entries: UnboundedReceiver<ToRecord>) {
-        let mut left_over = None;
+        let mut batch = Batch::default();
         loop {
-            let first = match left_over.take() {
-                Some(entry) => entry,
-                None => match entries.recv().await {
-                    Some(entry) => entry,
-                    None => return,
-                },
-            };
-            let mut batch = vec![first];
-            left_over = self.gather(&mut entries, &mut batch).await;
-            self.write(batch).await;
+            if batch.is_empty() {
+                let Some(first) = entries.recv().await else {
+                    return;
+                };
+                batch.add(first);
+            }
+            let next = self.gather(&mut entries, &mut batch).await;
+            self.write(std::mem::take(&mut batch)).await;
+            if let Some(next) = next {
+                batch.add(next);
+            }
         }
     }
 
-    /// Fills the batch; returns the entry that begins the next one. A delivery stands in a
-    /// batch once only: all parts of the statement see the same snapshot, so a row made
-    /// and removed in it would stay.
+    /// Fills the batch; returns the entry that begins the next one.
     async fn gather(
         &self,
         entries: &mut UnboundedReceiver<ToRecord>,
-        batch: &mut Vec<ToRecord>,
+        batch: &mut Batch,
     ) -> Option<ToRecord> {
         let deadline = tokio::time::Instant::now() + self.settings.flush_after;
-        let mut keys: HashSet<DeliveryKey> = batch.iter().map(|next| next.entry.key).collect();
         while batch.len() < self.settings.flush_rows {
             let Ok(Some(next)) = timeout_at(deadline, entries.recv()).await else {
                 break;
             };
-            if !keys.insert(next.entry.key) {
+            if let Some(next) = batch.add(next) {
                 return Some(next);
             }
-            batch.push(next);
         }
         None
     }
 
     /// Writes a batch, however long the database is away: an entry that is dropped would be
     /// a delivery made again.
-    async fn write(&self, batch: Vec<ToRecord>) {
-        let (entries, pages): (Vec<Entry>, Vec<Option<PageId>>) = batch
-            .into_iter()
-            .map(|next| (next.entry, next.page))
-            .unzip();
+    async fn write(&self, batch: Batch) {
+        let Batch { entries, pages, .. } = batch;
         let count = entries.len();
         let attempts = entries.iter().filter(|entry| entry.attempt.is_some());
         let attempts = attempts.count();
@@ -140,7 +184,9 @@ impl Recorder {
         let mut rest = vec![(entries, pages)];
         while let Some((mut entries, mut pages)) = rest.pop() {
             match self.write_until_answered(&entries).await {
-                Ok(written) => recorded.extend(acknowledge(entries, pages, &written)),
+                Ok(written) => {
+                    recorded.extend(acknowledge(&entries, &pages, &written, Instant::now()));
+                }
                 Err(error) if entries.len() > 1 => {
                     warn!(%error, entries = entries.len(), "a batch was refused; writing it in halves");
                     let half = entries.len() / 2;
@@ -164,8 +210,10 @@ impl Recorder {
         let mut said = false;
         loop {
             let started = Instant::now();
+            Point::BeforeCommit.pass();
             match within(STATEMENT, write_batch(&self.pool, self.owner, entries)).await {
                 Ok(written) => {
+                    Point::AfterCommit.pass();
                     self.metrics
                         .batch_written(entries.len() as u64, started.elapsed());
                     if written.conflicts > 0 {
@@ -209,7 +257,7 @@ impl Recorder {
         };
         let entries = vec![entry];
         match self.write_until_answered(&entries).await {
-            Ok(written) => acknowledge(entries, vec![page], &written).collect(),
+            Ok(written) => acknowledge(&entries, &[page], &written, Instant::now()).collect(),
             Err(error) => {
                 error!(%error, "nor as a posting error; it stays open");
                 Vec::new()
@@ -218,20 +266,21 @@ impl Recorder {
     }
 }
 
-fn acknowledge(
-    entries: Vec<Entry>,
-    pages: Vec<Option<PageId>>,
+/// What the dispatcher is told of a batch that was written at `now`.
+pub fn acknowledge(
+    entries: &[Entry],
+    pages: &[Option<PageId>],
     written: &Written,
+    now: Instant,
 ) -> impl Iterator<Item = Recorded> {
-    let now = Instant::now();
     entries
-        .into_iter()
+        .iter()
         .zip(pages)
         .map(move |(entry, page)| Recorded {
             key: entry.key,
             lane_id: entry.lane_id(),
             shard: entry.shard,
-            page,
+            page: *page,
             kind: if written.lost.contains(&entry.shard) {
                 RecordedKind::Fenced
             } else {

@@ -6,8 +6,8 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use crate::store::Pool;
 use anyhow::{Context, bail};
-use sqlx::PgPool;
 use tokio::net::TcpListener;
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
@@ -17,6 +17,7 @@ use uuid::Uuid;
 
 use crate::config::{self, Config};
 use crate::dispatch::deliver::Delivering;
+use crate::dispatch::errand::Errands;
 use crate::dispatch::{BreakerSettings, DispatchSettings, Dispatcher, LaneSettings, Outlets};
 use crate::feed::keeper::{Keeper, KeeperSettings, Wiring};
 use crate::feed::lease::Lease;
@@ -33,7 +34,7 @@ use crate::store::declared::apply_declared;
 use crate::store::schema::{SchemaState, schema_state};
 use crate::store::shards::{Condition, cluster_and_time};
 use crate::store::token_key::load_token_key;
-use crate::store::{self, DbClock, StoreError, within};
+use crate::store::{self, DbClock, StoreError, Way, within};
 use crate::vault::Keyring;
 
 /// How much of an answer's body is read: enough for any text that a success rule asks
@@ -55,7 +56,11 @@ pub async fn run(
     stop: CancellationToken,
 ) -> anyhow::Result<()> {
     let url = config.database.url.read().context("database.url")?;
-    let pool = store::connect(&url, config.database.max_connections)?;
+    let way = match config.database.transaction_pooler {
+        false => Way::Direct,
+        true => Way::Pooler,
+    };
+    let pool = store::connect_by(way, &url, config.database.max_connections)?;
     let keys = Arc::new(config.secrets.keyring()?);
     config.check_secrets()?;
     let network = config.egress.network().context("egress.proxy_pool")?;
@@ -104,7 +109,7 @@ pub async fn run(
     let token_key = load_token_key(&pool).await?;
     let ground = Ground {
         // A lease must not wait for a connection behind refills and pages.
-        keeper_pool: store::connect(&url, 1)?,
+        keeper_pool: store::connect_by(way, &url, 1)?,
         pool: pool.clone(),
         network,
         keys,
@@ -139,8 +144,8 @@ pub async fn run(
 
 /// What every room of the flow stands on.
 struct Ground {
-    pool: PgPool,
-    keeper_pool: PgPool,
+    pool: Pool,
+    keeper_pool: Pool,
     network: Network,
     keys: Arc<Keyring>,
     clock: DbClock,
@@ -190,24 +195,30 @@ fn start_flow(
         backlog: backlog.clone(),
         dispatcher: inputs.clone(),
     };
+    let errands = Errands {
+        delivering: Delivering {
+            sender,
+            clock: clock.clone(),
+            token_key: token_key.clone(),
+        },
+        pool: pool.clone(),
+        inputs: inputs.clone(),
+        metrics: metrics.clone(),
+    };
     let dispatcher = Dispatcher::new(
         dispatch_settings(config),
         Outlets {
-            delivering: Delivering {
-                sender,
-                clock: clock.clone(),
-                token_key: token_key.clone(),
-            },
-            pool: pool.clone(),
+            errands: Box::new(move |errand| errands.run(errand)),
             recorder: entries,
             backlog: backlog.clone(),
             drained,
             room,
             condition,
-            inputs: inputs.clone(),
             lease: lease.clone(),
+            clock: clock.clone(),
             metrics: metrics.clone(),
         },
+        Instant::now(),
     );
     let reader = Reader::new(
         Inlets {
@@ -307,7 +318,7 @@ fn maintenance_settings(settings: &config::Maintenance) -> maintenance::Settings
 /// Waits for the database, and refuses a schema that this version does not know. None: it
 /// was told to stop before the database came.
 async fn reach_database(
-    pool: &PgPool,
+    pool: &Pool,
     stop: &CancellationToken,
 ) -> anyhow::Result<Option<(String, DbClock)>> {
     let mut said = false;
@@ -335,7 +346,7 @@ async fn reach_database(
     }
 }
 
-async fn look_at_database(pool: &PgPool) -> Result<(SchemaState, String, DbClock), StoreError> {
+async fn look_at_database(pool: &Pool) -> Result<(SchemaState, String, DbClock), StoreError> {
     let state = schema_state(pool).await?;
     if state != SchemaState::Current {
         let clock = DbClock::anchored(Instant::now(), chrono::DateTime::UNIX_EPOCH);
@@ -347,7 +358,7 @@ async fn look_at_database(pool: &PgPool) -> Result<(SchemaState, String, DbClock
 
 /// Makes what the file declares take effect. A file that declares nothing leaves that of
 /// `posthorn config apply` alone.
-async fn declare(config: &Config, pool: &PgPool) -> anyhow::Result<()> {
+async fn declare(config: &Config, pool: &Pool) -> anyhow::Result<()> {
     let declared = config.declare();
     if declared.is_empty() {
         return Ok(());
@@ -362,7 +373,7 @@ async fn declare(config: &Config, pool: &PgPool) -> anyhow::Result<()> {
 
 /// SIGHUP: the file's profiles and subscriptions take effect; its other sections at the
 /// next start. A file that is wrong changes nothing.
-async fn reload_file(path: Option<&std::path::Path>, pool: &PgPool) {
+async fn reload_file(path: Option<&std::path::Path>, pool: &Pool) {
     let Some(path) = path else { return };
     let reloaded = async {
         let config = Config::load(path)?;

@@ -15,7 +15,6 @@ use std::collections::{HashMap, HashSet};
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
-use sqlx::PgPool;
 use uuid::Uuid;
 
 use self::history::History;
@@ -23,6 +22,7 @@ use self::tally::{Counts, Line, Tally};
 use self::versions::{Versions, Wanted};
 use crate::feed::floor::first_id_at;
 use crate::model::{DeliveryKey, Endpoint, Event, Shard, Snapshot, State};
+use crate::store::Pool;
 use crate::store::audit::{Missing, find_repeated, read_checkpoints, read_stretch, reopen};
 use crate::store::history::read_changes;
 use crate::store::known::find_known_deliveries;
@@ -48,7 +48,7 @@ pub struct Span {
 /// Memory is a page, the counts of one day and the versions of the subscriptions, whatever
 /// the number of events.
 pub async fn audit(
-    pool: &PgPool,
+    pool: &Pool,
     span: Span,
     repair: bool,
     mut tell: impl FnMut(&[Line]),
@@ -81,7 +81,7 @@ fn sum(lines: &[Line], total: &mut Counts) {
 }
 
 struct Auditor<'a> {
-    pool: &'a PgPool,
+    pool: &'a Pool,
     repair: bool,
     checkpoints: HashMap<Shard, Snapshot>,
     versions: Versions,
@@ -96,7 +96,7 @@ struct Found {
 }
 
 /// The subscriptions that one event was for, transactions' own among them.
-pub async fn who_wanted(pool: &PgPool, id: Uuid) -> Result<Vec<(Uuid, Wanted)>, StoreError> {
+pub async fn who_wanted(pool: &Pool, id: Uuid) -> Result<Vec<(Uuid, Wanted)>, StoreError> {
     let with = Auditor::new(pool, false).await?;
     let next =
         |id: Uuid, step: i8| Uuid::from_u128(id.as_u128().saturating_add_signed(step.into()));
@@ -111,7 +111,7 @@ pub async fn who_wanted(pool: &PgPool, id: Uuid) -> Result<Vec<(Uuid, Wanted)>, 
 }
 
 impl<'a> Auditor<'a> {
-    async fn new(pool: &'a PgPool, repair: bool) -> Result<Self, StoreError> {
+    async fn new(pool: &'a Pool, repair: bool) -> Result<Self, StoreError> {
         // Before any row is looked for: what a checkpoint includes has its rows by then.
         let checkpoints = within(STATEMENT, read_checkpoints(pool)).await?;
         let mut history = History::default();

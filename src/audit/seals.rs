@@ -5,11 +5,11 @@ use std::collections::{HashMap, HashSet};
 use chrono::{DateTime, Days, NaiveDate, NaiveTime, TimeDelta, Utc};
 use ring::digest::{SHA256, digest};
 use serde::Serialize;
-use sqlx::PgPool;
 use uuid::Uuid;
 
 use super::difference::{RowChange, difference};
 use crate::model::seal::{Digest, Records, Row, Seal};
+use crate::store::Pool;
 use crate::store::StoreError;
 use crate::store::seals::{
     ChangedSlice, find_changed_slices, find_dropped_days, find_rows_before, list_seals, read_rows,
@@ -61,7 +61,7 @@ const STEP: TimeDelta = TimeDelta::minutes(10);
 /// Goes through all sealed days; `tell` is given each. `exported` are seals that were kept
 /// elsewhere. Memory is ten minutes' slices and one minute's rows.
 pub async fn verify(
-    pool: &PgPool,
+    pool: &Pool,
     exported: &[Seal],
     mut tell: impl FnMut(&Day),
 ) -> Result<(), StoreError> {
@@ -123,7 +123,7 @@ fn chain_findings(seals: &[Seal], exported: &[Seal]) -> HashMap<NaiveDate, Vec<F
 }
 
 /// Compares the rows with the slices, and the slices with the seal.
-async fn with_rows(pool: &PgPool, seal: &Seal, mut day: Day) -> Result<Day, StoreError> {
+async fn with_rows(pool: &Pool, seal: &Seal, mut day: Day) -> Result<Day, StoreError> {
     for (records, sealed) in [
         (Records::Deliveries, &seal.deliveries_digest),
         (Records::Attempts, &seal.attempts_digest),
@@ -150,7 +150,7 @@ async fn with_rows(pool: &PgPool, seal: &Seal, mut day: Day) -> Result<Day, Stor
 }
 
 async fn rows_of(
-    pool: &PgPool,
+    pool: &Pool,
     records: Records,
     slice: ChangedSlice,
 ) -> Result<Finding, StoreError> {
@@ -179,7 +179,7 @@ async fn rows_of(
 
 /// Nothing was written before the first sealed day.
 async fn older_rows(
-    pool: &PgPool,
+    pool: &Pool,
     first: NaiveDate,
     mut tell: impl FnMut(&Day),
 ) -> Result<(), StoreError> {

@@ -5,13 +5,13 @@ use std::io::{self, Write};
 use anyhow::{anyhow, bail};
 use chrono::{DateTime, SecondsFormat, Utc};
 use serde::Serialize;
-use sqlx::PgPool;
 use uuid::Uuid;
 
 use super::database::{DatabaseArgs, refusal};
 use super::moment::Moment;
 use super::table::Table;
 use crate::model::{DeliveryKey, OutcomeClass, State};
+use crate::store::Pool;
 use crate::store::connect;
 use crate::store::deliveries::{
     Found, Named, Search, SearchFailed, Wanted, find_deliveries, find_labelled,
@@ -90,7 +90,7 @@ pub async fn run(args: Args) -> anyhow::Result<()> {
     Ok(io::stdout().write_all(said.as_bytes())?)
 }
 
-async fn find(pool: &PgPool, args: Args) -> anyhow::Result<(Vec<Found>, i64)> {
+async fn find(pool: &Pool, args: Args) -> anyhow::Result<(Vec<Found>, i64)> {
     let (_, now) = cluster_and_time(pool)
         .await
         .map_err(|error| refusal(&error))?;
@@ -127,7 +127,7 @@ async fn find(pool: &PgPool, args: Args) -> anyhow::Result<(Vec<Found>, i64)> {
 }
 
 /// The state of that name, or those that some profile calls so.
-async fn find_state(pool: &PgPool, text: &str) -> anyhow::Result<Vec<Wanted>> {
+async fn find_state(pool: &Pool, text: &str) -> anyhow::Result<Vec<Wanted>> {
     let named = |name: &str| State::ALL.into_iter().find(|state| state.as_str() == name);
     if let Some(state) = named(text) {
         return Ok(vec![Wanted { state, label: None }]);

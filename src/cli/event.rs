@@ -2,9 +2,9 @@
 
 use std::path::PathBuf;
 
+use crate::store::Pool;
 use anyhow::{Context, anyhow, bail};
 use chrono::{DateTime, Utc};
-use sqlx::PgPool;
 use uuid::Uuid;
 
 use super::database::refusal;
@@ -43,7 +43,7 @@ impl EventArgs {
     /// The event for the subscription's merchant. `now` is the database's time.
     pub async fn find(
         self,
-        pool: &PgPool,
+        pool: &Pool,
         subscription: &Subscription,
         now: DateTime<Utc>,
     ) -> anyhow::Result<Event> {

@@ -5,12 +5,12 @@ use std::io::{self, Write};
 
 use anyhow::{anyhow, bail};
 use serde_json::{Value, json};
-use sqlx::PgPool;
 use uuid::Uuid;
 
 use super::database::{DatabaseArgs, refusal};
 use crate::audit::versions::Wanted;
 use crate::audit::who_wanted;
+use crate::store::Pool;
 use crate::store::evidence::{
     Record, config_at, find_attempts, find_deliveries, find_facts, find_name, find_payload,
 };
@@ -52,7 +52,7 @@ pub async fn run(args: Args) -> anyhow::Result<()> {
 }
 
 async fn tell(
-    pool: &PgPool,
+    pool: &Pool,
     event: Uuid,
     merchant: Option<&str>,
     with_payload: bool,
@@ -91,7 +91,7 @@ struct Story {
 }
 
 impl Story {
-    async fn gather(pool: &PgPool, event: Uuid, with_answers: bool) -> Result<Self, StoreError> {
+    async fn gather(pool: &Pool, event: Uuid, with_answers: bool) -> Result<Self, StoreError> {
         let mut deliveries: BTreeMap<(Uuid, i32), Value> = BTreeMap::new();
         for Record {
             subscription_id,
@@ -144,7 +144,7 @@ impl Story {
 }
 
 /// By the settings of the event's time and since.
-async fn wanted_by(pool: &PgPool, event: Uuid) -> Result<Vec<Value>, StoreError> {
+async fn wanted_by(pool: &Pool, event: Uuid) -> Result<Vec<Value>, StoreError> {
     let mut wanted_by = Vec::new();
     for (subscription_id, wanted) in who_wanted(pool, event).await? {
         wanted_by.push(json!({

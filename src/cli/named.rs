@@ -1,7 +1,7 @@
 //! A subscription that a command works on.
 
+use crate::store::Pool;
 use anyhow::anyhow;
-use sqlx::PgPool;
 
 use super::database::refusal;
 use crate::store::subscriptions::{SubscriptionRow, find_subscription, list_names};
@@ -27,7 +27,7 @@ fn parse(text: &str) -> Result<(String, String), String> {
 }
 
 impl SubscriptionName {
-    pub async fn find(&self, pool: &PgPool) -> anyhow::Result<SubscriptionRow> {
+    pub async fn find(&self, pool: &Pool) -> anyhow::Result<SubscriptionRow> {
         let (merchant, name) = &self.subscription;
         let found = find_subscription(pool, merchant, name).await;
         if let Some(row) = found.map_err(|error| refusal(&error))? {

@@ -4,12 +4,12 @@ use std::io::{self, Write};
 
 use anyhow::anyhow;
 use chrono::{DateTime, SecondsFormat, Utc};
-use sqlx::PgPool;
 use uuid::Uuid;
 
 use super::database::{DatabaseArgs, refusal};
 use super::moment::Moment;
 use super::table::Table;
+use crate::store::Pool;
 use crate::store::replays::{
     Filter, Preview, Replay, ask_for_replay, list_replays, preview_replay, steer_replay,
 };
@@ -139,7 +139,7 @@ pub async fn run(args: Args) -> anyhow::Result<()> {
     Ok(io::stdout().write_all(said?.as_bytes())?)
 }
 
-async fn ask(pool: &PgPool, ask: Ask) -> anyhow::Result<String> {
+async fn ask(pool: &Pool, ask: Ask) -> anyhow::Result<String> {
     let (_, now) = cluster_and_time(pool)
         .await
         .map_err(|error| refusal(&error))?;
@@ -171,7 +171,7 @@ async fn ask(pool: &PgPool, ask: Ask) -> anyhow::Result<String> {
     ))
 }
 
-async fn list(pool: &PgPool, limit: i64, json: bool) -> anyhow::Result<String> {
+async fn list(pool: &Pool, limit: i64, json: bool) -> anyhow::Result<String> {
     let replays = list_replays(pool, None, limit).await;
     let replays = replays.map_err(|error| refusal(&error))?;
     if json {
@@ -195,7 +195,7 @@ async fn list(pool: &PgPool, limit: i64, json: bool) -> anyhow::Result<String> {
     Ok(table.text(""))
 }
 
-async fn show(pool: &PgPool, id: Uuid, json: bool) -> anyhow::Result<String> {
+async fn show(pool: &Pool, id: Uuid, json: bool) -> anyhow::Result<String> {
     let found = list_replays(pool, Some(id), 1).await;
     let found = found.map_err(|error| refusal(&error))?;
     let Some(replay) = found.first() else {
@@ -238,7 +238,7 @@ async fn show(pool: &PgPool, id: Uuid, json: bool) -> anyhow::Result<String> {
     Ok(table.text(""))
 }
 
-async fn steer(pool: &PgPool, id: Uuid, state: &str) -> anyhow::Result<String> {
+async fn steer(pool: &Pool, id: Uuid, state: &str) -> anyhow::Result<String> {
     match steer_replay(pool, id, state).await {
         Ok(true) => Ok(format!("{id} is {state}\n")),
         Ok(false) => Err(no_such(id)),

@@ -1,10 +1,10 @@
 //! What `render` and `send-test` have in common: a subscription as it takes effect, an
 //! event, and the request that a worker would make of them.
 
+use crate::store::Pool;
 use anyhow::{anyhow, bail};
 use chrono::{DateTime, Utc};
 use secrecy::SecretString;
-use sqlx::PgPool;
 
 use super::database::{self, refusal};
 use super::event::EventArgs;
@@ -64,7 +64,7 @@ impl RequestArgs {
         prepared
     }
 
-    async fn prepare_with(self, config: Config, pool: &PgPool) -> anyhow::Result<Prepared> {
+    async fn prepare_with(self, config: Config, pool: &Pool) -> anyhow::Result<Prepared> {
         let mut subscription = resolved(&self.which, &config, pool).await?;
         if let Some(url) = self.url {
             let own = Endpoint {
@@ -105,7 +105,7 @@ impl RequestArgs {
 async fn resolved(
     which: &SubscriptionName,
     config: &Config,
-    pool: &PgPool,
+    pool: &Pool,
 ) -> anyhow::Result<Subscription> {
     let row = which.find(pool).await?;
     let keys = config.secrets.keyring()?;

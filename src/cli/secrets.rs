@@ -9,9 +9,9 @@ mod set;
 use std::convert::Infallible;
 use std::process::{ExitCode, Termination};
 
+use crate::store::Pool;
 use anyhow::Context;
 use secrecy::{ExposeSecret, SecretString};
-use sqlx::PgPool;
 
 use super::database::{self, DatabaseArgs};
 use crate::config::Secrets;
@@ -65,7 +65,7 @@ fn secret(text: &str) -> Result<SecretString, Infallible> {
 }
 
 impl VaultArgs {
-    fn open(self) -> anyhow::Result<(PgPool, Keyring)> {
+    fn open(self) -> anyhow::Result<(Pool, Keyring)> {
         let config = self.database.load()?;
         let keyring = match &config {
             Some(config) => config.secrets.keyring()?,

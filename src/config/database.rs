@@ -11,6 +11,8 @@ pub struct Database {
     pub url: DatabaseUrl,
     /// Connections that one worker opens at most.
     pub max_connections: u32,
+    /// Between Posthorn and the database stands a pooler in transaction mode.
+    pub transaction_pooler: bool,
 }
 
 /// A `postgres://` URL, which may hold a password.
@@ -37,6 +39,7 @@ impl Default for Database {
             // A worker uses one for each of its loops and a few for bursts of batches;
             // many workers must fit beside the provider's own connections.
             max_connections: 10,
+            transaction_pooler: false,
         }
     }
 }
@@ -51,6 +54,9 @@ impl Database {
             max_connections: section
                 .whole("max_connections", 2..=1_000)
                 .unwrap_or(default.max_connections),
+            transaction_pooler: section
+                .read("transaction_pooler", value::flag)
+                .unwrap_or(default.transaction_pooler),
         }
     }
 }

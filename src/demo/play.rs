@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, bail};
 use sqlx::PgPool;
+use sqlx::postgres::PgPoolOptions;
 use tokio::sync::mpsc::{self, UnboundedReceiver};
 use tokio::task::{JoinHandle, JoinSet};
 use tokio::time::{MissedTickBehavior, interval, timeout};
@@ -26,7 +27,6 @@ use super::script::{Conduct, MERCHANTS};
 use super::stage::{OUT_OF_ORDER, Stage, conduct, endpoints};
 use super::table::Line;
 use crate::receiver::Received;
-use crate::store;
 use crate::worker;
 
 /// Connections of the publishers and of the table.
@@ -66,7 +66,9 @@ pub async fn play(
         stop.clone(),
     ));
     let mut play = Play {
-        pool: store::connect(&stage.database.clone().into(), CONNECTIONS)?,
+        pool: PgPoolOptions::new()
+            .max_connections(CONNECTIONS)
+            .connect_lazy(&stage.database)?,
         screen: Screen::new(),
         board: Board::new(Vec::new()),
         began: Instant::now(),

@@ -11,7 +11,7 @@ mod binaries;
 mod directory;
 mod settings;
 
-use std::io::{self, BufRead, BufReader, Read};
+use std::io::{self, BufRead, BufReader, Read, Write};
 use std::net::{Ipv4Addr, TcpListener};
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
@@ -31,6 +31,7 @@ const PORT_TRIES: usize = 5;
 #[derive(Debug)]
 pub struct PrivatePostgres {
     keeper: Child,
+    said: BufReader<ChildStdout>,
     directory: PathBuf,
     port: u16,
     postmaster_pid: u32,
@@ -67,6 +68,16 @@ impl PrivatePostgres {
     /// Makes and starts a cluster, and returns when it accepts connections: about a
     /// second. Blocks, so an async caller wants `spawn_blocking`.
     pub fn start(settings: &Settings) -> Result<Self, StartError> {
+        Self::run(settings, None)
+    }
+
+    /// Makes and starts a standby that streams from `primary`, which commits without it
+    /// until its `synchronous_standby_names` says otherwise.
+    pub fn standby_of(primary: &Self, settings: &Settings) -> Result<Self, StartError> {
+        Self::run(settings, Some(primary.port))
+    }
+
+    fn run(settings: &Settings, primary: Option<u16>) -> Result<Self, StartError> {
         let binaries = binaries::find()?;
         let account = account::to_run_as()?;
         let base = directory::usable_by(account.as_ref())?;
@@ -77,6 +88,7 @@ impl PrivatePostgres {
                 .args(["-c", include_str!("postgres/keeper.sh"), "posthorn-keeper"])
                 .args([&binaries, &base])
                 .args([SUPERUSER, &settings.to_conf(port)])
+                .arg(primary.map(|port| port.to_string()).unwrap_or_default())
                 .current_dir("/")
                 .env("LC_ALL", "C")
                 // Ctrl-C at the terminal reaches this process only, which then decides.
@@ -122,6 +134,20 @@ impl PrivatePostgres {
         self.directory.join("data")
     }
 
+    /// Starts the server again after it was killed, and returns when it accepts connections.
+    pub fn start_again(&mut self) -> Result<(), StartError> {
+        if let Some(keeper) = &mut self.keeper.stdin {
+            keeper.write_all(b"start\n")?;
+        }
+        match next_line(&mut self.said)?.and_then(|pid| pid.parse().ok()) {
+            Some(pid) => {
+                self.postmaster_pid = pid;
+                Ok(())
+            }
+            None => Err(failure(&mut self.keeper)?),
+        }
+    }
+
     /// Stops the server (open sessions are ended) and waits until its directory is gone.
     pub fn stop(mut self) -> io::Result<()> {
         self.end()
@@ -155,34 +181,38 @@ fn run_keeper(mut command: Command, port: u16) -> Result<PrivatePostgres, StartE
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
         .spawn()?;
-    let mut said = keeper.stdout.take().map(BufReader::new);
+    let said = keeper.stdout.take().map(BufReader::new);
+    let mut said = said.ok_or_else(|| io::Error::other("its output is not a pipe"))?;
     let directory = next_line(&mut said)?;
     let postmaster_pid = next_line(&mut said)?.and_then(|pid| pid.parse().ok());
     if let (Some(directory), Some(postmaster_pid)) = (directory, postmaster_pid) {
         return Ok(PrivatePostgres {
             keeper,
+            said,
             directory: Path::new(&directory).to_path_buf(),
             port,
             postmaster_pid,
         });
     }
+    Err(failure(&mut keeper)?)
+}
+
+/// What a keeper that ended early said of it.
+fn failure(keeper: &mut Child) -> io::Result<StartError> {
     let mut output = String::new();
     if let Some(mut stderr) = keeper.stderr.take() {
         stderr.read_to_string(&mut output)?;
     }
     drop(keeper.stdin.take());
     keeper.wait()?;
-    Err(StartError::Failed {
+    Ok(StartError::Failed {
         output: output.trim().to_owned(),
     })
 }
 
-fn next_line(said: &mut Option<BufReader<ChildStdout>>) -> io::Result<Option<String>> {
+fn next_line(said: &mut BufReader<ChildStdout>) -> io::Result<Option<String>> {
     let mut line = String::new();
-    let read = match said {
-        Some(said) => said.read_line(&mut line)?,
-        None => 0,
-    };
+    let read = said.read_line(&mut line)?;
     Ok((read > 0).then(|| line.trim_end().to_owned()))
 }
 

@@ -6,12 +6,12 @@ use std::time::Duration;
 use chrono::{DateTime, Utc};
 
 use super::evidence::{excerpt, without_cards};
-use super::item::{Item, Trial};
+use super::item::Item;
 use crate::judge::{judge, refuses_credential, with_another_left};
 use crate::model::{Outcome, Subscription, TokenKey, Verdict, Wire};
 use crate::plan::{Circumstances, Next, parse_retry_after, plan};
 use crate::send::Sender;
-use crate::shape::{Moment, Unsendable, endpoint, shape};
+use crate::shape::{Moment, Request, Unsendable, endpoint, shape};
 use crate::store::DbClock;
 use crate::store::ledger::Attempt;
 
@@ -40,11 +40,6 @@ pub async fn deliver(
     item: &Item,
     subscription: &Subscription,
 ) -> Result<Tried, Unsendable> {
-    let number = item.attempts + 1;
-    let Trial {
-        credential,
-        other_left,
-    } = item.trial;
     let its_own = item
         .endpoint
         .as_ref()
@@ -52,34 +47,68 @@ pub async fn deliver(
         .transpose()?;
     let subscription = its_own.as_ref().unwrap_or(subscription);
     let started_at = with.clock.now();
-    let moment = Moment {
-        subscription_id: item.key.subscription_id,
-        attempt: number,
-        now: started_at,
-        nonce: rand::random(),
-        token_key: &with.token_key,
-        credential,
-    };
-    let request = shape(&item.event, subscription, &moment)?;
+    let request = prepare(
+        item,
+        subscription,
+        started_at,
+        rand::random(),
+        &with.token_key,
+    )?;
     let outcome = with
         .sender
-        .send(request, subscription, credential, started_at)
+        .send(request, subscription, item.trial.credential, started_at)
         .await;
+    Ok(conclude(
+        item,
+        subscription,
+        outcome,
+        with.clock.now(),
+        rand::random(),
+    ))
+}
+
+/// The request of the delivery's next attempt; `nonce` is what the message is signed with.
+pub fn prepare(
+    item: &Item,
+    subscription: &Subscription,
+    now: DateTime<Utc>,
+    nonce: [u8; 16],
+    token_key: &TokenKey,
+) -> Result<Request, Unsendable> {
+    let moment = Moment {
+        subscription_id: item.key.subscription_id,
+        attempt: item.attempts + 1,
+        now,
+        nonce,
+        token_key,
+        credential: item.trial.credential,
+    };
+    shape(&item.event, subscription, &moment)
+}
+
+/// What the attempt's outcome means for the delivery; `chance` spreads the retries, 0 to 1.
+pub fn conclude(
+    item: &Item,
+    subscription: &Subscription,
+    outcome: Outcome,
+    now: DateTime<Utc>,
+    chance: f64,
+) -> Tried {
+    let number = item.attempts + 1;
     let mut judgement = judge(&outcome.wire, &subscription.success);
     // A receiver chooses its reason phrase.
     judgement.reason = without_cards(&judgement.reason);
     let refused = refuses_credential(&outcome.wire);
-    let other_credential = refused && other_left;
+    let other_credential = refused && item.trial.other_left;
     if other_credential {
         judgement = with_another_left(judgement);
     }
-    let now = with.clock.now();
     let circumstances = Circumstances {
         attempt: number,
         age: age(item.opened_at, now),
         retry_after: retry_after(&outcome.wire, now),
         other_credential,
-        chance: rand::random(),
+        chance,
     };
     let next = plan(&judgement, circumstances, &subscription.retry);
     let (http_status, body) = match &outcome.wire {
@@ -103,12 +132,12 @@ pub async fn deliver(
         revision: subscription.revision,
         sent,
     };
-    Ok(Tried {
+    Tried {
         attempt,
         verdict: judgement.verdict,
         refused,
         next,
-    })
+    }
 }
 
 /// Zero for an event that the clock takes to be from the future.

@@ -3,58 +3,71 @@
 
 use std::time::Instant;
 
+use crate::store::Pool;
+use tokio::sync::mpsc::UnboundedSender;
 use tracing::warn;
 use uuid::Uuid;
 
+use super::Dispatcher;
+use super::errand::{Errand, Gone};
 use super::input::Input;
 use super::item::Item;
-use super::{Dispatcher, Outlets};
+use crate::http::metrics::Metrics;
 use crate::model::State;
 use crate::store::pending::Refilled;
 use crate::store::subscriptions::disable_gone_subscription;
 use crate::store::transactions::end_transaction_subscription;
 use crate::store::{AWAY, STATEMENT, within};
 
-impl Dispatcher {
-    /// An answer disabled the delivery's subscription. It is written, and takes effect as
-    /// any change of the configuration does; a transaction's own is ended alone, which no
-    /// other worker needs to hear.
-    pub(super) fn disable(&self, item: &Item) {
-        let Outlets {
-            pool,
-            inputs,
-            metrics,
-            ..
-        } = &self.out;
-        let (pool, inputs, metrics) = (pool.clone(), inputs.clone(), metrics.clone());
-        let (id, lane_id) = (item.key.subscription_id, item.lane_id());
-        let of_transaction = item.endpoint.is_some();
-        let merchant = item.event.merchant.clone();
-        tokio::spawn(async move {
-            let disabled = loop {
-                let answer = if of_transaction {
-                    within(STATEMENT, end_transaction_subscription(&pool, id)).await
-                } else {
-                    within(STATEMENT, disable_gone_subscription(&pool, id)).await
-                };
-                match answer {
-                    Ok(disabled) => break disabled,
-                    Err(_) => metrics.database_error(),
-                }
-                tokio::time::sleep(AWAY).await;
-            };
-            if disabled {
-                warn!(%merchant, subscription = %id, of_transaction,
-                      "disabled: its endpoint answered with one of disable_statuses");
-            }
-            if of_transaction {
-                // The dispatcher is gone only when the worker ends.
-                let _ = inputs.send(Input::Ended {
-                    lane_id,
-                    subscription_id: id,
-                });
-            }
+/// An answer disabled the subscription. It is written, and takes effect as any change of
+/// the configuration does; a transaction's own is ended alone, which no other worker needs
+/// to hear.
+pub(super) async fn disable(
+    pool: Pool,
+    gone: Gone,
+    dispatcher: UnboundedSender<Input>,
+    metrics: Metrics,
+) {
+    let Gone {
+        merchant,
+        subscription_id: id,
+        lane_id,
+        of_transaction,
+    } = gone;
+    let disabled = loop {
+        let answer = if of_transaction {
+            within(STATEMENT, end_transaction_subscription(&pool, id)).await
+        } else {
+            within(STATEMENT, disable_gone_subscription(&pool, id)).await
+        };
+        match answer {
+            Ok(disabled) => break disabled,
+            Err(_) => metrics.database_error(),
+        }
+        tokio::time::sleep(AWAY).await;
+    };
+    if disabled {
+        warn!(%merchant, subscription = %id, of_transaction,
+              "disabled: its endpoint answered with one of disable_statuses");
+    }
+    if of_transaction {
+        // The dispatcher is gone only when the worker ends.
+        let _ = dispatcher.send(Input::Ended {
+            lane_id,
+            subscription_id: id,
         });
+    }
+}
+
+impl Dispatcher {
+    /// An answer disabled the delivery's subscription.
+    pub(super) fn disable(&mut self, item: &Item) {
+        (self.out.errands)(Errand::Disable(Gone {
+            merchant: item.event.merchant.clone(),
+            subscription_id: item.key.subscription_id,
+            lane_id: item.lane_id(),
+            of_transaction: item.endpoint.is_some(),
+        }));
     }
 
     /// What waits for it in the database has come due.

@@ -17,10 +17,11 @@ impl Dispatcher {
                 self.tell_drained(*shard, None);
                 continue;
             }
-            self.draining.insert(*shard, now + self.settings.grace);
+            self.draining
+                .insert(*shard, Some(now + self.settings.grace));
             for id in self.lanes.of_shard(*shard) {
                 for item in self.lanes.with(id, Lane::drain).unwrap_or_default() {
-                    self.spill(&item);
+                    self.spill(&item, now);
                 }
             }
         }
@@ -29,15 +30,16 @@ impl Dispatcher {
     /// Hands over the shards of which nothing is in the air or only in memory any more.
     /// At the end of the grace period what is in the air is cut off; it has its row.
     pub(super) fn finish_draining(&mut self, now: Instant) {
-        let draining: Vec<(Shard, Instant)> = self
+        let draining: Vec<(Shard, Option<Instant>)> = self
             .draining
             .iter()
             .map(|(shard, until)| (*shard, *until))
             .collect();
         for (shard, until) in draining {
-            if now >= until {
+            if until.is_some_and(|until| now >= until) {
+                self.draining.insert(shard, None);
                 for item in self.cut_off(shard) {
-                    self.spill(&item);
+                    self.spill(&item, now);
                 }
             }
             let is_recorded = self

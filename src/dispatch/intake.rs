@@ -1,6 +1,6 @@
 //! What the feed brings: shards, subscriptions, and events for the lanes.
 
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -10,9 +10,9 @@ use super::Dispatcher;
 use super::Owned;
 use super::input::{Adoption, Page};
 use super::item::{Item, Row, Trial};
-use super::lane::Offer;
+use super::lane::{Lane, Offer};
 use crate::feed::checkpoint::PageId;
-use crate::model::{DeliveryKey, Endpoint, Event, Shard, State, Subscription};
+use crate::model::{DeliveryKey, Endpoint, Event, Shard, Snapshot, State, Subscription};
 use crate::store::ledger::Change;
 use crate::store::pending::Waiting;
 
@@ -32,6 +32,7 @@ impl Dispatcher {
                 Owned {
                     epoch,
                     unrecorded: 0,
+                    caught_up: false,
                 },
             );
             self.checkpoints.adopt(shard, checkpoint);
@@ -122,7 +123,7 @@ impl Dispatcher {
                 }
             }
         }
-        let mut counts: HashMap<Shard, usize> = HashMap::new();
+        let mut counts: BTreeMap<Shard, usize> = BTreeMap::new();
         for Routed { event, .. } in &routed {
             *counts.entry(event.shard).or_default() += 1;
         }
@@ -176,7 +177,7 @@ impl Dispatcher {
             .lanes
             .with(subscription.id, |lane| lane.offer(item, pressure, now))
         {
-            Some(Offer::Shelved(item)) => self.spill(&item),
+            Some(Offer::Shelved(item)) => self.spill(&item, now),
             Some(Offer::Queued) | None => {}
         }
         self.lanes.look_at(subscription.id);
@@ -211,8 +212,27 @@ impl Dispatcher {
     }
 
     pub(super) fn open_lane(&mut self, subscription: &Arc<Subscription>, now: Instant) {
-        if self.owned.contains_key(&subscription.shard) {
-            self.lanes.open(subscription, self.settings.lane, now);
+        if let Some(owned) = self.owned.get(&subscription.shard) {
+            let behind_log = !owned.caught_up;
+            self.lanes
+                .open(subscription, self.settings.lane, behind_log, now);
+        }
+    }
+
+    /// The log has been read to the end of a window for these shards.
+    pub(super) fn window_read(&mut self, shards: &[Shard], end: &Snapshot) {
+        self.checkpoints.window_read(shards, end);
+        for shard in shards {
+            let Some(owned) = self.owned.get_mut(shard) else {
+                continue;
+            };
+            if std::mem::replace(&mut owned.caught_up, true) {
+                continue;
+            }
+            for id in self.lanes.of_shard(*shard) {
+                self.lanes.with(id, Lane::caught_up);
+                self.lanes.look_at(id);
+            }
         }
     }
 }

@@ -1,6 +1,6 @@
 //! What comes back: from sends, from the recorder and from refills.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::time::{Duration, Instant};
 
 use tracing::{error, warn};
@@ -11,6 +11,7 @@ use super::input::{Failed, Landed, LaneRefill, Recorded, RecordedKind};
 use super::item::{Item, Row};
 use super::shelf::Due;
 use super::{Dispatcher, lane};
+use crate::crash::Point;
 use crate::feed::checkpoint::PageId;
 use crate::model::{DeliveryKey, Shard, State, Verdict};
 use crate::plan::Next;
@@ -53,7 +54,7 @@ impl Dispatcher {
                     Next::RetryIn(_) if outdated => {
                         self.finish_superseded(&item, attempts, Some(attempt));
                     }
-                    Next::RetryIn(delay) => self.retry(&item, delay, attempt),
+                    Next::RetryIn(delay) => self.retry(&item, delay, attempt, now),
                     Next::PostingError(ending) => {
                         let reason = format!("{ending}; the last: {}", attempt.reason);
                         self.finish(
@@ -112,7 +113,7 @@ impl Dispatcher {
         self.finish(item, State::Superseded, attempts, Some(reason), attempt);
     }
 
-    pub(super) fn retry(&mut self, item: &Item, delay: Duration, attempt: Attempt) {
+    fn retry(&mut self, item: &Item, delay: Duration, attempt: Attempt, now: Instant) {
         self.out.metrics.retry_planned();
         let id = item.lane_id();
         let followers = self
@@ -134,17 +135,17 @@ impl Dispatcher {
             Some(attempt),
         );
         for follower in &followers {
-            self.spill(follower);
+            self.spill(follower, now);
         }
     }
 
     /// Gives a delivery its row, if it has none yet.
-    pub(super) fn spill(&mut self, item: &Item) {
+    pub(super) fn spill(&mut self, item: &Item, now: Instant) {
         if item.row == Row::None {
+            Point::Spill.pass();
             self.out.metrics.spilled(1);
             self.record(item, item.page, Change::Spill, None);
         } else {
-            let now = Instant::now();
             self.lanes
                 .with(item.lane_id(), |lane| lane.shelf.due_at(now));
         }
@@ -181,7 +182,7 @@ impl Dispatcher {
 
     pub(super) fn recorded(&mut self, recorded: &[Recorded], now: Instant) {
         let pressure = self.pressure();
-        let mut spilled: HashMap<Uuid, HashSet<DeliveryKey>> = HashMap::new();
+        let mut spilled: BTreeMap<Uuid, HashSet<DeliveryKey>> = BTreeMap::new();
         for Recorded {
             key,
             lane_id: id,
@@ -200,7 +201,7 @@ impl Dispatcher {
             }
             self.lanes.with(*id, |lane| {
                 lane.shelf.recorded(*key, *kind);
-                lane.recorded(*kind, now);
+                lane.recorded(*key, *kind, now);
             });
             if let RecordedKind::Finished(state) = kind {
                 self.out.metrics.finished(*state);
@@ -253,7 +254,7 @@ impl Dispatcher {
                 continue;
             };
             self.out.metrics.refilled(found.len() as u64);
-            let ended: HashSet<Uuid> = found
+            let ended: BTreeSet<Uuid> = found
                 .iter()
                 .filter(|row| row.ended)
                 .map(|row| row.key.subscription_id)

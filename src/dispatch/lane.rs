@@ -7,11 +7,12 @@ mod rows;
 mod tests;
 mod transactions;
 
-use std::collections::{HashMap, HashSet, VecDeque};
+use std::collections::{BTreeMap, HashSet, VecDeque};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use self::rotation::Rotation;
+use self::transactions::Barred;
 use super::breaker::{Breaker, BreakerSettings};
 use super::input::RecordedKind;
 use super::item::{Item, Series};
@@ -43,7 +44,7 @@ pub struct Lane {
     queue: VecDeque<Item>,
     replays: usize,
     queued_bytes: usize,
-    in_flight: HashMap<DeliveryKey, Flight>,
+    in_flight: BTreeMap<DeliveryKey, Flight>,
     /// What has a request in the air, where the order counts.
     busy: HashSet<Series>,
     breaker: Breaker,
@@ -55,8 +56,10 @@ pub struct Lane {
     /// When the oldest delivery without a row came.
     oldest: Option<Instant>,
     draining: bool,
-    /// Newer events that came during a refill, which may bring what they replace.
-    replaced: Vec<Series>,
+    /// Events of the log that are older than some of the rows are still to be read.
+    behind_log: bool,
+    /// Events because of which rows that a refill may bring stay where they are.
+    barred: Vec<Barred>,
 }
 
 #[derive(Debug)]
@@ -92,7 +95,12 @@ pub struct Landed {
 
 impl Lane {
     #[must_use]
-    pub fn new(subscription: Arc<Subscription>, settings: LaneSettings, now: Instant) -> Self {
+    pub fn new(
+        subscription: Arc<Subscription>,
+        settings: LaneSettings,
+        behind_log: bool,
+        now: Instant,
+    ) -> Self {
         Self {
             pace: subscription.rate.map(|rate| Pace::new(rate, now)),
             subscription,
@@ -101,7 +109,7 @@ impl Lane {
             queue: VecDeque::new(),
             replays: 0,
             queued_bytes: 0,
-            in_flight: HashMap::new(),
+            in_flight: BTreeMap::new(),
             busy: HashSet::new(),
             breaker: Breaker::new(settings.breaker),
             paced_until: None,
@@ -109,7 +117,8 @@ impl Lane {
             rotation: Rotation::default(),
             oldest: None,
             draining: false,
-            replaced: Vec::new(),
+            behind_log,
+            barred: Vec::new(),
         }
     }
 
@@ -124,6 +133,11 @@ impl Lane {
         if self.shelf.all_rows() > 0 {
             self.shelf.due_at(now);
         }
+    }
+
+    /// The log has been read as far as the shard's last owner had read it.
+    pub fn caught_up(&mut self) {
+        self.behind_log = false;
     }
 
     /// A fresh delivery. `pressure` is the share of the worker's memory in use, 0 to 1.
@@ -283,7 +297,13 @@ impl Lane {
     }
 
     /// The recorder has written an entry of this lane: when to look for rows again.
-    pub fn recorded(&mut self, kind: RecordedKind, now: Instant) {
+    pub fn recorded(&mut self, key: DeliveryKey, kind: RecordedKind, now: Instant) {
+        if matches!(
+            kind,
+            RecordedKind::SupersededOlder | RecordedKind::Retry(_) | RecordedKind::Fenced
+        ) {
+            self.bar_is_written(key);
+        }
         match kind {
             RecordedKind::Retry(due) => self.shelf.due_at(due),
             RecordedKind::Spilled | RecordedKind::SupersededOlder if self.shelf.all_rows() > 0 => {
@@ -300,9 +320,9 @@ impl Lane {
     /// Gives up what is in the air: nobody waits for the answers any more.
     pub fn cut_off(&mut self) -> Vec<Item> {
         self.busy.clear();
-        self.in_flight
-            .drain()
-            .map(|(_, flight)| flight.item)
+        std::mem::take(&mut self.in_flight)
+            .into_values()
+            .map(|flight| flight.item)
             .collect()
     }
 

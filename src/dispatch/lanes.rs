@@ -39,9 +39,16 @@ impl Lanes {
     }
 
     /// Makes a lane for a subscription that has none.
-    pub fn open(&mut self, subscription: &Arc<Subscription>, settings: LaneSettings, now: Instant) {
+    pub fn open(
+        &mut self,
+        subscription: &Arc<Subscription>,
+        settings: LaneSettings,
+        behind_log: bool,
+        now: Instant,
+    ) {
         if let Entry::Vacant(place) = self.by_id.entry(subscription.id) {
-            place.insert(Lane::new(Arc::clone(subscription), settings, now));
+            let lane = Lane::new(Arc::clone(subscription), settings, behind_log, now);
+            place.insert(lane);
             self.by_shard
                 .entry(subscription.shard)
                 .or_default()

@@ -1,45 +1,46 @@
 //! The loop between the feed and the wire: routes events into lanes, sends what the lanes
 //! let go, hands what became of it to the recorder, and keeps the checkpoints.
 //!
-//! One task owns all of this state, so nothing here is locked. What it decides is in the
-//! state machines beside it; what one delivery goes through is in [`deliver`].
+//! One task owns all of this state, so nothing here is locked, and nothing here waits: what
+//! takes time is an [`errand`]. What one delivery goes through is in [`deliver`].
 
 mod breaker;
 pub mod deliver;
 mod ended;
+pub mod errand;
 mod evidence;
 mod handover;
 pub mod input;
 mod intake;
-mod item;
+pub mod item;
 mod landing;
 mod lane;
 mod lanes;
 mod pace;
-mod refill;
+pub mod refill;
 mod service;
 mod shelf;
 mod turns;
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::time::{Duration, Instant};
 
-use sqlx::PgPool;
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender};
 use tokio::sync::watch;
-use tokio::task::AbortHandle;
 
 pub use self::breaker::BreakerSettings;
-use self::deliver::Delivering;
+use self::errand::{Errand, Flights};
 use self::input::Input;
 pub use self::lane::LaneSettings;
 use self::lanes::Lanes;
+pub use self::lanes::Sums;
 use crate::feed::checkpoint::Checkpoints;
 use crate::feed::lease::Lease;
 use crate::http::metrics::Metrics;
-use crate::model::{DeliveryKey, Epoch, Shard, Snapshot};
+use crate::model::{Epoch, Shard, Snapshot};
 use crate::record::{Backlog, ToRecord};
 use crate::route::Routes;
+use crate::store::DbClock;
 use crate::store::shards::Condition;
 
 /// Nothing new is sent while so many outcomes wait to be recorded: they are what would be
@@ -76,8 +77,7 @@ pub struct DispatchSettings {
 
 /// Where the dispatcher's decisions go.
 pub struct Outlets {
-    pub delivering: Delivering,
-    pub pool: PgPool,
+    pub errands: Box<dyn FnMut(Errand) + Send>,
     pub recorder: UnboundedSender<ToRecord>,
     pub backlog: Backlog,
     /// To the keeper: shards that are drained, with their last checkpoint if they have
@@ -87,9 +87,8 @@ pub struct Outlets {
     pub room: watch::Sender<bool>,
     /// To the keeper: what it tells people with its heartbeat.
     pub condition: watch::Sender<Condition>,
-    /// Back to the dispatcher itself: what its tasks bring.
-    pub inputs: UnboundedSender<Input>,
     pub lease: Lease,
+    pub clock: DbClock,
     pub metrics: Metrics,
 }
 
@@ -100,9 +99,10 @@ pub struct Dispatcher {
     owned: HashMap<Shard, Owned>,
     checkpoints: Checkpoints,
     lanes: Lanes,
-    sends: HashMap<DeliveryKey, AbortHandle>,
-    /// Shards being handed over, and until when what is in the air may take.
-    draining: HashMap<Shard, Instant>,
+    sends: Flights,
+    /// Shards being handed over, and until when what is in the air may take; none once it
+    /// is cut off.
+    draining: BTreeMap<Shard, Option<Instant>>,
     refills: usize,
     gauges_at: Instant,
 }
@@ -112,11 +112,13 @@ struct Owned {
     epoch: Epoch,
     /// Entries of the shard that the recorder has not written yet.
     unrecorded: usize,
+    /// Whether the log has been read as far as the last owner had read it.
+    caught_up: bool,
 }
 
 impl Dispatcher {
     #[must_use]
-    pub fn new(settings: DispatchSettings, out: Outlets) -> Self {
+    pub fn new(settings: DispatchSettings, out: Outlets, now: Instant) -> Self {
         Self {
             settings,
             out,
@@ -125,9 +127,9 @@ impl Dispatcher {
             checkpoints: Checkpoints::default(),
             lanes: Lanes::default(),
             sends: HashMap::new(),
-            draining: HashMap::new(),
+            draining: BTreeMap::new(),
             refills: 0,
-            gauges_at: Instant::now(),
+            gauges_at: now,
         }
     }
 
@@ -141,21 +143,29 @@ impl Dispatcher {
                 count = inputs.recv_many(&mut taken, INPUTS) => if count == 0 { return },
                 () = tokio::time::sleep_until(wake.into()) => {}
             }
-            let now = Instant::now();
-            for input in taken.drain(..) {
-                self.take(input, now);
-            }
-            self.lanes.wake(now);
-            self.give_turns(now);
-            self.finish_draining(now);
-            self.tell_room();
-            self.set_gauges(now);
+            self.step(taken.drain(..), &Instant::now);
         }
     }
 
-    fn next_wake(&self) -> Instant {
+    /// Takes what has happened, and has everything done that follows from it. `clock` is
+    /// this process's, and is looked at again before each send.
+    pub fn step(&mut self, inputs: impl Iterator<Item = Input>, clock: &dyn Fn() -> Instant) {
+        let now = clock();
+        for input in inputs {
+            self.take(input, now);
+        }
+        self.lanes.wake(now);
+        self.give_turns(now, clock);
+        self.finish_draining(now);
+        self.tell_room();
+        self.set_gauges(now);
+    }
+
+    /// When to step again if nothing happens before.
+    #[must_use]
+    pub fn next_wake(&self) -> Instant {
         let lanes = self.lanes.next_wake();
-        let grace = self.draining.values().min().copied();
+        let grace = self.draining.values().flatten().min().copied();
         lanes
             .into_iter()
             .chain(grace)
@@ -169,7 +179,7 @@ impl Dispatcher {
             Input::Adopt(adoption) => self.adopt(adoption, now),
             Input::Subscriptions(changed) => self.configure(changed, now),
             Input::Page(page) => self.route(page, now),
-            Input::WindowRead { shards, end } => self.checkpoints.window_read(&shards, &end),
+            Input::WindowRead { shards, end } => self.window_read(&shards, &end),
             Input::Drain(shards) => self.drain(&shards, now),
             Input::Lost(shards) => self.lose(&shards),
             Input::Checkpoints(answer) => {
@@ -192,6 +202,12 @@ impl Dispatcher {
         }
     }
 
+    /// What all lanes hold.
+    #[must_use]
+    pub fn sums(&self) -> Sums {
+        self.lanes.sums()
+    }
+
     fn pressure(&self) -> f64 {
         self.lanes
             .pressure(self.settings.memory_deliveries, self.settings.memory_bytes)
@@ -211,7 +227,7 @@ impl Dispatcher {
             return;
         }
         self.gauges_at = now + GAUGES;
-        let sums = self.lanes.sums();
+        let sums = self.sums();
         let metrics = &self.out.metrics;
         let (usable, unusable) = self.routes.usable_and_not();
         metrics.set_subscriptions(usable, unusable);

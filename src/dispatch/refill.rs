@@ -2,12 +2,13 @@
 
 use std::collections::HashMap;
 
-use sqlx::PgPool;
+use crate::store::Pool;
 use tokio::sync::mpsc::UnboundedSender;
 use tracing::debug;
 use uuid::Uuid;
 
 use super::input::{Input, LaneRefill};
+use crate::crash::Point;
 use crate::http::metrics::Metrics;
 use crate::model::{DeliveryKey, Shard};
 use crate::store::pending::{NextDue, RefillRequest, Refilled, find_next_due, refill_lanes};
@@ -34,7 +35,7 @@ impl RefillOrder {
 
 /// Answers every lane of the order, whatever the database does.
 pub async fn refill(
-    pool: PgPool,
+    pool: Pool,
     order: RefillOrder,
     dispatcher: UnboundedSender<Input>,
     metrics: Metrics,
@@ -48,12 +49,13 @@ pub async fn refill(
             failed(&lanes)
         }
     };
+    Point::Refilled.pass();
     // The dispatcher is gone only when the worker ends.
     let _ = dispatcher.send(Input::Refilled(answer));
 }
 
 async fn refill_all(
-    pool: &PgPool,
+    pool: &Pool,
     lanes: &[RefillRequest],
     held: &[DeliveryKey],
 ) -> Result<Vec<LaneRefill>, StoreError> {

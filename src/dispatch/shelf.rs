@@ -54,6 +54,8 @@ pub struct Due {
 #[derive(Debug)]
 struct Refill {
     asked: Rows,
+    /// Whether it passed over rows that are in memory: behind them others may wait.
+    passes_over: bool,
     /// Whether something was shelved while it ran.
     shelved_since: bool,
 }
@@ -161,9 +163,15 @@ impl Shelf {
     }
 
     /// Begins a refill of so many; returns the rows to pass over that are in no queue.
-    pub fn begin_refill(&mut self, asked: Rows) -> impl Iterator<Item = DeliveryKey> {
+    /// `in_memory`: there are some in a queue or in the air, too.
+    pub fn begin_refill(
+        &mut self,
+        asked: Rows,
+        in_memory: bool,
+    ) -> impl Iterator<Item = DeliveryKey> {
         self.refill = Some(Refill {
             asked,
+            passes_over: in_memory || !self.changing.is_empty(),
             shelved_since: false,
         });
         self.next_due = None;
@@ -194,7 +202,7 @@ impl Shelf {
         self.replays = self.replays.saturating_sub(taken.replays as u64);
         // Nothing is there and nothing is on its way: hand-run SQL, or a newer event, may
         // have removed rows that were counted.
-        let nothing = |found| found == 0 && self.unrecorded == 0;
+        let nothing = |found| found == 0 && self.unrecorded == 0 && !refill.passes_over;
         let more = found.deliveries >= refill.asked.deliveries;
         self.behind = more || refill.shelved_since;
         if let Some(due) = more.then_some(now).or(next_due.deliveries) {
@@ -258,7 +266,7 @@ mod tests {
     fn a_full_refill_is_followed_by_another_and_a_short_one_by_the_next_retry() {
         let now = Instant::now();
         let mut shelf = found(5, now);
-        let _ = shelf.begin_refill(rows(3, 0));
+        let _ = shelf.begin_refill(rows(3, 0), false);
         assert_eq!(shelf.next_due(), None, "one at a time");
         shelf.end_refill(rows(3, 0), rows(3, 0), Due::default(), now);
         assert_eq!(
@@ -266,7 +274,7 @@ mod tests {
             (Some(now), true, 2)
         );
         let later = now + Duration::from_mins(30);
-        let _ = shelf.begin_refill(rows(3, 0));
+        let _ = shelf.begin_refill(rows(3, 0), false);
         let next = Due {
             deliveries: Some(later),
             replays: None,
@@ -283,7 +291,10 @@ mod tests {
         let now = Instant::now();
         let mut shelf = found(1, now);
         shelf.row_changes(KEY);
-        assert_eq!(shelf.begin_refill(rows(1, 0)).collect::<Vec<_>>(), [KEY]);
+        assert_eq!(
+            shelf.begin_refill(rows(1, 0), false).collect::<Vec<_>>(),
+            [KEY]
+        );
         shelf.recorded(KEY, RecordedKind::Finished(State::Delivered));
         assert!(shelf.is_changing(KEY), "the refill may have read it before");
         shelf.end_refill(rows(0, 0), rows(0, 0), Due::default(), now);
@@ -298,7 +309,10 @@ mod tests {
         shelf.handed_to_recorder();
         shelf.row_changes(KEY);
         shelf.recorded(KEY, RecordedKind::Spilled);
-        assert_eq!(shelf.begin_refill(rows(1, 0)).collect::<Vec<_>>(), [KEY]);
+        assert_eq!(
+            shelf.begin_refill(rows(1, 0), false).collect::<Vec<_>>(),
+            [KEY]
+        );
         shelf.end_refill(rows(0, 0), rows(0, 0), Due::default(), now);
         shelf.recorded(KEY, RecordedKind::Finished(State::Delivered));
         assert!(!shelf.is_changing(KEY));
@@ -308,7 +322,7 @@ mod tests {
     fn what_is_shelved_during_a_refill_keeps_the_lane_behind() {
         let now = Instant::now();
         let mut shelf = Shelf::default();
-        let _ = shelf.begin_refill(rows(9, 0));
+        let _ = shelf.begin_refill(rows(9, 0), false);
         shelf.shelve(KEY);
         shelf.due_at(now);
         shelf.end_refill(rows(0, 0), rows(0, 0), Due::default(), now);
@@ -320,7 +334,7 @@ mod tests {
     fn rows_that_others_removed_are_forgotten() {
         let now = Instant::now();
         let mut shelf = found(7, now);
-        let _ = shelf.begin_refill(rows(9, 0));
+        let _ = shelf.begin_refill(rows(9, 0), false);
         shelf.end_refill(rows(0, 0), rows(0, 0), Due::default(), now);
         assert_eq!((shelf.rows(), shelf.is_behind()), (0, false));
     }
@@ -330,14 +344,14 @@ mod tests {
         let now = Instant::now();
         let mut shelf = Shelf::default();
         shelf.found_replays(5, now);
-        let _ = shelf.begin_refill(rows(3, 0));
+        let _ = shelf.begin_refill(rows(3, 0), false);
         shelf.end_refill(rows(0, 0), rows(0, 0), Due::default(), now);
         assert_eq!(shelf.next_replay(), Some(now));
-        let _ = shelf.begin_refill(rows(3, 2));
+        let _ = shelf.begin_refill(rows(3, 2), false);
         shelf.end_refill(rows(0, 2), rows(0, 2), Due::default(), now);
         assert_eq!((shelf.next_replay(), shelf.all_rows()), (Some(now), 3));
         assert_eq!((shelf.rows(), shelf.is_behind()), (0, false));
-        let _ = shelf.begin_refill(rows(3, 2));
+        let _ = shelf.begin_refill(rows(3, 2), false);
         shelf.end_refill(rows(0, 0), rows(0, 0), Due::default(), now);
         assert_eq!((shelf.next_replay(), shelf.all_rows()), (None, 0));
     }

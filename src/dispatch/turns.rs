@@ -1,17 +1,16 @@
 //! What the lanes let go: each lane in the row has its turn to send and to be refilled.
 
-use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use futures::FutureExt;
+use futures::future::AbortHandle;
 use uuid::Uuid;
 
-use super::deliver::{age, deliver};
-use super::input::{Failed, Input, Landed};
+use super::deliver::age;
+use super::errand::{Errand, Flight};
 use super::item::Item;
-use super::refill::{RefillOrder, refill};
-use super::{Dispatcher, Outlets, UNRECORDED, lane};
+use super::refill::RefillOrder;
+use super::{Dispatcher, UNRECORDED, lane};
 use crate::store::pending::RefillRequest;
 
 /// A lane sends so many before the next lane has its turn.
@@ -27,14 +26,14 @@ const REFILLS: usize = 2;
 impl Dispatcher {
     /// Each lane in the row has its turn, as long as there are sockets and the recorder
     /// keeps up.
-    pub(super) fn give_turns(&mut self, now: Instant) {
-        if !self.may_work() {
+    pub(super) fn give_turns(&mut self, now: Instant, clock: &dyn Fn() -> Instant) {
+        if !self.may_work(clock) {
             return;
         }
         let mut order = RefillOrder::default();
         let mut held_back = Vec::new();
         while let Some(id) = self.lanes.next_in_row() {
-            if self.give_turn(id, &mut order, now) {
+            if self.give_turn(id, &mut order, now, clock) {
                 held_back.push(id);
             }
         }
@@ -43,19 +42,19 @@ impl Dispatcher {
         }
         if !order.lanes.is_empty() {
             self.refills += 1;
-            let Outlets {
-                pool,
-                inputs,
-                metrics,
-                ..
-            } = &self.out;
-            tokio::spawn(refill(pool.clone(), order, inputs.clone(), metrics.clone()));
+            (self.out.errands)(Errand::Refill(order));
         }
     }
 
     /// Returns whether the lane has more to send than the worker can take now; its turn
     /// comes again with the next input.
-    fn give_turn(&mut self, id: Uuid, order: &mut RefillOrder, now: Instant) -> bool {
+    fn give_turn(
+        &mut self,
+        id: Uuid,
+        order: &mut RefillOrder,
+        now: Instant,
+        clock: &dyn Fn() -> Instant,
+    ) -> bool {
         let pressure = self.pressure();
         while let Some(Some(item)) = self.lanes.with(id, lane::Lane::next_to_cancel) {
             self.cancel(&item);
@@ -65,11 +64,11 @@ impl Dispatcher {
             .with(id, |lane| lane.overdue(now))
             .unwrap_or_default()
         {
-            self.spill(&item);
+            self.spill(&item, now);
         }
         let mut sent = 0;
         let held_back = loop {
-            if !self.may_send(id) {
+            if !self.may_send(id, clock) {
                 break true;
             }
             if sent == TURN {
@@ -77,7 +76,7 @@ impl Dispatcher {
                 return false;
             }
             match self.lanes.with(id, |lane| lane.next(now)) {
-                Some(Some(item)) => self.send(item, id),
+                Some(Some(item)) => self.send(item, id, now),
                 Some(None) | None => break false,
             }
             sent += 1;
@@ -131,14 +130,14 @@ impl Dispatcher {
     }
 
     /// Whether the leases hold at this very moment, and the recorder keeps up.
-    fn may_work(&self) -> bool {
-        self.out.backlog.attempts() < UNRECORDED && self.out.lease.is_valid(Instant::now())
+    fn may_work(&self, clock: &dyn Fn() -> Instant) -> bool {
+        self.out.backlog.attempts() < UNRECORDED && self.out.lease.is_valid(clock())
     }
 
-    fn may_send(&mut self, id: Uuid) -> bool {
+    fn may_send(&mut self, id: Uuid, clock: &dyn Fn() -> Instant) -> bool {
         let most = self.settings.max_in_flight_total;
         let in_flight = self.lanes.in_flight();
-        self.may_work()
+        self.may_work(clock)
             && in_flight < most
             && (in_flight < most / 4 * 3
                 || self
@@ -147,32 +146,21 @@ impl Dispatcher {
                     .unwrap_or(false))
     }
 
-    fn send(&mut self, item: Item, id: Uuid) {
+    fn send(&mut self, item: Item, id: Uuid, now: Instant) {
         let Some(subscription) = self.lanes.with(id, |lane| Arc::clone(&lane.subscription)) else {
             return;
         };
         if item.attempts == 0 && !item.key.is_replay() {
-            let waited = age(item.event.created_at, self.out.delivering.clock.now());
+            let waited = age(item.event.created_at, self.out.clock.at(now));
             self.out.metrics.first_attempt(waited);
         }
-        let delivering = self.out.delivering.clone();
-        let inputs = self.out.inputs.clone();
-        let key = item.key;
-        let task = tokio::spawn(async move {
-            let began = Instant::now();
-            // The lane keeps the delivery's place until it lands: it must, come what may.
-            let result = AssertUnwindSafe(deliver(&delivering, &item, &subscription))
-                .catch_unwind()
-                .await
-                .map_or(Err(Failed::Panicked), |tried| tried.map_err(Failed::from));
-            // The dispatcher is gone only when the worker ends.
-            let _ = inputs.send(Input::Landed(Landed {
-                key,
-                lane_id: id,
-                took: began.elapsed(),
-                result,
-            }));
-        });
-        self.sends.insert(key, task.abort_handle());
+        let (cut_off, ends) = AbortHandle::new_pair();
+        self.sends.insert(item.key, cut_off);
+        (self.out.errands)(Errand::Send(Flight {
+            item,
+            lane_id: id,
+            subscription,
+            ends,
+        }));
     }
 }

@@ -3,7 +3,7 @@
 
 use std::time::{Duration, Instant};
 
-use sqlx::PgPool;
+use crate::store::Pool;
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender};
 use tokio::sync::{oneshot, watch};
 use tokio_util::sync::CancellationToken;
@@ -13,6 +13,7 @@ use uuid::Uuid;
 use super::lease::Lease;
 use super::ownership::Ownership;
 use super::reader::Order;
+use crate::crash::Point;
 use crate::dispatch::input::Input;
 use crate::http::health::Health;
 use crate::http::metrics::Metrics;
@@ -44,7 +45,7 @@ pub struct KeeperSettings {
 }
 
 pub struct Wiring {
-    pub pool: PgPool,
+    pub pool: Pool,
     pub dispatcher: UnboundedSender<Input>,
     pub reader: UnboundedSender<Order>,
     pub drained: UnboundedReceiver<(Shard, Option<Snapshot>)>,
@@ -190,6 +191,7 @@ impl Keeper {
                 &held,
             ))
             .await?;
+        Point::LeaseRenewed.pass();
         let lost = self.ownership.renewed(&ours, asked);
         if !lost.is_empty() {
             warn!(shards = ?lost, "another worker has taken these shards");
@@ -213,6 +215,7 @@ impl Keeper {
             let taken = self
                 .ask(take_shards(pool, id, lease, &balance.take))
                 .await?;
+            Point::ShardsTaken.pass();
             info!(
                 shards = taken.len(),
                 live_workers = fleet.live_workers,
@@ -247,13 +250,16 @@ impl Keeper {
             return Ok(());
         }
         self.checkpointed = Instant::now();
+        Point::BeforeCheckpoint.pass();
         self.ask(write_checkpoints(
             &self.with.pool,
             self.settings.id,
             &self.cluster,
             &moved,
         ))
-        .await
+        .await?;
+        Point::AfterCheckpoint.pass();
+        Ok(())
     }
 
     fn leave(&mut self, shards: Vec<Shard>) {
@@ -291,9 +297,13 @@ impl Keeper {
     ) -> Result<(), StoreError> {
         let Wiring { pool, .. } = &self.with;
         let id = self.settings.id;
+        Point::Drained.pass();
         self.ask(write_checkpoints(pool, id, &self.cluster, checkpoints))
             .await?;
-        self.ask(release_shards(pool, id, shards)).await
+        Point::BeforeRelease.pass();
+        self.ask(release_shards(pool, id, shards)).await?;
+        Point::AfterRelease.pass();
+        Ok(())
     }
 
     /// Nothing may be sent for these from now on.

@@ -9,6 +9,7 @@ pub mod lease;
 mod look_up;
 pub mod ownership;
 pub mod poll;
+pub mod progress;
 pub mod reader;
 pub mod replay;
 pub mod window;

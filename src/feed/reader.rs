@@ -1,27 +1,26 @@
 //! The loop that reads the log: live windows for the shards at hand, and catching up for
-//! those just taken.
+//! those just taken. What to read next is decided in [`super::progress`].
 
-use std::collections::{HashSet, VecDeque};
+use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use sqlx::PgPool;
+use crate::store::Pool;
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tracing::{debug, info, warn};
 
-use super::catch_up::{CatchUp, Reading};
-use super::floor::Floor;
 use super::look_up::LookUps;
 use super::poll::Poll;
-use super::window::Window;
+use super::progress::{Answer, Ask, Progress, Turn};
 use crate::config::secrets;
+use crate::crash::Point;
 use crate::dispatch::input::Input;
 use crate::http::health::Health;
 use crate::http::metrics::Metrics;
-use crate::model::{Event, Shard, Snapshot, Subscription};
-use crate::store::events::read_page;
+use crate::model::{Shard, Subscription};
+use crate::store::events::{Page, current_snapshot, read_by_id, read_page};
 use crate::store::pending::count_waiting;
 use crate::store::shards::Taken;
 use crate::store::subscriptions::{SubscriptionRow, load_opener, load_subscriptions, resolve_row};
@@ -52,7 +51,7 @@ pub enum Order {
 
 /// What the reader works with.
 pub struct Inlets {
-    pub pool: PgPool,
+    pub pool: Pool,
     pub keys: Arc<Keyring>,
     /// By name.
     pub proxy_pools: Vec<String>,
@@ -67,12 +66,9 @@ pub struct Reader {
     pub(super) with: Inlets,
     pub(super) settings: ReaderSettings,
     poll: Poll,
-    floor: Floor,
     /// The newest configuration that the dispatcher knows.
     pub(super) revision: Option<i64>,
-    to_adopt: VecDeque<(Vec<Taken>, String)>,
-    pub(super) catch_ups: VecDeque<CatchUp>,
-    pub(super) live: Live,
+    pub(super) progress: Progress,
     recount_at: Instant,
     counting: Option<JoinHandle<()>>,
     /// Subscriptions whose settings cannot be used; a secret may appear later.
@@ -80,16 +76,6 @@ pub struct Reader {
     pub(super) look_ups: LookUps,
     /// Whether the last statement failed: said once.
     away: bool,
-}
-
-/// The shards whose events are read as they are committed, all to the same snapshot.
-#[derive(Debug, Default)]
-pub(super) struct Live {
-    pub(super) shards: Vec<Shard>,
-    pub(super) at: Option<Snapshot>,
-    pub(super) window: Option<Window>,
-    /// Shards that have caught up to the end of `window` and join there.
-    pub(super) joining: Vec<Shard>,
 }
 
 impl Reader {
@@ -100,11 +86,8 @@ impl Reader {
             with,
             settings,
             poll: Poll::new(settings.poll_min, settings.poll_max, now),
-            floor: Floor::default(),
             revision: None,
-            to_adopt: VecDeque::new(),
-            catch_ups: VecDeque::new(),
-            live: Live::default(),
+            progress: Progress::default(),
             recount_at: now + RECOUNT,
             counting: None,
             unusable: Vec::new(),
@@ -117,7 +100,7 @@ impl Reader {
     pub async fn run(mut self, mut orders: UnboundedReceiver<Order>) {
         let mut room = self.with.room.clone();
         loop {
-            let may_read = !self.has_nothing_to_read();
+            let may_read = !self.progress.has_nothing_to_read();
             tokio::select! {
                 biased;
                 order = orders.recv() => match order {
@@ -151,7 +134,7 @@ impl Reader {
                 if found {
                     self.poll.found_something(now);
                 }
-                if self.is_behind() {
+                if self.progress.is_behind() {
                     Duration::ZERO
                 } else {
                     self.poll.pause(now)
@@ -166,116 +149,92 @@ impl Reader {
 
     fn obey(&mut self, order: Order) {
         match order {
-            Order::Adopt { taken, cluster } => self.to_adopt.push_back((taken, cluster)),
+            Order::Adopt { taken, cluster } => self.progress.take_up(taken, cluster),
             Order::Leave(shards) => {
-                self.let_go(&shards);
+                self.progress.let_go(&shards);
                 self.tell(Input::Drain(shards));
             }
-            Order::Drop(shards) => self.let_go(&shards),
-        }
-    }
-
-    fn let_go(&mut self, shards: &[Shard]) {
-        let stays = |shard: &Shard| !shards.contains(shard);
-        self.live.shards.retain(stays);
-        self.live.joining.retain(stays);
-        for catch_up in &mut self.catch_ups {
-            catch_up.shards.retain(stays);
-        }
-        self.catch_ups
-            .retain(|catch_up| !catch_up.shards.is_empty());
-        for (taken, _) in &mut self.to_adopt {
-            taken.retain(|taken| stays(&taken.shard));
-        }
-        if self.live.shards.is_empty() && self.live.joining.is_empty() {
-            self.live = Live::default();
+            Order::Drop(shards) => self.progress.let_go(&shards),
         }
     }
 
     /// One page, or two while catching up. Returns whether it had events.
     async fn step(&mut self) -> Result<bool, StoreError> {
-        if let Some((taken, cluster)) = self.to_adopt.front().cloned() {
+        if let Some((taken, cluster)) = self.progress.to_adopt().cloned() {
             self.adopt(taken, &cluster).await?;
-            self.to_adopt.pop_front();
         }
         self.recount().await?;
-        match self.catch_ups.front().map(|catch_up| &catch_up.reading) {
-            Some(Reading::Approaching(_)) if self.live.window.is_none() => self.catch_up().await,
-            Some(Reading::Behind(_) | Reading::Comparing { .. }) => {
-                let caught = self.catch_up().await?;
-                Ok(self.read_live().await? || caught)
-            }
-            Some(Reading::Approaching(_)) | None => self.read_live().await,
-        }
-    }
-
-    fn is_behind(&self) -> bool {
-        self.live.window.is_some() || !self.catch_ups.is_empty() || !self.to_adopt.is_empty()
-    }
-
-    fn has_nothing_to_read(&self) -> bool {
-        self.live.shards.is_empty() && !self.is_behind()
-    }
-
-    async fn read_live(&mut self) -> Result<bool, StoreError> {
-        let Some(at) = &self.live.at else {
-            return Ok(false);
-        };
-        let mut window = match self.live.window.take() {
-            Some(window) => window,
-            None => Window::since(at, None),
-        };
-        let shards = self.live.shards.clone();
-        let (events, complete) = match self.turn(&mut window, &shards).await {
-            Ok(turned) => turned,
-            Err(error) => {
-                self.live.window = Some(window);
-                return Err(error);
-            }
-        };
-        let found = !events.is_empty();
-        self.hand_over(events, HashSet::new()).await;
-        match complete {
-            None => self.live.window = Some(window),
-            Some(end) => {
-                self.floor.pass(self.with.clock.now(), &end);
-                self.tell(Input::WindowRead {
-                    shards,
-                    end: end.clone(),
-                });
-                self.live.at = Some(end);
-                self.live.shards.append(&mut self.live.joining);
-            }
+        let mut found = false;
+        for turn in self.progress.turns() {
+            found |= self.take_turn(*turn).await?;
         }
         Ok(found)
     }
 
-    pub(super) async fn turn(
-        &mut self,
-        window: &mut Window,
-        shards: &[Shard],
-    ) -> Result<(Vec<Event>, Option<Snapshot>), StoreError> {
-        let floor = self.floor.for_window(window.from());
-        let request = window.next_page(i64::from(self.settings.page_rows));
-        let page = within(
-            STATEMENT,
-            read_page(&self.with.pool, request, shards, floor),
-        )
-        .await?;
+    async fn take_turn(&mut self, turn: Turn) -> Result<bool, StoreError> {
+        let limit = i64::from(self.settings.page_rows);
+        let Some(ask) = self.progress.ask(turn, limit) else {
+            return Ok(false);
+        };
+        let answer = self.answer(ask).await?;
+        Point::PageRead.pass();
+        let now = self.with.clock.now();
+        let found = self.progress.answered(turn, answer, limit, now);
+        let known = if found.compare {
+            self.known(&found.events).await
+        } else {
+            HashSet::new()
+        };
+        let any = !found.events.is_empty();
+        self.hand_over(found.events, known).await;
+        Point::PageRouted.pass();
+        if let Some((shards, end)) = found.window_read {
+            self.tell(Input::WindowRead { shards, end });
+        }
+        Ok(any)
+    }
+
+    async fn answer(&mut self, ask: Ask) -> Result<Answer, StoreError> {
+        let pool = self.with.pool.clone();
+        match ask {
+            Ask::Page {
+                request,
+                shards,
+                floor,
+            } => {
+                let page = within(STATEMENT, read_page(&pool, &request, &shards, floor)).await?;
+                self.catch_up_with_settings(&page).await?;
+                Ok(Answer::Page(page))
+            }
+            Ask::ById {
+                after,
+                until,
+                shards,
+                limit,
+            } => {
+                let until = match until {
+                    Some(until) => until,
+                    None => within(STATEMENT, current_snapshot(&pool)).await?,
+                };
+                let events = read_by_id(&pool, &shards, after, &until, limit);
+                let events = within(STATEMENT * 3, events).await?;
+                Ok(Answer::ById { until, events })
+            }
+        }
+    }
+
+    /// No event meets a configuration that is older than itself.
+    async fn catch_up_with_settings(&mut self, page: &Page) -> Result<(), StoreError> {
         if let Some(known) = self.revision
             && known < page.revision
         {
-            let rows = within(
-                STATEMENT * 3,
-                load_subscriptions(&self.with.pool, known, None),
-            )
-            .await?;
+            let rows = load_subscriptions(&self.with.pool, known, None);
+            let rows = within(STATEMENT * 3, rows).await?;
             let subscriptions = self.resolve(rows).await?;
             self.tell(Input::Subscriptions(subscriptions));
             self.revision = Some(page.revision);
         }
-        let turned = window.turn(page);
-        Ok((turned.events, turned.complete))
+        Ok(())
     }
 
     /// Counts beside the reading: with a million rows it takes a moment.
@@ -285,11 +244,11 @@ impl Reader {
             .counting
             .as_ref()
             .is_some_and(|task| !task.is_finished());
-        if now < self.recount_at || is_counting || self.live.shards.is_empty() {
+        if now < self.recount_at || is_counting || self.progress.live_shards().is_empty() {
             return Ok(());
         }
         self.recount_at = now + RECOUNT;
-        let (pool, shards) = (self.with.pool.clone(), self.live.shards.clone());
+        let (pool, shards) = (self.with.pool.clone(), self.progress.live_shards().to_vec());
         let dispatcher = self.with.dispatcher.clone();
         self.counting = Some(tokio::spawn(async move {
             match within(STATEMENT * 3, count_waiting(&pool, &shards)).await {

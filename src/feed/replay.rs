@@ -4,13 +4,13 @@
 use std::convert::Infallible;
 use std::time::Duration;
 
-use sqlx::PgPool;
 use tokio::sync::mpsc::UnboundedSender;
 use tracing::warn;
 use uuid::Uuid;
 
 use crate::dispatch::input::Input;
 use crate::http::metrics::Metrics;
+use crate::store::Pool;
 use crate::store::replays::{advance_replays, count_replays, find_withdrawn};
 use crate::store::{STATEMENT, StoreError, within};
 
@@ -26,7 +26,7 @@ const LATE: Duration = Duration::from_millis(250);
 const WITHDRAWN: i64 = 500;
 
 pub struct Replays {
-    pub pool: PgPool,
+    pub pool: Pool,
     /// Whose shards are looked after here.
     pub worker: Uuid,
     pub dispatcher: UnboundedSender<Input>,

@@ -6,7 +6,6 @@ use std::time::Duration;
 
 use chrono::{DateTime, TimeDelta, Utc};
 use cron::Schedule;
-use sqlx::PgPool;
 use tokio_util::sync::CancellationToken;
 use tracing::{error, info, warn};
 
@@ -14,6 +13,7 @@ use super::LOOK_AGAIN;
 use super::timetable::next_run;
 use crate::audit::{Span, audit};
 use crate::http::metrics::Metrics;
+use crate::store::Pool;
 use crate::store::audit::{AuditRow, begin_audit, last_audit, record_audit};
 use crate::store::{DbClock, STATEMENT, StoreError, within};
 
@@ -28,7 +28,7 @@ pub struct Settings {
 /// Runs on the schedule until `stop`. A run that fails is repeated each minute until one
 /// worked.
 pub async fn run(
-    pool: PgPool,
+    pool: Pool,
     clock: DbClock,
     settings: Settings,
     metrics: Metrics,
@@ -44,7 +44,7 @@ pub async fn run(
 }
 
 struct Auditing {
-    pool: PgPool,
+    pool: Pool,
     clock: DbClock,
     settings: Settings,
     metrics: Metrics,

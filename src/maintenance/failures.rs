@@ -3,7 +3,7 @@
 use std::convert::Infallible;
 use std::time::Duration;
 
-use sqlx::PgPool;
+use crate::store::Pool;
 use tokio_util::sync::CancellationToken;
 use tracing::warn;
 
@@ -15,13 +15,13 @@ use crate::store::{STATEMENT, within};
 const LOOK: Duration = Duration::from_secs(5);
 
 /// Counts until `stop`.
-pub async fn watch(pool: PgPool, metrics: Metrics, stop: CancellationToken) {
+pub async fn watch(pool: Pool, metrics: Metrics, stop: CancellationToken) {
     stop.run_until_cancelled(look_again_and_again(&pool, &metrics))
         .await;
 }
 
 /// Never ends by itself: the worker takes a room that ends before its stop for broken.
-async fn look_again_and_again(pool: &PgPool, metrics: &Metrics) -> Infallible {
+async fn look_again_and_again(pool: &Pool, metrics: &Metrics) -> Infallible {
     let mut known = 0;
     let mut said = false;
     loop {

@@ -10,9 +10,9 @@ use std::convert::Infallible;
 use std::future::pending;
 use std::time::Duration;
 
+use crate::store::Pool;
 use chrono::{DateTime, NaiveDate, Utc};
 use cron::Schedule;
-use sqlx::PgPool;
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
@@ -45,13 +45,13 @@ pub struct Settings {
 /// Runs at once, then on the schedule, until `stop`. A run that fails is repeated each
 /// minute until one worked. Several workers may do this at once: the database lets one
 /// after the other, and the later ones find nothing to do.
-pub async fn run(pool: PgPool, clock: DbClock, settings: Settings, stop: CancellationToken) {
+pub async fn run(pool: Pool, clock: DbClock, settings: Settings, stop: CancellationToken) {
     let rounds = rounds(&pool, &clock, &settings);
     stop.run_until_cancelled(rounds).await;
 }
 
 /// Never ends by itself: the worker takes a room that ends before its stop for broken.
-async fn rounds(pool: &PgPool, clock: &DbClock, settings: &Settings) -> Infallible {
+async fn rounds(pool: &Pool, clock: &DbClock, settings: &Settings) -> Infallible {
     loop {
         let worked = maintain(pool, settings).await;
         let Some(due) = next_run(&settings.schedule, clock.now(), worked) else {
@@ -64,7 +64,7 @@ async fn rounds(pool: &PgPool, clock: &DbClock, settings: &Settings) -> Infallib
 
 /// Whether everything worked. Days that cannot be dropped do not keep new ones from
 /// being made, nor the other way round.
-async fn maintain(pool: &PgPool, settings: &Settings) -> bool {
+async fn maintain(pool: &Pool, settings: &Settings) -> bool {
     let ahead = settings.partitions_ahead_days;
     let made = within(DEADLINE, make_partitions(pool, ahead)).await;
     match &made {
@@ -111,14 +111,14 @@ async fn maintain(pool: &PgPool, settings: &Settings) -> bool {
 }
 
 /// Each day that is closed. Every row of it is read.
-async fn seal(pool: &PgPool) -> Result<(), StoreError> {
+async fn seal(pool: &Pool) -> Result<(), StoreError> {
     while let Some(day) = within(6 * DEADLINE, seal_next_day(pool)).await? {
         info!(%day, "sealed the day's records");
     }
     Ok(())
 }
 
-async fn purge(pool: &PgPool, keep: u16) -> Result<(), StoreError> {
+async fn purge(pool: &Pool, keep: u16) -> Result<(), StoreError> {
     let mut after = NaiveDate::default();
     while let Some((day, events)) = within(DEADLINE, purge_payloads(pool, keep, after)).await? {
         info!(%day, events, payload_days = keep, "purged payloads");

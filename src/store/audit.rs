@@ -3,16 +3,15 @@
 use std::collections::{HashMap, HashSet};
 
 use chrono::{DateTime, Utc};
-use sqlx::{PgPool, Postgres, Transaction};
 use uuid::Uuid;
 
-use super::StoreError;
+use super::{Pool, StoreError, Transaction};
 use crate::model::{DeliveryKey, Event, Shard, Snapshot};
 
 /// The next events by id, with the transaction that wrote each; without their data, which
 /// routing does not look at. `until` is the first id that is left out.
 pub async fn read_stretch(
-    pool: &PgPool,
+    pool: &Pool,
     after: Uuid,
     until: Uuid,
     limit: i64,
@@ -54,7 +53,7 @@ pub async fn read_stretch(
 
 /// Up to where each shard's events are dealt with. A checkpoint of another cluster says
 /// nothing of this one's transactions, and is left out.
-pub async fn read_checkpoints(pool: &PgPool) -> Result<HashMap<Shard, Snapshot>, StoreError> {
+pub async fn read_checkpoints(pool: &Pool) -> Result<HashMap<Shard, Snapshot>, StoreError> {
     let rows = sqlx::query!(
         r#"SELECT shard, checkpoint::text AS "checkpoint!" FROM posthorn.shards
             WHERE cluster = posthorn.cluster()"#
@@ -75,7 +74,7 @@ pub async fn read_checkpoints(pool: &PgPool) -> Result<HashMap<Shard, Snapshot>,
 /// How many successes beyond the first were recorded for the deliveries of each event of a
 /// stretch, replays each by itself.
 pub async fn find_repeated(
-    pool: &PgPool,
+    pool: &Pool,
     first: Uuid,
     last: Uuid,
 ) -> Result<Vec<(Uuid, u64)>, StoreError> {
@@ -109,10 +108,7 @@ pub struct Missing {
 /// Opens what is missing as pending, due now; returns what it opened. The statement
 /// looks again by itself at whether a worker may still be about to write the row, and
 /// whether there is one by now: it can be run twice and beside workers.
-pub async fn reopen(
-    pool: &PgPool,
-    missing: &[Missing],
-) -> Result<HashSet<DeliveryKey>, StoreError> {
+pub async fn reopen(pool: &Pool, missing: &[Missing]) -> Result<HashSet<DeliveryKey>, StoreError> {
     let events: Vec<Uuid> = missing.iter().map(|one| one.key.event_id).collect();
     let subscriptions: Vec<Uuid> = missing.iter().map(|one| one.key.subscription_id).collect();
     let templates: Vec<Option<Uuid>> = missing.iter().map(|one| one.template_id).collect();
@@ -148,22 +144,18 @@ pub async fn reopen(
 
 /// Begins a scheduled audit, of which there is one at a time in the fleet; it ends with the
 /// transaction, which holds no snapshot meanwhile. None: another worker is at it.
-pub async fn begin_audit(
-    pool: &PgPool,
-) -> Result<Option<Transaction<'static, Postgres>>, StoreError> {
+pub async fn begin_audit(pool: &Pool) -> Result<Option<Transaction>, StoreError> {
     let mut transaction = pool.begin().await?;
     let is_ours = sqlx::query_scalar!(
         r#"SELECT pg_try_advisory_xact_lock(hashtext('posthorn.audit')) AS "locked!""#
     )
-    .fetch_one(&mut *transaction)
+    .fetch_one(&mut transaction)
     .await?;
     Ok(is_ours.then_some(transaction))
 }
 
 /// When the last scheduled audit began, and when it was through.
-pub async fn last_audit(
-    pool: &PgPool,
-) -> Result<Option<(DateTime<Utc>, DateTime<Utc>)>, StoreError> {
+pub async fn last_audit(pool: &Pool) -> Result<Option<(DateTime<Utc>, DateTime<Utc>)>, StoreError> {
     let row = sqlx::query!(
         "SELECT started_at, finished_at FROM posthorn.audits ORDER BY started_at DESC LIMIT 1"
     )
@@ -183,7 +175,7 @@ pub struct AuditRow {
     pub repaired: u64,
 }
 
-pub async fn record_audit(pool: &PgPool, row: &AuditRow) -> Result<(), StoreError> {
+pub async fn record_audit(pool: &Pool, row: &AuditRow) -> Result<(), StoreError> {
     let number = |count: u64| i64::try_from(count).unwrap_or(i64::MAX);
     sqlx::query!(
         "INSERT INTO posthorn.audits (started_at, since, events, expected, missing, repaired)

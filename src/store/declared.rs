@@ -1,8 +1,9 @@
 //! The profiles, locks and subscriptions that a config file declares: what stands in the
 //! tables, and writing what changes.
 
+use crate::store::{Pool, Transaction};
 use serde_json::Value;
-use sqlx::{PgConnection, PgPool};
+use sqlx::PgConnection;
 
 use super::StoreError;
 use crate::model::declaration::{Change, Conflict, Entry, Kind, Owner, Stored, changes};
@@ -23,11 +24,11 @@ impl From<sqlx::Error> for ApplyFailed {
 
 /// What applying the entries would change. Writes nothing.
 pub async fn plan_declared(
-    pool: &PgPool,
+    pool: &Pool,
     declared: &[Entry],
     take_over: bool,
 ) -> Result<Vec<Change>, ApplyFailed> {
-    let stored = load_stored(&mut *pool.acquire().await?).await?;
+    let stored = load_stored(&mut pool.begin().await?).await?;
     changes(declared, &stored, take_over).map_err(ApplyFailed::Conflicts)
 }
 
@@ -36,7 +37,7 @@ pub async fn plan_declared(
 /// Rows that people manage by SQL are touched only where `take_over` says so. Rows that are
 /// as declared are left alone, so that starting a second worker changes nothing.
 pub async fn apply_declared(
-    pool: &PgPool,
+    pool: &Pool,
     declared: &[Entry],
     take_over: bool,
 ) -> Result<Vec<Change>, ApplyFailed> {
@@ -47,7 +48,7 @@ pub async fn apply_declared(
         "SELECT pg_advisory_xact_lock(hashtext('posthorn.config'))::text AS locked,
                 set_config('posthorn.applying', 'on', true) AS applying"
     )
-    .fetch_one(&mut *transaction)
+    .fetch_one(&mut transaction)
     .await?;
     let stored = load_stored(&mut transaction).await?;
     let changes = changes(declared, &stored, take_over).map_err(ApplyFailed::Conflicts)?;
@@ -83,7 +84,7 @@ pub async fn install_builtin_profiles(
 }
 
 /// Every row that a file could declare, with its owner.
-pub async fn load_stored(connection: &mut PgConnection) -> Result<Vec<Stored>, StoreError> {
+pub async fn load_stored(connection: &mut Transaction) -> Result<Vec<Stored>, StoreError> {
     let rows = sqlx::query!(
         r#"
         SELECT 'profile' AS "kind!", managed_by AS "managed_by!", jsonb_strip_nulls(to_jsonb(t)) AS "row!"
@@ -114,7 +115,7 @@ pub async fn load_stored(connection: &mut PgConnection) -> Result<Vec<Stored>, S
 }
 
 async fn write(
-    connection: &mut PgConnection,
+    connection: &mut Transaction,
     kind: Kind,
     changes: &[Change],
 ) -> Result<(), sqlx::Error> {
@@ -148,7 +149,7 @@ fn owned_row(entry: &Entry, owner: &str) -> Value {
     row.into()
 }
 
-async fn disable(connection: &mut PgConnection, changes: &[Change]) -> Result<(), sqlx::Error> {
+async fn disable(connection: &mut Transaction, changes: &[Change]) -> Result<(), sqlx::Error> {
     let rows: Vec<Value> = changes
         .iter()
         .filter_map(|change| match change {
@@ -170,7 +171,7 @@ async fn disable(connection: &mut PgConnection, changes: &[Change]) -> Result<()
     Ok(())
 }
 
-async fn remove(connection: &mut PgConnection, changes: &[Change]) -> Result<(), sqlx::Error> {
+async fn remove(connection: &mut Transaction, changes: &[Change]) -> Result<(), sqlx::Error> {
     let names = |kind: Kind| -> Vec<String> {
         let gone = changes.iter().filter_map(|change| match change {
             Change::Remove(entry) if entry.kind == kind => entry.head.get("name")?.as_str(),

@@ -2,12 +2,12 @@
 
 use chrono::{DateTime, Utc};
 use serde::Serialize;
-use sqlx::{PgConnection, PgPool};
 use uuid::Uuid;
 
-use super::StoreError;
 use super::looking::look;
+use super::{StoreError, Transaction};
 use crate::model::{DeliveryKey, OutcomeClass, State};
+use crate::store::Pool;
 
 /// What is looked for; what is not given does not narrow it.
 #[derive(Clone, Debug)]
@@ -95,7 +95,7 @@ impl From<sqlx::Error> for SearchFailed {
 }
 
 /// The newest deliveries first: by event, and for one event by subscription and generation.
-pub async fn find_deliveries(pool: &PgPool, search: &Search) -> Result<Vec<Found>, SearchFailed> {
+pub async fn find_deliveries(pool: &Pool, search: &Search) -> Result<Vec<Found>, SearchFailed> {
     let mut transaction = look(pool).await?;
     let endpoints = find_endpoints(&mut transaction, search).await?;
     let events = find_events(&mut transaction, search).await?;
@@ -105,7 +105,7 @@ pub async fn find_deliveries(pool: &PgPool, search: &Search) -> Result<Vec<Found
 }
 
 /// The states that profiles, subscriptions or locks call so, whatever the letter case.
-pub async fn find_labelled(pool: &PgPool, label: &str) -> Result<Vec<String>, StoreError> {
+pub async fn find_labelled(pool: &Pool, label: &str) -> Result<Vec<String>, StoreError> {
     Ok(sqlx::query_scalar!(
         r#"
         SELECT DISTINCT l.key AS "state!"
@@ -131,7 +131,7 @@ struct Endpoints {
 }
 
 async fn find_endpoints(
-    connection: &mut PgConnection,
+    connection: &mut Transaction,
     search: &Search,
 ) -> Result<Endpoints, SearchFailed> {
     let (id, name) = match &search.subscription {
@@ -190,7 +190,7 @@ async fn find_endpoints(
 }
 
 async fn none_such(
-    connection: &mut PgConnection,
+    connection: &mut Transaction,
     merchant: Option<String>,
     name: Option<String>,
 ) -> Result<SearchFailed, SearchFailed> {
@@ -271,7 +271,7 @@ const THE_END: DateTime<Utc> = match DateTime::from_timestamp(253_402_214_400, 0
 
 /// The ids of the event, or of the transaction's events.
 async fn find_events(
-    connection: &mut PgConnection,
+    connection: &mut Transaction,
     search: &Search,
 ) -> Result<Option<Vec<Uuid>>, SearchFailed> {
     if search.event_id.is_none() && search.transaction_id.is_none() {
@@ -301,7 +301,7 @@ async fn find_events(
 /// - Of known events the keys are looked up instead.
 /// - `subscription_id` is in the index, so others' deliveries cost little.
 async fn find_page(
-    connection: &mut PgConnection,
+    connection: &mut Transaction,
     search: &Search,
     endpoints: &Endpoints,
     events: Option<&[Uuid]>,

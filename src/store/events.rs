@@ -1,7 +1,7 @@
 //! Reading the log by snapshot windows.
 
+use crate::store::Pool;
 use chrono::{DateTime, Utc};
-use sqlx::PgPool;
 use uuid::Uuid;
 
 use super::StoreError;
@@ -40,7 +40,7 @@ pub struct Page {
 /// - The configuration's revision comes from the same snapshot: whoever commits a
 ///   subscription and then an event can rely on the one for the other.
 pub async fn read_page(
-    pool: &PgPool,
+    pool: &Pool,
     request: &PageRequest,
     shards: &[Shard],
     floor: Uuid,
@@ -122,7 +122,7 @@ pub async fn read_page(
 }
 
 /// The database's snapshot of this moment.
-pub async fn current_snapshot(pool: &PgPool) -> Result<Snapshot, StoreError> {
+pub async fn current_snapshot(pool: &Pool) -> Result<Snapshot, StoreError> {
     sqlx::query_scalar!(r#"SELECT pg_current_snapshot()::text AS "snapshot!""#)
         .fetch_one(pool)
         .await?
@@ -133,7 +133,7 @@ pub async fn current_snapshot(pool: &PgPool) -> Result<Snapshot, StoreError> {
 /// Events of some shards by id, whichever transaction wrote them, that are visible in a
 /// snapshot: what is left when the ids of earlier transactions mean nothing.
 pub async fn read_by_id(
-    pool: &PgPool,
+    pool: &Pool,
     shards: &[Shard],
     after: Uuid,
     until: &Snapshot,
@@ -161,7 +161,7 @@ pub async fn read_by_id(
 }
 
 /// One event, whichever shard it is of.
-pub async fn find_event(pool: &PgPool, id: Uuid) -> Result<Option<Event>, StoreError> {
+pub async fn find_event(pool: &Pool, id: Uuid) -> Result<Option<Event>, StoreError> {
     let row = sqlx::query_as!(
         EventRow,
         r#"
@@ -205,7 +205,7 @@ impl From<EventRow> for Event {
 }
 
 /// Makes events of another cluster old in this one; returns how many there were.
-pub async fn settle_foreign_events(pool: &PgPool) -> Result<i64, StoreError> {
+pub async fn settle_foreign_events(pool: &Pool) -> Result<i64, StoreError> {
     Ok(
         sqlx::query_scalar!(r#"SELECT posthorn.settle_foreign_events() AS "count!""#)
             .fetch_one(pool)

@@ -1,13 +1,13 @@
 //! Everything that the database knows of one event.
 
 use serde_json::Value;
-use sqlx::PgPool;
 use uuid::Uuid;
 
 use super::StoreError;
+use crate::store::Pool;
 
 /// An event apart from its payload, as a JSON object; none where there is no such event.
-pub async fn find_facts(pool: &PgPool, event: Uuid) -> Result<Option<Value>, StoreError> {
+pub async fn find_facts(pool: &Pool, event: Uuid) -> Result<Option<Value>, StoreError> {
     Ok(sqlx::query_scalar!(
         r#"
         SELECT json_build_object(
@@ -25,7 +25,7 @@ pub async fn find_facts(pool: &PgPool, event: Uuid) -> Result<Option<Value>, Sto
 /// The payload's digest, and its text; none where it was purged, or where the role may not
 /// read payloads.
 pub async fn find_payload(
-    pool: &PgPool,
+    pool: &Pool,
     event: Uuid,
 ) -> Result<Option<(String, String)>, StoreError> {
     let may_read = sqlx::query_scalar!(
@@ -58,7 +58,7 @@ pub struct Record {
 
 /// The event's deliveries that ended or wait in the database, in every generation, each with
 /// the seal that covers it.
-pub async fn find_deliveries(pool: &PgPool, event: Uuid) -> Result<Vec<Record>, StoreError> {
+pub async fn find_deliveries(pool: &Pool, event: Uuid) -> Result<Vec<Record>, StoreError> {
     let rows = sqlx::query!(
         r#"
         SELECT subscription_id AS "subscription_id!", generation AS "generation!", object AS "object!"
@@ -91,7 +91,7 @@ pub async fn find_deliveries(pool: &PgPool, event: Uuid) -> Result<Vec<Record>, 
 /// The event's attempts in their order, each with the seal that covers it. Of the answer's
 /// text, which may echo the payload, only the digest unless `with_answers`.
 pub async fn find_attempts(
-    pool: &PgPool,
+    pool: &Pool,
     event: Uuid,
     with_answers: bool,
 ) -> Result<Vec<(Record, Option<i64>)>, StoreError> {
@@ -138,7 +138,7 @@ pub struct Named {
 }
 
 /// None for one that is not there any more.
-pub async fn find_name(pool: &PgPool, id: Uuid) -> Result<Option<Named>, StoreError> {
+pub async fn find_name(pool: &Pool, id: Uuid) -> Result<Option<Named>, StoreError> {
     let row = sqlx::query!(
         r#"
         SELECT s.name, t.template_id AS "template_id?"
@@ -159,7 +159,7 @@ pub async fn find_name(pool: &PgPool, id: Uuid) -> Result<Option<Named>, StoreEr
 /// The configuration that a subscription had at a revision, as JSON objects: locks, the
 /// subscription itself, its profile.
 pub async fn config_at(
-    pool: &PgPool,
+    pool: &Pool,
     subscription: Uuid,
     revision: i64,
 ) -> Result<Vec<Value>, StoreError> {

@@ -1,6 +1,7 @@
 //! The rights of the three kinds of database role.
 
-use sqlx::{AssertSqlSafe, Executor, PgPool};
+use crate::store::Pool;
+use sqlx::{AssertSqlSafe, Executor};
 
 use super::StoreError;
 
@@ -61,7 +62,7 @@ pub enum GrantFailed {
 }
 
 /// Gives an existing role just the rights of its part; safe to run again.
-pub async fn grant(pool: &PgPool, part: Part, role: &str) -> Result<(), GrantFailed> {
+pub async fn grant(pool: &Pool, part: Part, role: &str) -> Result<(), GrantFailed> {
     let quoted: Option<String> = sqlx::query_scalar!(
         r#"SELECT quote_ident(rolname) AS "role!" FROM pg_roles WHERE rolname = $1"#,
         role

@@ -1,14 +1,14 @@
 //! The configuration as it was.
 
 use futures::TryStreamExt;
-use sqlx::PgPool;
 
 use super::StoreError;
 use crate::model::change::{Change, Kind};
+use crate::store::Pool;
 
 /// Every change of the configuration, by revision. They are handed on one by one: of most,
 /// nothing is kept.
-pub async fn read_changes(pool: &PgPool, mut take: impl FnMut(Change)) -> Result<(), StoreError> {
+pub async fn read_changes(pool: &Pool, mut take: impl FnMut(Change)) -> Result<(), StoreError> {
     let mut rows = sqlx::query!(
         "SELECT kind, subject, changed_at, settings FROM posthorn.config_history
           ORDER BY revision, changed_at"

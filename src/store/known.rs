@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use sqlx::PgPool;
+use crate::store::Pool;
 use uuid::Uuid;
 
 use super::StoreError;
@@ -16,7 +16,7 @@ use crate::model::{DeliveryKey, State};
 /// of a backlog nothing is there at all. Where the stretch holds many others' rows, each
 /// event is looked up by itself.
 pub async fn find_known_deliveries(
-    pool: &PgPool,
+    pool: &Pool,
     events: &[Uuid],
 ) -> Result<HashMap<DeliveryKey, State>, StoreError> {
     let (Some(first), Some(last)) = (events.iter().min(), events.iter().max()) else {
@@ -24,14 +24,15 @@ pub async fn find_known_deliveries(
     };
     let most = events.len() * 4;
     let known = find_known_between(pool, *first, *last, most + 1).await?;
+    // Rows, not deliveries: one that has two must not hide that there are more.
     if known.len() <= most {
-        return Ok(known);
+        return Ok(known.into_iter().collect());
     }
     find_known_one_by_one(pool, events).await
 }
 
 async fn find_known_between(
-    pool: &PgPool,
+    pool: &Pool,
     first: Uuid,
     last: Uuid,
     limit: usize,
@@ -63,7 +64,7 @@ async fn find_known_between(
 /// OFFSET 0 keeps the sub-query as it is: each event looks its rows up. As a join, the plan
 /// that suits tables that were empty once reads the whole ledger for each page.
 async fn find_known_one_by_one(
-    pool: &PgPool,
+    pool: &Pool,
     events: &[Uuid],
 ) -> Result<HashMap<DeliveryKey, State>, StoreError> {
     let rows = sqlx::query!(

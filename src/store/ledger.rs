@@ -3,8 +3,8 @@
 use std::collections::{BTreeMap, HashSet};
 use std::time::Duration;
 
+use crate::store::Pool;
 use chrono::{DateTime, Utc};
-use sqlx::PgPool;
 use uuid::Uuid;
 
 use super::StoreError;
@@ -50,8 +50,8 @@ pub enum Change {
     /// Not tried yet, and better kept in the database than in memory.
     Spill,
     /// The older events of the same transaction that wait in the database give way to
-    /// this one, but for replays and the delivery named, which is in the air.
-    SupersedeOlder { except: Option<DeliveryKey> },
+    /// this one, but for replays and for those named, which are in the air.
+    SupersedeOlder { except: Vec<DeliveryKey> },
 }
 
 /// A row of `posthorn.attempts`, apart from its key.
@@ -93,10 +93,12 @@ pub struct Written {
 ///   that was empty once reads all of it for each batch.
 /// - No key may stand in the batch twice, as all parts of the statement see the same
 ///   snapshot: the recorder cuts batches so.
+/// - A delivery that has ended is not opened again: a batch that nobody waits for any more
+///   may arrive after the next ones.
 /// - `due_at` is the database's clock plus the delay, never the worker's clock.
 #[expect(clippy::too_many_lines, reason = "it is one statement")]
 pub async fn write_batch(
-    pool: &PgPool,
+    pool: &Pool,
     owner: Uuid,
     entries: &[Entry],
 ) -> Result<Written, StoreError> {
@@ -142,6 +144,10 @@ pub async fn write_batch(
                 AS w (event_id, subscription_id, generation, shard, transaction_id,
                       attempts, delay, reason, template_id)
              WHERE w.shard = ANY (ARRAY(SELECT shard FROM fence))
+               AND NOT EXISTS (
+                   SELECT FROM posthorn.deliveries d
+                    WHERE d.event_id = w.event_id AND d.subscription_id = w.subscription_id
+                      AND d.generation = w.generation)
             ON CONFLICT (event_id, subscription_id, generation) DO UPDATE
                SET state = excluded.state, attempts = excluded.attempts,
                    due_at = excluded.due_at, reason = excluded.reason
@@ -165,14 +171,15 @@ pub async fn write_batch(
             ON CONFLICT DO NOTHING
         ), older AS (
             DELETE FROM posthorn.pending_deliveries p
-             USING unnest($31::uuid[], $32::uuid[], $33::smallint[], $34::text[], $35::uuid[])
-                AS n (event_id, subscription_id, shard, transaction_id, except_event)
+             USING unnest($31::uuid[], $32::uuid[], $33::smallint[], $34::text[])
+                AS n (event_id, subscription_id, shard, transaction_id)
              CROSS JOIN LATERAL (
                    SELECT q.ctid FROM posthorn.pending_deliveries q
                     WHERE q.subscription_id = n.subscription_id
                       AND q.transaction_id = n.transaction_id AND q.event_id < n.event_id
                       AND q.generation = 0
-                      AND q.event_id IS DISTINCT FROM n.except_event
+                      AND (q.event_id, q.subscription_id) NOT IN
+                          (SELECT * FROM unnest($35::uuid[], $43::uuid[]))
                    OFFSET 0) AS at
              WHERE n.shard = ANY (ARRAY(SELECT shard FROM fence)) AND p.ctid = at.ctid
             RETURNING p.event_id, p.subscription_id, p.generation, p.attempts
@@ -221,7 +228,7 @@ pub async fn write_batch(
         &rows.newer.subscriptions,
         &rows.newer.shards,
         &rows.newer_transactions as &[&str],
-        &rows.newer_except as &[Option<Uuid>],
+        &rows.except_events,
         &rows.wait_templates as &[Option<Uuid>],
         &rows.tried_revisions,
         &rows.sent_tls as &[Option<i16>],
@@ -229,6 +236,7 @@ pub async fn write_batch(
         &rows.sent_proxies as &[Option<String>],
         &rows.sent_heads as &[Option<&[u8]>],
         &rows.sent_payloads as &[Option<&[u8]>],
+        &rows.except_subscriptions,
     )
     .fetch_one(pool)
     .await?;
@@ -274,7 +282,8 @@ struct Columns<'a> {
     sent_payloads: Vec<Option<&'a [u8]>>,
     newer: Keys,
     newer_transactions: Vec<&'a str>,
-    newer_except: Vec<Option<Uuid>>,
+    except_events: Vec<Uuid>,
+    except_subscriptions: Vec<Uuid>,
 }
 
 #[derive(Default)]
@@ -332,7 +341,10 @@ impl<'a> Columns<'a> {
             Change::SupersedeOlder { except } => {
                 self.newer.push(entry);
                 self.newer_transactions.push(&entry.transaction_id);
-                self.newer_except.push(except.map(|key| key.event_id));
+                for key in except {
+                    self.except_events.push(key.event_id);
+                    self.except_subscriptions.push(key.subscription_id);
+                }
             }
         }
     }

@@ -1,8 +1,6 @@
 //! How people's questions are asked.
 
-use sqlx::{PgPool, Postgres, Transaction};
-
-use super::StoreError;
+use super::{Pool, StoreError, Transaction};
 
 /// A transaction that only reads, for one question.
 ///
@@ -12,7 +10,7 @@ use super::StoreError;
 ///   look-ups; counting what is open is one pass.
 /// - Nobody at a terminal waits for longer than half a minute, and a report must not hold
 ///   an old snapshot for long.
-pub async fn look(pool: &PgPool) -> Result<Transaction<'static, Postgres>, StoreError> {
+pub async fn look(pool: &Pool) -> Result<Transaction, StoreError> {
     let mut transaction = pool.begin().await?;
     sqlx::raw_sql(
         "SET TRANSACTION READ ONLY;
@@ -22,7 +20,7 @@ pub async fn look(pool: &PgPool) -> Result<Transaction<'static, Postgres>, Store
          SET LOCAL enable_mergejoin = on;
          SET LOCAL statement_timeout = '30s'",
     )
-    .execute(&mut *transaction)
+    .execute(&mut transaction)
     .await?;
     Ok(transaction)
 }

@@ -28,7 +28,7 @@ pub mod token_key;
 pub mod transactions;
 
 pub use clock::DbClock;
-pub use pool::connect;
+pub use pool::{Pool, Transaction, Way, connect, connect_by};
 
 use std::time::Duration;
 

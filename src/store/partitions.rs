@@ -1,12 +1,12 @@
 //! Daily partitions: made ahead of time, emptied of their payloads, and dropped whole.
 
+use crate::store::Pool;
 use chrono::NaiveDate;
-use sqlx::PgPool;
 
 use super::StoreError;
 
 /// Makes the partitions from today to so many days ahead; returns how many it made.
-pub async fn make_partitions(pool: &PgPool, days_ahead: u16) -> Result<i32, StoreError> {
+pub async fn make_partitions(pool: &Pool, days_ahead: u16) -> Result<i32, StoreError> {
     Ok(sqlx::query_scalar!(
         r#"SELECT posthorn.make_partitions($1) AS "made!""#,
         i32::from(days_ahead)
@@ -17,7 +17,7 @@ pub async fn make_partitions(pool: &PgPool, days_ahead: u16) -> Result<i32, Stor
 
 /// Drops the days that are older than `keep_days` and hold neither an open delivery nor
 /// an event that no worker has read; returns their names.
-pub async fn drop_partitions(pool: &PgPool, keep_days: u16) -> Result<Vec<String>, StoreError> {
+pub async fn drop_partitions(pool: &Pool, keep_days: u16) -> Result<Vec<String>, StoreError> {
     Ok(sqlx::query_scalar!(
         r#"SELECT posthorn.drop_partitions($1) AS "name!""#,
         i32::from(keep_days)
@@ -30,7 +30,7 @@ pub async fn drop_partitions(pool: &PgPool, keep_days: u16) -> Result<Vec<String
 /// not done yet, but for events with an open delivery. Returns the day and how many events
 /// it were; none when no day is left.
 pub async fn purge_payloads(
-    pool: &PgPool,
+    pool: &Pool,
     keep_days: u16,
     after: NaiveDate,
 ) -> Result<Option<(NaiveDate, i64)>, StoreError> {

@@ -4,7 +4,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
-use sqlx::{PgConnection, PgPool};
+
+use super::Transaction;
+use crate::store::Pool;
 use uuid::Uuid;
 
 use super::StoreError;
@@ -61,7 +63,7 @@ pub struct Refilled {
 /// nothing, as its condition is seen before its index is.
 #[expect(clippy::too_many_lines, reason = "it is one statement")]
 pub async fn refill_lanes(
-    connection: &mut PgConnection,
+    connection: &mut Transaction,
     lanes: &[RefillRequest],
     held: &[DeliveryKey],
 ) -> Result<Vec<Refilled>, StoreError> {
@@ -182,7 +184,7 @@ pub struct Waiting {
 
 /// All that waits in these shards, per lane, and the replays among it apart: each half is a
 /// walk along its own index.
-pub async fn count_waiting(pool: &PgPool, shards: &[Shard]) -> Result<Vec<Waiting>, StoreError> {
+pub async fn count_waiting(pool: &Pool, shards: &[Shard]) -> Result<Vec<Waiting>, StoreError> {
     let shards: Vec<i16> = shards.iter().map(|shard| shard.0).collect();
     let rows = sqlx::query!(
         r#"
@@ -224,7 +226,7 @@ pub struct NextDue {
 /// When the next delivery of each lane that is not due yet will be; in the
 /// transaction of the refill, so that none falls between the two.
 pub async fn find_next_due(
-    connection: &mut PgConnection,
+    connection: &mut Transaction,
     lanes: &[(Shard, Uuid)],
 ) -> Result<Vec<(Uuid, NextDue)>, StoreError> {
     let (shards, ids): (Vec<i16>, Vec<Uuid>) =

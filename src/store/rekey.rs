@@ -1,6 +1,6 @@
 //! Sealing the stored secrets anew, a batch in a transaction, while workers read them.
 
-use sqlx::PgPool;
+use crate::store::Pool;
 use uuid::Uuid;
 
 use super::StoreError;
@@ -12,7 +12,7 @@ const BATCH: i64 = 100;
 
 /// The next secrets, in the order of their ids, that another key than this has sealed.
 pub async fn find_sealed_by_others(
-    pool: &PgPool,
+    pool: &Pool,
     key_id: &str,
     after: Uuid,
 ) -> Result<Vec<Uuid>, StoreError> {
@@ -34,7 +34,7 @@ pub async fn find_sealed_by_others(
 /// The rows are locked in the order of their ids, so that two of these at once wait for
 /// each other and never in a circle.
 pub async fn reseal_batch(
-    pool: &PgPool,
+    pool: &Pool,
     key_id: &str,
     ids: &[Uuid],
     mut reseal: impl FnMut(&Stored) -> Option<Sealed>,
@@ -46,7 +46,7 @@ pub async fn reseal_batch(
         ids,
         key_id,
     )
-    .fetch_all(&mut *transaction)
+    .fetch_all(&mut transaction)
     .await?;
     let (mut ids, mut key_ids, mut nonces, mut ciphertexts) = (vec![], vec![], vec![], vec![]);
     for row in rows {
@@ -78,7 +78,7 @@ pub async fn reseal_batch(
         &nonces,
         &ciphertexts,
     )
-    .execute(&mut *transaction)
+    .execute(&mut transaction)
     .await?;
     transaction.commit().await?;
     Ok(replaced.rows_affected())

@@ -5,12 +5,12 @@ use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 use serde::Serialize;
-use sqlx::PgPool;
 use uuid::Uuid;
 
 use super::StoreError;
 use super::pending::{Refilled, Waiting};
 use crate::model::{DeliveryKey, Event, Shard};
+use crate::store::Pool;
 
 /// Which deliveries; what is not given does not narrow it. The database says what makes no
 /// sense.
@@ -28,7 +28,7 @@ pub struct Filter {
 }
 
 /// Asks for a replay; returns its id.
-pub async fn ask_for_replay(pool: &PgPool, filter: &Filter, rate: f64) -> Result<Uuid, StoreError> {
+pub async fn ask_for_replay(pool: &Pool, filter: &Filter, rate: f64) -> Result<Uuid, StoreError> {
     Ok(sqlx::query_scalar!(
         r#"SELECT posthorn.replay($1, $2, $3, $4, $5, $6, $7, $8) AS "id!""#,
         filter.merchant,
@@ -56,7 +56,7 @@ pub struct Preview {
     pub deliveries: i64,
 }
 
-pub async fn preview_replay(pool: &PgPool, filter: &Filter) -> Result<Vec<Preview>, StoreError> {
+pub async fn preview_replay(pool: &Pool, filter: &Filter) -> Result<Vec<Preview>, StoreError> {
     Ok(sqlx::query_as!(
         Preview,
         r#"SELECT of_merchant AS "merchant!", to_subscription AS "subscription!",
@@ -103,7 +103,7 @@ pub struct Replay {
 
 /// One of them, or the newest first.
 pub async fn list_replays(
-    pool: &PgPool,
+    pool: &Pool,
     id: Option<Uuid>,
     limit: i64,
 ) -> Result<Vec<Replay>, StoreError> {
@@ -131,7 +131,7 @@ pub async fn list_replays(
 }
 
 /// Changes the state of one that has not ended. False: there is none of that id.
-pub async fn steer_replay(pool: &PgPool, id: Uuid, state: &str) -> Result<bool, StoreError> {
+pub async fn steer_replay(pool: &Pool, id: Uuid, state: &str) -> Result<bool, StoreError> {
     let steered = sqlx::query!(
         "UPDATE posthorn.replays SET state = $2 WHERE id = $1",
         id,
@@ -153,7 +153,7 @@ pub struct Advanced {
 }
 
 /// Opens the next batch of each replay that is due.
-pub async fn advance_replays(pool: &PgPool) -> Result<Advanced, StoreError> {
+pub async fn advance_replays(pool: &Pool) -> Result<Advanced, StoreError> {
     let row = sqlx::query!(
         r#"SELECT opened AS "opened!", running AS "running!", wait FROM posthorn.advance_replays()"#
     )
@@ -169,7 +169,7 @@ pub async fn advance_replays(pool: &PgPool) -> Result<Advanced, StoreError> {
 }
 
 /// The replays that wait in this worker's shards, per lane.
-pub async fn count_replays(pool: &PgPool, worker: Uuid) -> Result<Vec<Waiting>, StoreError> {
+pub async fn count_replays(pool: &Pool, worker: Uuid) -> Result<Vec<Waiting>, StoreError> {
     let rows = sqlx::query!(
         r#"
         SELECT p.shard, p.lane_id AS "lane_id!", count(*) AS "rows!",
@@ -198,7 +198,7 @@ pub async fn count_replays(pool: &PgPool, worker: Uuid) -> Result<Vec<Waiting>, 
 /// Open deliveries of cancelled replays in this worker's shards. Their payloads are left
 /// out: they are not sent.
 pub async fn find_withdrawn(
-    pool: &PgPool,
+    pool: &Pool,
     worker: Uuid,
     limit: i64,
 ) -> Result<Vec<Refilled>, StoreError> {

@@ -2,10 +2,11 @@
 
 use std::str::FromStr;
 
+use crate::store::Pool;
 use secrecy::{ExposeSecret, SecretString};
 use sqlx::migrate::{MigrateError, Migrator};
 use sqlx::postgres::PgConnectOptions;
-use sqlx::{ConnectOptions, Executor, PgPool};
+use sqlx::{ConnectOptions, Executor};
 
 use super::StoreError;
 use super::declared::install_builtin_profiles;
@@ -107,7 +108,7 @@ pub enum SchemaState {
     Newer,
 }
 
-pub async fn schema_state(pool: &PgPool) -> Result<SchemaState, StoreError> {
+pub async fn schema_state(pool: &Pool) -> Result<SchemaState, StoreError> {
     let known = migrator()
         .iter()
         .map(|migration| migration.version)

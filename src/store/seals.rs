@@ -3,21 +3,21 @@
 use std::collections::HashSet;
 
 use chrono::{DateTime, NaiveDate, NaiveTime, TimeDelta, Utc};
-use sqlx::PgPool;
 use uuid::Uuid;
 
 use super::StoreError;
 use crate::model::seal::{Digest, Mark, Records, Row, RowKey, Seal};
+use crate::store::Pool;
 
 /// Seals the day after the last sealed one and returns it; none while it is not closed.
-pub async fn seal_next_day(pool: &PgPool) -> Result<Option<NaiveDate>, StoreError> {
+pub async fn seal_next_day(pool: &Pool) -> Result<Option<NaiveDate>, StoreError> {
     Ok(sqlx::query_scalar!("SELECT posthorn.seal_next_day()")
         .fetch_one(pool)
         .await?)
 }
 
 /// All seals, by day.
-pub async fn list_seals(pool: &PgPool) -> Result<Vec<Seal>, StoreError> {
+pub async fn list_seals(pool: &Pool) -> Result<Vec<Seal>, StoreError> {
     let rows = sqlx::query!(
         "SELECT day, deliveries, deliveries_digest, attempts, attempts_digest, previous, seal,
                 sealed_at
@@ -39,7 +39,7 @@ pub async fn list_seals(pool: &PgPool) -> Result<Vec<Seal>, StoreError> {
 }
 
 /// The days of events whose partitions retention has dropped.
-pub async fn find_dropped_days(pool: &PgPool) -> Result<HashSet<NaiveDate>, StoreError> {
+pub async fn find_dropped_days(pool: &Pool) -> Result<HashSet<NaiveDate>, StoreError> {
     let days = sqlx::query_scalar!("SELECT day FROM posthorn.dropped_days")
         .fetch_all(pool)
         .await?;
@@ -48,7 +48,7 @@ pub async fn find_dropped_days(pool: &PgPool) -> Result<HashSet<NaiveDate>, Stor
 
 /// The digest over a day's stored slices; none where there are none.
 pub async fn slices_digest(
-    pool: &PgPool,
+    pool: &Pool,
     day: NaiveDate,
     records: Records,
 ) -> Result<Option<Digest>, StoreError> {
@@ -77,7 +77,7 @@ pub struct ChangedSlice {
 
 /// Of a stretch of whole minutes of a sealed day; what retention has dropped is left out.
 pub async fn find_changed_slices(
-    pool: &PgPool,
+    pool: &Pool,
     day: NaiveDate,
     records: Records,
     low: DateTime<Utc>,
@@ -113,7 +113,7 @@ pub async fn find_changed_slices(
 
 /// The rows of a slice as they are now, in the order of their key.
 pub async fn read_rows(
-    pool: &PgPool,
+    pool: &Pool,
     records: Records,
     event_day: NaiveDate,
     minute: DateTime<Utc>,
@@ -152,7 +152,7 @@ pub async fn read_rows(
 
 /// The events of the first rows that say they were written before a day.
 pub async fn find_rows_before(
-    pool: &PgPool,
+    pool: &Pool,
     records: Records,
     day: NaiveDate,
 ) -> Result<Vec<Uuid>, StoreError> {

@@ -1,6 +1,6 @@
 //! `posthorn.secrets`: sealed credentials, which this room never opens.
 
-use sqlx::PgPool;
+use crate::store::Pool;
 use uuid::Uuid;
 
 use super::StoreError;
@@ -11,7 +11,7 @@ use crate::vault::{Sealed, Stored};
 /// Read them after the rows that name them: where one changes in between, the rows get a
 /// newer revision, which brings both again.
 pub async fn load_secrets(
-    pool: &PgPool,
+    pool: &Pool,
     wanted: &[(String, String)],
 ) -> Result<Vec<Stored>, StoreError> {
     if wanted.is_empty() {
@@ -46,7 +46,7 @@ pub async fn load_secrets(
 }
 
 /// How many secrets each key has sealed, by the key's id.
-pub async fn count_by_key(pool: &PgPool) -> Result<Vec<(String, i64)>, StoreError> {
+pub async fn count_by_key(pool: &Pool) -> Result<Vec<(String, i64)>, StoreError> {
     let rows = sqlx::query!(
         r#"SELECT key_id, count(*) AS "secrets!" FROM posthorn.secrets GROUP BY key_id ORDER BY key_id"#
     )
@@ -57,7 +57,7 @@ pub async fn count_by_key(pool: &PgPool) -> Result<Vec<(String, i64)>, StoreErro
 }
 
 /// The id under which a secret is to be sealed: that of its row, or a new one.
-pub async fn id_for_secret(pool: &PgPool, merchant: &str, name: &str) -> Result<Uuid, StoreError> {
+pub async fn id_for_secret(pool: &Pool, merchant: &str, name: &str) -> Result<Uuid, StoreError> {
     let id = sqlx::query_scalar!(
         r#"SELECT coalesce((SELECT id FROM posthorn.secrets WHERE merchant = $1 AND name = $2),
                            posthorn.uuid_v7()) AS "id!""#,
@@ -71,7 +71,7 @@ pub async fn id_for_secret(pool: &PgPool, merchant: &str, name: &str) -> Result<
 
 /// Writes a secret, new or in the place of its old value. False: the row has another id by
 /// now, and the secret must be sealed for that one.
-pub async fn put_secret(pool: &PgPool, secret: &Stored) -> Result<bool, StoreError> {
+pub async fn put_secret(pool: &Pool, secret: &Stored) -> Result<bool, StoreError> {
     let Stored {
         id,
         merchant,
@@ -107,10 +107,7 @@ pub struct Listed {
 }
 
 /// The secrets of a merchant, or of all.
-pub async fn list_secrets(
-    pool: &PgPool,
-    merchant: Option<&str>,
-) -> Result<Vec<Listed>, StoreError> {
+pub async fn list_secrets(pool: &Pool, merchant: Option<&str>) -> Result<Vec<Listed>, StoreError> {
     let rows = sqlx::query_as!(
         Listed,
         "SELECT merchant, name, key_id, changed_at FROM posthorn.secrets
@@ -132,11 +129,7 @@ pub enum RemoveFailed {
 }
 
 /// Removes a secret that no subscription of its merchant names; false if there is none.
-pub async fn remove_secret(
-    pool: &PgPool,
-    merchant: &str,
-    name: &str,
-) -> Result<bool, RemoveFailed> {
+pub async fn remove_secret(pool: &Pool, merchant: &str, name: &str) -> Result<bool, RemoveFailed> {
     let removed = sqlx::query!(
         "DELETE FROM posthorn.secrets WHERE merchant = $1 AND name = $2",
         merchant,

@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
+use crate::store::Pool;
 use chrono::{DateTime, Utc};
-use sqlx::PgPool;
 use sqlx::postgres::types::PgInterval;
 use uuid::Uuid;
 
@@ -32,7 +32,7 @@ pub struct Taken {
 }
 
 /// The cluster this connection talks to, and its clock.
-pub async fn cluster_and_time(pool: &PgPool) -> Result<(String, DateTime<Utc>), StoreError> {
+pub async fn cluster_and_time(pool: &Pool) -> Result<(String, DateTime<Utc>), StoreError> {
     let row =
         sqlx::query!(r#"SELECT posthorn.cluster() AS "cluster!", clock_timestamp() AS "time!""#)
             .fetch_one(pool)
@@ -54,7 +54,7 @@ pub struct Condition {
 /// Says that this worker is alive and how it is, and forgets workers that have not been for
 /// a day.
 pub async fn heartbeat(
-    pool: &PgPool,
+    pool: &Pool,
     worker: Uuid,
     name: &str,
     lease: Duration,
@@ -84,7 +84,7 @@ pub async fn heartbeat(
     Ok(())
 }
 
-pub async fn forget_worker(pool: &PgPool, worker: Uuid) -> Result<(), StoreError> {
+pub async fn forget_worker(pool: &Pool, worker: Uuid) -> Result<(), StoreError> {
     sqlx::query!("DELETE FROM posthorn.workers WHERE id = $1", worker)
         .execute(pool)
         .await?;
@@ -92,7 +92,7 @@ pub async fn forget_worker(pool: &PgPool, worker: Uuid) -> Result<(), StoreError
 }
 
 pub async fn look_at_fleet(
-    pool: &PgPool,
+    pool: &Pool,
     worker: Uuid,
     lease: Duration,
 ) -> Result<FleetView, StoreError> {
@@ -121,7 +121,7 @@ pub async fn look_at_fleet(
 /// owner that is being committed holds a share lock on the row: it is waited for, so
 /// what the new owner reads next includes it.
 pub async fn take_shards(
-    pool: &PgPool,
+    pool: &Pool,
     worker: Uuid,
     lease: Duration,
     shards: &[Shard],
@@ -159,7 +159,7 @@ pub async fn take_shards(
 /// Renews leases; returns the shards that are still this worker's. One that is missing
 /// from the answer was taken by another worker.
 pub async fn renew_leases(
-    pool: &PgPool,
+    pool: &Pool,
     worker: Uuid,
     lease: Duration,
     held: &[(Shard, Epoch)],
@@ -183,7 +183,7 @@ pub async fn renew_leases(
 /// Writes checkpoints, fenced by epoch, and only in the cluster whose transaction ids
 /// they are made of: after a failover they would mean something else.
 pub async fn write_checkpoints(
-    pool: &PgPool,
+    pool: &Pool,
     worker: Uuid,
     cluster: &str,
     checkpoints: &[(Shard, Epoch, Snapshot)],
@@ -208,7 +208,7 @@ pub async fn write_checkpoints(
 
 /// Gives shards up; their last checkpoints are written before.
 pub async fn release_shards(
-    pool: &PgPool,
+    pool: &Pool,
     worker: Uuid,
     held: &[(Shard, Epoch)],
 ) -> Result<(), StoreError> {

@@ -2,11 +2,11 @@
 
 use chrono::{DateTime, Utc};
 use serde::Serialize;
-use sqlx::{PgConnection, PgPool};
 use uuid::Uuid;
 
-use super::StoreError;
 use super::looking::look;
+use super::{StoreError, Transaction};
+use crate::store::Pool;
 
 #[derive(Debug, Serialize)]
 pub struct Status {
@@ -82,14 +82,14 @@ pub struct SubscriptionStatus {
 /// All at one moment. At most `limit` subscriptions: those with trouble or something open,
 /// or all of the merchant's.
 pub async fn read_status(
-    pool: &PgPool,
+    pool: &Pool,
     merchant: Option<&str>,
     limit: i64,
 ) -> Result<Status, StoreError> {
     let mut transaction = look(pool).await?;
     let status = Status {
         at: sqlx::query_scalar!(r#"SELECT now() AS "now!""#)
-            .fetch_one(&mut *transaction)
+            .fetch_one(&mut transaction)
             .await?,
         workers: workers(&mut transaction).await?,
         shards: shards(&mut transaction).await?,
@@ -101,7 +101,7 @@ pub async fn read_status(
     Ok(status)
 }
 
-async fn workers(connection: &mut PgConnection) -> Result<Vec<WorkerStatus>, StoreError> {
+async fn workers(connection: &mut Transaction) -> Result<Vec<WorkerStatus>, StoreError> {
     Ok(sqlx::query_as!(
         WorkerStatus,
         r#"
@@ -116,7 +116,7 @@ async fn workers(connection: &mut PgConnection) -> Result<Vec<WorkerStatus>, Sto
     .await?)
 }
 
-async fn shards(connection: &mut PgConnection) -> Result<ShardStatus, StoreError> {
+async fn shards(connection: &mut Transaction) -> Result<ShardStatus, StoreError> {
     Ok(sqlx::query_as!(
         ShardStatus,
         r#"
@@ -132,7 +132,7 @@ async fn shards(connection: &mut PgConnection) -> Result<ShardStatus, StoreError
     .await?)
 }
 
-async fn unread(connection: &mut PgConnection) -> Result<Unread, StoreError> {
+async fn unread(connection: &mut Transaction) -> Result<Unread, StoreError> {
     Ok(sqlx::query_as!(
         Unread,
         r#"SELECT u.events AS "events!", u.oldest_at FROM posthorn.status_unread u"#
@@ -141,7 +141,7 @@ async fn unread(connection: &mut PgConnection) -> Result<Unread, StoreError> {
     .await?)
 }
 
-async fn open(connection: &mut PgConnection, merchant: Option<&str>) -> Result<Open, StoreError> {
+async fn open(connection: &mut Transaction, merchant: Option<&str>) -> Result<Open, StoreError> {
     Ok(sqlx::query_as!(
         Open,
         r#"
@@ -162,7 +162,7 @@ async fn open(connection: &mut PgConnection, merchant: Option<&str>) -> Result<O
 }
 
 async fn subscriptions(
-    connection: &mut PgConnection,
+    connection: &mut Transaction,
     merchant: Option<&str>,
     limit: i64,
 ) -> Result<Vec<SubscriptionStatus>, StoreError> {

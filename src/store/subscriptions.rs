@@ -3,7 +3,7 @@
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
-use sqlx::PgPool;
+use crate::store::Pool;
 use tracing::error;
 use uuid::Uuid;
 
@@ -34,7 +34,7 @@ pub struct SubscriptionRow {
 /// Profiles and locks are read after the rows: where one changes in between, its revision is
 /// newer than the rows' and brings them again.
 pub async fn load_subscriptions(
-    pool: &PgPool,
+    pool: &Pool,
     after_revision: i64,
     shards: Option<&[Shard]>,
 ) -> Result<Vec<SubscriptionRow>, StoreError> {
@@ -43,7 +43,7 @@ pub async fn load_subscriptions(
 
 /// One subscription by its merchant and its own name.
 pub async fn find_subscription(
-    pool: &PgPool,
+    pool: &Pool,
     merchant: &str,
     name: &str,
 ) -> Result<Option<SubscriptionRow>, StoreError> {
@@ -52,7 +52,7 @@ pub async fn find_subscription(
 }
 
 /// The names of a merchant's subscriptions.
-pub async fn list_names(pool: &PgPool, merchant: &str) -> Result<Vec<String>, StoreError> {
+pub async fn list_names(pool: &Pool, merchant: &str) -> Result<Vec<String>, StoreError> {
     let names = sqlx::query_scalar!(
         "SELECT name FROM posthorn.subscriptions WHERE merchant = $1 ORDER BY name LIMIT 20",
         merchant
@@ -61,7 +61,7 @@ pub async fn list_names(pool: &PgPool, merchant: &str) -> Result<Vec<String>, St
 }
 
 async fn load(
-    pool: &PgPool,
+    pool: &Pool,
     after_revision: i64,
     shards: Option<&[Shard]>,
     named: Option<(&str, &str)>,
@@ -130,7 +130,7 @@ async fn load(
 }
 
 /// Every profile by its name.
-async fn load_profiles(pool: &PgPool) -> Result<HashMap<String, Arc<Settings>>, StoreError> {
+async fn load_profiles(pool: &Pool) -> Result<HashMap<String, Arc<Settings>>, StoreError> {
     let rows = sqlx::query!(
         r#"SELECT name, jsonb_strip_nulls(to_jsonb(p)) AS "given!" FROM posthorn.profiles p"#
     )
@@ -150,7 +150,7 @@ struct Lock {
 }
 
 /// Every lock, the one that wins first.
-async fn load_locks(pool: &PgPool) -> Result<Vec<Lock>, StoreError> {
+async fn load_locks(pool: &Pool) -> Result<Vec<Lock>, StoreError> {
     let rows = sqlx::query!(
         r#"SELECT name, merchant, profile, jsonb_strip_nulls(to_jsonb(l)) AS "given!"
              FROM posthorn.locks l ORDER BY name"#
@@ -173,7 +173,7 @@ async fn load_locks(pool: &PgPool) -> Result<Vec<Lock>, StoreError> {
 }
 
 /// The configuration's revision of this moment.
-pub async fn current_revision(pool: &PgPool) -> Result<i64, StoreError> {
+pub async fn current_revision(pool: &Pool) -> Result<i64, StoreError> {
     Ok(
         sqlx::query_scalar!("SELECT revision FROM posthorn.config_revision")
             .fetch_one(pool)
@@ -183,7 +183,7 @@ pub async fn current_revision(pool: &PgPool) -> Result<i64, StoreError> {
 
 /// What opens the stored secrets that these rows name.
 pub async fn load_opener<'k>(
-    pool: &PgPool,
+    pool: &Pool,
     keys: &'k Keyring,
     rows: &[SubscriptionRow],
 ) -> Result<Opener<'k>, StoreError> {
@@ -200,7 +200,7 @@ pub async fn load_opener<'k>(
 
 /// Disables a subscription whose endpoint is gone; returns whether it was enabled. The new
 /// revision tells every worker.
-pub async fn disable_gone_subscription(pool: &PgPool, id: Uuid) -> Result<bool, StoreError> {
+pub async fn disable_gone_subscription(pool: &Pool, id: Uuid) -> Result<bool, StoreError> {
     let disabled = sqlx::query!(
         "UPDATE posthorn.subscriptions SET gone_at = now() WHERE id = $1 AND gone_at IS NULL",
         id

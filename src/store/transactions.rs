@@ -2,8 +2,8 @@
 
 use std::collections::{HashMap, HashSet};
 
+use crate::store::Pool;
 use chrono::{DateTime, Utc};
-use sqlx::PgPool;
 use uuid::Uuid;
 
 use super::StoreError;
@@ -14,7 +14,7 @@ use crate::model::{Endpoint, Event};
 ///
 /// OFFSET 0 keeps it a look-up for each event, however many transactions there are.
 pub async fn find_endpoints(
-    pool: &PgPool,
+    pool: &Pool,
     events: &[&Event],
 ) -> Result<HashMap<Uuid, Vec<(Uuid, Endpoint)>>, StoreError> {
     let ids: Vec<Uuid> = events.iter().map(|event| event.id).collect();
@@ -58,7 +58,7 @@ pub async fn find_endpoints(
 /// Which of these events leave their transaction's status as it was. Ids are in the order
 /// of insertion; of a transaction's first event, and of one whose earlier events have been
 /// dropped with their day, there is nothing before.
-pub async fn find_unchanged(pool: &PgPool, events: &[&Event]) -> Result<HashSet<Uuid>, StoreError> {
+pub async fn find_unchanged(pool: &Pool, events: &[&Event]) -> Result<HashSet<Uuid>, StoreError> {
     let ids: Vec<Uuid> = events.iter().map(|event| event.id).collect();
     let merchants: Vec<&str> = events.iter().map(|event| &*event.merchant).collect();
     let transactions: Vec<&str> = events.iter().map(|event| &*event.transaction_id).collect();
@@ -87,7 +87,7 @@ pub async fn find_unchanged(pool: &PgPool, events: &[&Event]) -> Result<HashSet<
 
 /// Ends a transaction's subscription whose endpoint is gone; returns whether it was open.
 /// What else waits for it comes due, to be withdrawn.
-pub async fn end_transaction_subscription(pool: &PgPool, id: Uuid) -> Result<bool, StoreError> {
+pub async fn end_transaction_subscription(pool: &Pool, id: Uuid) -> Result<bool, StoreError> {
     let ended = sqlx::query_scalar!(
         r#"
         WITH ended AS (
@@ -109,7 +109,7 @@ pub async fn end_transaction_subscription(pool: &PgPool, id: Uuid) -> Result<boo
 /// Drops those that are older than `keep_days` and of whose transaction no event is left;
 /// returns how many.
 pub async fn drop_transaction_subscriptions(
-    pool: &PgPool,
+    pool: &Pool,
     keep_days: u16,
 ) -> Result<i64, StoreError> {
     Ok(sqlx::query_scalar!(

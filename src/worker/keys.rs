@@ -1,13 +1,13 @@
 //! The keys that the stored secrets need.
 
+use crate::store::Pool;
 use anyhow::bail;
-use sqlx::PgPool;
 
 use crate::store::secrets::count_by_key;
 use crate::vault::Keyring;
 
 /// A worker that could not open what it will need says so now, not delivery by delivery.
-pub(super) async fn refuse_missing(pool: &PgPool, keys: &Keyring) -> anyhow::Result<()> {
+pub(super) async fn refuse_missing(pool: &Pool, keys: &Keyring) -> anyhow::Result<()> {
     let at_hand = keys.ids();
     let missing: Vec<String> = count_by_key(pool)
         .await?

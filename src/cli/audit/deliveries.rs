@@ -5,12 +5,12 @@ use std::process::ExitCode;
 
 use chrono::{DateTime, NaiveDate, NaiveTime, TimeDelta, Utc};
 use serde_json::json;
-use sqlx::PgPool;
 
 use crate::audit::tally::{Counts, Line};
 use crate::audit::{Span, audit};
 use crate::cli::database::refusal;
 use crate::cli::printable::Printable;
+use crate::store::Pool;
 use crate::store::shards::cluster_and_time;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -47,7 +47,7 @@ impl Since {
 }
 
 pub async fn compare(
-    pool: &PgPool,
+    pool: &Pool,
     since: Since,
     repair: bool,
     json: bool,

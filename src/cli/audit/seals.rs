@@ -6,16 +6,16 @@ use std::path::Path;
 use std::process::ExitCode;
 
 use anyhow::{Context, anyhow};
-use sqlx::PgPool;
 
 use crate::audit::difference::RowChange;
 use crate::audit::seals::{Day, Finding, verify as verify_seals};
 use crate::cli::database::refusal;
 use crate::model::seal::{RowKey, Seal};
+use crate::store::Pool;
 use crate::store::seals::list_seals;
 
 /// A seal a line.
-pub async fn export(pool: &PgPool) -> anyhow::Result<ExitCode> {
+pub async fn export(pool: &Pool) -> anyhow::Result<ExitCode> {
     let seals = list_seals(pool).await.map_err(|error| refusal(&error))?;
     let mut out = io::stdout();
     for seal in seals {
@@ -25,7 +25,7 @@ pub async fn export(pool: &PgPool) -> anyhow::Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-pub async fn verify(pool: &PgPool, against: Option<&Path>, json: bool) -> anyhow::Result<ExitCode> {
+pub async fn verify(pool: &Pool, against: Option<&Path>, json: bool) -> anyhow::Result<ExitCode> {
     let exported = against.map(read).transpose()?.unwrap_or_default();
     let mut told = Ok(());
     let (mut days, mut findings) = (0_u64, 0);

@@ -3,9 +3,9 @@
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
+use crate::store::Pool;
 use anyhow::anyhow;
 use secrecy::SecretString;
-use sqlx::PgPool;
 
 use super::words::{self, Tense};
 use crate::cli::database;
@@ -34,7 +34,7 @@ impl FileArgs {
     pub async fn tell(
         self,
         tense: Tense,
-        change: impl AsyncFnOnce(&PgPool, &[Entry], bool) -> Result<Vec<Change>, ApplyFailed>,
+        change: impl AsyncFnOnce(&Pool, &[Entry], bool) -> Result<Vec<Change>, ApplyFailed>,
     ) -> anyhow::Result<()> {
         let config = Config::load(&self.file)?;
         let declared = config.declare();

@@ -27,8 +27,8 @@ pub enum ManagedBy {
 
 pub async fn run(args: Args) -> anyhow::Result<()> {
     let pool = connect(&args.database.url()?, 1)?;
-    let stored = match pool.acquire().await {
-        Ok(mut connection) => load_stored(&mut connection).await,
+    let stored = match pool.begin().await {
+        Ok(mut transaction) => load_stored(&mut transaction).await,
         Err(error) => Err(error.into()),
     };
     pool.close().await;

@@ -3,7 +3,7 @@
 use std::io::{self, Write};
 use std::process::ExitCode;
 
-use sqlx::PgPool;
+use crate::store::Pool;
 use uuid::Uuid;
 
 use super::VaultArgs;
@@ -51,7 +51,7 @@ struct Done {
     counts: Vec<(String, i64)>,
 }
 
-async fn rekey(pool: &PgPool, keys: &Keyring) -> Result<Done, StoreError> {
+async fn rekey(pool: &Pool, keys: &Keyring) -> Result<Done, StoreError> {
     // `VaultArgs::open` has seen to it that there is one.
     let first = keys.first_id().unwrap_or_default();
     let mut done = Done {

@@ -3,9 +3,9 @@
 use std::io::{self, IsTerminal, Write};
 use std::path::PathBuf;
 
+use crate::store::Pool;
 use anyhow::bail;
 use secrecy::SecretSlice;
-use sqlx::PgPool;
 
 use super::VaultArgs;
 use crate::cli::database::refusal;
@@ -67,7 +67,7 @@ pub async fn run(args: Args) -> anyhow::Result<()> {
 }
 
 async fn set(
-    pool: &PgPool,
+    pool: &Pool,
     keys: &Keyring,
     merchant: &str,
     name: &str,

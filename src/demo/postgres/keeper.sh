@@ -1,8 +1,10 @@
 # Keeps one private PostgreSQL cluster for as long as stdin is open.
-# Arguments: the bin directory, the base directory, the superuser, the settings.
-# Says on stdout: its directory, then the postmaster's pid once the server is ready.
+# Arguments: the bin directory, the base directory, the superuser, the settings, and the port
+# of the server that this one is to be a standby of, if any.
+# Says on stdout: its directory, then the postmaster's pid once the server is ready. Each line
+# on stdin makes it start the server again, and say the pid again.
 # Exits 0 when all is gone again, and otherwise with the reason on stderr.
-bin=$1 base=$2 superuser=$3 settings=$4
+bin=$1 base=$2 superuser=$3 settings=$4 primary=$5
 umask 077
 # The one that we talk to may be dead already; there is still something to clean up.
 trap '' PIPE
@@ -25,14 +27,22 @@ trap finish EXIT
 cd "$directory" || exit 1
 echo "$directory"
 
-"$bin/initdb" -D data -U "$superuser" -A trust -E UTF8 --locale=C --no-sync \
-    </dev/null >/dev/null || exit 1
-printf '%s\n' "$settings" >>data/postgresql.conf || exit 1
-if ! "$bin/pg_ctl" start -s -w -t 60 -D "$directory/data" -l log </dev/null >/dev/null; then
-    tail -n 20 log >&2
-    exit 1
-fi
-head -n 1 data/postmaster.pid
+start() {
+    if ! "$bin/pg_ctl" start -s -w -t 60 -D "$directory/data" -l log </dev/null >/dev/null; then
+        tail -n 20 log >&2
+        exit 1
+    fi
+    head -n 1 data/postmaster.pid
+}
 
-while read -r _; do :; done
+if [ -n "$primary" ]; then
+    "$bin/pg_basebackup" -D data -h 127.0.0.1 -p "$primary" -U "$superuser" -c fast -R --no-sync \
+        </dev/null >/dev/null || exit 1
+else
+    "$bin/initdb" -D data -U "$superuser" -A trust -E UTF8 --locale=C --no-sync \
+        </dev/null >/dev/null || exit 1
+fi
+printf '%s\n' "$settings" >>data/postgresql.conf || exit 1
+start
+while read -r _; do start; done
 exit 0

@@ -36,12 +36,15 @@ impl Lane {
             .filter(|item| item.row != Row::None)
             .map(|item| item.key)
             .collect();
-        held.extend(self.shelf.begin_refill(room));
+        let in_memory = !held.is_empty();
+        held.extend(self.shelf.begin_refill(room, in_memory));
         Some((room, held))
     }
 
     pub(super) fn refill_room(&self, pressure: f64, now: Instant) -> usize {
-        if self.draining || self.subscription.is_held() || pressure >= 1.0 {
+        // A row must not overtake an older event of its transaction.
+        let must_wait = self.behind_log && self.is_ordered();
+        if self.draining || must_wait || self.subscription.is_held() || pressure >= 1.0 {
             return 0;
         }
         if !self.subscription.enabled {
@@ -79,13 +82,13 @@ impl Lane {
             let elsewhere = in_queue.contains(&item.key)
                 || self.in_flight.contains_key(&item.key)
                 || self.shelf.is_changing(item.key)
-                || self.replaced.iter().any(|newer| item.is_replaced_by(newer));
+                || self.is_barred(&item);
             if !elsewhere {
                 taken.add(item.key);
                 self.push(item);
             }
         }
-        self.replaced.clear();
+        self.barred.retain(|barred| !barred.is_written());
         self.shelf.end_refill(count, taken, next_due, now);
     }
 

@@ -20,7 +20,7 @@ const SOON: Duration = Duration::from_millis(1);
 fn lane(change: impl FnOnce(&mut Subscription), now: Instant) -> Lane {
     let mut subscription = samples::subscription();
     change(&mut subscription);
-    Lane::new(Arc::new(subscription), SETTINGS, now)
+    Lane::new(Arc::new(subscription), SETTINGS, false, now)
 }
 
 /// The n-th event, of a transaction.

@@ -12,11 +12,43 @@ use crate::model::DeliveryKey;
 pub struct Superseded {
     /// They waited in memory.
     pub dropped: Vec<Item>,
-    /// More may wait in the database, but for the one in the air.
+    /// More may wait in the database, but for those in the air.
     pub look_in_rows: bool,
-    pub in_the_air: Option<DeliveryKey>,
+    pub in_the_air: Vec<DeliveryKey>,
     /// It is itself older than one that is there.
     pub stale: bool,
+}
+
+/// An event because of which rows of its transaction stay where they are, although a refill
+/// that began before may bring them.
+#[derive(Debug)]
+pub(super) struct Barred {
+    by: Series,
+    rows: Rows,
+    /// Whether the recorder has written it: no refill that begins now finds them.
+    is_written: bool,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Rows {
+    /// It has taken their place.
+    Older,
+    /// It failed, and they wait for it.
+    Newer,
+}
+
+impl Barred {
+    pub(super) const fn is_written(&self) -> bool {
+        self.is_written
+    }
+
+    fn bars(&self, item: &Item) -> bool {
+        item.is_of(&self.by)
+            && match self.rows {
+                Rows::Older => item.event.id < self.by.event.id,
+                Rows::Newer => item.event.id > self.by.event.id,
+            }
+    }
 }
 
 impl Lane {
@@ -29,6 +61,13 @@ impl Lane {
         }
         let series = failed.series();
         let is_replay = failed.key.is_replay();
+        if !is_replay {
+            self.barred.push(Barred {
+                by: series.clone(),
+                rows: Rows::Newer,
+                is_written: false,
+            });
+        }
         let followers =
             self.take_queued(|item| item.is_of(&series) && item.key.is_replay() == is_replay);
         for follower in &followers {
@@ -53,12 +92,16 @@ impl Lane {
                 result.stale = true;
             } else if flight.item.is_replaced_by(newer) {
                 flight.outdated = true;
-                result.in_the_air = Some(flight.item.key);
+                result.in_the_air.push(flight.item.key);
             }
         }
         result.dropped = self.take_queued(|item| item.is_replaced_by(newer));
-        if self.shelf.is_refilling() {
-            self.replaced.push(newer.clone());
+        if self.shelf.is_refilling() || result.look_in_rows {
+            self.barred.push(Barred {
+                by: newer.clone(),
+                rows: Rows::Older,
+                is_written: !result.look_in_rows,
+            });
         }
         result
     }
@@ -71,6 +114,22 @@ impl Lane {
         }
         self.take_queued(|item| item.key == key);
         true
+    }
+
+    /// Whether something happened in its transaction while it was on its way into memory.
+    pub(super) fn is_barred(&self, item: &Item) -> bool {
+        self.barred.iter().any(|barred| barred.bars(item))
+    }
+
+    /// What this event did to the rows of its transaction is written.
+    pub(super) fn bar_is_written(&mut self, by: DeliveryKey) {
+        let is_refilling = self.shelf.is_refilling();
+        for barred in &mut self.barred {
+            barred.is_written |= barred.by.subscription_id == by.subscription_id
+                && barred.by.event.id == by.event_id;
+        }
+        self.barred
+            .retain(|barred| is_refilling || !barred.is_written);
     }
 
     /// The deliveries in memory of a transaction's subscription that has ended.

@@ -1,7 +1,7 @@
 //! How the sources stand.
 
+use crate::store::Pool;
 use chrono::{DateTime, Utc};
-use sqlx::PgPool;
 
 use crate::model::Source;
 use crate::model::source::{Data, Kind, On, OnFailure};
@@ -36,7 +36,7 @@ pub struct Failures {
 }
 
 /// All sources, by name.
-pub async fn list(pool: &PgPool) -> Result<Vec<Listed>, StoreError> {
+pub async fn list(pool: &Pool) -> Result<Vec<Listed>, StoreError> {
     let rows = sqlx::query!(
         r#"
         SELECT s.name, s.merchant_column, s.id_column, s.status_column, s.kind, s.kind_sql, s.data_columns,
@@ -121,7 +121,7 @@ pub async fn list(pool: &PgPool) -> Result<Vec<Listed>, StoreError> {
 }
 
 /// Changes of all sources that became no event; at most 100,000.
-pub async fn count_failures(pool: &PgPool) -> Result<u64, StoreError> {
+pub async fn count_failures(pool: &Pool) -> Result<u64, StoreError> {
     let count = sqlx::query_scalar!(
         r#"SELECT count(*) AS "count!" FROM (SELECT FROM posthorn.source_failures LIMIT $1) AS first"#,
         MOST_FAILURES

@@ -1,0 +1,120 @@
+//! A model of the database: what the statements of `posthorn::store` do, each in one step.
+//!
+//! `mvcc` has transactions and snapshots, `leases` the shards, `deliveries` the ledger and
+//! what waits. Whether the model does what the SQL does is checked by `agreement`, against
+//! a real server.
+
+mod deliveries;
+mod leases;
+mod mvcc;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use chrono::{DateTime, TimeDelta, Utc};
+use posthorn::model::{DeliveryKey, Shard, Subscription};
+use uuid::Uuid;
+
+pub use self::deliveries::{Ended, Open};
+use self::leases::ShardRow;
+pub use self::mvcc::{Stored, Transaction};
+
+pub struct Database {
+    /// Its clock at the run's beginning, and by how much it was stepped since.
+    pub began: DateTime<Utc>,
+    pub stepped: TimeDelta,
+    /// Since the beginning; set before each statement.
+    pub elapsed: TimeDelta,
+    system: u64,
+    /// Counts its starts.
+    start: u32,
+    next_xid: u64,
+    latest_completed: u64,
+    running: BTreeSet<u64>,
+    committed: BTreeSet<u64>,
+    pub events: Vec<Stored>,
+    pub shards: BTreeMap<Shard, ShardRow>,
+    workers: BTreeMap<Uuid, DateTime<Utc>>,
+    pub ledger: BTreeMap<DeliveryKey, Ended>,
+    pub pending: BTreeMap<DeliveryKey, Open>,
+    /// Event, subscription and generation, and the attempt's number.
+    pub attempts: BTreeSet<(DeliveryKey, u32)>,
+    pub subscriptions: BTreeMap<Uuid, Arc<Subscription>>,
+    pub revision: i64,
+}
+
+impl Database {
+    pub fn new(began: DateTime<Utc>, shards: i16) -> Self {
+        let mut database = Self {
+            began,
+            stepped: TimeDelta::zero(),
+            elapsed: TimeDelta::zero(),
+            system: 7_000_000_000_000_000_001,
+            start: 1,
+            next_xid: 1000,
+            latest_completed: 999,
+            running: BTreeSet::new(),
+            committed: BTreeSet::new(),
+            events: Vec::new(),
+            shards: BTreeMap::new(),
+            workers: BTreeMap::new(),
+            ledger: BTreeMap::new(),
+            pending: BTreeMap::new(),
+            attempts: BTreeSet::new(),
+            subscriptions: BTreeMap::new(),
+            revision: 1,
+        };
+        for shard in (0..shards).map(Shard) {
+            let row = ShardRow::new(&database);
+            database.shards.insert(shard, row);
+        }
+        database
+    }
+
+    /// `clock_timestamp()`.
+    pub fn now(&self) -> DateTime<Utc> {
+        self.began + self.elapsed + self.stepped
+    }
+
+    /// `posthorn.cluster()`.
+    pub fn cluster(&self) -> String {
+        format!("{}/00000001/{}", self.system, self.start)
+    }
+
+    /// What a kill -9 and a restart leave: what was committed. The numbers of transactions
+    /// that were running may be given again: `lost` of them, if there are so many.
+    pub fn crash(&mut self, lost: u64) {
+        self.start += 1;
+        self.events
+            .retain(|stored| self.committed.contains(&stored.xid));
+        self.running.clear();
+        let kept = self.committed.last().copied().unwrap_or(999) + 1;
+        self.next_xid = self.next_xid.saturating_sub(lost).max(kept);
+        self.latest_completed = self.next_xid - 1;
+    }
+
+    pub fn load_subscriptions(
+        &self,
+        since: i64,
+        shards: Option<&[Shard]>,
+    ) -> Vec<Arc<Subscription>> {
+        let wanted = |subscription: &&Arc<Subscription>| {
+            subscription.revision > since
+                && shards.is_none_or(|shards| shards.contains(&subscription.shard))
+        };
+        self.subscriptions
+            .values()
+            .filter(wanted)
+            .cloned()
+            .collect()
+    }
+
+    /// Changes a subscription, under a new revision.
+    pub fn configure(&mut self, id: Uuid, change: impl FnOnce(&mut Subscription)) {
+        self.revision += 1;
+        let mut subscription = Subscription::clone(&self.subscriptions[&id]);
+        change(&mut subscription);
+        subscription.revision = self.revision;
+        self.subscriptions.insert(id, Arc::new(subscription));
+    }
+}

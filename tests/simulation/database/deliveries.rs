@@ -1,0 +1,230 @@
+//! The ledger and what waits: `store::{ledger, pending, known}`.
+
+use std::collections::{BTreeMap, HashSet};
+use std::sync::Arc;
+use std::time::Duration;
+
+use chrono::{DateTime, TimeDelta, Utc};
+use posthorn::model::{DeliveryKey, Event, Shard, State};
+use posthorn::store::ledger::{Change, Entry, Written};
+use posthorn::store::pending::{RefillRequest, Refilled, Waiting};
+use uuid::Uuid;
+
+use super::Database;
+
+/// A row of `posthorn.deliveries`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Ended {
+    pub state: State,
+    pub attempts: u32,
+}
+
+/// A row of `posthorn.pending_deliveries`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Open {
+    pub shard: Shard,
+    pub transaction_id: Box<str>,
+    pub attempts: u32,
+    pub due_at: DateTime<Utc>,
+}
+
+impl Database {
+    /// `write_batch`. All its parts see the rows as they were before it; what ends does so
+    /// before what takes another's place.
+    pub fn write_batch(&mut self, owner: Uuid, entries: &[Entry]) -> Written {
+        self.write();
+        let now = self.now();
+        let mut written = Written::default();
+        let replaces = |entry: &Entry| matches!(entry.change, Change::SupersedeOlder { .. });
+        let before = if entries.iter().any(replaces) {
+            self.pending.clone()
+        } else {
+            BTreeMap::new()
+        };
+        let (newer, others): (Vec<&Entry>, Vec<&Entry>) =
+            entries.iter().partition(|entry| replaces(entry));
+        for entry in others.into_iter().chain(newer) {
+            if !self.is_held(owner, entry.shard, entry.epoch) {
+                written.lost.insert(entry.shard);
+                continue;
+            }
+            if let Some(attempt) = &entry.attempt {
+                self.attempts.insert((entry.key, attempt.number));
+            }
+            match &entry.change {
+                Change::Finish {
+                    state,
+                    attempts,
+                    had_row,
+                    ..
+                } => {
+                    let ended = Ended {
+                        state: *state,
+                        attempts: *attempts,
+                    };
+                    written.conflicts += u64::from(!self.end(entry.key, ended));
+                    if *had_row {
+                        self.pending.remove(&entry.key);
+                    }
+                }
+                Change::Retry {
+                    attempts, delay, ..
+                } => self.wait(entry, *attempts, now + TimeDelta::from_std(*delay).unwrap()),
+                Change::Spill => self.wait(entry, 0, now),
+                Change::SupersedeOlder { except } => {
+                    let older = before.iter().filter(|(key, open)| {
+                        key.subscription_id == entry.key.subscription_id
+                            && open.transaction_id == entry.transaction_id
+                            && key.event_id < entry.key.event_id
+                            && !except.contains(key)
+                    });
+                    for (key, open) in older {
+                        self.pending.remove(key);
+                        self.end(
+                            *key,
+                            Ended {
+                                state: State::Superseded,
+                                attempts: open.attempts,
+                            },
+                        );
+                    }
+                }
+            }
+        }
+        written
+    }
+
+    /// ON CONFLICT DO NOTHING: false if it has ended before.
+    fn end(&mut self, key: DeliveryKey, ended: Ended) -> bool {
+        let is_new = !self.ledger.contains_key(&key);
+        if is_new {
+            self.ledger.insert(key, ended);
+        }
+        is_new
+    }
+
+    fn wait(&mut self, entry: &Entry, attempts: u32, due_at: DateTime<Utc>) {
+        if self.ledger.contains_key(&entry.key) {
+            return;
+        }
+        let open = self.pending.get(&entry.key);
+        if open.is_none_or(|open| attempts > open.attempts) {
+            let open = Open {
+                shard: entry.shard,
+                transaction_id: entry.transaction_id.clone(),
+                attempts,
+                due_at,
+            };
+            self.pending.insert(entry.key, open);
+        }
+    }
+
+    /// `refill_lanes`, with its transaction's `now()`.
+    pub fn refill_lanes(
+        &self,
+        lanes: &[RefillRequest],
+        held: &[DeliveryKey],
+        now: DateTime<Utc>,
+    ) -> Vec<Refilled> {
+        let mut found = Vec::new();
+        for lane in lanes {
+            let mut due: Vec<(&DeliveryKey, &Open)> = self
+                .waiting_for(lane.shard, lane.lane_id)
+                .filter(|(key, open)| {
+                    (lane.not_due_too || open.due_at <= now)
+                        && !held.contains(key)
+                        && !(lane.heads_only && self.has_older(key, open))
+                })
+                .collect();
+            due.sort_by_key(|(key, open)| (open.due_at, key.event_id));
+            let room = usize::try_from(lane.room).unwrap();
+            found.extend(due.into_iter().take(room).map(|(key, open)| {
+                let refilled = Refilled {
+                    lane_id: lane.lane_id,
+                    key: *key,
+                    endpoint: None,
+                    ended: false,
+                    event: Arc::new(self.event(key.event_id).clone()),
+                    attempts: open.attempts,
+                };
+                (open.due_at, refilled)
+            }));
+        }
+        found.sort_by_key(|(due_at, refilled)| (*due_at, refilled.key.event_id));
+        found.into_iter().map(|(_, refilled)| refilled).collect()
+    }
+
+    fn has_older(&self, key: &DeliveryKey, open: &Open) -> bool {
+        self.pending.iter().any(|(older, its)| {
+            older.subscription_id == key.subscription_id
+                && its.transaction_id == open.transaction_id
+                && older.event_id < key.event_id
+        })
+    }
+
+    /// `find_next_due`, in the refill's transaction.
+    pub fn find_next_due(
+        &self,
+        lanes: &[(Shard, Uuid)],
+        now: DateTime<Utc>,
+    ) -> BTreeMap<Uuid, Duration> {
+        let mut next = BTreeMap::new();
+        for (shard, lane_id) in lanes {
+            let later = self.waiting_for(*shard, *lane_id);
+            let later = later.map(|(_, open)| open.due_at).filter(|due| *due > now);
+            if let Some(due_at) = later.min() {
+                let due_in = (due_at - self.now()).to_std().unwrap_or_default();
+                next.insert(*lane_id, due_in);
+            }
+        }
+        next
+    }
+
+    pub fn count_waiting(&self, shards: &[Shard]) -> Vec<Waiting> {
+        let mut counts: BTreeMap<(Shard, Uuid), (u64, DateTime<Utc>)> = BTreeMap::new();
+        for (key, open) in &self.pending {
+            if shards.contains(&open.shard) {
+                let lane = (open.shard, key.subscription_id);
+                let (rows, first) = counts.entry(lane).or_insert((0, open.due_at));
+                *rows += 1;
+                *first = open.due_at.min(*first);
+            }
+        }
+        let now = self.now();
+        let waiting = counts
+            .into_iter()
+            .map(|((shard, lane_id), (rows, first))| Waiting {
+                shard,
+                lane_id,
+                rows,
+                due_in: (first - now).to_std().unwrap_or_default(),
+            });
+        waiting.collect()
+    }
+
+    pub fn find_known_deliveries(&self, events: &[Uuid]) -> HashSet<DeliveryKey> {
+        let of_one = |id: &Uuid| {
+            let first = DeliveryKey::first(*id, Uuid::nil());
+            let all = first..=DeliveryKey::first(*id, Uuid::max());
+            let ended = self.ledger.range(all.clone()).map(|(key, _)| *key);
+            ended.chain(self.pending.range(all).map(|(key, _)| *key))
+        };
+        events.iter().flat_map(of_one).collect()
+    }
+
+    pub fn event(&self, id: Uuid) -> &Event {
+        // What is looked up is young, as a rule.
+        let stored = self.events.iter().rfind(|stored| stored.event.id == id);
+        &stored.expect("an open delivery has its event").event
+    }
+
+    fn waiting_for(
+        &self,
+        shard: Shard,
+        lane_id: Uuid,
+    ) -> impl Iterator<Item = (&DeliveryKey, &Open)> {
+        self.pending
+            .iter()
+            .filter(move |(key, open)| open.shard == shard && key.subscription_id == lane_id)
+    }
+}

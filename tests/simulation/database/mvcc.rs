@@ -1,0 +1,144 @@
+//! Transactions, snapshots, and the log that is read by them.
+
+use posthorn::model::{Event, Shard, Snapshot};
+use posthorn::store::events::{Page, PageRequest};
+use uuid::Uuid;
+
+use super::Database;
+
+/// A row of `posthorn.events`.
+pub struct Stored {
+    pub xid: u64,
+    pub event: Event,
+}
+
+/// It ends with the server that it runs on.
+#[derive(Clone, Copy, Debug)]
+pub struct Transaction {
+    pub xid: u64,
+    start: u32,
+}
+
+impl Database {
+    /// A transaction gets its number at its first write.
+    pub fn begin(&mut self) -> Transaction {
+        let xid = self.next_xid;
+        self.next_xid += 1;
+        self.running.insert(xid);
+        Transaction {
+            xid,
+            start: self.start,
+        }
+    }
+
+    pub fn insert(&mut self, transaction: Transaction, event: Event) {
+        if transaction.start == self.start {
+            let xid = transaction.xid;
+            self.events.push(Stored { xid, event });
+        }
+    }
+
+    /// False: the transaction is gone.
+    pub fn commit(&mut self, transaction: Transaction) -> bool {
+        let is_there = self.end_transaction(transaction);
+        if is_there {
+            self.committed.insert(transaction.xid);
+        }
+        is_there
+    }
+
+    pub fn roll_back(&mut self, transaction: Transaction) {
+        if self.end_transaction(transaction) {
+            self.events.retain(|stored| stored.xid != transaction.xid);
+        }
+    }
+
+    fn end_transaction(&mut self, Transaction { xid, start }: Transaction) -> bool {
+        let is_there = start == self.start;
+        if is_there {
+            self.running.remove(&xid);
+            self.latest_completed = self.latest_completed.max(xid);
+        }
+        is_there
+    }
+
+    /// A statement that writes takes a number of its own.
+    pub(super) fn write(&mut self) {
+        let transaction = self.begin();
+        self.commit(transaction);
+    }
+
+    /// `xmax` is the one after the latest that has completed, not the next to be given:
+    /// what runs above it is not listed.
+    pub fn snapshot(&self) -> Snapshot {
+        let xmax = self.latest_completed + 1;
+        let running: Vec<u64> = self.running.range(..xmax).copied().collect();
+        Snapshot {
+            xmin: running.first().copied().unwrap_or(xmax),
+            xmax,
+            running,
+        }
+    }
+
+    pub fn is_committed(&self, xid: u64) -> bool {
+        self.committed.contains(&xid)
+    }
+
+    /// `store::events::read_page`.
+    pub fn read_page(&self, request: &PageRequest, shards: &[Shard], floor: Uuid) -> Page {
+        let until = request.until.clone().unwrap_or_else(|| self.snapshot());
+        let limit = usize::try_from(request.limit).unwrap();
+        let mut visible: Vec<&Stored> = self
+            .events
+            .iter()
+            .filter(|stored| {
+                let is_late = request.late.iter().any(|(xid, _)| *xid == stored.xid);
+                (stored.xid >= request.after.0 || is_late)
+                    && self.is_committed(stored.xid)
+                    && until.includes(stored.xid)
+                    && stored.event.id >= floor
+                    && shards.contains(&stored.event.shard)
+            })
+            .collect();
+        visible.sort_by_key(|stored| (stored.xid, stored.event.id));
+        let mut found: Vec<&Stored> = Vec::new();
+        for (late, after) in &request.late {
+            let of_it = visible
+                .iter()
+                .filter(|stored| stored.xid == *late && stored.event.id > *after);
+            found.extend(of_it.take(limit).copied());
+        }
+        let younger = visible
+            .iter()
+            .filter(|stored| (stored.xid, stored.event.id) > request.after);
+        found.extend(younger.take(limit).copied());
+        Page {
+            until,
+            events: found
+                .into_iter()
+                .map(|stored| (stored.xid, stored.event.clone()))
+                .collect(),
+            revision: self.revision,
+        }
+    }
+
+    /// `store::events::read_by_id`.
+    pub fn read_by_id(
+        &self,
+        shards: &[Shard],
+        after: Uuid,
+        until: &Snapshot,
+        limit: i64,
+    ) -> Vec<Event> {
+        let mut visible: Vec<&Event> = self
+            .events
+            .iter()
+            .filter(|stored| self.is_committed(stored.xid) && until.includes(stored.xid))
+            .map(|stored| &stored.event)
+            .filter(|event| event.id > after && shards.contains(&event.shard))
+            .collect();
+        visible.sort_by_key(|event| event.id);
+        visible.truncate(usize::try_from(limit).unwrap());
+        visible.into_iter().cloned().collect()
+    }
+}

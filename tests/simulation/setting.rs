@@ -1,0 +1,115 @@
+//! The merchants' subscriptions, and what their endpoints are like.
+
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::Duration;
+
+use chrono::TimeDelta;
+use http::HeaderName;
+use posthorn::model::subscription::{Exit, IdentityHeaders, Locked, RequestForm, TlsSettings};
+use posthorn::model::{
+    Auth, Emit, Encoding, Method, Order, RetryPolicy, Schedule, Scope, Shard, Signing,
+    StatusRanges, Subscription, SuccessRule,
+};
+use uuid::Uuid;
+
+use crate::receiver::Manner;
+use crate::scenario::Chance;
+use crate::world::World;
+
+pub fn merchant(number: usize) -> String {
+    format!("m{number}")
+}
+
+pub fn shard(world: &World, merchant: usize) -> Shard {
+    let number = i16::try_from(merchant).unwrap();
+    Shard(number % world.scenario.shards)
+}
+
+pub fn subscribe(world: &Rc<World>) {
+    for merchant in 0..world.scenario.merchants {
+        let count = world.chance.borrow_mut().from_to(1, 2);
+        for _ in 0..count {
+            let mut chance = world.chance.borrow_mut();
+            let subscription = subscription(&mut chance, world, merchant);
+            let manner = Manner::of(&mut chance);
+            drop(chance);
+            world.note(format_args!(
+                "{} of {}: {manner:?}, in flight {}, {:?}, supersede {}",
+                subscription.id,
+                subscription.merchant,
+                subscription.max_in_flight,
+                subscription.order,
+                subscription.supersede
+            ));
+            world.receiver.borrow_mut().open(subscription.id, manner);
+            world.with_database(|database| {
+                database
+                    .subscriptions
+                    .insert(subscription.id, Arc::new(subscription));
+            });
+        }
+    }
+}
+
+fn subscription(chance: &mut Chance, world: &World, merchant: usize) -> Subscription {
+    let began = world.database.borrow().began;
+    Subscription {
+        id: Uuid::from_u128(chance.number()),
+        merchant: self::merchant(merchant),
+        name: "all".to_owned(),
+        shard: shard(world, merchant),
+        revision: 1,
+        created_at: began - TimeDelta::days(2),
+        enabled: true,
+        paused: false,
+        usable: true,
+        scope: Scope::Merchant,
+        kinds: None,
+        statuses: None,
+        emit: Emit::Every,
+        form: RequestForm {
+            url: Some("https://merchant.example/hook".parse().unwrap()),
+            method: Method::Post,
+            encoding: Encoding::Json,
+            fields: None,
+            nested: posthorn::model::subscription::Nested::Dotted,
+            xml_root: "event".to_owned(),
+            xml_illegal: posthorn::model::subscription::XmlIllegal::Replace,
+            identity: IdentityHeaders {
+                id: Some(HeaderName::from_static("webhook-id")),
+                timestamp: None,
+                attempt: Some(HeaderName::from_static("webhook-attempt")),
+            },
+        },
+        auth: Auth::None,
+        auth_previous: None,
+        signing: Signing::None,
+        tls: TlsSettings::default(),
+        exit: Exit::default(),
+        success: SuccessRule {
+            statuses: StatusRanges(vec![(200, 299)]),
+            body: None,
+            give_up: StatusRanges(vec![(404, 404)]),
+            disable: StatusRanges::default(),
+        },
+        retry: RetryPolicy {
+            schedule: Schedule::Exponential {
+                interval: chance.span(20, 500),
+                factor: 1.5,
+                jitter: 0.2,
+            },
+            max_attempts: chance.one_of(&[None, None, Some(2), Some(5)]),
+            max_age: None,
+            cap: Duration::from_secs(3),
+            honour_retry_after: true,
+        },
+        timeout: chance.one_of(&[500, 2_000].map(Duration::from_millis)),
+        connect_timeout: Duration::from_secs(1),
+        max_in_flight: chance.one_of(&[1, 1, 2, 3, 10]),
+        rate: chance.one_of(&[None, None, None, Some(20.0)]),
+        order: chance.one_of(&[Order::None, Order::Transaction]),
+        supersede: chance.happens(0.25),
+        locked: Locked::default(),
+    }
+}
