@@ -277,6 +277,15 @@ impl Lane {
         self.take_queued(|_| true)
     }
 
+    /// Gives up what waits while nothing is to be sent: it would take the others' memory.
+    pub fn put_away(&mut self) -> Vec<Item> {
+        let waiting = self.take_queued(|_| true);
+        for _ in &waiting {
+            self.shelf.shelve();
+        }
+        waiting
+    }
+
     /// The recorder has written an entry of this lane: when to look for rows again.
     pub fn recorded(&mut self, key: DeliveryKey, kind: RecordedKind, now: Instant) {
         if matches!(
