@@ -54,8 +54,10 @@ pub struct Lane {
     /// When the oldest delivery without a row came.
     oldest: Option<Instant>,
     draining: bool,
-    /// Events of the log that are older than some of the rows are still to be read.
+    /// Events of the log that are older than some of the rows are still to be read,
     behind_log: bool,
+    /// or were just read, and their own rows are on their way.
+    unsettled: bool,
     /// Events because of which rows that a refill may bring stay where they are.
     barred: Vec<Barred>,
 }
@@ -115,6 +117,7 @@ impl Lane {
             oldest: None,
             draining: false,
             behind_log,
+            unsettled: false,
             barred: Vec::new(),
         }
     }
@@ -135,6 +138,7 @@ impl Lane {
     /// The log has been read as far as the shard's last owner had read it.
     pub fn caught_up(&mut self) {
         self.behind_log = false;
+        self.unsettled = self.shelf.is_unrecorded();
     }
 
     /// A fresh delivery. `pressure` is the share of the worker's memory in use, 0 to 1.
@@ -294,6 +298,7 @@ impl Lane {
         ) {
             self.bar_is_written(key);
         }
+        self.unsettled &= self.shelf.is_unrecorded();
         match kind {
             RecordedKind::Retry(due) => self.shelf.due_at(due),
             RecordedKind::Spilled | RecordedKind::SupersededOlder if self.shelf.rows() > 0 => {

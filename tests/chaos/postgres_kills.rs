@@ -21,6 +21,18 @@ pub fn kill(postmaster: u32) {
     all.extend(children.split_whitespace().map(str::to_owned));
     // A child may have ended by itself.
     let _ = Command::new("kill").arg("-9").args(&all).status().unwrap();
+    let is_gone = |pid: &String| {
+        let status = std::fs::read_to_string(format!("/proc/{pid}/stat"));
+        status.is_err() || status.is_ok_and(|status| status.contains(") Z "))
+    };
+    let killed = Instant::now();
+    while !all.iter().all(is_gone) {
+        assert!(
+            killed.elapsed() < Duration::from_secs(10),
+            "it does not die"
+        );
+        std::thread::yield_now();
+    }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
