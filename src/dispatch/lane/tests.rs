@@ -216,7 +216,7 @@ fn a_newer_event_replaces_those_that_wait_and_outdates_the_one_in_the_air() {
     let newer = item(3, "a", now);
     let result = lane.supersede(&newer.series());
     assert_eq!(numbers(&result.dropped), [1, 2]);
-    assert_eq!(result.in_the_air, Some(item(0, "a", now).key));
+    assert_eq!(result.in_the_air, [item(0, "a", now).key]);
     assert!(!result.stale);
     assert!(
         land(&mut lane, 0, Verdict::Retry, now).outdated,
@@ -264,7 +264,7 @@ fn a_newer_event_replaces_nothing_of_another_address() {
     }
     send_all(&mut lane, now);
     let result = lane.supersede(&brought(3, 2, now).series());
-    assert_eq!(result.in_the_air, None);
+    assert_eq!(result.in_the_air, []);
     assert_eq!(result.dropped.len(), 1);
     assert_eq!(result.dropped[0].key, brought(1, 2, now).key);
     assert!(!lane.supersede(&brought(0, 3, now).series()).stale);
