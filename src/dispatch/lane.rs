@@ -56,8 +56,10 @@ pub struct Lane {
     /// When the oldest delivery without a row came.
     oldest: Option<Instant>,
     draining: bool,
-    /// Events of the log that are older than some of the rows are still to be read.
+    /// Events of the log that are older than some of the rows are still to be read,
     behind_log: bool,
+    /// or were just read, and their own rows are on their way.
+    unsettled: bool,
     /// Events because of which rows that a refill may bring stay where they are.
     barred: Vec<Barred>,
 }
@@ -118,6 +120,7 @@ impl Lane {
             oldest: None,
             draining: false,
             behind_log,
+            unsettled: false,
             barred: Vec::new(),
         }
     }
@@ -138,6 +141,7 @@ impl Lane {
     /// The log has been read as far as the shard's last owner had read it.
     pub fn caught_up(&mut self) {
         self.behind_log = false;
+        self.unsettled = self.shelf.is_unrecorded();
     }
 
     /// A fresh delivery. `pressure` is the share of the worker's memory in use, 0 to 1.
@@ -296,6 +300,15 @@ impl Lane {
         self.take_queued(|_| true)
     }
 
+    /// Gives up what waits while nothing is to be sent: it would take the others' memory.
+    pub fn put_away(&mut self) -> Vec<Item> {
+        let waiting = self.take_queued(|_| true);
+        for item in &waiting {
+            self.shelf.shelve(item.key);
+        }
+        waiting
+    }
+
     /// The recorder has written an entry of this lane: when to look for rows again.
     pub fn recorded(&mut self, key: DeliveryKey, kind: RecordedKind, now: Instant) {
         if matches!(
@@ -304,6 +317,7 @@ impl Lane {
         ) {
             self.bar_is_written(key);
         }
+        self.unsettled &= self.shelf.is_unrecorded();
         match kind {
             RecordedKind::Retry(due) => self.shelf.due_at(due),
             RecordedKind::Spilled | RecordedKind::SupersededOlder if self.shelf.all_rows() > 0 => {

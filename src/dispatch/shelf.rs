@@ -142,6 +142,12 @@ impl Shelf {
         self.unrecorded += 1;
     }
 
+    /// Whether an entry of the lane is not written yet.
+    #[must_use]
+    pub const fn is_unrecorded(&self) -> bool {
+        self.unrecorded > 0
+    }
+
     pub fn row_changes(&mut self, key: DeliveryKey) {
         self.changing.insert(key, false);
     }

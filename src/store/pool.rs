@@ -81,6 +81,16 @@ pub fn connect_by(way: Way, url: &SecretString, max_connections: u32) -> Result<
     Ok(Pool { connections, way })
 }
 
+/// Connections that somebody else has set up, straight to PostgreSQL.
+impl From<PgPool> for Pool {
+    fn from(connections: PgPool) -> Self {
+        Self {
+            connections,
+            way: Way::Direct,
+        }
+    }
+}
+
 impl Pool {
     pub async fn begin(&self) -> Result<Transaction, sqlx::Error> {
         let inner = match self.way {

@@ -85,7 +85,11 @@ impl Vault {
                 name,
                 sealed,
             };
-            assert!(put_secret(&self.database.pool, &row).await.unwrap());
+            assert!(
+                put_secret(&self.database.pool.clone().into(), &row)
+                    .await
+                    .unwrap()
+            );
         }
     }
 

@@ -7,9 +7,10 @@
     reason = "a panic is how a test fails"
 )]
 
-mod rig;
 #[path = "../support/mod.rs"]
 mod support;
+
+use support::rig;
 
 mod another_cluster;
 mod complete;

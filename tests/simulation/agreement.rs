@@ -332,6 +332,8 @@ impl Both {
             http_status: Some(200),
             reason: "200 OK".to_owned(),
             body: None,
+            revision: 1,
+            sent: None,
         });
         Some(Entry {
             key,
@@ -410,6 +412,7 @@ impl Both {
                 epoch: Epoch(1),
                 lane_id: *id,
                 room: 1000,
+                replay_room: 0,
                 heads_only,
                 not_due_too: self.chance.happens(0.1),
             })
@@ -440,13 +443,17 @@ impl Both {
             .map(|event| event.id)
             .collect();
         // The server may add others' that lie between them.
-        let of_these = |keys: std::collections::HashSet<DeliveryKey>| {
-            let keys = keys.into_iter().filter(|key| ids.contains(&key.event_id));
+        let of_these = |keys: &mut dyn Iterator<Item = DeliveryKey>| {
+            let keys = keys.filter(|key| ids.contains(&key.event_id));
             keys.collect::<BTreeSet<_>>()
         };
         let ours = self.model.find_known_deliveries(&ids);
         let theirs = find_known_deliveries(&self.pool, &ids).await.unwrap();
-        same("known deliveries", of_these(ours), of_these(theirs))
+        same(
+            "known deliveries",
+            of_these(&mut ours.into_iter()),
+            of_these(&mut theirs.into_keys()),
+        )
     }
 }
 

@@ -128,6 +128,7 @@ fn flow(own: &Rc<Own>, cluster: String, time: DateTime<Utc>, stop: watch::Receiv
             backlog: backlog.clone(),
             drained,
             room,
+            condition: watch::Sender::default(),
             lease: lease.clone(),
             clock: clock.clone(),
             metrics: Metrics::new(),

@@ -92,7 +92,7 @@ impl Database {
         Self::connect(name, postgres.url(name))
     }
 
-    fn connect(name: &str, url: String) -> Self {
+    pub fn connect(name: &str, url: String) -> Self {
         let pool = PgPoolOptions::new()
             .max_connections(8)
             .acquire_timeout(PATIENCE)

@@ -9,6 +9,7 @@
 )]
 
 mod database;
+pub mod rig;
 mod worker;
 
 use std::time::{Duration, Instant};

@@ -44,5 +44,9 @@ else
 fi
 printf '%s\n' "$settings" >>data/postgresql.conf || exit 1
 start
-while read -r _; do start; done
+while read -r _; do
+    # It was killed, and could not remove its lock; a number may be another process by now.
+    rm -f data/postmaster.pid
+    start
+done
 exit 0

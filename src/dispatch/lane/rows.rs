@@ -43,7 +43,7 @@ impl Lane {
 
     pub(super) fn refill_room(&self, pressure: f64, now: Instant) -> usize {
         // A row must not overtake an older event of its transaction.
-        let must_wait = self.behind_log && self.is_ordered();
+        let must_wait = self.is_ordered() && (self.behind_log || self.unsettled);
         if self.draining || must_wait || self.subscription.is_held() || pressure >= 1.0 {
             return 0;
         }

@@ -225,7 +225,7 @@ fn a_newer_event_replaces_those_that_wait_and_outdates_the_one_in_the_air() {
     let newer = item(3, "a", now);
     let result = lane.supersede(&newer.series());
     assert_eq!(numbers(&result.dropped), [1, 2]);
-    assert_eq!(result.in_the_air, Some(item(0, "a", now).key));
+    assert_eq!(result.in_the_air, [item(0, "a", now).key]);
     assert!(!result.stale);
     assert!(
         land(&mut lane, 0, Verdict::Retry, now).outdated,
@@ -273,7 +273,7 @@ fn a_newer_event_replaces_nothing_of_another_address() {
     }
     send_all(&mut lane, now);
     let result = lane.supersede(&brought(3, 2, now).series());
-    assert_eq!(result.in_the_air, None);
+    assert_eq!(result.in_the_air, []);
     assert_eq!(result.dropped.len(), 1);
     assert_eq!(result.dropped[0].key, brought(1, 2, now).key);
     assert!(!lane.supersede(&brought(0, 3, now).series()).stale);
@@ -509,7 +509,7 @@ fn a_replay_neither_supersedes_nor_is_superseded() {
     assert_eq!(send_all(&mut lane, now), [5]);
     let result = lane.supersede(&item(3, "a", now).series());
     assert!(!result.stale, "9 and 5 are newer, but repeat what was");
-    assert!(result.dropped.is_empty() && result.in_the_air.is_none());
+    assert!(result.dropped.is_empty() && result.in_the_air.is_empty());
     let failed = Some(soon(Verdict::Retry));
     let landed = lane.landed(replayed(5, "a", now).key, failed, now);
     assert!(!landed.unwrap().outdated);

@@ -43,11 +43,10 @@ impl Barred {
     }
 
     fn bars(&self, item: &Item) -> bool {
-        item.is_of(&self.by)
-            && match self.rows {
-                Rows::Older => item.event.id < self.by.event.id,
-                Rows::Newer => item.event.id > self.by.event.id,
-            }
+        match self.rows {
+            Rows::Older => item.is_replaced_by(&self.by),
+            Rows::Newer => item.replaces(&self.by),
+        }
     }
 }
 

@@ -146,6 +146,7 @@ impl Database {
                     ended: false,
                     event: Arc::new(self.event(key.event_id).clone()),
                     attempts: open.attempts,
+                    opened_at: self.event(key.event_id).created_at,
                 };
                 (open.due_at, refilled)
             }));
@@ -196,6 +197,7 @@ impl Database {
             .map(|((shard, lane_id), (rows, first))| Waiting {
                 shard,
                 lane_id,
+                replays: false,
                 rows,
                 due_in: (first - now).to_std().unwrap_or_default(),
             });

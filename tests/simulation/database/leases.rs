@@ -25,7 +25,8 @@ impl ShardRow {
             epoch: Epoch(0),
             expires_at: None,
             checkpoint: "3:3:".parse().unwrap(),
-            checkpoint_at: database.now(),
+            // Before the first event of all.
+            checkpoint_at: database.now() - TimeDelta::days(1),
             cluster: database.cluster(),
         }
     }

@@ -10,7 +10,7 @@ use posthorn::dispatch::errand::{Errand, Flight};
 use posthorn::dispatch::input::{Failed, Input, Landed, LaneRefill};
 use posthorn::dispatch::refill::RefillOrder;
 use posthorn::model::{Outcome, TokenKey};
-use posthorn::store::pending::Refilled;
+use posthorn::store::pending::{NextDue, Refilled};
 use tokio::sync::mpsc::UnboundedSender;
 use uuid::Uuid;
 
@@ -74,6 +74,7 @@ fn send(own: &Rc<Own>, flight: Flight, dispatcher: UnboundedSender<Input>) {
             wire,
             started_at: now,
             duration: took,
+            sent: None,
         };
         let chance = own.chance.borrow_mut().share();
         let ended_at = own.world.with_database(|database| database.now());
@@ -108,7 +109,10 @@ async fn refill(own: Rc<Own>, order: RefillOrder, dispatcher: UnboundedSender<In
             lane_id: lane.lane_id,
             shard: lane.shard,
             epoch: lane.epoch,
-            next_due_in: answer.as_ref().and_then(|(_, due)| *due),
+            next_due_in: NextDue {
+                deliveries: answer.as_ref().and_then(|(_, due)| *due),
+                replays: None,
+            },
             found: answer.map(|(rows, _)| rows),
         }
     });

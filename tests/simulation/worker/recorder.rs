@@ -70,6 +70,7 @@ async fn write(own: &Own, batch: Batch, backlog: &Backlog, dispatcher: &Unbounde
         }
     };
     let recorded = acknowledge(&entries, &pages, &written, own.now());
-    backlog.take(entries.len());
+    let attempts = entries.iter().filter(|entry| entry.attempt.is_some());
+    backlog.take(entries.len(), attempts.count());
     let _ = dispatcher.send(Input::Recorded(recorded.collect()));
 }

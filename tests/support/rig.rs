@@ -13,7 +13,7 @@ use sqlx::{AssertSqlSafe, PgPool};
 use tokio::sync::{Mutex as AsyncMutex, MutexGuard};
 use uuid::Uuid;
 
-use crate::support::{Database, Setup, Worker, until};
+use super::{Database, Setup, Worker, until};
 
 /// Far more than anything takes that happens at all.
 pub const PATIENCE: Duration = Duration::from_secs(90);
@@ -26,14 +26,18 @@ pub struct Rig {
     pub pool: PgPool,
     pub receiver: Receiver,
     pub seen: Seen,
-    _postgres: PrivatePostgres,
+    pub postgres: PrivatePostgres,
     _alone: MutexGuard<'static, ()>,
 }
 
 impl Rig {
     pub async fn set_up() -> Self {
+        Self::set_up_with(Settings::fast()).await
+    }
+
+    pub async fn set_up_with(settings: Settings) -> Self {
         let alone = ALONE.lock().await;
-        let (database, postgres) = Database::alone(Settings::fast()).await;
+        let (database, postgres) = Database::alone(settings).await;
         let receiver = Receiver::bind("127.0.0.1:0".parse().unwrap())
             .await
             .unwrap();
@@ -42,7 +46,7 @@ impl Rig {
             database,
             seen: Seen::watching(&receiver),
             receiver,
-            _postgres: postgres,
+            postgres,
             _alone: alone,
         }
     }

@@ -1,0 +1,66 @@
+//! A worker dies at each named point of its flow, while another one works beside it.
+
+use std::time::{Duration, Instant};
+
+use posthorn::crash::Point;
+
+use crate::account::{Publisher, subscribe};
+use crate::rig::{Rig, wait_until};
+use crate::table::report;
+
+const LEASE: Duration = Duration::from_secs(2);
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_crash_at_any_point_loses_nothing() {
+    let rig = Rig::set_up().await;
+    subscribe(&rig).await;
+    let _steady = rig.worker("steady", "").await;
+    let publisher = Publisher::start(rig.pool.clone(), 100.0);
+    let mut slowest = Duration::ZERO;
+    for point in Point::ALL {
+        let fatal = format!("{}:2", point.as_str());
+        // Of shards that are handed over, the second to go is the fatal one in any case.
+        let mut victim = rig
+            .setup("victim", "")
+            .env("POSTHORN_CRASH", fatal)
+            .launch()
+            .await;
+        if matches!(point, Point::ShardsTaken | Point::Adopted) {
+            // A second take-over needs shards that are free: the other one gives it some.
+            wait_until("it has its first shards", async || {
+                victim.has_ended() || rig.shards_of(&["victim"]).await == 32
+            })
+            .await;
+        }
+        let ends = async {
+            if matches!(
+                point,
+                Point::Drained | Point::BeforeRelease | Point::AfterRelease
+            ) {
+                wait_until("it has shards to hand over", async || {
+                    rig.shards_of(&["victim"]).await == 32
+                })
+                .await;
+                victim.signal("TERM");
+            }
+            victim.ended().await
+        };
+        let status = ends.await;
+        assert!(!status.success(), "it dies at {}", point.as_str());
+        let died = Instant::now();
+        wait_until("the other one has all", async || {
+            rig.shards_of(&["steady"]).await == 64
+        })
+        .await;
+        slowest = slowest.max(died.elapsed());
+        println!(
+            "{}: taken over after {:.1?}",
+            point.as_str(),
+            died.elapsed()
+        );
+    }
+    let account = publisher.settle(&rig).await;
+    let fault = format!("{} crash points", Point::ALL.len());
+    report(&fault, &account, slowest, "to the take-over");
+    assert!(slowest < LEASE + Duration::from_secs(3), "{slowest:?}");
+}

@@ -1,0 +1,65 @@
+//! kill -9 of PostgreSQL, all of it, and a start.
+
+use std::process::Command;
+use std::time::{Duration, Instant};
+
+use posthorn::demo::postgres::Settings;
+
+use crate::account::{Publisher, subscribe};
+use crate::rig::{Rig, is_full, wait_until};
+use crate::table::report;
+
+/// The postmaster first, so that it starts nothing again; then its children, which hold its
+/// shared memory.
+pub fn kill(postmaster: u32) {
+    let children = Command::new("ps")
+        .args(["-o", "pid=", "--ppid", &postmaster.to_string()])
+        .output()
+        .unwrap();
+    let children = String::from_utf8(children.stdout).unwrap();
+    let mut all = vec![postmaster.to_string()];
+    all.extend(children.split_whitespace().map(str::to_owned));
+    // A child may have ended by itself.
+    let _ = Command::new("kill").arg("-9").args(&all).status().unwrap();
+    let is_gone = |pid: &String| {
+        let status = std::fs::read_to_string(format!("/proc/{pid}/stat"));
+        status.is_err() || status.is_ok_and(|status| status.contains(") Z "))
+    };
+    let killed = Instant::now();
+    while !all.iter().all(is_gone) {
+        assert!(
+            killed.elapsed() < Duration::from_secs(10),
+            "it does not die"
+        );
+        std::thread::yield_now();
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn kills_of_the_database_lose_no_committed_event() {
+    let kills = if is_full() { 20 } else { 3 };
+    // It is the processes that die, not the kernel: what was written is in its cache.
+    let settings = Settings::fast().with("synchronous_commit", "on");
+    let mut rig = Rig::set_up_with(settings).await;
+    subscribe(&rig).await;
+    let _one = rig.worker("one", "").await;
+    let _two = rig.worker("two", "").await;
+    let publisher = Publisher::start(rig.pool.clone(), 150.0);
+    let mut slowest = Duration::ZERO;
+    for _ in 0..kills {
+        publisher.more(300).await;
+        kill(rig.postgres.postmaster_pid());
+        tokio::task::block_in_place(|| rig.postgres.start_again()).unwrap();
+        let back = Instant::now();
+        publisher.more(1).await;
+        let arrived = rig.receiver.received();
+        wait_until("requests go out again", async || {
+            rig.receiver.received() > arrived + 20
+        })
+        .await;
+        slowest = slowest.max(back.elapsed());
+    }
+    let account = publisher.settle(&rig).await;
+    let fault = format!("{kills} kill -9 of PostgreSQL");
+    report(&fault, &account, slowest, "from its start to deliveries");
+}
