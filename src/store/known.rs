@@ -36,7 +36,7 @@ async fn find_known_between(
     first: Uuid,
     last: Uuid,
     limit: usize,
-) -> Result<HashMap<DeliveryKey, State>, StoreError> {
+) -> Result<Vec<(DeliveryKey, State)>, StoreError> {
     let rows = sqlx::query!(
         r#"
         (SELECT d.event_id AS "event_id!", d.subscription_id AS "subscription_id!",
