@@ -218,8 +218,11 @@ async fn an_endpoint_that_is_gone_disables_its_subscription_until_people_say_oth
          retry = 'fixed'\nretry_interval = '30min'\nmax_in_flight = 1",
         receiver.url("/gone")
     );
+    // A lease that a busy machine keeps: whoever takes the shard over reads the log again, by
+    // the settings of then.
     let worker = Setup::with_url(&database.url_of(&role))
         .toml(&file)
+        .toml("worker.lease = '10s'")
         .start()
         .await;
     // One waits for its retry when the next is told that the endpoint is gone.
