@@ -12,12 +12,12 @@ POSTHORN = $${CARGO_TARGET_DIR:-target}/debug/posthorn
 SQLX_PREPARE = PATH="$(TOOLS)/bin:$$PATH" $(POSTHORN) sandbox -- env -u SQLX_OFFLINE cargo sqlx prepare
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test simulate planted lint prepare advisories bench tools
+.PHONY: help setup demo test simulate chaos planted lint prepare advisories bench tools
 
 help: ## this list
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 20
 
-setup: ## install what is missing: PostgreSQL's server binaries, a C compiler, Python 3
+setup: ## install what is missing: PostgreSQL's server binaries, PgBouncer, a C compiler, Python 3
 	@.ci/setup
 
 demo: setup ## the whole flow on this machine, live (ARGS="--for 20s" ends by itself)
@@ -29,6 +29,9 @@ test: setup ## every test (ARGS="name" chooses)
 simulate: ## the delivery core in simulated worlds (SEEDS=10000, START=500; SEED=7 shows one)
 	@SEED=$(SEED) SEEDS=$(SEEDS) START=$(START) \
 		cargo test --profile simulation --test simulation -- --nocapture the_invariants
+
+chaos: setup ## real faults on real processes at full length; writes docs/RELIABILITY.md
+	@POSTHORN_FULL=1 cargo test --test chaos -- --nocapture --test-threads 1
 
 planted: setup ## plants known bugs into a copy, one by one: each has to be caught
 	@cargo build --quiet

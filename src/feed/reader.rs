@@ -154,7 +154,12 @@ impl Reader {
                 self.progress.let_go(&shards);
                 self.tell(Input::Drain(shards));
             }
-            Order::Drop(shards) => self.progress.let_go(&shards),
+            Order::Drop(shards) => {
+                self.progress.let_go(&shards);
+                // The keeper has told it already, but it may have learnt of them since: while
+                // this loop waited for what an adoption loads.
+                self.tell(Input::Lost(shards));
+            }
         }
     }
 
@@ -162,6 +167,8 @@ impl Reader {
     async fn step(&mut self) -> Result<bool, StoreError> {
         if let Some((taken, cluster)) = self.progress.to_adopt().cloned() {
             self.adopt(taken, &cluster).await?;
+            // That took a while: first see whether they are still ours.
+            return Ok(true);
         }
         self.recount().await?;
         let mut found = false;

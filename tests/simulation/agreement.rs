@@ -164,7 +164,7 @@ impl Both {
     /// A whole window: which of its transactions count as late ones depends on others that
     /// run on the server, and with them how the pages are cut.
     async fn read(&mut self) -> Result<(), String> {
-        const LIMIT: i64 = 2;
+        const LIMIT: i64 = 1;
         let shards: Vec<Shard> = self.lanes.iter().map(|(_, shard, _)| *shard).collect();
         let mut ours = Vec::new();
         loop {

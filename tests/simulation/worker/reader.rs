@@ -98,13 +98,17 @@ impl Reader {
                 self.progress.let_go(&shards);
                 self.tell(Input::Drain(shards));
             }
-            Order::Drop(shards) => self.progress.let_go(&shards),
+            Order::Drop(shards) => {
+                self.progress.let_go(&shards);
+                self.tell(Input::Lost(shards));
+            }
         }
     }
 
     async fn step(&mut self) -> Result<bool, Away> {
         if let Some((taken, cluster)) = self.progress.to_adopt().cloned() {
             self.adopt(taken, &cluster).await?;
+            return Ok(true);
         }
         self.recount().await?;
         let mut found = false;
