@@ -56,9 +56,10 @@ pub async fn run(
     stop: CancellationToken,
 ) -> anyhow::Result<()> {
     let url = config.database.url.read().context("database.url")?;
-    let way = match config.database.transaction_pooler {
-        false => Way::Direct,
-        true => Way::Pooler,
+    let way = if config.database.transaction_pooler {
+        Way::Pooler
+    } else {
+        Way::Direct
     };
     let pool = store::connect_by(way, &url, config.database.max_connections)?;
     let keys = Arc::new(config.secrets.keyring()?);
@@ -187,10 +188,7 @@ fn start_flow(
     let recorder = Recorder {
         pool: pool.clone(),
         owner: id,
-        settings: RecorderSettings {
-            flush_after: config.worker.flush_after,
-            flush_rows: config.worker.flush_rows,
-        },
+        settings: recorder_settings(&config.worker),
         metrics: metrics.clone(),
         backlog: backlog.clone(),
         dispatcher: inputs.clone(),
@@ -231,11 +229,7 @@ fn start_flow(
             metrics: metrics.clone(),
             health: health.clone(),
         },
-        ReaderSettings {
-            poll_min: config.worker.poll_min,
-            poll_max: config.worker.poll_max,
-            page_rows: config.worker.page_rows,
-        },
+        reader_settings(&config.worker),
     );
     let replayed = inputs.clone();
     let keeper = Keeper::new(
@@ -271,6 +265,21 @@ fn start_flow(
         std::future::pending::<()>().await;
     });
     tokio::spawn(keeper.run(stop.clone()))
+}
+
+fn recorder_settings(worker: &config::Worker) -> RecorderSettings {
+    RecorderSettings {
+        flush_after: worker.flush_after,
+        flush_rows: worker.flush_rows,
+    }
+}
+
+fn reader_settings(worker: &config::Worker) -> ReaderSettings {
+    ReaderSettings {
+        poll_min: worker.poll_min,
+        poll_max: worker.poll_max,
+        page_rows: worker.page_rows,
+    }
 }
 
 fn dispatch_settings(config: &Config) -> DispatchSettings {

@@ -94,11 +94,17 @@ pub fn conclude(
     now: DateTime<Utc>,
     chance: f64,
 ) -> Tried {
+    let Outcome {
+        wire,
+        started_at,
+        duration,
+        sent,
+    } = outcome;
     let number = item.attempts + 1;
-    let mut judgement = judge(&outcome.wire, &subscription.success);
+    let mut judgement = judge(&wire, &subscription.success);
     // A receiver chooses its reason phrase.
     judgement.reason = without_cards(&judgement.reason);
-    let refused = refuses_credential(&outcome.wire);
+    let refused = refuses_credential(&wire);
     let other_credential = refused && item.trial.other_left;
     if other_credential {
         judgement = with_another_left(judgement);
@@ -106,21 +112,15 @@ pub fn conclude(
     let circumstances = Circumstances {
         attempt: number,
         age: age(item.opened_at, now),
-        retry_after: retry_after(&outcome.wire, now),
+        retry_after: retry_after(&wire, now),
         other_credential,
         chance,
     };
     let next = plan(&judgement, circumstances, &subscription.retry);
-    let (http_status, body) = match &outcome.wire {
+    let (http_status, body) = match &wire {
         Wire::Answer(answer) => (Some(answer.status), excerpt(&answer.body)),
         Wire::Failed { .. } => (None, None),
     };
-    let Outcome {
-        started_at,
-        duration,
-        sent,
-        ..
-    } = outcome;
     let attempt = Attempt {
         number,
         started_at,

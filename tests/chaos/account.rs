@@ -62,7 +62,7 @@ impl Publisher {
                     let committed = publish(&pool, number % MERCHANTS, &transaction).await;
                     let mut told = told.lock().unwrap();
                     match committed {
-                        Ok(_) => told.committed.push((transaction, Instant::now())),
+                        Ok(()) => told.committed.push((transaction, Instant::now())),
                         Err(_) => told.uncertain += 1,
                     }
                 }
@@ -107,21 +107,18 @@ impl Publisher {
                 .unwrap()
                 .into_iter()
                 .collect();
-        let told = self.told.lock().unwrap();
-        let lost = told
-            .committed
-            .iter()
-            .filter(|(transaction, _)| !there.contains(transaction))
-            .count();
+        let lost = {
+            let told = self.told.lock().unwrap();
+            let committed = told.committed.iter();
+            committed.filter(|(it, _)| !there.contains(it)).count()
+        };
         assert_eq!(lost, 0, "acknowledged, and not in the database");
-        let committed = told.committed.len();
-        drop(told);
         let seen = rig.seen.counts();
         for pair in rig.wanted().await {
             assert!(seen.contains_key(&pair), "{pair:?} never arrived");
         }
         Account {
-            events: committed,
+            events: self.committed(),
             uncertain: self.uncertain(),
             requests: seen.len(),
             repeats: repeats(&seen),

@@ -58,12 +58,12 @@ async fn a_partitioned_worker_is_replaced_and_comes_back() {
     tokio::time::sleep(Duration::from_secs(5)).await;
     let (first, began) = (publisher.committed(), rig.receiver.received());
     tokio::time::sleep(Duration::from_secs(5)).await;
-    let published = publisher.committed() - first;
+    let committed = publisher.committed() - first;
     let arrived = rig.receiver.received() - began;
-    println!("{published} published and {arrived} requests in 5 s");
+    println!("{committed} committed and {arrived} requests in 5 s");
     // Each event goes to a good endpoint and a flaky one.
     let share = f64::from(u32::try_from(arrived).unwrap())
-        / f64::from(u32::try_from(published * 2).unwrap());
+        / f64::from(u32::try_from(committed * 2).unwrap());
     assert!(share > 0.9, "{share} of the throughput is back");
     let account = publisher.settle(&rig).await;
     let fault = format!("partition of one worker for {long:?}");

@@ -53,6 +53,10 @@ struct Both {
     epochs: BTreeMap<Shard, Vec<(Uuid, Epoch)>>,
 }
 
+#[expect(
+    clippy::needless_pass_by_value,
+    reason = "every call makes what it compares"
+)]
 fn same<T: PartialEq + std::fmt::Debug>(what: &str, model: T, server: T) -> Result<(), String> {
     if model == server {
         return Ok(());
@@ -282,9 +286,8 @@ impl Both {
             .map(|(id, ..)| *id)
             .collect();
         let key = DeliveryKey::first(event.id, self.chance.one_of(&of_merchant));
-        let owned = self.epochs.get(&event.shard)?;
-        let epochs: Vec<Epoch> = owned
-            .iter()
+        let owners = self.epochs.get(&event.shard)?.iter();
+        let epochs: Vec<Epoch> = owners
             .filter(|(worker, _)| *worker == owner)
             .map(|(_, epoch)| *epoch)
             .collect();

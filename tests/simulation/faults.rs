@@ -142,7 +142,7 @@ async fn happen(world: Rc<World>, every: Duration, fault: Fault, mut chance: Cha
             Fault::DatabaseCrash => {
                 world.note(format_args!("the database crashes"));
                 world.network.borrow_mut().crash_database();
-                let lost = chance.from_to(0, 5);
+                let lost = chance.between(0, 5);
                 world.with_database(|database| database.crash(lost));
                 world.executor.sleep(chance.span(10, 2_000)).await;
                 world.network.borrow_mut().database_is_down = false;

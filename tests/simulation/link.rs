@@ -126,7 +126,7 @@ fn delays(world: &World) -> (Duration, Duration) {
         if slow > 0.0 && !world.is_calm.get() && chance.happens(slow) {
             chance.span(500, 15_000)
         } else {
-            Duration::from_micros(chance.from_to(50, 2_000))
+            Duration::from_micros(chance.between(50, 2_000))
         }
     };
     (delay(), delay())

@@ -71,7 +71,7 @@ async fn publish(world: Rc<World>, number: usize, mut chance: Chance) {
             let pause = if chance.happens(0.02) {
                 chance.span(500, 5_000)
             } else {
-                Duration::from_micros(chance.from_to(1, 3_000))
+                Duration::from_micros(chance.between(1, 3_000))
             };
             world.executor.sleep(pause).await;
         }

@@ -23,13 +23,13 @@ impl Chance {
         self.0.random_range(0..most.max(1))
     }
 
-    pub fn from_to(&mut self, from: u64, to: u64) -> u64 {
+    pub fn between(&mut self, from: u64, to: u64) -> u64 {
         self.0.random_range(from..=to)
     }
 
     /// Milliseconds.
     pub fn span(&mut self, from: u64, to: u64) -> Duration {
-        Duration::from_micros(self.from_to(from * 1000, to * 1000))
+        Duration::from_micros(self.between(from * 1000, to * 1000))
     }
 
     pub fn happens(&mut self, probability: f64) -> bool {
@@ -93,7 +93,7 @@ pub struct Faults {
 
 impl Scenario {
     pub fn of(chance: &mut Chance) -> Self {
-        let lasts = Duration::from_secs(chance.from_to(3, 8));
+        let lasts = Duration::from_secs(chance.between(3, 8));
         Self {
             workers: chance.one_of(&[1, 2, 2, 3, 4]),
             shards: chance.one_of(&[1, 2, 3, 5]),

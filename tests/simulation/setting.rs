@@ -28,7 +28,7 @@ pub fn shard(world: &World, merchant: usize) -> Shard {
 
 pub fn subscribe(world: &Rc<World>) {
     for merchant in 0..world.scenario.merchants {
-        let count = world.chance.borrow_mut().from_to(1, 2);
+        let count = world.chance.borrow_mut().between(1, 2);
         for _ in 0..count {
             let mut chance = world.chance.borrow_mut();
             let subscription = subscription(&mut chance, world, merchant);

@@ -119,7 +119,7 @@ impl Database {
             if let Some(row) = self.held(worker, *shard, *epoch) {
                 row.checkpoint = checkpoint.clone();
                 row.checkpoint_at = now;
-                row.cluster = cluster.to_owned();
+                cluster.clone_into(&mut row.cluster);
             }
         }
     }

@@ -110,7 +110,7 @@ impl Reader {
             self.adopt(taken, &cluster).await?;
             return Ok(true);
         }
-        self.recount().await?;
+        self.recount();
         let mut found = false;
         for turn in self.progress.turns() {
             found |= self.take_turn(*turn).await?;
@@ -152,10 +152,10 @@ impl Reader {
         Ok(())
     }
 
-    async fn recount(&mut self) -> Result<(), Away> {
+    fn recount(&mut self) {
         let now = self.own.now();
         if now < self.recount_at || self.progress.live_shards().is_empty() {
-            return Ok(());
+            return;
         }
         self.recount_at = now + RECOUNT;
         let shards = self.progress.live_shards().to_vec();
@@ -168,7 +168,6 @@ impl Reader {
                 let _ = dispatcher.send(Input::Waiting(waiting));
             }
         });
-        Ok(())
     }
 
     async fn take_turn(&mut self, turn: Turn) -> Result<bool, Away> {
@@ -212,14 +211,12 @@ impl Reader {
                 shards,
                 limit,
             } => {
-                let until = match until {
-                    Some(until) => until,
-                    None => {
-                        let snapshot = self
-                            .own
-                            .ask("snapshot", STATEMENT, |database| database.snapshot());
-                        snapshot.await?
-                    }
+                let until = if let Some(until) = until {
+                    until
+                } else {
+                    let own = &self.own;
+                    own.ask("snapshot", STATEMENT, |database| database.snapshot())
+                        .await?
                 };
                 let end = until.clone();
                 let events = self.own.ask("read by id", STATEMENT * 3, move |database| {
