@@ -63,10 +63,11 @@ BEGIN
          WHERE e.id >= low AND e.id < high AND e.data IS NOT NULL
            AND NOT EXISTS (SELECT FROM posthorn.pending_deliveries p WHERE p.event_id = e.id);
         GET DIAGNOSTICS purged = ROW_COUNT;
-        -- Receivers echo what they get.
+        -- Receivers echo what they get. The answers follow their events: a delivery that
+        -- ends between the two statements keeps both for the next time.
         UPDATE posthorn.attempts a SET body = NULL
          WHERE a.event_id >= low AND a.event_id < high AND a.body IS NOT NULL
-           AND NOT EXISTS (SELECT FROM posthorn.pending_deliveries p WHERE p.event_id = a.event_id);
+           AND EXISTS (SELECT FROM posthorn.events e WHERE e.id = a.event_id AND e.purged_at IS NOT NULL);
         SELECT count(*) INTO kept FROM posthorn.events e
          WHERE e.id >= low AND e.id < high AND e.data IS NOT NULL;
         INSERT INTO posthorn.purged_days AS d VALUES (purge_payloads.day, now(), newest, kept)

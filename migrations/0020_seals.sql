@@ -245,43 +245,4 @@ BEGIN
 END $$;
 COMMENT ON FUNCTION posthorn.seal_next_day IS 'Seals the day after the last sealed one and returns it; NULL while that is not closed.';
 
--- As in 0007, and remembers the days.
-CREATE OR REPLACE FUNCTION posthorn.drop_partitions(keep_days int) RETURNS SETOF text
-    LANGUAGE plpgsql SECURITY DEFINER
-    SET search_path = pg_catalog, pg_temp SET timezone = 'UTC' SET lock_timeout = '1s'
-AS $$
-DECLARE
-    day date;
-    part text;
-    newest xid8;
-BEGIN
-    IF keep_days < 1 THEN
-        RAISE EXCEPTION 'keep_days is %; give 1 or more', keep_days;
-    END IF;
-    PERFORM pg_advisory_xact_lock(hashtext('posthorn.partitions'));
-    FOR part, day IN
-        SELECT c.relname, to_date(right(c.relname, 8), 'YYYYMMDD')
-          FROM pg_inherits i JOIN pg_class c ON c.oid = i.inhrelid
-         WHERE i.inhparent = 'posthorn.events'::regclass AND c.relname ~ '^events_\d{8}$'
-         ORDER BY 1
-    LOOP
-        EXIT WHEN day >= current_date - keep_days;
-        CONTINUE WHEN EXISTS (
-            SELECT FROM posthorn.pending_deliveries p
-             WHERE p.event_id >= posthorn.uuid_floor(day::timestamptz)
-               AND p.event_id < posthorn.uuid_floor((day + 1)::timestamptz));
-        -- An event that no worker has read yet has no row that says so: keep the day
-        -- until every shard's checkpoint, of this cluster, is past all of it.
-        EXECUTE format('SELECT xid FROM posthorn.%I ORDER BY xid DESC LIMIT 1', part) INTO newest;
-        CONTINUE WHEN newest IS NOT NULL AND EXISTS (
-            SELECT FROM posthorn.shards s
-             WHERE s.cluster <> posthorn.cluster() OR newest >= pg_snapshot_xmin(s.checkpoint));
-        EXECUTE format('DROP TABLE posthorn.%I', part);
-        EXECUTE format('DROP TABLE IF EXISTS posthorn.%I', 'deliveries_' || right(part, 8));
-        EXECUTE format('DROP TABLE IF EXISTS posthorn.%I', 'attempts_' || right(part, 8));
-        INSERT INTO posthorn.dropped_days (day, keep_days) VALUES (day, keep_days) ON CONFLICT DO NOTHING;
-        RETURN NEXT part;
-    END LOOP;
-END $$;
-
 REVOKE ALL ON FUNCTION posthorn.seal_next_day FROM PUBLIC;

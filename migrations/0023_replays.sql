@@ -425,9 +425,9 @@ END $$;
 COMMENT ON FUNCTION posthorn.advance_replays IS
     'Opens the next batch of each running replay that is due; returns how many deliveries it opened, how many replays are under way, and in how many seconds the next batch is due.';
 
--- As in 0020, but a day is kept as well while a replay has still to read it; and nothing can
--- be opened between the look and the drop, because whoever opens a delivery holds a lock on
--- its event's partition.
+-- As in 0007, but the days are remembered; a day is kept as well while a replay has still to
+-- read it; and nothing can be opened between the look and the drop, because whoever opens a
+-- delivery holds a lock on its event's partition.
 CREATE FUNCTION posthorn.is_day_needed(day date, part text) RETURNS boolean
     LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp SET timezone = 'UTC'
 AS $$
