@@ -66,11 +66,11 @@ async fn a_partitioned_worker_is_replaced_and_comes_back() {
         / f64::from(u32::try_from(committed * 2).unwrap());
     assert!(share > 0.9, "{share} of the throughput is back");
     let account = publisher.settle(&rig).await;
-    let fault = format!("partition of one worker for {long:?}");
+    let measure = format!("after {long:?} until 90 % were seen to be back");
     report(
-        &fault,
+        "partition of one worker",
         &account,
         healed.elapsed(),
-        "until 90 % were seen to be back",
+        &measure,
     );
 }
