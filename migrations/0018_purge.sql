@@ -22,6 +22,15 @@ COMMENT ON COLUMN posthorn.purged_days.purged_at IS 'When.';
 COMMENT ON COLUMN posthorn.purged_days.newest_xid IS 'The newest transaction that had written to it; a newer one means that it is done again.';
 COMMENT ON COLUMN posthorn.purged_days.open_events IS 'Events that keep their payload because a delivery is open; the day is done again until there is none.';
 
+CREATE FUNCTION posthorn.is_read(newest xid8) RETURNS boolean
+    LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
+AS $$
+    SELECT NOT EXISTS (
+        SELECT FROM posthorn.shards s
+         WHERE s.cluster <> posthorn.cluster() OR newest >= pg_snapshot_xmin(s.checkpoint))
+$$;
+COMMENT ON FUNCTION posthorn.is_read IS 'Whether every shard''s checkpoint, of this cluster, is past all transactions up to this one.';
+
 -- A statement for each day: a day that is too large for one go does not undo the others.
 CREATE FUNCTION posthorn.purge_payloads(keep_days int, after date, OUT day date, OUT purged bigint)
     RETURNS record LANGUAGE plpgsql SECURITY DEFINER
@@ -51,9 +60,7 @@ BEGIN
         EXECUTE format('SELECT xid FROM posthorn.%I ORDER BY xid DESC LIMIT 1', part) INTO newest;
         CONTINUE WHEN newest IS NULL;
         -- What no worker has read yet has to be sent first, as in drop_partitions.
-        CONTINUE WHEN EXISTS (
-            SELECT FROM posthorn.shards s
-             WHERE s.cluster <> posthorn.cluster() OR newest >= pg_snapshot_xmin(s.checkpoint));
+        CONTINUE WHEN NOT posthorn.is_read(newest);
         CONTINUE WHEN EXISTS (
             SELECT FROM posthorn.purged_days d
              WHERE d.day = purge_payloads.day AND d.open_events = 0 AND d.newest_xid >= newest);

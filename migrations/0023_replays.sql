@@ -445,9 +445,7 @@ BEGIN
     -- An event that no worker has read yet has no row that says so: keep the day
     -- until every shard's checkpoint, of this cluster, is past all of it.
     EXECUTE format('SELECT xid FROM posthorn.%I ORDER BY xid DESC LIMIT 1', part) INTO newest;
-    RETURN newest IS NOT NULL AND EXISTS (
-        SELECT FROM posthorn.shards s
-         WHERE s.cluster <> posthorn.cluster() OR newest >= pg_snapshot_xmin(s.checkpoint));
+    RETURN newest IS NOT NULL AND NOT posthorn.is_read(newest);
 END $$;
 COMMENT ON FUNCTION posthorn.is_day_needed IS 'Whether a day holds an open delivery, an unread event, or one that a replay has still to read.';
 
