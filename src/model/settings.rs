@@ -25,6 +25,7 @@ pub(crate) mod url;
 use std::fmt;
 use std::time::Duration;
 
+pub use headers::OF_THE_CONNECTION;
 pub use layers::{Layers, LockReach, Origin};
 pub use problem::Problem;
 pub(crate) use problem::{duration_text, quoted, within};

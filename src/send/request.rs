@@ -7,25 +7,8 @@ use url::Url;
 
 use super::failure::Failure;
 use crate::model::FailureClass;
+use crate::model::settings::OF_THE_CONNECTION;
 use crate::shape::Request;
-
-/// What HTTP itself writes, or what a connection or proxy on the way would obey
-/// (RFC 9110, sections 7.2 and 7.6.1; RFC 9112, section 9.6). No setting and no data may
-/// choose these.
-pub const OF_THE_CONNECTION: &[&str] = &[
-    "connection",
-    "content-length",
-    "expect",
-    "host",
-    "keep-alive",
-    "proxy-authenticate",
-    "proxy-authorization",
-    "proxy-connection",
-    "te",
-    "trailer",
-    "transfer-encoding",
-    "upgrade",
-];
 
 /// Moves every part: nothing of a request is copied but its URL, which is returned too.
 ///

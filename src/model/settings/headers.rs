@@ -8,13 +8,13 @@ use super::{Problem, Settings, defaults, quoted};
 use crate::model::subscription::IdentityHeaders;
 use crate::model::{Auth, Signing};
 
-/// Headers that the engine, HTTP itself or a signature writes; a chosen header in the place
-/// of one of them would break the request.
-const RESERVED: &[&str] = &[
+/// What HTTP itself writes, or what a connection or proxy on the way would obey
+/// (RFC 9110, sections 7.2 and 7.6.1; RFC 9112, section 9.6). No setting and no data may
+/// choose these.
+pub const OF_THE_CONNECTION: &[&str] = &[
     "connection",
+    "content-length",
     "expect",
-    "hmac-authorization",
-    "hmac-random-key",
     "host",
     "keep-alive",
     "proxy-authenticate",
@@ -24,13 +24,21 @@ const RESERVED: &[&str] = &[
     "trailer",
     "transfer-encoding",
     "upgrade",
+];
+
+/// Headers that the engine or a signature writes; a chosen header in the place of one of
+/// them would break the request.
+const OURS: &[&str] = &[
+    "hmac-authorization",
+    "hmac-random-key",
     "user-agent",
     "webhook-signature",
 ];
 
 /// Whether neither an API key nor an identity header may have this name.
 pub(super) fn is_reserved(name: &HeaderName) -> bool {
-    name.as_str().starts_with("content-") || RESERVED.contains(&name.as_str())
+    let name = name.as_str();
+    name.starts_with("content-") || OF_THE_CONNECTION.contains(&name) || OURS.contains(&name)
 }
 
 pub(super) fn check(settings: &Settings, problems: &mut Vec<Problem>) -> Option<IdentityHeaders> {
