@@ -7,8 +7,8 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use super::database::DatabaseArgs;
+use super::moment::Moment;
 use crate::store::connect;
-use deliveries::Since;
 
 /// Compares the events with their deliveries, or the records of sealed days with their seals.
 /// Exits with 1 where something is missing or was changed.
@@ -38,8 +38,8 @@ pub struct Args {
 pub struct What {
     /// Compare the events from then on with their deliveries: a time such as
     /// 2026-03-01T12:00:00Z, a day, or how long ago, such as "2 days"
-    #[arg(long, value_name = "TIME|DURATION", value_parser = Since::parse)]
-    pub since: Option<Since>,
+    #[arg(long, value_name = "TIME|DURATION")]
+    pub since: Option<Moment>,
 
     /// Compare the rows of every sealed day with its seal
     #[arg(long)]

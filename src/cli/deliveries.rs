@@ -3,20 +3,19 @@
 use std::io::{self, Write};
 
 use anyhow::{anyhow, bail};
-use chrono::{DateTime, SecondsFormat, Utc};
 use serde::Serialize;
 use uuid::Uuid;
 
 use super::database::{DatabaseArgs, refusal};
-use super::moment::Moment;
+use super::json::lines;
+use super::moment::{Moment, shown};
 use super::table::Table;
 use crate::model::{DeliveryKey, OutcomeClass, State};
-use crate::store::Pool;
-use crate::store::connect;
 use crate::store::deliveries::{
     Found, Named, Search, SearchFailed, Wanted, find_deliveries, find_labelled,
 };
 use crate::store::shards::cluster_and_time;
+use crate::store::{Pool, connect};
 
 /// Lists deliveries, newest events first: who was to get what, what became of it, and when.
 /// What a worker has only in its memory, for two seconds at most as a rule, is not there yet.
@@ -83,7 +82,10 @@ pub async fn run(args: Args) -> anyhow::Result<()> {
     pool.close().await;
     let (found, limit) = found?;
     let said = if json {
-        lines(&found)?
+        lines(found.iter().map(|found| Line {
+            found,
+            cursor: as_cursor(found.key()),
+        }))?
     } else {
         table(&found, limit)
     };
@@ -202,16 +204,6 @@ struct Line<'a> {
     cursor: String,
 }
 
-fn lines(found: &[Found]) -> anyhow::Result<String> {
-    let mut text = String::new();
-    for found in found {
-        let cursor = as_cursor(found.key());
-        text.push_str(&serde_json::to_string(&Line { found, cursor })?);
-        text.push('\n');
-    }
-    Ok(text)
-}
-
 fn table(found: &[Found], limit: i64) -> String {
     if found.is_empty() {
         return "no delivery is like that\n".to_owned();
@@ -234,12 +226,12 @@ fn table(found: &[Found], limit: i64) -> String {
             generation => format!("{} (replay {generation})", row.label),
         };
         let when = match (row.finished_at, row.next_attempt_at) {
-            (Some(at), _) => time(at),
-            (None, Some(at)) => format!("due {}", time(at)),
+            (Some(at), _) => shown(at),
+            (None, Some(at)) => format!("due {}", shown(at)),
             (None, None) => String::new(),
         };
         table.push([
-            time(row.created_at),
+            shown(row.created_at),
             row.merchant.clone(),
             row.subscription.clone(),
             row.transaction_id.clone(),
@@ -267,11 +259,6 @@ fn http(row: &Found) -> String {
         (None, Some(outcome)) => outcome.clone(),
         (None, None) => "-".to_owned(),
     }
-}
-
-/// For people, to the second.
-fn time(at: DateTime<Utc>) -> String {
-    at.to_rfc3339_opts(SecondsFormat::Secs, true)
 }
 
 #[cfg(test)]

@@ -2,13 +2,13 @@
 
 use std::path::PathBuf;
 
-use crate::store::Pool;
 use anyhow::{Context, anyhow, bail};
 use chrono::{DateTime, Utc};
 use uuid::Uuid;
 
 use super::database::refusal;
 use crate::model::{Event, Subscription};
+use crate::store::Pool;
 use crate::store::events::find_event;
 
 #[derive(Debug, clap::Args)]

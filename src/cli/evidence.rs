@@ -10,11 +10,10 @@ use uuid::Uuid;
 use super::database::{DatabaseArgs, refusal};
 use crate::audit::versions::Wanted;
 use crate::audit::who_wanted;
-use crate::store::Pool;
 use crate::store::evidence::{
     Record, config_at, find_attempts, find_deliveries, find_facts, find_name, find_payload,
 };
-use crate::store::{StoreError, connect};
+use crate::store::{Pool, StoreError, connect};
 
 /// Prints everything that is known of one event as JSON: who wanted it, each delivery and
 /// attempt with its evidence, the settings that held, and the seals that cover the rows.

@@ -10,6 +10,7 @@ pub mod evidence;
 mod exchange;
 mod failure;
 pub mod grant;
+mod json;
 pub mod logs;
 pub mod migrate;
 mod moment;

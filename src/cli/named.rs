@@ -1,9 +1,9 @@
 //! A subscription that a command works on.
 
-use crate::store::Pool;
 use anyhow::anyhow;
 
 use super::database::refusal;
+use crate::store::Pool;
 use crate::store::subscriptions::{SubscriptionRow, find_subscription, list_names};
 
 #[derive(Debug, clap::Args)]

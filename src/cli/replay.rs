@@ -3,18 +3,17 @@
 use std::io::{self, Write};
 
 use anyhow::anyhow;
-use chrono::{DateTime, SecondsFormat, Utc};
 use uuid::Uuid;
 
 use super::database::{DatabaseArgs, refusal};
-use super::moment::Moment;
+use super::json::lines;
+use super::moment::{Moment, shown};
 use super::table::Table;
-use crate::store::Pool;
 use crate::store::replays::{
     Filter, Preview, Replay, ask_for_replay, list_replays, preview_replay, steer_replay,
 };
 use crate::store::shards::cluster_and_time;
-use crate::store::{StoreError, connect};
+use crate::store::{Pool, StoreError, connect};
 
 /// Delivers again what is asked for: workers carry it out, slowly enough for live traffic not
 /// to notice, and go on wherever one of them died. A delivery keeps its ids, and its history.
@@ -156,7 +155,7 @@ async fn ask(pool: &Pool, ask: Ask) -> anyhow::Result<String> {
         let found = preview_replay(pool, &filter).await;
         let found = found.map_err(|error| refused(&error))?;
         return if ask.json {
-            lines(&found)
+            Ok(lines(&found)?)
         } else {
             Ok(preview(&found))
         };
@@ -175,7 +174,7 @@ async fn list(pool: &Pool, limit: i64, json: bool) -> anyhow::Result<String> {
     let replays = list_replays(pool, None, limit).await;
     let replays = replays.map_err(|error| refusal(&error))?;
     if json {
-        return lines(&replays);
+        return Ok(lines(&replays)?);
     }
     if replays.is_empty() {
         return Ok("there are no replays\n".to_owned());
@@ -185,7 +184,7 @@ async fn list(pool: &Pool, limit: i64, json: bool) -> anyhow::Result<String> {
         table.push([
             replay.id.to_string(),
             replay.state.clone(),
-            time(replay.created_at),
+            shown(replay.created_at),
             replay.created_by.clone(),
             replay.opened.to_string(),
             replay.open.to_string(),
@@ -202,24 +201,24 @@ async fn show(pool: &Pool, id: Uuid, json: bool) -> anyhow::Result<String> {
         return Err(no_such(id));
     };
     if json {
-        return lines(&found);
+        return Ok(lines(&found)?);
     }
     let mut table = Table::new(["replay", &id.to_string()]);
     for (name, value) in [
         (
             "state",
-            format!("{} since {}", replay.state, time(replay.changed_at)),
+            format!("{} since {}", replay.state, shown(replay.changed_at)),
         ),
         (
             "asked",
-            format!("{} by {}", time(replay.created_at), replay.created_by),
+            format!("{} by {}", shown(replay.created_at), replay.created_by),
         ),
         ("what", what(replay)),
         (
             "events",
-            format!("{} to {}", time(replay.since), time(replay.until)),
+            format!("{} to {}", shown(replay.since), shown(replay.until)),
         ),
-        ("reached", time(replay.reached)),
+        ("reached", shown(replay.reached)),
         ("rate", format!("{} a second", replay.rate)),
         (
             "opened",
@@ -274,15 +273,6 @@ fn rate(text: &str) -> Result<f64, String> {
     }
 }
 
-fn lines<T: serde::Serialize>(rows: &[T]) -> anyhow::Result<String> {
-    let mut text = String::new();
-    for row in rows {
-        text.push_str(&serde_json::to_string(row)?);
-        text.push('\n');
-    }
-    Ok(text)
-}
-
 fn preview(found: &[Preview]) -> String {
     let mut table = Table::new(["MERCHANT", "SUBSCRIPTION", "LAST STATE", "DELIVERIES", ""]);
     for row in found {
@@ -304,11 +294,7 @@ fn preview(found: &[Preview]) -> String {
         .filter(|row| row.hindrance.is_none())
         .map(|row| row.deliveries)
         .sum();
-    let rows = if table.is_empty() {
-        String::new()
-    } else {
-        table.text("")
-    };
+    let rows = table.text("");
     format!("{rows}{count} deliveries would be made again\n")
 }
 
@@ -327,10 +313,6 @@ fn what(replay: &Replay) -> String {
     format!("{} {}", given.join(", "), replay.states.join("|"))
         .trim()
         .to_owned()
-}
-
-fn time(at: DateTime<Utc>) -> String {
-    at.to_rfc3339_opts(SecondsFormat::Secs, true)
 }
 
 #[cfg(test)]

@@ -1,7 +1,6 @@
 //! What `render` and `send-test` have in common: a subscription as it takes effect, an
 //! event, and the request that a worker would make of them.
 
-use crate::store::Pool;
 use anyhow::{anyhow, bail};
 use chrono::{DateTime, Utc};
 use secrecy::SecretString;
@@ -13,10 +12,10 @@ use crate::config::{Config, secrets};
 use crate::model::settings::resolve;
 use crate::model::{Credential, Endpoint, Event, Subscription};
 use crate::shape::{Moment, Request, endpoint, shape};
-use crate::store::connect;
 use crate::store::shards::cluster_and_time;
 use crate::store::subscriptions::load_opener;
 use crate::store::token_key::load_token_key;
+use crate::store::{Pool, connect};
 
 #[derive(Debug, clap::Args)]
 pub struct RequestArgs {

@@ -9,14 +9,13 @@ mod set;
 use std::convert::Infallible;
 use std::process::{ExitCode, Termination};
 
-use crate::store::Pool;
 use anyhow::Context;
 use secrecy::{ExposeSecret, SecretString};
 
 use super::database::{self, DatabaseArgs};
 use crate::config::Secrets;
 use crate::model::secret::SecretRef;
-use crate::store::connect;
+use crate::store::{Pool, connect};
 use crate::vault::Keyring;
 
 /// Keeps credentials in the database, encrypted with a key that is not there. The settings

@@ -82,11 +82,7 @@ fn workers(status: &Status) -> String {
             worker.queued.to_string(),
         ]);
     }
-    let rows = if table.is_empty() {
-        String::new()
-    } else {
-        table.text("  ")
-    };
+    let rows = table.text("  ");
     format!("workers: {live} live of {}\n{rows}", status.workers.len())
 }
 
@@ -155,11 +151,7 @@ fn subscriptions(status: &Status) -> String {
             row.trouble.clone().unwrap_or_default(),
         ]);
     }
-    let rows = if table.is_empty() {
-        String::new()
-    } else {
-        table.text("  ")
-    };
+    let rows = table.text("  ");
     format!(
         "subscriptions: {} with open deliveries, {} in trouble\n{rows}",
         status.open.subscriptions, status.open.in_trouble

@@ -19,14 +19,12 @@ impl<const N: usize> Table<N> {
         self.rows.push(cells.map(|cell| Cell(&cell).to_string()));
     }
 
-    #[must_use]
-    pub fn is_empty(&self) -> bool {
-        self.rows.len() == 1
-    }
-
-    /// Each line begins with `indent`.
+    /// Each line begins with `indent`. Heads without rows are nothing.
     #[must_use]
     pub fn text(&self, indent: &str) -> String {
+        if self.rows.len() == 1 {
+            return String::new();
+        }
         let width = |column: usize| {
             self.rows
                 .iter()
@@ -55,6 +53,7 @@ mod tests {
     #[test]
     fn columns_are_as_wide_as_their_widest_cell_and_cells_stay_on_their_line() {
         let mut table = Table::new(["MERCHANT", "WHY"]);
+        assert_eq!(table.text("  "), "");
         table.push(["acme".to_owned(), "a\nb\u{1b}[31m".to_owned()]);
         table.push(["long merchant".to_owned(), "\u{202e}x".to_owned()]);
         assert_eq!(

@@ -3,52 +3,20 @@
 use std::io::{self, Write};
 use std::process::ExitCode;
 
-use chrono::{DateTime, NaiveDate, NaiveTime, TimeDelta, Utc};
 use serde_json::json;
 
 use crate::audit::tally::{Counts, Line};
 use crate::audit::{Span, audit};
 use crate::cli::database::refusal;
+use crate::cli::json::lines;
+use crate::cli::moment::Moment;
 use crate::cli::printable::Printable;
 use crate::store::Pool;
 use crate::store::shards::cluster_and_time;
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Since {
-    Time(DateTime<Utc>),
-    Ago(TimeDelta),
-}
-
-impl Since {
-    pub fn parse(text: &str) -> Result<Self, String> {
-        if let Ok(time) = text.parse::<DateTime<Utc>>() {
-            return Ok(Self::Time(time));
-        }
-        if let Ok(day) = text.parse::<NaiveDate>() {
-            return Ok(Self::Time(day.and_time(NaiveTime::MIN).and_utc()));
-        }
-        humantime::parse_duration(text)
-            .ok()
-            .and_then(|ago| TimeDelta::from_std(ago).ok())
-            .map(Self::Ago)
-            .ok_or_else(|| {
-                "give a time such as 2026-03-01T12:00:00Z, a day such as 2026-03-01, \
-                 or a duration such as \"2 days\""
-                    .to_owned()
-            })
-    }
-
-    fn before(self, now: DateTime<Utc>) -> DateTime<Utc> {
-        match self {
-            Self::Time(time) => time,
-            Self::Ago(ago) => now.checked_sub_signed(ago).unwrap_or_default(),
-        }
-    }
-}
-
 pub async fn compare(
     pool: &Pool,
-    since: Since,
+    since: Moment,
     repair: bool,
     json: bool,
 ) -> anyhow::Result<ExitCode> {
@@ -85,8 +53,7 @@ const HEADING: &str = "day         expected  delivered    waiting     errors sup
 fn tell(line: &Line, json: bool) -> io::Result<()> {
     let mut out = io::stdout();
     if json {
-        serde_json::to_writer(&mut out, line)?;
-        return writeln!(out);
+        return out.write_all(lines([line])?.as_bytes());
     }
     let counts = columns(line.counts);
     writeln!(out, "{} {counts}  {}", line.day, Printable(&line.merchant))
@@ -123,28 +90,5 @@ fn finish(total: Counts, repair: bool, json: bool) -> io::Result<()> {
         (missing, 0) => writeln!(out, "{missing} were missing and are open again"),
         (_, open) if repair => writeln!(out, "{open} are still missing; run it again"),
         (_, open) => writeln!(out, "{open} are missing; --repair sends them"),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_time_a_day_and_a_duration_are_understood() {
-        let now: DateTime<Utc> = "2026-03-03T12:00:00Z".parse().unwrap_or_default();
-        for (text, expected) in [
-            ("2026-03-01T12:00:00Z", "2026-03-01T12:00:00+00:00"),
-            ("2026-03-01T12:00:00+02:00", "2026-03-01T10:00:00+00:00"),
-            ("2026-03-01", "2026-03-01T00:00:00+00:00"),
-            ("2 days", "2026-03-01T12:00:00+00:00"),
-            ("90m", "2026-03-03T10:30:00+00:00"),
-        ] {
-            let since = Since::parse(text).map(|since| since.before(now).to_rfc3339());
-            assert_eq!(since.as_deref(), Ok(expected));
-        }
-        for text in ["", "yesterday", "2026-13-01", "-1 day"] {
-            assert!(Since::parse(text).is_err(), "{text}");
-        }
     }
 }

@@ -10,6 +10,7 @@ use anyhow::{Context, anyhow};
 use crate::audit::difference::RowChange;
 use crate::audit::seals::{Day, Finding, verify as verify_seals};
 use crate::cli::database::refusal;
+use crate::cli::json::lines;
 use crate::model::seal::{RowKey, Seal};
 use crate::store::Pool;
 use crate::store::seals::list_seals;
@@ -17,11 +18,7 @@ use crate::store::seals::list_seals;
 /// A seal a line.
 pub async fn export(pool: &Pool) -> anyhow::Result<ExitCode> {
     let seals = list_seals(pool).await.map_err(|error| refusal(&error))?;
-    let mut out = io::stdout();
-    for seal in seals {
-        serde_json::to_writer(&mut out, &seal)?;
-        writeln!(out)?;
-    }
+    io::stdout().write_all(lines(seals)?.as_bytes())?;
     Ok(ExitCode::SUCCESS)
 }
 
@@ -76,8 +73,7 @@ fn read(path: &Path) -> anyhow::Result<Vec<Seal>> {
 fn tell(day: &Day, json: bool) -> io::Result<()> {
     let mut out = io::stdout();
     if json {
-        serde_json::to_writer(&mut out, day)?;
-        return writeln!(out);
+        return out.write_all(lines([day])?.as_bytes());
     }
     let state = match (day.findings.len(), day.dropped) {
         (0, false) => "as sealed",

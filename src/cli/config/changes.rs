@@ -3,7 +3,6 @@
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
-use crate::store::Pool;
 use anyhow::anyhow;
 use secrecy::SecretString;
 
@@ -11,8 +10,8 @@ use super::words::{self, Tense};
 use crate::cli::database;
 use crate::config::Config;
 use crate::model::declaration::{Change, Entry};
-use crate::store::connect;
 use crate::store::declared::ApplyFailed;
+use crate::store::{Pool, connect};
 
 #[derive(Debug, clap::Args)]
 pub struct FileArgs {

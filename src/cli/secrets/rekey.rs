@@ -3,15 +3,14 @@
 use std::io::{self, Write};
 use std::process::ExitCode;
 
-use crate::store::Pool;
 use uuid::Uuid;
 
 use super::VaultArgs;
 use crate::cli::database::refusal;
 use crate::model::secret::SecretError;
-use crate::store::StoreError;
 use crate::store::rekey::{find_sealed_by_others, reseal_batch};
 use crate::store::secrets::count_by_key;
+use crate::store::{Pool, StoreError};
 use crate::vault::{Keyring, Sealed, Stored};
 
 /// Encrypts every secret anew with the first of the keys, while workers run. It can be

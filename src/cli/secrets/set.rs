@@ -3,7 +3,6 @@
 use std::io::{self, IsTerminal, Write};
 use std::path::PathBuf;
 
-use crate::store::Pool;
 use anyhow::bail;
 use secrecy::SecretSlice;
 
@@ -11,6 +10,7 @@ use super::VaultArgs;
 use crate::cli::database::refusal;
 use crate::config::secrets::{read, read_stdin};
 use crate::model::secret::{SecretRef, is_name};
+use crate::store::Pool;
 use crate::store::secrets::{id_for_secret, put_secret};
 use crate::vault::{Keyring, Place, Stored};
 
