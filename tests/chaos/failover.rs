@@ -54,11 +54,7 @@ async fn a_failover_to_a_synchronous_standby_loses_nothing() {
     rig.pool = promoted.pool.clone();
     rig.database = promoted;
     publisher.more(100).await;
-    let arrived = rig.receiver.received();
-    wait_until("requests go out again", async || {
-        rig.receiver.received() > arrived + 20
-    })
-    .await;
+    rig.until_requests_go_out().await;
     let recovery = back.elapsed();
     let account = publisher.settle(&rig).await;
     report(

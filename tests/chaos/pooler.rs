@@ -115,11 +115,7 @@ async fn workers_work_through_a_pooler_and_its_restarts() {
         publisher.more(300).await;
         bouncer.restart();
         let back = Instant::now();
-        let arrived = rig.receiver.received();
-        wait_until("requests go out again", async || {
-            rig.receiver.received() > arrived + 20
-        })
-        .await;
+        rig.until_requests_go_out().await;
         slowest = slowest.max(back.elapsed());
     }
     let account = publisher.settle(&rig).await;

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use posthorn::demo::postgres::Settings;
 
 use crate::account::{Publisher, subscribe};
-use crate::rig::{Rig, is_full, wait_until};
+use crate::rig::{Rig, is_full};
 use crate::table::report;
 
 /// The postmaster first, so that it starts nothing again; then its children, which hold its
@@ -52,11 +52,7 @@ async fn kills_of_the_database_lose_no_committed_event() {
         tokio::task::block_in_place(|| rig.postgres.start_again()).unwrap();
         let back = Instant::now();
         publisher.more(1).await;
-        let arrived = rig.receiver.received();
-        wait_until("requests go out again", async || {
-            rig.receiver.received() > arrived + 20
-        })
-        .await;
+        rig.until_requests_go_out().await;
         slowest = slowest.max(back.elapsed());
     }
     let account = publisher.settle(&rig).await;

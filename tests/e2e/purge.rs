@@ -29,20 +29,7 @@ async fn age(database: &Database, event: Uuid, days: i32) -> Uuid {
 #[tokio::test]
 async fn old_payloads_are_purged_and_what_became_of_them_stays() {
     let database = Database::new().await;
-    // Days that were today once: their partitions are there.
-    database
-        .execute(
-            "DO $$
-             DECLARE parent text; key text; day date := current_date - 3;
-             BEGIN
-                 FOREACH parent IN ARRAY ARRAY['events', 'deliveries', 'attempts'] LOOP
-                     EXECUTE format('CREATE TABLE posthorn.%I PARTITION OF posthorn.%I FOR VALUES FROM (%L) TO (%L)',
-                         parent || to_char(day, '_YYYYMMDD'), parent,
-                         posthorn.uuid_floor(day::timestamptz), posthorn.uuid_floor((day + 1)::timestamptz));
-                 END LOOP;
-             END $$",
-        )
-        .await;
+    database.make_day(3).await;
     let receiver = receiver().await;
     receiver.on("/", "200,body=echo".parse().unwrap());
     let url = json!({ "url": receiver.url("/") });

@@ -7,23 +7,6 @@ use uuid::Uuid;
 
 use crate::support::{Database, PATIENCE, Setup, Worker, receiver, until};
 
-/// Days that were today once: their partitions are there.
-async fn make_day(database: &Database, days_ago: i32) {
-    database
-        .execute(&format!(
-            "DO $$
-             DECLARE parent text; day date := current_date - {days_ago};
-             BEGIN
-                 FOREACH parent IN ARRAY ARRAY['events', 'deliveries', 'attempts'] LOOP
-                     EXECUTE format('CREATE TABLE posthorn.%I PARTITION OF posthorn.%I FOR VALUES FROM (%L) TO (%L)',
-                         parent || to_char(day, '_YYYYMMDD'), parent,
-                         posthorn.uuid_floor(day::timestamptz), posthorn.uuid_floor((day + 1)::timestamptz));
-                 END LOOP;
-             END $$"
-        ))
-        .await;
-}
-
 /// A delivered event of that day.
 async fn old_event(database: &Database, subscription: Uuid, days_ago: i32) -> Uuid {
     let id: Uuid = database
@@ -79,7 +62,7 @@ async fn a_day_goes_whole_and_one_that_a_replay_needs_stays_until_it_has_been_de
     let url = json!({"url": receiver.url("/"), "paused": true});
     let subscription = database.subscribe("acme", "orders", url).await;
     for days in [3, 5, 7] {
-        make_day(&database, days).await;
+        database.make_day(days).await;
         old_event(&database, subscription, days).await;
     }
     // The day 3 days ago is asked for; the worker may not read it yet.
@@ -163,7 +146,7 @@ async fn a_database_that_is_away_at_the_time_delays_it_and_nothing_more() {
         ))))
         .await
         .unwrap();
-    make_day(&database, 4).await;
+    database.make_day(4).await;
     old_event(&database, subscription, 4).await;
     gone(&database, 4).await;
     let event = database.publish("acme", "T-later", "approved", "{}").await;

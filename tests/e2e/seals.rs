@@ -28,19 +28,7 @@ async fn sealed(events: usize, toml: &str) -> (Database, Vec<Uuid>, Worker) {
     database.count_reaches("delivered", count).await;
     assert!(worker.sigterm().await.success());
     // Only now, or the worker had sealed the day without them.
-    database
-        .execute(&format!(
-            "DO $$
-             DECLARE parent text; day date := current_date - {DAYS};
-             BEGIN
-                 FOREACH parent IN ARRAY ARRAY['events', 'deliveries', 'attempts'] LOOP
-                     EXECUTE format('CREATE TABLE posthorn.%I PARTITION OF posthorn.%I FOR VALUES FROM (%L) TO (%L)',
-                         parent || to_char(day, '_YYYYMMDD'), parent,
-                         posthorn.uuid_floor(day::timestamptz), posthorn.uuid_floor((day + 1)::timestamptz));
-                 END LOOP;
-             END $$"
-        ))
-        .await;
+    database.make_day(DAYS).await;
     let noon = format!("(current_date - {DAYS})::timestamptz + interval '12 hours'");
     let aged = |id: &str| {
         format!("(left(posthorn.uuid_floor({noon})::text, 13) || right({id}::text, 23))::uuid")

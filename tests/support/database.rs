@@ -114,6 +114,22 @@ impl Database {
         }
     }
 
+    /// Makes a day one that was today once: its partitions are there.
+    pub async fn make_day(&self, days_ago: i32) {
+        self.execute(&format!(
+            "DO $$
+             DECLARE parent text; day date := current_date - {days_ago};
+             BEGIN
+                 FOREACH parent IN ARRAY ARRAY['events', 'deliveries', 'attempts'] LOOP
+                     EXECUTE format('CREATE TABLE posthorn.%I PARTITION OF posthorn.%I FOR VALUES FROM (%L) TO (%L)',
+                         parent || to_char(day, '_YYYYMMDD'), parent,
+                         posthorn.uuid_floor(day::timestamptz), posthorn.uuid_floor((day + 1)::timestamptz));
+                 END LOOP;
+             END $$"
+        ))
+        .await;
+    }
+
     pub async fn try_execute(&self, sql: &str) -> Result<(), sqlx::Error> {
         let sql = sqlx::raw_sql(AssertSqlSafe(sql.to_owned()));
         sqlx::Executor::execute(&self.pool, sql).await.map(|_| ())

@@ -92,6 +92,15 @@ impl Rig {
         publish_one(&self.pool, merchant).await;
     }
 
+    /// Waits until more arrives than what was on its way.
+    pub async fn until_requests_go_out(&self) {
+        let arrived = self.receiver.received();
+        wait_until("requests go out again", async || {
+            self.receiver.received() > arrived + 20
+        })
+        .await;
+    }
+
     /// Waits until every delivery that ought to end has ended, by the ledger.
     pub async fn until_all_have_ended(&self) {
         wait_until("every matched event has its ledger row", async || {
