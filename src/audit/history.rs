@@ -9,7 +9,7 @@ use serde_json::Value;
 use super::versions::Versions;
 use crate::model::change::{Change, Kind};
 use crate::model::settings::{Layers, LockReach, resolve_matching};
-use crate::model::{Identity, Settings, Shard, Subscription};
+use crate::model::{Identity, Settings, Shard};
 
 /// The configuration at one moment, moved forward change by change.
 #[derive(Debug, Default)]
@@ -105,14 +105,10 @@ impl History {
             own: row.settings.clone(),
             profile,
         };
-        if let Some(subscription) = matching(&row.identity, &layers) {
+        if let Some(subscription) = resolve_matching(row.identity.clone(), &layers.merged()) {
             self.versions.add(at, subscription);
         }
     }
-}
-
-fn matching(identity: &Identity, layers: &Layers) -> Option<Subscription> {
-    resolve_matching(identity.clone(), &layers.merged())
 }
 
 impl Row {

@@ -9,12 +9,11 @@ use uuid::Uuid;
 
 use super::difference::{RowChange, difference};
 use crate::model::seal::{Digest, Records, Row, Seal};
-use crate::store::Pool;
-use crate::store::StoreError;
 use crate::store::seals::{
     ChangedSlice, find_changed_slices, find_dropped_days, find_rows_before, list_seals, read_rows,
     slices_digest,
 };
+use crate::store::{Pool, StoreError};
 
 /// What was found of one day.
 #[derive(Clone, Debug, Serialize)]
@@ -25,6 +24,18 @@ pub struct Day {
     /// Retention has dropped the day's partitions.
     pub dropped: bool,
     pub findings: Vec<Finding>,
+}
+
+impl Day {
+    const fn without_seal(day: NaiveDate, findings: Vec<Finding>) -> Self {
+        Self {
+            day,
+            deliveries: 0,
+            attempts: 0,
+            dropped: false,
+            findings,
+        }
+    }
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -81,13 +92,7 @@ pub async fn verify(
     let mut rest: Vec<_> = chain.into_iter().collect();
     rest.sort_by_key(|(day, _)| *day);
     for (day, findings) in rest {
-        tell(&Day {
-            day,
-            deliveries: 0,
-            attempts: 0,
-            dropped: false,
-            findings,
-        });
+        tell(&Day::without_seal(day, findings));
     }
     match seals.first() {
         Some(first) => older_rows(pool, first.day, tell).await,
@@ -195,13 +200,7 @@ async fn older_rows(
     if let Some(day) = first.pred_opt()
         && !findings.is_empty()
     {
-        tell(&Day {
-            day,
-            deliveries: 0,
-            attempts: 0,
-            dropped: false,
-            findings,
-        });
+        tell(&Day::without_seal(day, findings));
     }
     Ok(())
 }

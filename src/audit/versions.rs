@@ -1,7 +1,6 @@
 //! Who wanted an event, by the settings that held at its time and since. Pure.
 
 use std::collections::HashMap;
-use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
 use uuid::Uuid;
@@ -29,7 +28,7 @@ pub struct Versions {
 #[derive(Debug)]
 struct Version {
     since: DateTime<Utc>,
-    subscription: Arc<Subscription>,
+    subscription: Subscription,
 }
 
 /// What was ever said of a merchant.
@@ -60,7 +59,7 @@ impl Versions {
         merchant.wants_changes |= subscription.emit == Emit::Change;
         versions.push(Version {
             since,
-            subscription: Arc::new(subscription),
+            subscription,
         });
     }
 
