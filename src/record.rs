@@ -6,7 +6,6 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
-use crate::store::Pool;
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender};
 use tokio::time::timeout_at;
 use tracing::{error, warn};
@@ -18,7 +17,7 @@ use crate::feed::checkpoint::PageId;
 use crate::http::metrics::Metrics;
 use crate::model::{DeliveryKey, Shard, State};
 use crate::store::ledger::{Change, Entry, Written, write_batch};
-use crate::store::{AWAY, STATEMENT, StoreError, within};
+use crate::store::{AWAY, Pool, STATEMENT, StoreError, within};
 
 #[derive(Clone, Copy, Debug)]
 pub struct RecorderSettings {

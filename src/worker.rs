@@ -6,7 +6,6 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use crate::store::Pool;
 use anyhow::{Context, bail};
 use tokio::net::TcpListener;
 use tokio::sync::{mpsc, watch};
@@ -34,7 +33,7 @@ use crate::store::declared::apply_declared;
 use crate::store::schema::{SchemaState, schema_state};
 use crate::store::shards::{Condition, cluster_and_time};
 use crate::store::token_key::load_token_key;
-use crate::store::{self, DbClock, StoreError, Way, within};
+use crate::store::{self, DbClock, Pool, StoreError, Way, within};
 use crate::vault::Keyring;
 
 /// How much of an answer's body is read: enough for any text that a success rule asks

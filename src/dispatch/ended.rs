@@ -3,7 +3,6 @@
 
 use std::time::Instant;
 
-use crate::store::Pool;
 use tokio::sync::mpsc::UnboundedSender;
 use tracing::warn;
 use uuid::Uuid;
@@ -17,7 +16,7 @@ use crate::model::State;
 use crate::store::pending::Refilled;
 use crate::store::subscriptions::disable_gone_subscription;
 use crate::store::transactions::end_transaction_subscription;
-use crate::store::{AWAY, STATEMENT, within};
+use crate::store::{AWAY, Pool, STATEMENT, within};
 
 /// An answer disabled the subscription. It is written, and takes effect as any change of
 /// the configuration does; a transaction's own is ended alone, which no other worker needs

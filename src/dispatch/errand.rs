@@ -8,7 +8,6 @@ use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::Instant;
 
-use crate::store::Pool;
 use futures::FutureExt;
 use futures::future::{AbortHandle, AbortRegistration, Abortable};
 use tokio::sync::mpsc::UnboundedSender;
@@ -22,6 +21,7 @@ use super::refill::{RefillOrder, refill};
 use crate::crash::Point;
 use crate::http::metrics::Metrics;
 use crate::model::{DeliveryKey, Subscription};
+use crate::store::Pool;
 
 #[derive(Debug)]
 pub enum Errand {

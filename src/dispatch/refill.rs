@@ -2,7 +2,6 @@
 
 use std::collections::HashMap;
 
-use crate::store::Pool;
 use tokio::sync::mpsc::UnboundedSender;
 use tracing::debug;
 use uuid::Uuid;
@@ -12,7 +11,7 @@ use crate::crash::Point;
 use crate::http::metrics::Metrics;
 use crate::model::{DeliveryKey, Shard};
 use crate::store::pending::{NextDue, RefillRequest, Refilled, find_next_due, refill_lanes};
-use crate::store::{STATEMENT, StoreError, within};
+use crate::store::{Pool, STATEMENT, StoreError, within};
 
 /// The most rows that one query brings, but for the last lane's: a bound on memory.
 const ROWS: i64 = 2000;

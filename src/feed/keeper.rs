@@ -3,7 +3,6 @@
 
 use std::time::{Duration, Instant};
 
-use crate::store::Pool;
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender};
 use tokio::sync::{oneshot, watch};
 use tokio_util::sync::CancellationToken;
@@ -23,7 +22,7 @@ use crate::store::shards::{
     Condition, cluster_and_time, forget_worker, heartbeat, look_at_fleet, release_shards,
     renew_leases, take_shards, write_checkpoints,
 };
-use crate::store::{DbClock, StoreError, within};
+use crate::store::{DbClock, Pool, StoreError, within};
 
 /// How often the loop looks at its clock.
 const TICK: Duration = Duration::from_millis(100);

@@ -5,7 +5,6 @@ use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use crate::store::Pool;
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
@@ -24,7 +23,7 @@ use crate::store::events::{Page, current_snapshot, read_by_id, read_page};
 use crate::store::pending::count_waiting;
 use crate::store::shards::Taken;
 use crate::store::subscriptions::{SubscriptionRow, load_opener, load_subscriptions, resolve_row};
-use crate::store::{AWAY, DbClock, STATEMENT, StoreError, within};
+use crate::store::{AWAY, DbClock, Pool, STATEMENT, StoreError, within};
 use crate::vault::Keyring;
 
 /// How often the lanes are told what waits in the database, in case hand-run SQL has made

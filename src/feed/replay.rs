@@ -10,9 +10,8 @@ use uuid::Uuid;
 
 use crate::dispatch::input::Input;
 use crate::http::metrics::Metrics;
-use crate::store::Pool;
 use crate::store::replays::{advance_replays, count_replays, find_withdrawn};
-use crate::store::{STATEMENT, StoreError, within};
+use crate::store::{Pool, STATEMENT, StoreError, within};
 
 /// Between two looks while there is nothing to do: how soon a replay begins.
 const IDLE: Duration = Duration::from_secs(1);

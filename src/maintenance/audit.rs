@@ -13,9 +13,8 @@ use super::LOOK_AGAIN;
 use super::timetable::next_run;
 use crate::audit::{Span, audit};
 use crate::http::metrics::Metrics;
-use crate::store::Pool;
 use crate::store::audit::{AuditRow, begin_audit, last_audit, record_audit};
-use crate::store::{DbClock, STATEMENT, StoreError, within};
+use crate::store::{DbClock, Pool, STATEMENT, StoreError, within};
 
 #[derive(Clone, Debug)]
 pub struct Settings {

@@ -3,13 +3,12 @@
 use std::convert::Infallible;
 use std::time::Duration;
 
-use crate::store::Pool;
 use tokio_util::sync::CancellationToken;
 use tracing::warn;
 
 use crate::http::metrics::Metrics;
 use crate::store::sources::count_failures;
-use crate::store::{STATEMENT, within};
+use crate::store::{Pool, STATEMENT, within};
 
 /// The table is empty as a rule, so looking costs next to nothing.
 const LOOK: Duration = Duration::from_secs(5);

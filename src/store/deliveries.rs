@@ -5,9 +5,8 @@ use serde::Serialize;
 use uuid::Uuid;
 
 use super::looking::look;
-use super::{StoreError, Transaction};
+use super::{Pool, StoreError, Transaction};
 use crate::model::{DeliveryKey, OutcomeClass, State};
-use crate::store::Pool;
 
 /// What is looked for; what is not given does not narrow it.
 #[derive(Clone, Debug)]

@@ -1,10 +1,9 @@
 //! Reading the log by snapshot windows.
 
-use crate::store::Pool;
 use chrono::{DateTime, Utc};
 use uuid::Uuid;
 
-use super::StoreError;
+use super::{Pool, StoreError};
 use crate::model::{Event, Shard, Snapshot};
 
 /// Which part of a window to read; see `feed::window` for how it moves on.

@@ -3,8 +3,7 @@
 use serde_json::Value;
 use uuid::Uuid;
 
-use super::StoreError;
-use crate::store::Pool;
+use super::{Pool, StoreError};
 
 /// An event apart from its payload, as a JSON object; none where there is no such event.
 pub async fn find_facts(pool: &Pool, event: Uuid) -> Result<Option<Value>, StoreError> {

@@ -1,9 +1,8 @@
 //! The rights of the three kinds of database role.
 
-use crate::store::Pool;
 use sqlx::{AssertSqlSafe, Executor};
 
-use super::StoreError;
+use super::{Pool, StoreError};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Part {

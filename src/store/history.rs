@@ -2,9 +2,8 @@
 
 use futures::TryStreamExt;
 
-use super::StoreError;
+use super::{Pool, StoreError};
 use crate::model::change::{Change, Kind};
-use crate::store::Pool;
 
 /// Every change of the configuration, by revision. They are handed on one by one: of most,
 /// nothing is kept.

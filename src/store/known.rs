@@ -2,10 +2,9 @@
 
 use std::collections::HashMap;
 
-use crate::store::Pool;
 use uuid::Uuid;
 
-use super::StoreError;
+use super::{Pool, StoreError};
 use crate::model::{DeliveryKey, State};
 
 /// Deliveries that already have a row, among them every first-generation one of these

@@ -3,11 +3,10 @@
 use std::collections::{BTreeMap, HashSet};
 use std::time::Duration;
 
-use crate::store::Pool;
 use chrono::{DateTime, Utc};
 use uuid::Uuid;
 
-use super::StoreError;
+use super::{Pool, StoreError};
 use crate::model::{DeliveryKey, Epoch, OutcomeClass, Sent, Shard, State, TlsVersion};
 
 /// What one delivery has become, and the attempt that made it so, if there was one.

@@ -1,9 +1,8 @@
 //! Daily partitions: made ahead of time, emptied of their payloads, and dropped whole.
 
-use crate::store::Pool;
 use chrono::NaiveDate;
 
-use super::StoreError;
+use super::{Pool, StoreError};
 
 /// Makes the partitions from today to so many days ahead; returns how many it made.
 pub async fn make_partitions(pool: &Pool, days_ahead: u16) -> Result<i32, StoreError> {

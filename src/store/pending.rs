@@ -6,10 +6,9 @@ use std::time::Duration;
 use chrono::{DateTime, Utc};
 
 use super::Transaction;
-use crate::store::Pool;
 use uuid::Uuid;
 
-use super::StoreError;
+use super::{Pool, StoreError};
 use crate::model::{DeliveryKey, Endpoint, Epoch, Event, Shard};
 
 /// A lane that has room, and what it holds already.

@@ -1,9 +1,8 @@
 //! Sealing the stored secrets anew, a batch in a transaction, while workers read them.
 
-use crate::store::Pool;
 use uuid::Uuid;
 
-use super::StoreError;
+use super::{Pool, StoreError};
 use crate::vault::{Sealed, Stored};
 
 /// Rows of a batch: their locks, for which only another `set` or `rekey` waits, are held

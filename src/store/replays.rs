@@ -7,10 +7,9 @@ use chrono::{DateTime, Utc};
 use serde::Serialize;
 use uuid::Uuid;
 
-use super::StoreError;
 use super::pending::{Refilled, Waiting};
+use super::{Pool, StoreError};
 use crate::model::{DeliveryKey, Event, Shard};
-use crate::store::Pool;
 
 /// Which deliveries; what is not given does not narrow it. The database says what makes no
 /// sense.

@@ -2,14 +2,13 @@
 
 use std::str::FromStr;
 
-use crate::store::Pool;
 use secrecy::{ExposeSecret, SecretString};
 use sqlx::migrate::{MigrateError, Migrator};
 use sqlx::postgres::PgConnectOptions;
 use sqlx::{ConnectOptions, Executor};
 
-use super::StoreError;
 use super::declared::install_builtin_profiles;
+use super::{Pool, StoreError};
 use crate::model::declaration::Entry;
 
 /// In Posthorn's own schema: the database is the provider's.

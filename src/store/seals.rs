@@ -5,9 +5,8 @@ use std::collections::HashSet;
 use chrono::{DateTime, NaiveDate, NaiveTime, TimeDelta, Utc};
 use uuid::Uuid;
 
-use super::StoreError;
+use super::{Pool, StoreError};
 use crate::model::seal::{Digest, Mark, Records, Row, RowKey, Seal};
-use crate::store::Pool;
 
 /// Seals the day after the last sealed one and returns it; none while it is not closed.
 pub async fn seal_next_day(pool: &Pool) -> Result<Option<NaiveDate>, StoreError> {

@@ -1,9 +1,8 @@
 //! `posthorn.secrets`: sealed credentials, which this room never opens.
 
-use crate::store::Pool;
 use uuid::Uuid;
 
-use super::StoreError;
+use super::{Pool, StoreError};
 use crate::vault::{Sealed, Stored};
 
 /// The stored secrets of these merchants and names, those that are there.

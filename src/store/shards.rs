@@ -2,12 +2,11 @@
 
 use std::time::Duration;
 
-use crate::store::Pool;
 use chrono::{DateTime, Utc};
 use sqlx::postgres::types::PgInterval;
 use uuid::Uuid;
 
-use super::StoreError;
+use super::{Pool, StoreError};
 use crate::model::{Epoch, Shard, Snapshot};
 
 /// What a worker sees when it looks at the fleet.

@@ -5,8 +5,7 @@ use serde::Serialize;
 use uuid::Uuid;
 
 use super::looking::look;
-use super::{StoreError, Transaction};
-use crate::store::Pool;
+use super::{Pool, StoreError, Transaction};
 
 #[derive(Debug, Serialize)]
 pub struct Status {

@@ -3,12 +3,11 @@
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
-use crate::store::Pool;
 use tracing::error;
 use uuid::Uuid;
 
-use super::StoreError;
 use super::secrets::load_secrets;
+use super::{Pool, StoreError};
 use crate::model::secret::ReadSecret;
 use crate::model::settings::{Layers, LockReach, Origin, resolve, resolve_matching};
 use crate::model::subscription::Locked;

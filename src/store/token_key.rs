@@ -1,8 +1,6 @@
 //! The database's key for security tokens.
 
-use crate::store::Pool;
-
-use super::StoreError;
+use super::{Pool, StoreError};
 use crate::model::TokenKey;
 
 /// The one that the migration made; it never changes (docs/decisions/0011).

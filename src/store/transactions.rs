@@ -2,11 +2,10 @@
 
 use std::collections::{HashMap, HashSet};
 
-use crate::store::Pool;
 use chrono::{DateTime, Utc};
 use uuid::Uuid;
 
-use super::StoreError;
+use super::{Pool, StoreError};
 use crate::model::{Endpoint, Event};
 
 /// The endpoints that get these events, each with its id, by event: those that their

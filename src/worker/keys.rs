@@ -1,8 +1,8 @@
 //! The keys that the stored secrets need.
 
-use crate::store::Pool;
 use anyhow::bail;
 
+use crate::store::Pool;
 use crate::store::secrets::count_by_key;
 use crate::vault::Keyring;
 
