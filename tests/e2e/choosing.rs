@@ -251,6 +251,14 @@ async fn an_endpoint_that_is_gone_disables_its_subscription_until_people_say_oth
         "{log}"
     );
     let unseen = database.publish("acme", "t3", "approved", "{}").await;
+    // Until it has been read it would count by the settings of then.
+    until(PATIENCE, "the event's reading", async || {
+        let unread: i64 = database
+            .value("SELECT events FROM posthorn.status_unread")
+            .await;
+        (unread == 0).then_some(())
+    })
+    .await;
 
     // Whoever manages the row, and only that column of it.
     gone.behave("200".parse().unwrap());
