@@ -5,7 +5,7 @@ use std::time::Instant;
 use posthorn::demo::postgres::{PrivatePostgres, Settings};
 
 use crate::account::{Publisher, subscribe};
-use crate::postgres_kills::kill;
+use crate::processes::kill;
 use crate::proxy::{Mode, Proxy};
 use crate::rig::{Rig, wait_until};
 use crate::support::{Database, Setup};

@@ -11,6 +11,7 @@
 )]
 
 mod account;
+mod processes;
 mod proxy;
 #[path = "../support/mod.rs"]
 mod support;
@@ -19,8 +20,10 @@ mod table;
 use support::rig;
 
 mod crash_points;
+mod disk_full;
 mod failover;
 mod partition;
 mod pooler;
 mod postgres_kills;
+mod stopped;
 mod worker_kills;
