@@ -18,8 +18,12 @@ async fn a_crash_at_any_point_loses_nothing() {
     let publisher = Publisher::start(rig.pool.clone(), 100.0);
     let mut slowest = Duration::ZERO;
     for point in Point::ALL {
-        let fatal = format!("{}:2", point.as_str());
-        // Of shards that are handed over, the second to go is the fatal one in any case.
+        let hands_over = matches!(
+            point,
+            Point::Drained | Point::BeforeRelease | Point::AfterRelease
+        );
+        // Shards that have nothing in the air are handed over all at once.
+        let fatal = format!("{}:{}", point.as_str(), if hands_over { 1 } else { 2 });
         let mut victim = rig
             .setup("victim", "")
             .env("POSTHORN_CRASH", fatal)
@@ -33,10 +37,7 @@ async fn a_crash_at_any_point_loses_nothing() {
             .await;
         }
         let ends = async {
-            if matches!(
-                point,
-                Point::Drained | Point::BeforeRelease | Point::AfterRelease
-            ) {
+            if hands_over {
                 wait_until("it has shards to hand over", async || {
                     rig.shards_of(&["victim"]).await == 32
                 })

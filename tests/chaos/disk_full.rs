@@ -10,8 +10,8 @@ use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use crate::account::{Publisher, subscribe};
-use crate::processes::{has_died, we_are_root};
 use crate::rig::{Rig, alone, is_full, wait_until};
+use crate::support::processes::{has_died, we_are_root};
 use crate::table::report;
 
 const INSIDE: &str = "POSTHORN_SMALL_DISK";

@@ -11,7 +11,6 @@
 )]
 
 mod account;
-mod processes;
 mod proxy;
 #[path = "../support/mod.rs"]
 mod support;

@@ -9,9 +9,9 @@ use std::time::{Duration, Instant};
 use tempfile::TempDir;
 
 use crate::account::{Publisher, subscribe};
-use crate::processes::we_are_root;
 use crate::rig::{Rig, is_full, wait_until};
 use crate::support::Setup;
+use crate::support::processes::we_are_root;
 use crate::table::report;
 
 const POOLED: &str = "database.transaction_pooler = true";

@@ -5,8 +5,8 @@ use std::time::{Duration, Instant};
 use posthorn::demo::postgres::Settings;
 
 use crate::account::{Publisher, subscribe};
-use crate::processes::kill;
 use crate::rig::{Rig, is_full};
+use crate::support::processes::kill;
 use crate::table::report;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
