@@ -93,14 +93,17 @@ impl From<PgPool> for Pool {
 
 impl Pool {
     pub async fn begin(&self) -> Result<Transaction, sqlx::Error> {
-        let inner = match self.way {
-            Way::Direct => self.connections.begin().await?,
-            Way::Pooler => self.connections.begin_with(BEGIN).await?,
-        };
-        Ok(Transaction {
-            inner,
+        let mut transaction = Transaction {
+            session: self.connections.acquire().await?,
             way: self.way,
-        })
+            is_open: true,
+        };
+        let begin = match self.way {
+            Way::Direct => "BEGIN",
+            Way::Pooler => BEGIN,
+        };
+        transaction.session.execute(begin).await?;
+        Ok(transaction)
     }
 
     /// A session, for what goes beyond one transaction: not by way of a pooler.
@@ -178,16 +181,31 @@ impl<'p> Executor<'p> for &'p Pool {
     }
 }
 
-/// Rolled back when it is dropped.
+/// Rolled back when it is dropped: its session is closed then.
+///
+/// Not the driver's own: where that one is given up while BEGIN is under way, the session goes
+/// back to the pool, the server begins after all, and what others write by that session from
+/// then on is never committed.
 #[derive(Debug)]
 pub struct Transaction {
-    inner: sqlx::Transaction<'static, Postgres>,
+    session: PoolConnection<Postgres>,
     way: Way,
+    is_open: bool,
 }
 
 impl Transaction {
-    pub async fn commit(self) -> Result<(), sqlx::Error> {
-        self.inner.commit().await
+    pub async fn commit(mut self) -> Result<(), sqlx::Error> {
+        self.session.execute("COMMIT").await?;
+        self.is_open = false;
+        Ok(())
+    }
+}
+
+impl Drop for Transaction {
+    fn drop(&mut self) {
+        if self.is_open {
+            self.session.close_on_drop();
+        }
     }
 }
 
@@ -200,8 +218,8 @@ impl<'t> Executor<'t> for &'t mut Transaction {
         E: 'q + Execute<'q, Postgres>,
     {
         match self.way {
-            Way::Direct => self.inner.fetch_many(query),
-            Way::Pooler => self.inner.fetch_many(Once(query)),
+            Way::Direct => self.session.fetch_many(query),
+            Way::Pooler => self.session.fetch_many(Once(query)),
         }
     }
 
@@ -214,8 +232,8 @@ impl<'t> Executor<'t> for &'t mut Transaction {
         E: 'q + Execute<'q, Postgres>,
     {
         match self.way {
-            Way::Direct => self.inner.fetch_optional(query),
-            Way::Pooler => self.inner.fetch_optional(Once(query)),
+            Way::Direct => self.session.fetch_optional(query),
+            Way::Pooler => self.session.fetch_optional(Once(query)),
         }
     }
 
@@ -227,14 +245,14 @@ impl<'t> Executor<'t> for &'t mut Transaction {
     where
         't: 'e,
     {
-        self.inner.prepare_with(sql, parameters)
+        self.session.prepare_with(sql, parameters)
     }
 
     fn describe<'e>(self, sql: SqlStr) -> BoxFuture<'e, Result<Describe<Postgres>, sqlx::Error>>
     where
         't: 'e,
     {
-        self.inner.describe(sql)
+        self.session.describe(sql)
     }
 }
 

@@ -18,6 +18,7 @@ mod deliveries;
 mod egress;
 mod events;
 mod evidence;
+mod given_up;
 mod grants;
 mod oauth2;
 mod privacy;
