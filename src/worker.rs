@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use anyhow::{Context, bail};
+use secrecy::SecretString;
 use tokio::net::TcpListener;
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
@@ -103,30 +104,6 @@ pub async fn run(
         ends.clone(),
     ));
     let token_key = load_token_key(&pool).await?;
-    if with_gateway {
-        let gateway = open_gateway(
-            &config,
-            gateway::Ground {
-                pool: pool.clone(),
-                reader_pool: store::connect_by(way, &url, 1)?,
-                token_key: token_key.clone(),
-                poll_min: config.worker.poll_min,
-                poll_max: config.worker.poll_max,
-                metrics: metrics.clone(),
-                health: health.clone(),
-                stop: stop.clone(),
-            },
-        )
-        .await?;
-        let stop = stop.clone();
-        rooms.spawn(async move {
-            gateway.await;
-            if stop.is_cancelled() {
-                // It ends before the worker, which waits for what is in the air.
-                std::future::pending::<()>().await;
-            }
-        });
-    }
     let ground = Ground {
         // A lease must not wait for a connection behind refills and pages.
         keeper_pool: store::connect_by(way, &url, 1)?,
@@ -138,6 +115,9 @@ pub async fn run(
         metrics,
         health,
     };
+    if with_gateway {
+        rooms.spawn(open_gateway_beside(&config, &url, &ground, &stop).await?);
+    }
     let kept = start_flow(&config, &ground, cluster, &mut rooms, &stop);
     tokio::pin!(kept);
 
@@ -160,6 +140,36 @@ pub async fn run(
     pool.close().await;
     info!("stopped");
     Ok(())
+}
+
+/// A gateway in this process, with connections of its own: what its clients ask must not hold
+/// a delivery up.
+async fn open_gateway_beside(
+    config: &Config,
+    url: &SecretString,
+    ground: &Ground,
+    stop: &CancellationToken,
+) -> anyhow::Result<impl Future<Output = ()> + use<>> {
+    let way = way(&config.database);
+    let ground = gateway::Ground {
+        pool: store::connect_by(way, url, 2)?,
+        reader_pool: store::connect_by(way, url, 1)?,
+        token_key: ground.token_key.clone(),
+        poll_min: config.worker.poll_min,
+        poll_max: config.worker.poll_max,
+        metrics: ground.metrics.clone(),
+        health: ground.health.clone(),
+        stop: stop.clone(),
+    };
+    let gateway = open_gateway(config, ground).await?;
+    let stop = stop.clone();
+    Ok(async move {
+        gateway.await;
+        if stop.is_cancelled() {
+            // It ends before the worker, which waits for what is in the air.
+            std::future::pending::<()>().await;
+        }
+    })
 }
 
 /// What every room of the flow stands on.

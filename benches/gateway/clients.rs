@@ -77,7 +77,11 @@ impl Clients {
     }
 
     pub async fn arrival(&mut self) -> anyhow::Result<Arrival> {
-        let line = self.0.next_line().await?.context("the clients have ended")?;
+        let line = self
+            .0
+            .next_line()
+            .await?
+            .context("the clients have ended")?;
         let mut words = line.split(' ');
         let kind = match words.next() {
             Some("socket") => Kind::Socket,
@@ -124,11 +128,7 @@ pub async fn run(args: &Args) -> anyhow::Result<()> {
 }
 
 /// Socket.IO over a WebSocket: Engine.IO packet 0 opens, 40 joins, 42 is an event, 2 a ping.
-async fn socket(
-    address: SocketAddr,
-    token: &str,
-    ready: impl FnOnce(),
-) -> anyhow::Result<()> {
+async fn socket(address: SocketAddr, token: &str, ready: impl FnOnce()) -> anyhow::Result<()> {
     let stream = TcpStream::connect(address).await?;
     let url = format!("ws://{address}/socket.io/?EIO=4&transport=websocket");
     let (mut socket, _) = client_async(url, stream).await?;
@@ -142,7 +142,9 @@ async fn socket(
             let event: Value = serde_json::from_str(event)?;
             say("socket", &event[1]);
         } else if text.starts_with("40") {
-            ready.take().map(|ready| ready());
+            if let Some(ready) = ready.take() {
+                ready();
+            }
         } else if text.starts_with('0') {
             let join = format!("40{}", json!({ "token": token }));
             socket.send(Message::text(join)).await?;
@@ -156,11 +158,7 @@ async fn socket(
 }
 
 /// A long-poll after the other, on one connection.
-async fn poll(
-    address: SocketAddr,
-    token: &str,
-    ready: impl FnOnce(),
-) -> anyhow::Result<()> {
+async fn poll(address: SocketAddr, token: &str, ready: impl FnOnce()) -> anyhow::Result<()> {
     let stream = TcpStream::connect(address).await?;
     stream.set_nodelay(true)?;
     let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await?;
@@ -181,7 +179,9 @@ async fn poll(
             say("poll", &event["data"]);
         }
         // The first one, which does not wait, tells from where on.
-        ready.take().map(|ready| ready());
+        if let Some(ready) = ready.take() {
+            ready();
+        }
         let cursor = page["cursor"].as_str().context("no cursor")?;
         query = format!("wait=60s&after={cursor}");
     }

@@ -29,18 +29,18 @@ impl Round {
     pub fn of(
         clients: usize,
         bytes_per_client: u64,
-        sockets: Vec<u64>,
-        polls: Vec<u64>,
+        sockets: &[u64],
+        polls: &[u64],
         queries_per_second: f64,
     ) -> anyhow::Result<Self> {
         Ok(Self {
             sockets: clients,
             polls: clients,
             bytes_per_client,
-            socket_p50_ms: percentile(&sockets, 50)?,
-            socket_p99_ms: percentile(&sockets, 99)?,
-            poll_p50_ms: percentile(&polls, 50)?,
-            poll_p99_ms: percentile(&polls, 99)?,
+            socket_p50_ms: percentile(sockets, 50)?,
+            socket_p99_ms: percentile(sockets, 99)?,
+            poll_p50_ms: percentile(polls, 50)?,
+            poll_p99_ms: percentile(polls, 99)?,
             queries_per_second,
         })
     }

@@ -9,6 +9,11 @@
 //! With `--json` the last line is `{"rounds": [{"sockets", "polls", "bytes_per_client",
 //! "socket_p50_ms", "socket_p99_ms", "poll_p50_ms", "poll_p99_ms", "queries_per_second"}]}`.
 
+#![allow(
+    clippy::cast_precision_loss,
+    reason = "counts of a run are far below 2^52"
+)]
+
 mod clients;
 mod clock;
 mod figures;
@@ -120,8 +125,8 @@ async fn round(args: &Args, clients: usize) -> anyhow::Result<Round> {
     Round::of(
         clients,
         memory / (2 * clients as u64),
-        delays(Kind::Socket)?,
-        delays(Kind::Poll)?,
+        &delays(Kind::Socket)?,
+        &delays(Kind::Poll)?,
         asked as f64 / began.elapsed().as_secs_f64(),
     )
 }

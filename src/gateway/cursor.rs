@@ -53,15 +53,13 @@ impl Cursor {
         let mut bytes = vec![VERSION];
         bytes.extend(self.cluster.0);
         put(&mut bytes, self.taken_ms);
-        put_uuid(
-            &mut bytes,
-            (self.floor != Uuid::nil()).then_some(self.floor),
-        );
+        put_uuid(&mut bytes, self.floor);
         put_snapshot(&mut bytes, &self.position.from);
         match &self.position.within {
-            None => put_uuid(&mut bytes, None),
+            None => bytes.push(0),
             Some((until, seen)) => {
-                put_uuid(&mut bytes, Some(*seen));
+                bytes.push(1);
+                put_uuid(&mut bytes, *seen);
                 put_snapshot(&mut bytes, until);
             }
         }
@@ -98,9 +96,12 @@ fn put(bytes: &mut Vec<u8>, mut number: u64) {
     }
 }
 
-fn put_uuid(bytes: &mut Vec<u8>, id: Option<Uuid>) {
-    bytes.push(u8::from(id.is_some()));
-    bytes.extend(id.iter().flat_map(|id| id.as_bytes()));
+/// A byte for nil, which is the usual floor.
+fn put_uuid(bytes: &mut Vec<u8>, id: Uuid) {
+    bytes.push(u8::from(!id.is_nil()));
+    if !id.is_nil() {
+        bytes.extend(id.as_bytes());
+    }
 }
 
 fn put_snapshot(bytes: &mut Vec<u8>, snapshot: &Snapshot) {
@@ -127,12 +128,14 @@ impl Rest<'_> {
         Some(Cursor {
             cluster: ClusterMark(*mark),
             taken_ms: self.number()?,
-            floor: self.uuid()?.unwrap_or_default(),
+            floor: self.uuid()?,
             position: Position {
                 from: self.snapshot()?,
-                within: match self.uuid()? {
-                    Some(seen) => Some((self.snapshot()?, seen)),
-                    None => None,
+                within: if self.flag()? {
+                    let seen = self.uuid()?;
+                    Some((self.snapshot()?, seen))
+                } else {
+                    None
                 },
             },
         })
@@ -160,16 +163,21 @@ impl Rest<'_> {
         None
     }
 
-    fn uuid(&mut self) -> Option<Option<Uuid>> {
+    fn flag(&mut self) -> Option<bool> {
         match self.byte()? {
-            0 => Some(None),
-            1 => {
-                let (bytes, rest) = self.0.split_first_chunk()?;
-                self.0 = rest;
-                Some(Some(Uuid::from_bytes(*bytes)))
-            }
+            0 => Some(false),
+            1 => Some(true),
             _ => None,
         }
+    }
+
+    fn uuid(&mut self) -> Option<Uuid> {
+        if !self.flag()? {
+            return Some(Uuid::nil());
+        }
+        let (bytes, rest) = self.0.split_first_chunk()?;
+        self.0 = rest;
+        Some(Uuid::from_bytes(*bytes))
     }
 
     /// One that PostgreSQL takes: ascending, and within its bounds.

@@ -116,7 +116,14 @@ impl Follow {
         let began = Instant::now();
         loop {
             self.listener.reset();
-            let (cluster, now_ms) = self.gateway.hub.moment().ok_or(Away)?;
+            let Some((cluster, now_ms)) = self.gateway.hub.moment() else {
+                // After a failover memory is filled anew.
+                if began.elapsed() > CATCH_UP {
+                    return Err(Away);
+                }
+                sleep(AGAIN).await;
+                continue;
+            };
             self.anchor(cluster);
             match self.gateway.hub.look(&self.position, &self.topic) {
                 Look::New { entries, end } => {

@@ -181,12 +181,7 @@ mod tests {
     #[test]
     fn a_large_window_is_cut_between_transactions() {
         let start = Position::at(snapshot("5:9:5"));
-        let stretch = start.stretch(cut(
-            "12:15:12",
-            &[(5, 4), (9, 1), (10, 2)],
-            5,
-            (10, 2),
-        ));
+        let stretch = start.stretch(cut("12:15:12", &[(5, 4), (9, 1), (10, 2)], 5, (10, 2)));
         assert_eq!(ids(&stretch), [1, 4], "10 may have more");
         assert_eq!(stretch.end, Position::at(snapshot("10:10:")));
         assert!(!stretch.is_all);

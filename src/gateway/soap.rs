@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::body::Body;
-use axum::extract::{RawQuery, State};
+use axum::extract::State;
 use axum::http::header::{CONTENT_TYPE, HOST};
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
@@ -48,18 +48,13 @@ struct Call {
 }
 
 /// `GET …/SSOService.asmx`, with or without `?WSDL`.
-pub async fn describe(
-    State(gateway): State<Arc<Gateway>>,
-    RawQuery(_): RawQuery,
-    headers: HeaderMap,
-) -> Response {
-    let address = match &gateway.settings.url {
-        Some(url) => Cow::Borrowed(url.as_str().trim_end_matches('/')),
-        None => {
-            let host = headers.get(HOST).and_then(|host| host.to_str().ok());
-            Cow::Owned(format!("http://{}", host.unwrap_or("localhost")))
-        }
+pub async fn describe(State(gateway): State<Arc<Gateway>>, headers: HeaderMap) -> Response {
+    let asked = || {
+        let host = headers.get(HOST).and_then(|host| host.to_str().ok());
+        Cow::Owned(format!("http://{}", host.unwrap_or("localhost")))
     };
+    let url = gateway.settings.url.as_ref();
+    let address = url.map_or_else(asked, |url| url.as_str().trim_end_matches('/').into());
     let wsdl = WSDL.replace("{address}", &escape(&*address));
     ([(CONTENT_TYPE, "text/xml; charset=utf-8")], wsdl).into_response()
 }
@@ -149,9 +144,10 @@ fn read(text: &str) -> Option<Call> {
                     }
                     // Its one parameter, whatever its name.
                     (4, _) if in_body => {
-                        if std::mem::replace(&mut has_token, true) {
+                        if has_token {
                             return None;
                         }
+                        has_token = true;
                     }
                     (depth, _) if depth > MAX_DEPTH || in_body => return None,
                     _ => {}

@@ -114,7 +114,12 @@ async fn maintain(pool: &Pool, settings: &Settings) -> bool {
         Ok(count) => info!(count, "dropped sessions that ended over an hour ago"),
         Err(error) => warn!(%error, "cannot drop sessions; trying again in a minute"),
     }
-    made.is_ok() && sealed.is_ok() && dropped.is_ok() && ended.is_ok() && purged.is_ok() && sessions.is_ok()
+    made.is_ok()
+        && sealed.is_ok()
+        && dropped.is_ok()
+        && ended.is_ok()
+        && purged.is_ok()
+        && sessions.is_ok()
 }
 
 /// Each day that is closed. Every row of it is read.

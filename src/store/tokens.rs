@@ -171,11 +171,7 @@ pub async fn issue_api_token(
 }
 
 /// False: the merchant has no API token of this name that is not revoked.
-pub async fn revoke_api_token(
-    pool: &Pool,
-    merchant: &str,
-    name: &str,
-) -> Result<bool, StoreError> {
+pub async fn revoke_api_token(pool: &Pool, merchant: &str, name: &str) -> Result<bool, StoreError> {
     let revoked = sqlx::query_scalar!(
         r#"SELECT posthorn.revoke_token($1, $2) AS "revoked!""#,
         merchant,

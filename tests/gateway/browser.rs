@@ -76,7 +76,10 @@ async fn an_embedded_page_tells_the_page_around_it() {
         }
     };
     let entity: Value = serde_json::from_str(ENTITY).unwrap();
-    assert_eq!(told, json!({ "message": entity, "from": stage.running.gateway() }));
+    assert_eq!(
+        told,
+        json!({ "message": entity, "from": stage.running.gateway() })
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -97,10 +97,10 @@ pub fn interpreter(language: Language) -> Command {
     }
 }
 
-/// Debian's name, others' names, and Chrome.
+/// Chrome, or Chromium by Debian's name and others'.
 pub fn browser() -> Option<PathBuf> {
     let path = std::env::var_os("PATH").unwrap_or_default();
-    let names = ["chromium", "chromium-browser", "google-chrome"];
+    let names = ["google-chrome", "chromium", "chromium-browser"];
     let found = std::env::split_paths(&path)
         .flat_map(|directory| names.map(|name| directory.join(name)))
         .find(|file| file.is_file());

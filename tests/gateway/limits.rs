@@ -97,7 +97,7 @@ async fn what_is_too_large_or_no_request_is_refused() {
         assert_eq!(status, 413, "{path}: {body}");
         assert!(body.contains(form), "{path}: {body}");
     }
-    let long = http().get(format!("{gateway}/v1/session?token={large}"));
+    let long = http().get(format!("{gateway}/v1/session?token={}", &large[..30_000]));
     assert_eq!(ask(long).await.0, 431);
     let nowhere = ask(http().get(format!("{gateway}/admin"))).await;
     assert_eq!(nowhere.0, 404);

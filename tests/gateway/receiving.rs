@@ -10,7 +10,8 @@ use tokio::time::timeout;
 use crate::clients::{Client, Language, browser, interpreter, root};
 use crate::support::{Database, PATIENCE, Setup, receiver};
 
-const DATA: &str = r#"{"transactionID": "4711", "transactionStatus": "approved", "lastFourDigits": "1111"}"#;
+const DATA: &str =
+    r#"{"transactionID": "4711", "transactionStatus": "approved", "lastFourDigits": "1111"}"#;
 
 /// A block of code and what it has to show.
 struct Example {
@@ -32,7 +33,9 @@ fn examples() -> Vec<Example> {
         } else if let Some(language) = line.strip_prefix("```").filter(|name| !name.is_empty()) {
             let code: Vec<_> = lines.by_ref().take_while(|line| *line != "```").collect();
             let code = code.join("\n");
-            let shows = promise.take().unwrap_or_else(|| panic!("shows what?\n{code}"));
+            let shows = promise
+                .take()
+                .unwrap_or_else(|| panic!("shows what?\n{code}"));
             let (place, shows) = shows.split_once(": ").unwrap();
             examples.push(Example {
                 language: language.to_owned(),

@@ -143,7 +143,11 @@ async fn a_socket_without_a_right_is_refused() {
                 auth: auth.clone(),
                 query: &query,
             };
-            assert_eq!(connecting.is_refused().await, "unauthorized", "{way:?} {auth}");
+            assert_eq!(
+                connecting.is_refused().await,
+                "unauthorized",
+                "{way:?} {auth}"
+            );
         }
     }
 }

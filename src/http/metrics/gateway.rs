@@ -129,14 +129,17 @@ impl GatewayMetrics {
     }
 
     /// A client that waits, until what it returns is dropped; so are the next two.
+    #[must_use]
     pub fn waits(&self) -> Count {
         Count::of(&self.waits)
     }
 
+    #[must_use]
     pub fn streams(&self) -> Count {
         Count::of(&self.streams)
     }
 
+    #[must_use]
     pub fn sockets(&self) -> Count {
         Count::of(&self.sockets)
     }
