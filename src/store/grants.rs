@@ -6,7 +6,7 @@ use super::{Pool, StoreError};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Part {
-    /// The provider's application: may insert events, and nothing else.
+    /// The provider's application: may insert events and issue sessions, and nothing else.
     Publisher,
     /// A worker process.
     Worker,
@@ -47,7 +47,7 @@ GRANT EXECUTE ON FUNCTION posthorn.make_partitions, posthorn.drop_partitions,
 const GATEWAY: &str = "
 GRANT USAGE ON SCHEMA posthorn TO {role};
 GRANT SELECT ON posthorn.events, posthorn.api_tokens, posthorn.sessions,
-    posthorn.gateway_revision, posthorn.token_key TO {role};
+    posthorn.gateway_revision, posthorn.token_key, posthorn.migrations TO {role};
 GRANT SELECT (id, merchant) ON posthorn.subscriptions TO {role};
 GRANT SELECT (id, merchant, transaction_id) ON posthorn.transaction_subscriptions TO {role};
 GRANT SELECT (event_id, subscription_id, started_at, duration_us) ON posthorn.attempts TO {role};

@@ -18,6 +18,7 @@ mod limits;
 mod others;
 mod polling;
 mod receiving;
+mod role;
 mod security_token;
 mod sockets;
 mod transactions;

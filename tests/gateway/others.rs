@@ -14,7 +14,10 @@ async fn a_client_made_from_the_wsdl_learns_the_states() {
         .session("acme", "t2", ", complete_as => 'complete'")
         .await;
     database.publish("acme", "t2", "approved", "{}").await;
-    let mut client = Client::start("soap.py", &[&running.gateway(), &waits, &done, "nobody's"]);
+    let mut client = Client::start(
+        "ask_by_soap.py",
+        &[&running.gateway(), &waits, &done, "nobody's"],
+    );
     for port in ["SSOServiceSoap", "SSOServiceSoap12"] {
         let said = client.line().await.unwrap();
         assert_eq!(said["port"], port);

@@ -69,7 +69,8 @@ async fn every_example_shows_what_it_says() {
         .toml(&format!("[gateway]\nallowed_origins = ['{origin}']"))
         .start()
         .await;
-    let settings = json!({ "profile": "alphatrust", "url": receiver.url("/"), "success_statuses": ["200-299"] });
+    let fields = json!([{ "name": "ps_securitytoken", "source": "security_token" }]);
+    let settings = json!({ "url": receiver.url("/"), "encoding": "nvp", "fields": fields });
     database.subscribe("acme", "listener", settings).await;
     let event = database.publish("acme", "4711", "approved", DATA).await;
     database.reaches(event, "delivered").await;

@@ -21,7 +21,7 @@ async fn a_notifications_token_gives_what_stands_behind_it() {
     // One process for both, as a small set-up has it.
     let running = Setup::new(&database).switch("--gateway").start().await;
     let settings = json!({
-        "profile": "alphatrust", "url": receiver.url("/flaky"),
+        "profile": "alphatrust", "scope": "merchant", "url": receiver.url("/flaky"),
         "retry": "fixed", "retry_interval": "200ms", "success_statuses": ["200-299"],
     });
     database.subscribe("acme", "listener", settings).await;

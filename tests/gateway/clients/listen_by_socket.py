@@ -1,4 +1,4 @@
-"""A Socket.IO client: socket.py '{"url", "auth", "query", "transports"}'."""
+"""A Socket.IO client: listen_by_socket.py '{"url", "auth", "query", "transports"}'."""
 import json
 import sys
 

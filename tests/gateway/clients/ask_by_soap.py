@@ -1,4 +1,4 @@
-"""Asks for tokens' states from the WSDL on: soap.py GATEWAY TOKEN..."""
+"""Asks for tokens' states from the WSDL on: ask_by_soap.py GATEWAY TOKEN..."""
 import json
 import sys
 

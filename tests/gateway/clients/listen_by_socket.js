@@ -1,4 +1,4 @@
-// A Socket.IO client: socket.js '{"url", "auth", "query", "transports", "follow"}'. With
+// A Socket.IO client: listen_by_socket.js '{"url", "auth", "query", "transports", "follow"}'. With
 // "follow" it connects again after each break, and gives the cursor of what it saw last.
 const { io } = require("socket.io-client");
 
