@@ -11,8 +11,7 @@ use uuid::Uuid;
 use crate::model::{Event, Snapshot};
 use crate::store::feed::{FeedPage, Part, Reached};
 
-/// Events of one stretch at most, for every reader. It is one number for all, so that what is
-/// left of a window whose reader stopped within it is never more than one stretch.
+/// Events of one stretch at most, for every reader.
 pub const STRETCH: u16 = 500;
 
 /// What a reader has seen: everything that `from` includes, and of the window from there to

@@ -52,7 +52,12 @@ impl Merchant {
 async fn events_come_as_they_were_published_and_a_merchants_alone() {
     let database = Database::new().await;
     let data = r#"{ "z": 1234.50,  "a": [1e3, null, "é"] }"#;
-    database.publish("acme", "t0", "before", "{}").await;
+    database
+        .publish("acme", "t0", "before", "{\"a\": 1}")
+        .await;
+    database
+        .execute("UPDATE posthorn.events SET data = NULL, purged_at = now()")
+        .await;
     let running = Setup::gateway(&database).start().await;
     database.publish("other", "t1", "theirs", "{}").await;
     let event = database.publish("acme", "t1", "approved", data).await;
@@ -65,6 +70,7 @@ async fn events_come_as_they_were_published_and_a_merchants_alone() {
     assert!(body.contains(&format!("\"data\":{data}")), "{body}");
     let page: Value = serde_json::from_str(&body).unwrap();
     assert_eq!(statuses(&page), ["before", "approved"]);
+    assert!(page["events"][0]["data"].is_null(), "its payload is purged");
     let told = &page["events"][1];
     assert_eq!(told["id"], event.to_string());
     assert_eq!(told["kind"], "payment");
@@ -174,6 +180,38 @@ async fn a_bulk_of_events_comes_whole_and_once() {
         }
         assert_eq!(seen, (1..=1800).collect::<Vec<_>>());
     }
+}
+
+/// Far behind what a gateway has in memory, the log is gone through a slice at a time.
+#[tokio::test]
+async fn a_client_from_far_back_finds_its_few_events_among_many() {
+    const OTHERS: &str = "INSERT INTO posthorn.events (merchant, kind, transaction_id, status)
+        SELECT 'other', 'payment', 't', 's' FROM generate_series(1, 12000)";
+    let database = Database::new().await;
+    for status in ["one", "two", "three"] {
+        database.execute(OTHERS).await;
+        database.publish("acme", "t1", status, "{}").await;
+    }
+    database.execute(OTHERS).await;
+    let running = Setup::gateway(&database)
+        .toml("[gateway]\nmemory_events = 1000")
+        .start()
+        .await;
+    let mut merchant = Merchant {
+        gateway: running.gateway(),
+        token: database.token("acme").await,
+        cursor: "start".to_owned(),
+    };
+    let mut seen = Vec::new();
+    let mut more = true;
+    while more {
+        let page = merchant.next("").await;
+        seen.extend(statuses(&page).into_iter().map(str::to_owned));
+        more = page["more"].as_bool().unwrap();
+    }
+    assert_eq!(seen, ["one", "two", "three"]);
+    database.publish("acme", "t1", "four", "{}").await;
+    assert_eq!(statuses(&merchant.next("&wait=30s").await), ["four"]);
 }
 
 #[tokio::test]
