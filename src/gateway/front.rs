@@ -31,6 +31,10 @@ const MAX_BODY: usize = 64 * 1024;
 /// For the whole body.
 const BODY_TIME: Duration = Duration::from_secs(10);
 
+/// How long a client waits for a gateway that begins, and how often it looks.
+const READY: Duration = Duration::from_secs(5);
+const AGAIN: Duration = Duration::from_millis(10);
+
 /// How long browsers remember which origins are allowed.
 const PREFLIGHT: Duration = Duration::from_hours(1);
 
@@ -158,11 +162,21 @@ pub struct Merchant {
 }
 
 impl Gateway {
+    /// Waits for the reader. Until it has read up to the present, nobody knows the time and
+    /// what is new: a moment after the start, and after a failover.
+    async fn ready(&self) -> Result<(), Away> {
+        let ready = async {
+            while self.hub.moment().is_none() {
+                tokio::time::sleep(AGAIN).await;
+            }
+        };
+        tokio::time::timeout(READY, ready).await.map_err(|_| Away)
+    }
+
     /// The merchant whose API token this is; it has the rate limit that goes with it.
     pub async fn merchant(&self, token: Option<&str>) -> Result<Merchant, Refusal> {
         let hash = token.and_then(token_hash).ok_or(Refusal::Unauthorized)?;
-        // Until the reader has heard from the database, nobody knows the time.
-        self.hub.moment().ok_or(Away)?;
+        self.ready().await?;
         let found = self.access.api_token(&hash, self.clock.now()).await?;
         let token = found.ok_or(Refusal::Unauthorized)?;
         self.limits.token(&hash)?;
@@ -172,7 +186,7 @@ impl Gateway {
     /// The session whose token this is, ended or not.
     pub async fn session(&self, token: Option<&str>) -> Result<Arc<Session>, Refusal> {
         let hash = token.and_then(token_hash).ok_or(Refusal::Unauthorized)?;
-        self.hub.moment().ok_or(Away)?;
+        self.ready().await?;
         let found = self.access.session(&hash).await?;
         let session = found.ok_or(Refusal::Unauthorized)?;
         self.limits.token(&hash)?;

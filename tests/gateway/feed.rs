@@ -52,9 +52,7 @@ impl Merchant {
 async fn events_come_as_they_were_published_and_a_merchants_alone() {
     let database = Database::new().await;
     let data = r#"{ "z": 1234.50,  "a": [1e3, null, "é"] }"#;
-    database
-        .publish("acme", "t0", "before", "{\"a\": 1}")
-        .await;
+    database.publish("acme", "t0", "before", "{\"a\": 1}").await;
     database
         .execute("UPDATE posthorn.events SET data = NULL, purged_at = now()")
         .await;
