@@ -1,188 +1,97 @@
-//! `cargo bench --bench latency`: how long after its commit an event arrives.
-//!
-//! From the return of the publisher's COMMIT to the arrival of the request at the
-//! receiver. A request can arrive before the publisher has heard of its commit: that is a
-//! latency of zero.
-//!
-//! With `--json` the last line is `{"rates": [{"rate": …, "p50_ms": …, "p99_ms": …}, …]}`.
+//! `cargo bench --bench latency`: how long after its commit an event arrives, at fixed rates.
+
+#![allow(
+    clippy::cast_precision_loss,
+    reason = "counts of a run are far below 2^52"
+)]
 
 #[path = "../support/mod.rs"]
 mod support;
 
-mod clock;
-mod publish;
+use serde_json::json;
 
-use std::collections::HashMap;
-use std::fmt;
+use support::Size;
+use support::data::Form;
+use support::figures::{Row, Target};
+use support::latency::{Latency, Load};
+use support::receiver::ReceiverProcess;
+use support::stand::Stand;
+use support::usage::cpu_ms;
+use support::worker::Worker;
 
-use anyhow::{Context, ensure};
-use clap::Parser;
-use posthorn::receiver::{Received, Receiver};
-use serde::{Deserialize, Serialize};
-use std::sync::Arc;
-use tokio::sync::mpsc;
+const SUBSCRIPTIONS: u32 = 20;
 
-use support::stand::{Stand, Subscriptions};
+/// Events a second, and the bound of the p99 in milliseconds.
+const RATES: [(u32, f64); 3] = [(20, 20.0), (1000, 20.0), (5000, 30.0)];
 
 /// Measures the time from commit to arrival at fixed rates
-#[derive(Debug, Parser)]
-struct Args {
-    #[command(subcommand)]
-    role: Option<Role>,
-
+#[derive(Debug, clap::Args)]
+struct Options {
     /// Events a second; may be repeated
-    #[arg(long = "rate", value_name = "N", default_values_t = [20, 1000])]
+    #[arg(long = "rate", value_name = "N")]
     rates: Vec<u32>,
 
     /// How long to measure at each rate, in seconds
-    #[arg(long, value_name = "SECONDS", default_value_t = 20)]
-    seconds: u32,
-
-    /// How long to publish at each rate before that, in seconds
-    #[arg(long, value_name = "SECONDS", default_value_t = 3)]
-    warm_up: u32,
-
-    #[command(flatten)]
-    subscriptions: Subscriptions,
-
-    /// End with one line of JSON
-    #[arg(long)]
-    json: bool,
-
-    /// Given by `cargo bench`
-    #[arg(long, hide = true)]
-    bench: bool,
+    #[arg(long, value_name = "SECONDS")]
+    seconds: Option<u32>,
 }
 
-#[derive(Clone, Debug, clap::Subcommand)]
-enum Role {
-    #[command(hide = true)]
-    Publish(publish::Args),
+fn main() -> anyhow::Result<()> {
+    support::main("latency", measure)
 }
 
-#[derive(Debug, Serialize)]
-struct Figures {
-    rates: Vec<Latency>,
-}
-
-#[derive(Debug, Serialize)]
-struct Latency {
-    /// Events a second.
-    rate: u32,
-    events: usize,
-    p50_ms: f64,
-    p99_ms: f64,
-    max_ms: f64,
-}
-
-#[tokio::main]
-async fn main() -> anyhow::Result<()> {
-    let args = Args::parse();
-    if let Some(Role::Publish(args)) = args.role {
-        return support::run(publish::run(args)).await;
+async fn measure(options: Options, size: Size) -> anyhow::Result<Vec<Row>> {
+    let mut rates = RATES.to_vec();
+    if !options.rates.is_empty() {
+        let p99 = |rate| if rate > 1000 { 30.0 } else { 20.0 };
+        rates = options
+            .rates
+            .iter()
+            .map(|&rate| (rate, p99(rate)))
+            .collect();
     }
-    let figures = support::run(measure(&args)).await?;
-    if args.json {
-        println!("{}", serde_json::to_string(&figures)?);
-    } else {
-        print!("{figures}");
-    }
-    Ok(())
-}
-
-async fn measure(args: &Args) -> anyhow::Result<Figures> {
-    let receiver = Receiver::bind(([127, 0, 0, 1], 0).into()).await?;
-    let mut requests = receiver.watch();
-    let stand = Stand::set_up(&receiver.url(""), args.subscriptions).await?;
-    let worker = stand.start_worker()?;
-    let merchants = args.subscriptions.subscriptions;
+    let receiver = ReceiverProcess::start(&["--keep"]).await?;
+    let stand = Stand::set_up().await?;
+    let mut settings = Form::Json.settings();
+    settings["url"] = json!(format!("{}/hook/{{n}}", receiver.url));
+    settings["max_in_flight"] = json!(50);
+    stand.subscribe(0, SUBSCRIPTIONS, &settings).await?;
+    let worker = Worker::start(&stand)?;
+    let pid = worker.process.pid()?;
     let mut published = 0;
-    let mut rates = Vec::new();
-    for &rate in &args.rates {
-        let warm_up = (rate * args.warm_up) as usize;
-        let events = warm_up + (rate * args.seconds) as usize;
-        let (first, url) = (published, stand.url());
-        let (commits, arrivals) = tokio::try_join!(
-            publish::publish(&url, rate, first, events, merchants),
-            arrivals(&mut requests, events),
-        )?;
-        published += events;
-        worker.wait_until_recorded(published).await?;
-        let mut latencies = Vec::with_capacity(events);
-        for (number, committed) in commits {
-            let arrived = arrivals.get(&number).context("an event did not arrive")?;
-            if number >= first + warm_up {
-                latencies.push(arrived.saturating_sub(committed));
-            }
-        }
-        rates.push(Latency::of(rate, latencies)?);
+    let mut runs = vec![];
+    for (rate, bound) in rates {
+        let load = Load {
+            rate: size.of(rate.min(100), rate, rate),
+            warm_up: size.of(0, 3, 3),
+            seconds: options.seconds.unwrap_or(size.of(1, 20, 60)),
+            first_merchant: 0,
+            merchants: SUBSCRIPTIONS,
+        };
+        let cpu = (cpu_ms(pid)?, stand.used().await?.cpu_ms);
+        let commits = load.run(&stand, &worker, &mut published).await?;
+        let events = f64::from(load.rate * (load.warm_up + load.seconds));
+        let worker_cpu = (cpu_ms(pid)? - cpu.0) as f64 * 1000.0 / events;
+        let postgres_cpu = (stand.used().await?.cpu_ms - cpu.1) as f64 * 1000.0 / events;
+        runs.push((rate, bound, commits, worker_cpu, postgres_cpu));
     }
     worker.process.stop().await?;
-    Ok(Figures { rates })
-}
-
-/// When each of so many events arrived for the first time, by its number.
-async fn arrivals(
-    requests: &mut mpsc::Receiver<Arc<Received>>,
-    events: usize,
-) -> anyhow::Result<HashMap<usize, u64>> {
-    #[derive(Deserialize)]
-    struct Data<'a> {
-        number: &'a str,
+    let arrivals = receiver.stop().await?;
+    let mut rows = vec![];
+    for (rate, bound, commits, worker_cpu, postgres_cpu) in runs {
+        let Latency { p50, p99, max } = Latency::of(&commits, &arrivals)?;
+        let name = |what: &str| format!("{rate}/s: {what}");
+        rows.extend([
+            Row::new(name("p50"), p50, "ms").target(Target::AtMost(8.0)),
+            Row::new(name("p99"), p99, "ms").target(Target::AtMost(bound)),
+            Row::new(name("longest"), max, "ms"),
+            Row::new(name("CPU of the worker"), worker_cpu, "ms per 1,000"),
+            Row::new(
+                name("CPU of PostgreSQL, INSERTs included"),
+                postgres_cpu,
+                "ms per 1,000",
+            ),
+        ]);
     }
-    let mut arrivals = HashMap::with_capacity(events);
-    while arrivals.len() < events {
-        let request = requests.recv().await.context("the receiver has ended")?;
-        let data: Data = serde_json::from_slice(&request.body)?;
-        let arrived = clock::us_at(request.arrived);
-        arrivals.entry(data.number.parse()?).or_insert(arrived);
-    }
-    Ok(arrivals)
-}
-
-impl Latency {
-    fn of(rate: u32, mut latencies: Vec<u64>) -> anyhow::Result<Self> {
-        ensure!(!latencies.is_empty(), "nothing was measured at {rate}/s");
-        latencies.sort_unstable();
-        Ok(Self {
-            rate,
-            events: latencies.len(),
-            p50_ms: ms(latencies[(latencies.len() - 1) / 2]),
-            p99_ms: ms(latencies[(latencies.len() - 1) * 99 / 100]),
-            max_ms: ms(latencies[latencies.len() - 1]),
-        })
-    }
-}
-
-#[expect(
-    clippy::cast_precision_loss,
-    reason = "microseconds of a run are far below 2^52"
-)]
-fn ms(us: u64) -> f64 {
-    us as f64 / 1000.0
-}
-
-impl fmt::Display for Figures {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        writeln!(f, "from commit to arrival, in ms\n")?;
-        writeln!(
-            f,
-            "{:>10}{:>10}{:>10}{:>10}{:>10}",
-            "events/s", "events", "p50", "p99", "max"
-        )?;
-        for Latency {
-            rate,
-            events,
-            p50_ms,
-            p99_ms,
-            max_ms,
-        } in &self.rates
-        {
-            writeln!(
-                f,
-                "{rate:>10}{events:>10}{p50_ms:>10}{p99_ms:>10}{max_ms:>10}"
-            )?;
-        }
-        Ok(())
-    }
+    Ok(rows)
 }

@@ -55,9 +55,14 @@ impl Process {
 
     /// Asks it to end in order, with SIGTERM, and waits until it has.
     pub async fn stop(self) -> anyhow::Result<()> {
+        self.ask_to_end().await?;
+        self.ended().await
+    }
+
+    pub async fn ask_to_end(&self) -> anyhow::Result<()> {
         let kill = format!("kill -TERM {}", self.pid()?);
         let asked = Command::new("/bin/sh").args(["-c", &kill]).status().await?;
         ensure!(asked.success(), "cannot stop a process of the bench");
-        self.ended().await
+        Ok(())
     }
 }

@@ -1,84 +1,66 @@
-//! A private PostgreSQL with the schema and some subscriptions, and a worker on it.
+//! A private PostgreSQL with the schema and some subscriptions.
 
-use std::fs;
-use std::net::{Ipv4Addr, SocketAddr, TcpListener};
+use std::path::Path;
 use std::time::Duration;
 
-use anyhow::{Context, ensure};
+use chrono::{DateTime, Utc};
 use posthorn::config::builtin_profiles;
 use posthorn::demo::postgres::{PrivatePostgres, Settings};
 use posthorn::store::schema::migrate;
-use sqlx::PgPool;
+use serde_json::Value;
 use sqlx::postgres::PgPoolOptions;
+use sqlx::{AssertSqlSafe, PgPool};
 use tempfile::TempDir;
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpStream;
 use tokio::task::spawn_blocking;
-use tokio::time::{Instant, sleep};
+use tokio::time::sleep;
 
-use super::process::Process;
-
-/// `user:password` of every subscription: Basic authentication.
-pub const CREDENTIALS: &str = "bench:correct horse";
-const CREDENTIALS_VARIABLE: &str = "POSTHORN_BENCH_CREDENTIALS";
+use super::usage::cpu_ms_with_children;
 
 /// The worker's own database, so that the statistics of this one are the worker's alone.
-const DATABASE: &str = "bench";
+pub const DATABASE: &str = "bench";
 
-/// Between two looks at the worker's metrics.
-const LOOK: Duration = Duration::from_millis(50);
-
-/// Without progress for so long, a bench has failed.
-const PATIENCE: Duration = Duration::from_mins(1);
-
-#[derive(Clone, Copy, Debug, clap::Args)]
-pub struct Subscriptions {
-    /// Subscriptions, each of a merchant of its own
-    #[arg(long, value_name = "N", default_value_t = 20)]
-    pub subscriptions: u32,
-
-    /// Simultaneous requests of each subscription
-    #[arg(long, value_name = "N", default_value_t = 50)]
-    pub max_in_flight: u16,
-}
+/// PostgreSQL 14 passes a session's counts on this late at most.
+const STATISTICS: Duration = Duration::from_millis(600);
 
 pub struct Stand {
     pub postgres: PrivatePostgres,
-    /// Holds the worker's configuration.
+    /// Not in the worker's database: only its own commits are counted there.
+    server: PgPool,
+    /// Holds the workers' configurations, and files that subscriptions name.
     directory: TempDir,
+}
+
+/// What the database had used, and written, at a moment.
+#[derive(Clone, Copy, Debug)]
+pub struct Used {
+    pub cpu_ms: u64,
+    pub wal_bytes: i64,
 }
 
 impl Stand {
     /// Commits durably. Autovacuum is off: it would fall into some of these short runs and
     /// not into others.
-    pub async fn set_up(receiver: &str, wanted: Subscriptions) -> anyhow::Result<Self> {
-        let settings = Settings::default().with("autovacuum", "off");
+    pub async fn set_up() -> anyhow::Result<Self> {
+        Self::with(Settings::default().with("autovacuum", "off")).await
+    }
+
+    /// The same as a server is that nobody has touched.
+    pub async fn as_installed() -> anyhow::Result<Self> {
+        Self::with(Settings::default()).await
+    }
+
+    async fn with(settings: Settings) -> anyhow::Result<Self> {
         let postgres = spawn_blocking(move || PrivatePostgres::start(&settings)).await??;
-        let directory = tempfile::tempdir()?;
+        let server = PgPool::connect(&postgres.url("postgres")).await?;
         let stand = Self {
             postgres,
-            directory,
+            server,
+            directory: tempfile::tempdir()?,
         };
-        let server = PgPool::connect(&stand.postgres.url("postgres")).await?;
         sqlx::query("CREATE DATABASE bench")
-            .execute(&server)
+            .execute(&stand.server)
             .await?;
-        server.close().await;
         migrate(&stand.url().into(), None, &builtin_profiles()).await?;
-        let pool = stand.connect(1).await?;
-        sqlx::query(
-            "INSERT INTO posthorn.subscriptions
-                    (merchant, name, url, auth, auth_secret, max_in_flight)
-             SELECT 'merchant-' || n, 'bench', $1 || '/hook/' || n, 'basic', 'env:' || $2, $3
-               FROM generate_series(0, $4 - 1) AS n",
-        )
-        .bind(receiver)
-        .bind(CREDENTIALS_VARIABLE)
-        .bind(i32::from(wanted.max_in_flight))
-        .bind(i32::try_from(wanted.subscriptions)?)
-        .execute(&pool)
-        .await?;
-        pool.close().await;
         Ok(stand)
     }
 
@@ -86,74 +68,115 @@ impl Stand {
         self.postgres.url(DATABASE)
     }
 
+    pub fn directory(&self) -> &Path {
+        self.directory.path()
+    }
+
     pub async fn connect(&self, connections: u32) -> anyhow::Result<PgPool> {
         let options = PgPoolOptions::new().max_connections(connections);
         Ok(options.connect(&self.url()).await?)
     }
 
-    pub fn start_worker(&self) -> anyhow::Result<Worker> {
-        // The worker only logs the port that it takes; the kernel names a free one here.
-        let metrics = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?.local_addr()?;
-        let config = format!(
-            "database.url = '{}'\nhttp.listen = '{metrics}'\nlog.level = 'warn'\n\
-             egress.allow = ['127.0.0.0/8']\n",
-            self.url()
-        );
-        let path = self.directory.path().join("config.toml");
-        fs::write(&path, config)?;
-        let mut command = Process::posthorn();
-        command
-            .args(["worker", "--config"])
-            .arg(path)
-            .env(CREDENTIALS_VARIABLE, CREDENTIALS);
-        let process = Process::start(&mut command)?;
-        Ok(Worker { process, metrics })
+    /// Any number of statements without parameters, in a session of their own.
+    pub async fn execute(&self, sql: &str) -> anyhow::Result<()> {
+        let pool = self.connect(1).await?;
+        sqlx::raw_sql(AssertSqlSafe(sql.to_owned()))
+            .execute(&pool)
+            .await?;
+        pool.close().await;
+        Ok(())
     }
-}
 
-pub struct Worker {
-    pub process: Process,
-    metrics: SocketAddr,
-}
+    /// Subscriptions of `merchant-first` and the following ones, one each. The keys of
+    /// `settings` are columns; `{n}` in it stands for the merchant's number.
+    pub async fn subscribe(&self, first: u32, count: u32, settings: &Value) -> anyhow::Result<()> {
+        let mut row = settings.clone();
+        row["merchant"] = "merchant-{n}".into();
+        row["name"] = "bench".into();
+        let columns = row.as_object().into_iter().flat_map(|row| row.keys());
+        let columns: Vec<String> = columns.map(|name| format!("\"{name}\"")).collect();
+        let columns = columns.join(", ");
+        let pool = self.connect(1).await?;
+        sqlx::query(AssertSqlSafe(format!(
+            "INSERT INTO posthorn.subscriptions ({columns})
+             SELECT {columns}
+               FROM generate_series($1::bigint, $1 + $2::bigint - 1) AS n,
+                    jsonb_populate_record(NULL::posthorn.subscriptions,
+                                          replace($3, '{{n}}', n::text)::jsonb)"
+        )))
+        .bind(i64::from(first))
+        .bind(i64::from(count))
+        .bind(row.to_string())
+        .execute(&pool)
+        .await?;
+        pool.close().await;
+        Ok(())
+    }
 
-impl Worker {
-    /// Waits until so many deliveries have their ledger rows. Asks the worker, as counting
-    /// rows would cost the database more than the worker does.
-    pub async fn wait_until_recorded(&self, deliveries: usize) -> anyhow::Result<()> {
-        let mut seen = (0, Instant::now());
+    /// The CPU of the server and all its processes, those that ended included, and its WAL.
+    pub async fn used(&self) -> anyhow::Result<Used> {
+        let wal_bytes = sqlx::query_scalar("SELECT (pg_current_wal_lsn() - '0/0')::int8")
+            .fetch_one(&self.server)
+            .await?;
+        Ok(Used {
+            cpu_ms: cpu_ms_with_children(self.postgres.postmaster_pid())?,
+            wal_bytes,
+        })
+    }
+
+    /// The commits in the workers' database when no session is left in it: a session may
+    /// keep its counts to itself until it ends.
+    pub async fn settled_commits(&self) -> anyhow::Result<i64> {
+        let mut before = None;
         loop {
-            let metrics = self.read_metrics().await.unwrap_or_default();
-            let value = |name| value(&metrics, name);
-            let spilled = value("posthorn_deliveries_spilled_total ");
-            let entries = value("posthorn_batch_entries_total ");
-            if value("posthorn_deliveries_finished_total{state=\"delivered\"} ") >= deliveries
-                && entries >= deliveries + spilled
-            {
-                return Ok(());
+            let (sessions, now): (i64, i64) = sqlx::query_as(
+                "SELECT (SELECT count(*) FROM pg_stat_activity WHERE datname = 'bench'),
+                        (SELECT xact_commit FROM pg_stat_database WHERE datname = 'bench')",
+            )
+            .fetch_one(&self.server)
+            .await?;
+            if sessions == 0 && before == Some(now) {
+                return Ok(now);
             }
-            if entries > seen.0 {
-                seen = (entries, Instant::now());
-            }
-            ensure!(
-                seen.1.elapsed() < PATIENCE,
-                "the worker has recorded {entries} results ({spilled} spilled) and does not go on"
-            );
-            sleep(LOOK).await;
+            before = Some(now);
+            sleep(STATISTICS).await;
         }
     }
 
-    async fn read_metrics(&self) -> anyhow::Result<String> {
-        let mut stream = TcpStream::connect(self.metrics).await?;
-        let request = "GET /metrics HTTP/1.1\r\nHost: worker\r\nConnection: close\r\n\r\n";
-        stream.write_all(request.as_bytes()).await?;
-        let mut answer = String::new();
-        let read = stream.read_to_string(&mut answer).await;
-        read.context("the worker's metrics")?;
-        Ok(answer)
+    /// Transactions of the workers' database so far, each a statement unless somebody says
+    /// BEGIN; as late as sessions pass their counts on.
+    pub async fn transactions(&self) -> anyhow::Result<i64> {
+        let counts = "SELECT xact_commit + xact_rollback FROM pg_stat_database WHERE datname = $1";
+        let counts = sqlx::query_scalar(counts).bind(DATABASE);
+        Ok(counts.fetch_one(&self.server).await?)
     }
-}
 
-fn value(metrics: &str, name: &str) -> usize {
-    let found = metrics.lines().find_map(|line| line.strip_prefix(name));
-    found.and_then(|text| text.parse().ok()).unwrap_or(0)
+    /// The database's clock.
+    pub async fn now(&self) -> anyhow::Result<DateTime<Utc>> {
+        let now = sqlx::query_scalar("SELECT clock_timestamp()");
+        Ok(now.fetch_one(&self.server).await?)
+    }
+
+    /// Deliveries that ended after `since`, and the seconds from the first request to the
+    /// last row of the ledger, as the ledger has them; of those that ended after the share
+    /// `settled` of them had.
+    pub async fn drained(&self, since: DateTime<Utc>, settled: f64) -> anyhow::Result<(i64, f64)> {
+        let pool = self.connect(1).await?;
+        let drained = sqlx::query_as(
+            "WITH ended AS (
+                SELECT finished_at, percent_rank() OVER (ORDER BY finished_at) AS share
+                  FROM posthorn.deliveries WHERE state = 'delivered' AND finished_at >= $1
+             )
+             SELECT count(*), coalesce(extract(epoch FROM max(finished_at)
+                    - CASE WHEN $2 > 0 THEN min(finished_at)
+                           ELSE (SELECT min(started_at) FROM posthorn.attempts WHERE started_at >= $1) END), 0)::float8
+               FROM ended WHERE share >= $2",
+        )
+        .bind(since)
+        .bind(settled)
+        .fetch_one(&pool)
+        .await?;
+        pool.close().await;
+        Ok(drained)
+    }
 }

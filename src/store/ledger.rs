@@ -121,8 +121,13 @@ pub async fn write_batch(
                    (event_id, subscription_id, generation, state, attempts, reason)
             SELECT event_id, subscription_id, generation, state::posthorn.delivery_state,
                    attempts, reason
-              FROM finish
-            ON CONFLICT DO NOTHING RETURNING 1
+              FROM finish f
+             WHERE NOT EXISTS (
+                   SELECT FROM posthorn.deliveries d
+                    WHERE d.event_id = f.event_id AND d.subscription_id = f.subscription_id
+                      AND d.generation = f.generation
+                   OFFSET 0)
+            RETURNING 1
         ), closed AS (
             DELETE FROM posthorn.pending_deliveries p
              USING finish f CROSS JOIN LATERAL (
@@ -167,7 +172,11 @@ pub async fn write_batch(
                       duration_us, outcome, http_status, reason, body, revision, tls, peer,
                       proxy, head_digest, payload_digest)
              WHERE a.shard = ANY (ARRAY(SELECT shard FROM fence))
-            ON CONFLICT DO NOTHING
+               AND NOT EXISTS (
+                   SELECT FROM posthorn.attempts t
+                    WHERE t.event_id = a.event_id AND t.subscription_id = a.subscription_id
+                      AND t.generation = a.generation AND t.number = a.number
+                   OFFSET 0)
         ), older AS (
             DELETE FROM posthorn.pending_deliveries p
              USING unnest($31::uuid[], $32::uuid[], $33::smallint[], $34::text[])

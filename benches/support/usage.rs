@@ -33,15 +33,20 @@ pub fn cpu_ms_with_children(pid: u32) -> anyhow::Result<u64> {
 }
 
 /// The most memory that a process ever had resident, in MB of 1,000,000 bytes.
-#[expect(
-    clippy::cast_precision_loss,
-    reason = "kilobytes of a process are far below 2^52"
-)]
 pub fn peak_rss_mb(pid: u32) -> anyhow::Result<f64> {
+    memory_mb(pid, "VmHWM:")
+}
+
+/// What it has resident now.
+pub fn rss_mb(pid: u32) -> anyhow::Result<f64> {
+    memory_mb(pid, "VmRSS:")
+}
+
+fn memory_mb(pid: u32, name: &str) -> anyhow::Result<f64> {
     let status = fs::read_to_string(format!("/proc/{pid}/status"))?;
-    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
+    let line = status.lines().find_map(|line| line.strip_prefix(name));
     let kib = line.and_then(|text| text.split_whitespace().next()?.parse::<u64>().ok());
-    let kib = kib.context("no VmHWM in the status of the process")?;
+    let kib = kib.with_context(|| format!("no {name} in the status of the process"))?;
     Ok((kib * 1024) as f64 / 1e6)
 }
 
