@@ -15,6 +15,8 @@
 )]
 
 mod clients;
+#[path = "../support/clock.rs"]
+#[allow(dead_code, reason = "other benches take more of it")]
 mod clock;
 mod figures;
 #[path = "../support/process.rs"]

@@ -42,7 +42,7 @@ fn soap(version: &str, token: &str) -> String {
 /// The state by SOAP 1.1, by 1.2 and by JSON, which all say the same.
 async fn state(gateway: &str, token: &str) -> String {
     let client = http();
-    let mut states = Vec::new();
+    let mut said = Vec::new();
     for (version, content_type) in [
         ("1.1", "text/xml; charset=utf-8"),
         ("1.2", "application/soap+xml; charset=utf-8"),
@@ -55,14 +55,14 @@ async fn state(gateway: &str, token: &str) -> String {
         assert_eq!(status, 200, "{body}");
         assert!(body.contains("<GetSSOTokenStatusResponse xmlns=\"http://vendor.example/\">"));
         let rest = body.split_once("<GetSSOTokenStatusResult>").unwrap().1;
-        states.push(rest.split_once('<').unwrap().0.to_owned());
+        said.push(rest.split_once('<').unwrap().0.to_owned());
     }
     let request = client
         .get(format!("{gateway}/v1/session"))
         .bearer_auth(token);
-    states.push(json(request).await["state"].as_str().unwrap().to_owned());
-    assert!(states.windows(2).all(|two| two[0] == two[1]), "{states:?}");
-    states.remove(0)
+    said.push(json(request).await["state"].as_str().unwrap().to_owned());
+    assert!(said.windows(2).all(|two| two[0] == two[1]), "{said:?}");
+    said.remove(0)
 }
 
 #[tokio::test]

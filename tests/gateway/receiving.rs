@@ -119,16 +119,16 @@ async fn run(example: &Example, environment: &[(&str, String)]) {
         .spawn()
         .unwrap();
     let mut lines = BufReader::new(process.stdout.take().unwrap()).lines();
-    let mut shown = String::new();
-    let shows = async {
+    let mut output = String::new();
+    let found = async {
         while let Some(line) = lines.next_line().await.unwrap() {
-            shown.push_str(&line);
-            if shown.contains(&example.shows) {
+            output.push_str(&line);
+            if output.contains(&example.shows) {
                 return true;
             }
         }
         false
     };
-    let shows = timeout(PATIENCE, shows).await == Ok(true);
-    assert!(shows, "{}\nshows {shown}", example.code);
+    let found = timeout(PATIENCE, found).await == Ok(true);
+    assert!(found, "{}\nshows {output}", example.code);
 }

@@ -42,7 +42,7 @@ impl Connecting<'_> {
         client
     }
 
-    async fn is_refused(self) -> Value {
+    async fn refused(self) -> Value {
         self.start().hears("refused").await
     }
 }
@@ -143,11 +143,7 @@ async fn a_socket_without_a_right_is_refused() {
                 auth: auth.clone(),
                 query: &query,
             };
-            assert_eq!(
-                connecting.is_refused().await,
-                "unauthorized",
-                "{way:?} {auth}"
-            );
+            assert_eq!(connecting.refused().await, "unauthorized", "{way:?} {auth}");
         }
     }
 }
