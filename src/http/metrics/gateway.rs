@@ -55,6 +55,18 @@ impl Channel {
     }
 }
 
+/// The words of [`GatewayMetrics::refused`].
+const REASONS: [&str; 8] = [
+    "unauthorized",
+    "not_found",
+    "too_many",
+    "too_large",
+    "slow",
+    "method",
+    "malformed",
+    "away",
+];
+
 /// How events leave.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Sent {
@@ -86,6 +98,10 @@ impl GatewayMetrics {
             "posthorn_gateway_refused",
             "Requests and sockets that the gateway refused, by reason",
         );
+        for reason in REASONS {
+            // From the beginning at 0, so that a first refusal shows as an increase.
+            refused.get_or_create_owned(&[("reason", reason)]);
+        }
         let sent = names.family(
             "posthorn_gateway_events_sent",
             "Events that left the gateway, by transport",
@@ -119,7 +135,7 @@ impl GatewayMetrics {
         self.requests[channel as usize].inc();
     }
 
-    /// `reason` is one of a few fixed words.
+    /// `reason` is one of [`REASONS`].
     pub fn refused(&self, reason: &'static str) {
         self.refused.get_or_create(&[("reason", reason)]).inc();
     }
