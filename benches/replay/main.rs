@@ -26,15 +26,16 @@ const MERCHANTS: u32 = 50;
 const LIVE: u32 = 500;
 
 /// Replayed deliveries a second.
-const REPLAYED: u32 = 1000;
+const REPLAYED: u32 = 2000;
 
 fn main() -> anyhow::Result<()> {
     support::main("replay", async |_: NoOptions, size: Size| {
-        let history = size.of(100, 60_000, 1_000_000);
+        let history = size.of(100, 120_000, 1_000_000);
+        let alone = size.of(1, 60, 60);
         // Before and after, since the machine may not be idle.
-        let before = run(size, 0).await?;
-        let beside = run(size, history).await?;
-        let after = run(size, 0).await?;
+        let before = run(size, 0, alone).await?;
+        let beside = run(size, history, size.of(1, 60, 500)).await?;
+        let after = run(size, 0, alone).await?;
         Ok(vec![
             Row::new(
                 format!("p99 of {LIVE}/s while {history} are replayed"),
@@ -58,8 +59,8 @@ struct Run {
     replayed: f64,
 }
 
-/// Publishes for as long as the replay of so many deliveries of the first merchant takes.
-async fn run(size: Size, history: u32) -> anyhow::Result<Run> {
+/// Publishes for so many seconds, while so many deliveries of the first merchant are replayed.
+async fn run(size: Size, history: u32, seconds: u32) -> anyhow::Result<Run> {
     let receiver = ReceiverProcess::start(&["--keep"]).await?;
     let stand = Stand::set_up().await?;
     let settings = json!({"url": format!("{}/hook/{{n}}", receiver.url), "max_in_flight": 50});
@@ -71,7 +72,6 @@ async fn run(size: Size, history: u32) -> anyhow::Result<Run> {
     }
     let worker = Worker::start(&stand)?;
     let pool = stand.connect(1).await?;
-    let seconds = size.of(1, 30, 600);
     let warm_up = size.of(0, 5, 5);
     if history > 0 {
         sqlx::query("SELECT posthorn.replay('merchant-0', rate => $1)")
