@@ -23,7 +23,8 @@ setup: ## install what is missing: PostgreSQL's server binaries, PgBouncer, a C 
 demo: setup ## the whole flow on this machine, live (ARGS="--for 20s" ends by itself)
 	@cargo run --release --quiet -- demo $(ARGS)
 
-test: setup ## every test (ARGS="name" chooses)
+test: ## every test (ARGS="name" chooses)
+	@.ci/setup --tests
 	@cargo test $(ARGS)
 
 simulate: ## the delivery core in simulated worlds (SEEDS=10000, START=500; SEED=7 shows one)

@@ -8,6 +8,7 @@ mod database;
 mod declare;
 mod document;
 mod egress;
+mod gateway;
 mod http;
 mod instamed;
 mod keys;
@@ -30,6 +31,7 @@ use std::path::{Path, PathBuf};
 pub use database::{Database, DatabaseUrl};
 use document::{Document, Section};
 pub use egress::Egress;
+pub use gateway::Gateway;
 pub use http::Http;
 pub use keys::{Secrets, UnusableKey};
 pub use lanes::Lanes;
@@ -51,6 +53,7 @@ pub struct Config {
     pub egress: Egress,
     pub secrets: Secrets,
     pub http: Http,
+    pub gateway: Gateway,
     pub log: Log,
     pub maintenance: Maintenance,
     pub profiles: Vec<FileProfile>,
@@ -91,6 +94,7 @@ impl Config {
             egress: file.table("egress", Egress::read),
             secrets: file.table("secrets", Secrets::read),
             http: file.table("http", Http::read),
+            gateway: file.table("gateway", Gateway::read),
             log: file.table("log", Log::read),
             maintenance: file.table("maintenance", Maintenance::read),
             profiles: entries.profiles,

@@ -4,9 +4,10 @@ mod keys;
 
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use anyhow::{Context, bail};
+use secrecy::SecretString;
 use tokio::net::TcpListener;
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
@@ -22,6 +23,7 @@ use crate::feed::keeper::{Keeper, KeeperSettings, Wiring};
 use crate::feed::lease::Lease;
 use crate::feed::reader::{Inlets, Reader, ReaderSettings};
 use crate::feed::replay::Replays;
+use crate::gateway;
 use crate::http::health::Health;
 use crate::http::metrics::Metrics;
 use crate::http::server::serve;
@@ -29,37 +31,28 @@ use crate::maintenance;
 use crate::model::{Shard, TokenKey};
 use crate::record::{Backlog, Recorder, RecorderSettings};
 use crate::send::{Network, Sender};
+use crate::start::{allow_open_files, open_gateway, reach_database, way};
 use crate::store::declared::apply_declared;
-use crate::store::schema::{SchemaState, schema_state};
-use crate::store::shards::{Condition, cluster_and_time};
+use crate::store::shards::Condition;
 use crate::store::token_key::load_token_key;
-use crate::store::{self, DbClock, Pool, StoreError, Way, within};
+use crate::store::{self, DbClock, Pool};
 use crate::vault::Keyring;
 
 /// How much of an answer's body is read: enough for any text that a success rule asks
 /// for.
 pub const ANSWER_CAP: usize = 64 * 1024;
 
-/// Between two looks for a database that is away at start.
-const AWAY: Duration = Duration::from_secs(1);
-
-/// Each send in the air needs a file descriptor; so do the database, the logs and the
-/// listening socket.
-const SPARE_FILES: u64 = 256;
-
-/// Runs a worker until `stop`. `reload` is the file to read again at each of its signals.
+/// Runs a worker until `stop`, with a gateway in the same process where it is wanted. `reload`
+/// is the file to read again at each of its signals.
 pub async fn run(
     config: Config,
+    with_gateway: bool,
     path: Option<PathBuf>,
     mut reload: mpsc::Receiver<()>,
     stop: CancellationToken,
 ) -> anyhow::Result<()> {
     let url = config.database.url.read().context("database.url")?;
-    let way = if config.database.transaction_pooler {
-        Way::Pooler
-    } else {
-        Way::Direct
-    };
+    let way = way(&config.database);
     let pool = store::connect_by(way, &url, config.database.max_connections)?;
     let keys = Arc::new(config.secrets.keyring()?);
     config.check_secrets()?;
@@ -69,7 +62,11 @@ pub async fn run(
     };
     keys::refuse_missing(&pool, &keys).await?;
     declare(&config, &pool).await?;
-    allow_open_files(config.lanes.max_in_flight_total);
+    let mut files = config.lanes.max_in_flight_total;
+    if with_gateway {
+        files += config.gateway.max_connections;
+    }
+    allow_open_files(files);
 
     let metrics = Metrics::new();
     let health = Health::new();
@@ -118,6 +115,9 @@ pub async fn run(
         metrics,
         health,
     };
+    if with_gateway {
+        rooms.spawn(open_gateway_beside(&config, &url, &ground, &stop).await?);
+    }
     let kept = start_flow(&config, &ground, cluster, &mut rooms, &stop);
     tokio::pin!(kept);
 
@@ -140,6 +140,36 @@ pub async fn run(
     pool.close().await;
     info!("stopped");
     Ok(())
+}
+
+/// A gateway in this process, with connections of its own: what its clients ask must not hold
+/// a delivery up.
+async fn open_gateway_beside(
+    config: &Config,
+    url: &SecretString,
+    ground: &Ground,
+    stop: &CancellationToken,
+) -> anyhow::Result<impl Future<Output = ()> + use<>> {
+    let way = way(&config.database);
+    let ground = gateway::Ground {
+        pool: store::connect_by(way, url, 2)?,
+        reader_pool: store::connect_by(way, url, 1)?,
+        token_key: ground.token_key.clone(),
+        poll_min: config.worker.poll_min,
+        poll_max: config.worker.poll_max,
+        metrics: ground.metrics.clone(),
+        health: ground.health.clone(),
+        stop: stop.clone(),
+    };
+    let gateway = open_gateway(config, ground).await?;
+    let stop = stop.clone();
+    Ok(async move {
+        gateway.await;
+        if stop.is_cancelled() {
+            // It ends before the worker, which waits for what is in the air.
+            std::future::pending::<()>().await;
+        }
+    })
 }
 
 /// What every room of the flow stands on.
@@ -323,47 +353,6 @@ fn maintenance_settings(settings: &config::Maintenance) -> maintenance::Settings
     }
 }
 
-/// Waits for the database, and refuses a schema that this version does not know. None: it
-/// was told to stop before the database came.
-async fn reach_database(
-    pool: &Pool,
-    stop: &CancellationToken,
-) -> anyhow::Result<Option<(String, DbClock)>> {
-    let mut said = false;
-    loop {
-        match within(AWAY * 10, look_at_database(pool)).await {
-            Ok((SchemaState::Current, cluster, clock)) => return Ok(Some((cluster, clock))),
-            Ok((SchemaState::Older, ..)) => {
-                bail!(
-                    "the database's schema is older than this version needs; run `posthorn migrate`"
-                )
-            }
-            Ok((SchemaState::Newer, ..)) => {
-                bail!("the database's schema is newer than this version knows; upgrade posthorn")
-            }
-            Err(error) if !said => {
-                warn!(%error, "cannot reach the database; trying until it answers");
-                said = true;
-            }
-            Err(_) => {}
-        }
-        tokio::select! {
-            () = tokio::time::sleep(AWAY) => {}
-            () = stop.cancelled() => return Ok(None),
-        }
-    }
-}
-
-async fn look_at_database(pool: &Pool) -> Result<(SchemaState, String, DbClock), StoreError> {
-    let state = schema_state(pool).await?;
-    if state != SchemaState::Current {
-        let clock = DbClock::anchored(Instant::now(), chrono::DateTime::UNIX_EPOCH);
-        return Ok((state, String::new(), clock));
-    }
-    let (cluster, time) = cluster_and_time(pool).await?;
-    Ok((state, cluster, DbClock::anchored(Instant::now(), time)))
-}
-
 /// Makes what the file declares take effect. A file that declares nothing leaves that of
 /// `posthorn config apply` alone.
 async fn declare(config: &Config, pool: &Pool) -> anyhow::Result<()> {
@@ -391,20 +380,5 @@ async fn reload_file(path: Option<&std::path::Path>, pool: &Pool) {
     match reloaded.await {
         Ok(()) => info!(path = %path.display(), "subscriptions and profiles reloaded"),
         Err(error) => warn!(path = %path.display(), "not reloaded: {error:#}"),
-    }
-}
-
-fn allow_open_files(max_in_flight: usize) {
-    let wanted = max_in_flight as u64 + SPARE_FILES;
-    match rlimit::increase_nofile_limit(wanted) {
-        Ok(allowed) if allowed < wanted => {
-            warn!(
-                allowed,
-                wanted,
-                "this process may open fewer files than lanes.max_in_flight_total needs; raise its limit (ulimit -n)"
-            );
-        }
-        Ok(_) => {}
-        Err(error) => warn!(%error, "cannot raise the limit of open files"),
     }
 }

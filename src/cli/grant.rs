@@ -30,6 +30,10 @@ pub struct To {
     #[arg(long, value_name = "ROLE")]
     pub worker: Option<String>,
 
+    /// The role of the gateway processes
+    #[arg(long, value_name = "ROLE")]
+    pub gateway: Option<String>,
+
     /// Support staff: may read everything but secrets and payloads
     #[arg(long, value_name = "ROLE")]
     pub viewer: Option<String>,
@@ -43,7 +47,8 @@ impl To {
             .map(|role| (Part::Publisher, "publisher", role));
         let worker = self.worker.map(|role| (Part::Worker, "worker", role));
         let viewer = self.viewer.map(|role| (Part::Viewer, "viewer", role));
-        publisher.or(worker).or(viewer)
+        let gateway = self.gateway.map(|role| (Part::Gateway, "gateway", role));
+        publisher.or(worker).or(gateway).or(viewer)
     }
 }
 
@@ -51,7 +56,7 @@ pub async fn run(args: Args) -> anyhow::Result<()> {
     let (part, name, role) = args
         .to
         .part()
-        .ok_or_else(|| anyhow!("no role; give --publisher, --worker or --viewer"))?;
+        .ok_or_else(|| anyhow!("no role; give --publisher, --worker, --gateway or --viewer"))?;
     let pool = connect(&args.database.url()?, 1)?;
     let granted = grant(&pool, part, &role).await;
     pool.close().await;

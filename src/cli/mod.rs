@@ -9,6 +9,7 @@ mod event;
 pub mod evidence;
 mod exchange;
 mod failure;
+pub mod gateway;
 pub mod grant;
 mod json;
 pub mod logs;
@@ -28,6 +29,7 @@ pub mod signals;
 pub mod source;
 pub mod status;
 mod table;
+pub mod token;
 pub mod worker;
 
 use std::process::{ExitCode, Termination};
@@ -49,6 +51,7 @@ enum Command {
     Status(status::Args),
     Deliveries(deliveries::Args),
     Replay(replay::Args),
+    Gateway(gateway::Args),
     Config(config::Args),
     Render(render::Args),
     SendTest(send_test::Args),
@@ -58,6 +61,7 @@ enum Command {
     Grant(grant::Args),
     Secrets(secrets::Args),
     Source(source::Args),
+    Token(token::Args),
     Receiver(receiver::Args),
     Demo(demo::Args),
     Sandbox(sandbox::Args),
@@ -70,6 +74,7 @@ impl Command {
             Self::Status(args) => status::run(args).await?.report(),
             Self::Deliveries(args) => deliveries::run(args).await?.report(),
             Self::Replay(args) => replay::run(args).await?.report(),
+            Self::Gateway(args) => gateway::run(args).await?.report(),
             Self::Config(args) => config::run(args).await?.report(),
             Self::Render(args) => render::run(args).await?.report(),
             Self::SendTest(args) => send_test::run(args).await?,
@@ -79,6 +84,7 @@ impl Command {
             Self::Grant(args) => grant::run(args).await?.report(),
             Self::Secrets(args) => secrets::run(args).await?,
             Self::Source(args) => source::run(args).await?.report(),
+            Self::Token(args) => token::run(args).await?.report(),
             Self::Receiver(args) => receiver::run(args).await?.report(),
             Self::Demo(args) => demo::run(args).await?,
             Self::Sandbox(args) => sandbox::run(args).await?,

@@ -15,6 +15,10 @@ pub struct Args {
     /// The configuration file; config.toml.example documents every key
     #[arg(long, value_name = "PATH")]
     pub config: PathBuf,
+
+    /// Run a gateway in the same process too, as `posthorn gateway` does
+    #[arg(long)]
+    pub gateway: bool,
 }
 
 /// SIGTERM or Ctrl-C ends it in order, SIGHUP makes it read the file's subscriptions and
@@ -39,5 +43,5 @@ pub async fn run(args: Args) -> anyhow::Result<()> {
             let _ = reload.try_send(());
         }
     });
-    crate::worker::run(config, Some(args.config), reloads, stop).await
+    crate::worker::run(config, args.gateway, Some(args.config), reloads, stop).await
 }

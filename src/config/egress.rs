@@ -80,7 +80,7 @@ impl Egress {
     }
 }
 
-fn network(value: &DeValue<'_>) -> Result<IpNet, String> {
+pub(super) fn network(value: &DeValue<'_>) -> Result<IpNet, String> {
     let text = value::text(value)?;
     let network: IpNet = text.parse().map_err(|_| {
         "text that is not a network; give one such as \"10.0.0.0/8\" or \"fd00::/8\", \

@@ -2,6 +2,8 @@
 
 use std::net::{Ipv4Addr, SocketAddr};
 
+use toml::de::DeValue;
+
 use super::document::Section;
 use super::value;
 
@@ -22,11 +24,13 @@ impl Default for Http {
 
 impl Http {
     pub(super) fn read(section: &mut Section<'_>) -> Self {
-        let listen = section.read("listen", |found| {
-            value::text(found)?.parse().map_err(|_| {
-                "text that is not an address and port; give one such as \"127.0.0.1:9464\" or \"[::]:9464\"".to_owned()
-            })
-        });
+        let listen = section.read("listen", address);
         listen.map_or_else(Self::default, |listen| Self { listen })
     }
+}
+
+pub(super) fn address(value: &DeValue<'_>) -> Result<SocketAddr, String> {
+    value::text(value)?.parse().map_err(|_| {
+        "text that is not an address and port; give one such as \"127.0.0.1:9464\" or \"[::]:9464\"".to_owned()
+    })
 }

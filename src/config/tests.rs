@@ -94,13 +94,14 @@ fn the_example_shows_the_defaults() {
     let default = Config::default();
     let sections = |config: &Config| {
         format!(
-            "{:?} {:?} {:?} {:?} {:?} {:?} {:?} {:?}",
+            "{:?} {:?} {:?} {:?} {:?} {:?} {:?} {:?} {:?}",
             config.database,
             config.worker,
             config.lanes,
             config.egress,
             config.secrets,
             config.http,
+            config.gateway,
             config.log,
             config.maintenance
         )

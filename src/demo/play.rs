@@ -61,6 +61,7 @@ pub async fn play(
     let (_reload, reloads) = mpsc::channel(1);
     let worker = tokio::spawn(worker::run(
         stage.config.clone(),
+        false,
         None,
         reloads,
         stop.clone(),

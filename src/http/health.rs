@@ -20,6 +20,14 @@ impl Health {
         Self::default()
     }
 
+    /// Of a gateway, which owns no shards and needs none.
+    #[must_use]
+    pub fn without_shards() -> Self {
+        let health = Self::new();
+        health.set_owns_shards(true);
+        health
+    }
+
     pub fn set_owns_shards(&self, owns: bool) {
         self.0.owns_shards.store(owns, Ordering::Relaxed);
     }

@@ -12,8 +12,11 @@ use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::registry::{Metric, Registry};
 
+mod gateway;
+
 use super::histogram::Histogram;
 use crate::model::{OutcomeClass, State};
+pub use gateway::{Channel, Count, GatewayMetrics, Sent};
 
 type Level = Gauge<u64, AtomicU64>;
 type Seconds = Gauge<f64, AtomicU64>;
@@ -70,6 +73,8 @@ struct Inner {
     database_errors: Counter,
     subscriptions_valid: Level,
     subscriptions_invalid: Level,
+
+    gateway: GatewayMetrics,
     source_failures: Level,
     replayed: Counter,
     replays: Level,
@@ -175,6 +180,7 @@ impl Metrics {
             ),
             subscriptions_valid: settings("valid"),
             subscriptions_invalid: settings("invalid"),
+            gateway: GatewayMetrics::new(&mut names),
             source_failures: names.level(
                 "posthorn_source_failures",
                 "Changes of source tables that became no event: rows of posthorn.source_failures",
@@ -207,6 +213,12 @@ impl Metrics {
         // Writing to a String cannot fail, and no metric here refuses to be encoded.
         let _ = encode(&mut text, &self.0.registry);
         text
+    }
+
+    /// What the gateway counts.
+    #[must_use]
+    pub fn gateway(&self) -> &GatewayMetrics {
+        &self.0.gateway
     }
 
     pub fn events_read(&self, n: u64) {

@@ -18,6 +18,7 @@ use tracing::{info, warn};
 
 use crate::store::partitions::{drop_partitions, make_partitions, purge_payloads};
 use crate::store::seals::seal_next_day;
+use crate::store::tokens::drop_sessions;
 use crate::store::transactions::drop_transaction_subscriptions;
 use crate::store::{DbClock, StoreError, within};
 use timetable::next_run;
@@ -107,7 +108,18 @@ async fn maintain(pool: &Pool, settings: &Settings) -> bool {
     if let Err(error) = &purged {
         warn!(%error, "cannot purge payloads; trying again in a minute");
     }
-    made.is_ok() && sealed.is_ok() && dropped.is_ok() && ended.is_ok() && purged.is_ok()
+    let sessions = within(DEADLINE, drop_sessions(pool)).await;
+    match &sessions {
+        Ok(0) => {}
+        Ok(count) => info!(count, "dropped sessions that ended over an hour ago"),
+        Err(error) => warn!(%error, "cannot drop sessions; trying again in a minute"),
+    }
+    made.is_ok()
+        && sealed.is_ok()
+        && dropped.is_ok()
+        && ended.is_ok()
+        && purged.is_ok()
+        && sessions.is_ok()
 }
 
 /// Each day that is closed. Every row of it is read.

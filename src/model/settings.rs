@@ -25,6 +25,8 @@ pub(crate) mod url;
 use std::fmt;
 use std::time::Duration;
 
+use super::Field;
+
 pub use headers::OF_THE_CONNECTION;
 pub use layers::{Layers, LockReach, Origin};
 pub use problem::Problem;
@@ -168,6 +170,17 @@ settings! {
     supersede: bool,
     /// A JSON object from states to the vendor's words.
     labels: serde_json::Value,
+}
+
+/// The fields of a map that stands outside of a subscription.
+pub fn check_fields(value: &serde_json::Value) -> Result<Vec<Field>, String> {
+    let mut problems = Vec::new();
+    let fields = fields::check(value, false, &mut problems);
+    let messages: Vec<_> = problems
+        .into_iter()
+        .map(|problem| problem.message)
+        .collect();
+    fields.ok_or_else(|| messages.join("; "))
 }
 
 impl Settings {

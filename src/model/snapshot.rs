@@ -20,6 +20,42 @@ impl Snapshot {
     pub fn includes(&self, xid: u64) -> bool {
         xid < self.xmax && self.running.binary_search(&xid).is_err()
     }
+
+    /// Includes nothing: 3 is the first number that `PostgreSQL` gives a transaction.
+    #[must_use]
+    pub const fn before_everything() -> Self {
+        Self {
+            xmin: 3,
+            xmax: 3,
+            running: Vec::new(),
+        }
+    }
+
+    /// Whether it includes whatever `other` does. Of two snapshots of one database the later
+    /// one contains the earlier.
+    #[must_use]
+    pub fn contains(&self, other: &Self) -> bool {
+        self.xmax >= other.xmax && self.running.iter().all(|xid| !other.includes(*xid))
+    }
+
+    /// A snapshot between `from` and this one: what `from` includes, and of the rest what
+    /// this one includes below a transaction.
+    #[must_use]
+    pub fn below(&self, from: &Self, xid: u64) -> Self {
+        let (xmax, running): (u64, Vec<u64>) = if xid >= from.xmax {
+            let running = self.running.iter().copied();
+            (xid, running.filter(|running| *running < xid).collect())
+        } else {
+            let running = from.running.iter().copied();
+            let stays = |running: &u64| *running >= xid || !self.includes(*running);
+            (from.xmax, running.filter(stays).collect())
+        };
+        Self {
+            xmin: running.first().copied().unwrap_or(xmax),
+            xmax,
+            running,
+        }
+    }
 }
 
 impl fmt::Display for Snapshot {
@@ -87,6 +123,38 @@ mod tests {
             (20, false),
         ] {
             assert_eq!(snapshot.includes(xid), included, "{xid}");
+        }
+    }
+
+    #[test]
+    fn a_later_snapshot_contains_an_earlier_one() {
+        let snapshot = |text: &str| text.parse::<Snapshot>().unwrap();
+        let earlier = snapshot("10:20:10,14");
+        for (later, contains) in [
+            ("10:20:10,14", true),
+            ("14:20:14", true),
+            ("20:20:", true),
+            ("10:25:10,14,22", true),
+            ("10:20:10,14,15", false),
+            ("10:19:10,14", false),
+        ] {
+            assert_eq!(snapshot(later).contains(&earlier), contains, "{later}");
+        }
+    }
+
+    #[test]
+    fn a_snapshot_between_two_includes_what_lies_below_a_transaction() {
+        let from: Snapshot = "10:20:10,14,17".parse().unwrap();
+        let until: Snapshot = "14:30:14,24,26".parse().unwrap();
+        for (xid, text) in [
+            (25, "14:25:14,24"),
+            (20, "14:20:14"),
+            (17, "14:20:14,17"),
+            (10, "10:20:10,14,17"),
+        ] {
+            let between = until.below(&from, xid);
+            assert_eq!(between.to_string(), text);
+            assert!(between.contains(&from) && until.contains(&between), "{xid}");
         }
     }
 }

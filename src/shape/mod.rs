@@ -29,6 +29,7 @@ use http::header::{CONTENT_TYPE, HeaderMap, HeaderValue};
 use url::Url;
 use uuid::Uuid;
 
+use crate::model::subscription::Nested;
 use crate::model::{
     Credential, Encoding, Event, Field, FieldSource, Method, Subscription, TokenKey,
 };
@@ -109,6 +110,39 @@ pub fn shape(
     }
     signing::sign(&mut request, event, subscription, moment);
     Ok(request)
+}
+
+/// Name-value pairs of an event through a field map, outside of any delivery.
+pub fn name_value_pairs(
+    event: &Event,
+    fields: &[Field],
+    token_key: &TokenKey,
+    now: DateTime<Utc>,
+) -> Result<String, Unsendable> {
+    if event.data.is_empty() {
+        return Err(Unsendable::Purged);
+    }
+    let data = if reads_data(Some(fields)) {
+        Some(parser::parse(&event.data)?)
+    } else {
+        None
+    };
+    let moment = Moment {
+        subscription_id: Uuid::nil(),
+        attempt: 1,
+        now,
+        nonce: [0; 16],
+        token_key,
+        credential: Credential::Current,
+    };
+    let sources = Sources {
+        event,
+        subscription: Uuid::nil(),
+        data: data.as_ref(),
+        moment: &moment,
+    };
+    let members = fields::mapped(fields, &sources)?;
+    form::write(&members, Nested::Dotted)
 }
 
 fn encode(

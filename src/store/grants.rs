@@ -1,4 +1,4 @@
-//! The rights of the three kinds of database role.
+//! The rights of the kinds of database role.
 
 use sqlx::{AssertSqlSafe, Executor};
 
@@ -6,10 +6,12 @@ use super::{Pool, StoreError};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Part {
-    /// The provider's application: may insert events, and nothing else.
+    /// The provider's application: may insert events and issue sessions, and nothing else.
     Publisher,
     /// A worker process.
     Worker,
+    /// A gateway process: reads events and tokens, and issues sessions.
+    Gateway,
     /// Support staff: everything but secrets and payloads.
     Viewer,
 }
@@ -19,7 +21,8 @@ pub enum Part {
 const PUBLISHER: &str = "
 GRANT USAGE ON SCHEMA posthorn TO {role};
 GRANT INSERT (merchant, kind, transaction_id, status, data) ON posthorn.events TO {role};
-GRANT EXECUTE ON FUNCTION posthorn.publish, posthorn.subscribe_transaction TO {role};
+GRANT EXECUTE ON FUNCTION posthorn.publish, posthorn.subscribe_transaction,
+    posthorn.issue_session, posthorn.issue_device_session TO {role};
 ";
 
 /// The ledger is append-only for a worker too.
@@ -35,7 +38,21 @@ GRANT INSERT, UPDATE, DELETE ON posthorn.profiles, posthorn.locks TO {role};
 GRANT UPDATE ON posthorn.config_revision TO {role};
 GRANT EXECUTE ON FUNCTION posthorn.make_partitions, posthorn.drop_partitions,
     posthorn.drop_transaction_subscriptions, posthorn.purge_payloads,
-    posthorn.settle_foreign_events, posthorn.seal_next_day, posthorn.advance_replays TO {role};
+    posthorn.settle_foreign_events, posthorn.seal_next_day, posthorn.advance_replays,
+    posthorn.drop_sessions, posthorn.issue_session, posthorn.issue_device_session TO {role};
+";
+
+/// Of the subscriptions it needs the ids alone, and of the deliveries the times: to know
+/// for how long a security token is good.
+const GATEWAY: &str = "
+GRANT USAGE ON SCHEMA posthorn TO {role};
+GRANT SELECT ON posthorn.events, posthorn.api_tokens, posthorn.sessions,
+    posthorn.gateway_revision, posthorn.token_key, posthorn.migrations TO {role};
+GRANT SELECT (id, merchant) ON posthorn.subscriptions TO {role};
+GRANT SELECT (id, merchant, transaction_id) ON posthorn.transaction_subscriptions TO {role};
+GRANT SELECT (event_id, subscription_id, started_at, duration_us) ON posthorn.attempts TO {role};
+GRANT SELECT (event_id, subscription_id, due_at) ON posthorn.pending_deliveries TO {role};
+GRANT EXECUTE ON FUNCTION posthorn.issue_session, posthorn.issue_device_session TO {role};
 ";
 
 const VIEWER: &str = "
@@ -75,6 +92,7 @@ pub async fn grant(pool: &Pool, part: Part, role: &str) -> Result<(), GrantFaile
     let statements = match part {
         Part::Publisher => PUBLISHER,
         Part::Worker => WORKER,
+        Part::Gateway => GATEWAY,
         Part::Viewer => VIEWER,
     };
     // Safe: the only text put in is the server's own quoting of an existing role's name.

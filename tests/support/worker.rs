@@ -29,6 +29,8 @@ const BASE: &str = r#"
     allow = ["127.0.0.0/8"]
     [http]
     listen = "127.0.0.1:0"
+    [gateway]
+    listen = "127.0.0.1:0"
 "#;
 
 /// Runs a command of the binary: its exit status, and what it said on either output.
@@ -58,8 +60,10 @@ pub async fn posthorn_fed(arguments: &[&str], input: &str) -> (ExitStatus, Strin
     (output.status, String::from_utf8(said).unwrap())
 }
 
-/// A worker that is about to start.
+/// A worker that is about to start, or a gateway.
 pub struct Setup {
+    command: &'static str,
+    switches: Vec<&'static str>,
     config: Table,
     variables: Vec<(OsString, OsString)>,
 }
@@ -76,9 +80,25 @@ impl Setup {
             format!("[database]\nurl = '{url}'").parse().unwrap(),
         );
         Self {
+            command: "worker",
+            switches: vec![],
             config,
             variables: vec![],
         }
+    }
+
+    /// A gateway for the database, in a process of its own.
+    pub fn gateway(database: &Database) -> Self {
+        Self {
+            command: "gateway",
+            ..Self::new(database)
+        }
+    }
+
+    /// A further argument of the command.
+    pub fn switch(mut self, switch: &'static str) -> Self {
+        self.switches.push(switch);
+        self
     }
 
     /// Lines of the configuration.
@@ -132,8 +152,9 @@ impl Setup {
         let path = directory.path().join("config.toml");
         std::fs::write(&path, self.config.to_string()).unwrap();
         let mut child = Command::new(env!("CARGO_BIN_EXE_posthorn"))
-            .args(["worker", "--config"])
+            .args([self.command, "--config"])
             .arg(&path)
+            .args(self.switches)
             .env_remove("RUST_LOG")
             .envs(self.variables)
             .stdin(Stdio::null())
@@ -188,6 +209,13 @@ impl Worker {
 
     pub fn address(&self) -> SocketAddr {
         self.address.expect("it listens")
+    }
+
+    /// Where its gateway answers: `http://127.0.0.1:PORT`.
+    pub fn gateway(&self) -> String {
+        let log = self.log();
+        let said = log.split_once("gateway address=").expect("it has one").1;
+        format!("http://{}", said.split('\n').next().unwrap().trim())
     }
 
     /// What it has logged so far.

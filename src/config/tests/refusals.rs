@@ -96,6 +96,36 @@ const VALUES: &[(&str, usize, &str, &str)] = &[
         "for one address \"10.0.0.1/32\"",
     ),
     (
+        "[gateway]\nallowed_origins = ['https://shop.example/']",
+        2,
+        "gateway.allowed_origins",
+        "browsers spell https://shop.example",
+    ),
+    (
+        "[gateway]\nallowed_origins = ['*']",
+        2,
+        "gateway.allowed_origins",
+        "not an origin",
+    ),
+    (
+        "[gateway]\ndevice = 'posData'",
+        2,
+        "gateway.device",
+        "not a JSON pointer",
+    ),
+    (
+        "[gateway]\nreceipt = [{ name = 'a' }]",
+        2,
+        "gateway.receipt",
+        "source",
+    ),
+    (
+        "[gateway]\nrate_per_token = 0",
+        2,
+        "gateway.rate_per_token",
+        "1 to 1000000",
+    ),
+    (
         "[egress]\nallow = ['10.0.0.1/8']",
         2,
         "egress.allow",

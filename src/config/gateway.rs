@@ -1,0 +1,173 @@
+//! `[gateway]`: where and for whom the gateway answers.
+
+use std::net::{Ipv4Addr, SocketAddr};
+use std::num::NonZeroU32;
+use std::time::Duration;
+
+use ipnet::IpNet;
+use serde_json::json;
+use toml::de::DeValue;
+use url::{Origin, Url};
+
+use super::document::Section;
+use super::{egress, http, value};
+use crate::model::Field;
+use crate::model::settings::check_fields;
+
+/// The details of a transaction, in the page's order (WIRE.md 2.4).
+const RECEIPT: [&str; 17] = [
+    "IsEMVVerifiedByPIN",
+    "isEMVTransaction",
+    "EMVCardEntryMode",
+    "cardBrand",
+    "cardExpirationMonth",
+    "cardExpirationYear",
+    "cardBINNumber",
+    "cardHolderName",
+    "lastFourDigits",
+    "authorizationNumber",
+    "responseCode",
+    "responseMessage",
+    "transactionStatus",
+    "primaryTransactionID",
+    "authorizationText",
+    "transactionID",
+    "transactionDate",
+];
+
+#[derive(Clone, Debug)]
+pub struct Gateway {
+    pub listen: SocketAddr,
+    /// How clients reach it, for addresses that it hands out; none: as they asked.
+    pub url: Option<Url>,
+    /// Whose pages may read answers and embed the page that listens.
+    pub allowed_origins: Vec<String>,
+    /// Proxies whose `X-Forwarded-For` counts.
+    pub trusted_proxies: Vec<IpNet>,
+    /// Requests a second.
+    pub rate_per_token: NonZeroU32,
+    pub rate_per_address: NonZeroU32,
+    /// Streams and waits that one token may have open.
+    pub max_open_per_token: usize,
+    pub max_connections: usize,
+    /// No request waits longer.
+    pub max_wait: Duration,
+    /// A JSON pointer to the device's id in an event's data.
+    pub device: Option<String>,
+    /// The field map of what `ViewReceipt` answers.
+    pub receipt: Vec<Field>,
+    /// For how long after a notification its security token is good.
+    pub security_token_lifetime: Duration,
+    /// What is held in memory of the newest events.
+    pub memory_events: usize,
+    pub memory_bytes: usize,
+}
+
+impl Default for Gateway {
+    #[expect(
+        clippy::expect_used,
+        reason = "the fields are constant, and a test reads them"
+    )]
+    fn default() -> Self {
+        let field =
+            |name| json!({"name": name, "source": format!("/{name}"), "omit_when": "missing"});
+        let receipt = RECEIPT.into_iter().map(field).collect();
+        Self {
+            // Loopback: what reaches the world is a proxy that speaks TLS.
+            listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 8090)),
+            url: None,
+            allowed_origins: Vec::new(),
+            trusted_proxies: Vec::new(),
+            rate_per_token: NonZeroU32::MIN.saturating_add(19),
+            rate_per_address: NonZeroU32::MIN.saturating_add(99),
+            max_open_per_token: 100,
+            max_connections: 20_000,
+            max_wait: Duration::from_mins(1),
+            device: None,
+            receipt: check_fields(&receipt).expect("legal fields"),
+            security_token_lifetime: Duration::from_mins(15),
+            memory_events: 65_536,
+            memory_bytes: 67_108_864,
+        }
+    }
+}
+
+impl Gateway {
+    pub(super) fn read(section: &mut Section<'_>) -> Self {
+        const MINUTE: Duration = Duration::from_mins(1);
+        let default = Self::default();
+        let rate = |section: &mut Section<'_>, key, default| {
+            let rate = section.whole::<u32>(key, 1..=1_000_000);
+            rate.and_then(NonZeroU32::new).unwrap_or(default)
+        };
+        Self {
+            listen: section
+                .read("listen", http::address)
+                .unwrap_or(default.listen),
+            url: section.read("url", url),
+            allowed_origins: section.list("allowed_origins", origin).unwrap_or_default(),
+            trusted_proxies: section
+                .list("trusted_proxies", egress::network)
+                .unwrap_or_default(),
+            rate_per_token: rate(section, "rate_per_token", default.rate_per_token),
+            rate_per_address: rate(section, "rate_per_address", default.rate_per_address),
+            max_open_per_token: section
+                .whole("max_open_per_token", 1..=1_000_000)
+                .unwrap_or(default.max_open_per_token),
+            max_connections: section
+                .whole("max_connections", 1..=1_000_000)
+                .unwrap_or(default.max_connections),
+            max_wait: section
+                .duration("max_wait", Duration::from_secs(1)..=10 * MINUTE)
+                .unwrap_or(default.max_wait),
+            device: section.read("device", pointer),
+            receipt: section
+                .read("receipt", |found| check_fields(&value::json(found)?))
+                .unwrap_or(default.receipt),
+            security_token_lifetime: section
+                .duration("security_token_lifetime", MINUTE..=1_440 * MINUTE)
+                .unwrap_or(default.security_token_lifetime),
+            memory_events: section
+                .whole("memory_events", 1_000..=10_000_000)
+                .unwrap_or(default.memory_events),
+            memory_bytes: section
+                .whole("memory_bytes", 1_048_576..=68_719_476_736)
+                .unwrap_or(default.memory_bytes),
+        }
+    }
+}
+
+fn url(value: &DeValue<'_>) -> Result<Url, String> {
+    let text = value::text(value)?;
+    let url = Url::parse(&text).ok();
+    let url = url.filter(|url| matches!(url.scheme(), "http" | "https") && url.query().is_none());
+    url.ok_or_else(|| {
+        "text that is not an address of the web; give one such as \"https://pay.example.com\""
+            .to_owned()
+    })
+}
+
+/// As browsers spell it in the header Origin.
+fn origin(value: &DeValue<'_>) -> Result<String, String> {
+    const REMEDY: &str = "give scheme and host, and a port that is not the usual one, such as \"https://shop.example.com\"";
+    let text = value::text(value)?;
+    let origin = match Url::parse(&text).map(|url| url.origin()) {
+        Ok(origin @ Origin::Tuple(..)) => origin.ascii_serialization(),
+        _ => return Err(format!("text that is not an origin; {REMEDY}")),
+    };
+    if origin != text {
+        return Err(format!("text that browsers spell {origin}; {REMEDY}"));
+    }
+    Ok(origin)
+}
+
+/// RFC 6901, section 3.
+fn pointer(value: &DeValue<'_>) -> Result<String, String> {
+    let text = value::text(value)?;
+    let escapes = text.split('~').skip(1);
+    let mut escapes = escapes.map(|escape| escape.starts_with(['0', '1']));
+    if text.starts_with('/') && escapes.all(|is_one| is_one) {
+        return Ok(text);
+    }
+    Err("text that is not a JSON pointer; give one such as \"/posData/device\"".to_owned())
+}

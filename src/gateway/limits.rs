@@ -1,0 +1,148 @@
+//! How often and how much one client may ask.
+
+use std::collections::HashMap;
+use std::hash::Hash;
+use std::net::{IpAddr, Ipv6Addr};
+use std::num::NonZeroU32;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use governor::state::keyed::HashMapStateStore;
+use governor::{Quota, RateLimiter};
+
+use super::refusal::Refusal;
+use crate::store::tokens::TokenHash;
+
+/// How often what was not heard of lately is forgotten.
+pub const SWEEP: Duration = Duration::from_mins(1);
+
+/// A second's requests may come at once, and so may those of a page that opens several
+/// channels.
+const BURST_SECONDS: u32 = 2;
+
+type Rate<K> = RateLimiter<K, HashMapStateStore<K>, governor::clock::DefaultClock>;
+
+#[derive(Debug)]
+pub struct Limits {
+    tokens: Rate<TokenHash>,
+    addresses: Rate<IpAddr>,
+    open: Arc<Mutex<HashMap<TokenHash, usize>>>,
+    max_open: usize,
+}
+
+impl Limits {
+    /// Requests a second of each token and of each address, and streams and waits that a
+    /// token may have open.
+    #[must_use]
+    pub fn new(per_token: NonZeroU32, per_address: NonZeroU32, max_open: usize) -> Self {
+        Self {
+            tokens: RateLimiter::hashmap(quota(per_token)),
+            addresses: RateLimiter::hashmap(quota(per_address)),
+            open: Arc::default(),
+            max_open,
+        }
+    }
+
+    pub fn address(&self, address: IpAddr) -> Result<(), Refusal> {
+        check(&self.addresses, &network(address))
+    }
+
+    pub fn token(&self, token: &TokenHash) -> Result<(), Refusal> {
+        check(&self.tokens, token)
+    }
+
+    /// Counts one more open channel of a token until what it returns is dropped.
+    pub fn open(&self, token: &TokenHash) -> Result<Open, Refusal> {
+        let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
+        let count = open.entry(*token).or_default();
+        if *count >= self.max_open {
+            return Err(Refusal::TooMany);
+        }
+        *count += 1;
+        Ok(Open {
+            token: *token,
+            open: Arc::clone(&self.open),
+        })
+    }
+
+    /// Forgets who has not asked lately.
+    pub fn sweep(&self) {
+        self.tokens.retain_recent();
+        self.addresses.retain_recent();
+    }
+}
+
+fn quota(per_second: NonZeroU32) -> Quota {
+    let burst = per_second.saturating_mul(NonZeroU32::MIN.saturating_add(BURST_SECONDS - 1));
+    Quota::per_second(per_second).allow_burst(burst)
+}
+
+fn check<K: Clone + Eq + Hash>(rate: &Rate<K>, key: &K) -> Result<(), Refusal> {
+    rate.check_key(key).map_err(|_| Refusal::TooMany)
+}
+
+/// A household has a /64 of IPv6 addresses, and takes a new one whenever it likes.
+fn network(address: IpAddr) -> IpAddr {
+    match address.to_canonical() {
+        IpAddr::V4(address) => IpAddr::V4(address),
+        IpAddr::V6(address) => {
+            let prefix = address.to_bits() & !u128::from(u64::MAX);
+            IpAddr::V6(Ipv6Addr::from_bits(prefix))
+        }
+    }
+}
+
+/// An open channel of a token.
+#[derive(Debug)]
+pub struct Open {
+    token: TokenHash,
+    open: Arc<Mutex<HashMap<TokenHash, usize>>>,
+}
+
+impl Drop for Open {
+    fn drop(&mut self) {
+        let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(count) = open.get_mut(&self.token) {
+            *count -= 1;
+            if *count == 0 {
+                open.remove(&self.token);
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "a panic is how a test fails")]
+    use super::*;
+
+    fn limits() -> Limits {
+        let two = NonZeroU32::new(2).unwrap();
+        Limits::new(two, two, 2)
+    }
+
+    #[test]
+    fn each_token_and_each_network_has_its_own_rate() {
+        let limits = limits();
+        for _ in 0..4 {
+            limits.token(&[1; 32]).unwrap();
+            limits.address("2001:db8::1".parse().unwrap()).unwrap();
+        }
+        assert!(limits.token(&[1; 32]).is_err());
+        limits.token(&[2; 32]).unwrap();
+        assert!(limits.address("2001:db8::ffff".parse().unwrap()).is_err());
+        limits.address("2001:db8:0:1::1".parse().unwrap()).unwrap();
+        limits.address("10.0.0.1".parse().unwrap()).unwrap();
+    }
+
+    #[test]
+    fn a_token_has_so_many_channels_open_and_no_more() {
+        let limits = limits();
+        let first = limits.open(&[1; 32]).unwrap();
+        let _second = limits.open(&[1; 32]).unwrap();
+        assert!(limits.open(&[1; 32]).is_err());
+        let _other = limits.open(&[2; 32]).unwrap();
+        drop(first);
+        let _third = limits.open(&[1; 32]).unwrap();
+    }
+}

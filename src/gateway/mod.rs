@@ -1,0 +1,164 @@
+//! The gateway: the log for those who cannot be pushed to. Merchants behind firewalls poll,
+//! follow a feed or hold a socket open; browsers and devices listen for their one transaction.
+//!
+//! ```text
+//! events ──reader──▶ hub ──▶ follow ──▶ feed, socket, session ──▶ clients
+//!  (SQL)    window  memory     ▲
+//!                              └── desk ── one statement for all who are behind
+//! ```
+//!
+//! One [`reader`] a process reads the log into the [`hub`], and every waiting client is a
+//! [`follow`] on it: how often the database is asked does not depend on how many clients
+//! there are. A gateway keeps nothing that another one needs: clients carry their position.
+
+mod access;
+pub mod cursor;
+mod desk;
+mod details;
+mod feed;
+mod follow;
+mod front;
+mod hub;
+mod limits;
+mod page;
+pub mod position;
+mod reader;
+mod refusal;
+mod security_token;
+mod server;
+mod session;
+mod soap;
+mod socket;
+mod topic;
+mod transaction;
+
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use chrono::DateTime;
+use tokio::net::TcpListener;
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+
+pub use crate::config::Gateway as Settings;
+use crate::http::{Health, Metrics};
+use crate::model::TokenKey;
+use crate::store::feed::{FeedPage, FeedRequest, Slice, read_feeds, read_transactions};
+use crate::store::{DbClock, Pool};
+use access::Access;
+use desk::Desk;
+use hub::{Hub, Room};
+use limits::Limits;
+use position::STRETCH;
+use reader::Reader;
+
+/// A transaction's newest events, as many as are looked at: far more than one goes through.
+const HISTORY: i64 = 1_000;
+
+/// One question's part of the log, for a client that lies so far back that memory does not
+/// reach it: a few milliseconds of the database's time.
+const SLICE: Slice = Slice {
+    rows: 10_000,
+    events: STRETCH,
+};
+
+/// What the gateway stands on.
+pub struct Ground {
+    pub pool: Pool,
+    /// One connection, for the reader alone.
+    pub reader_pool: Pool,
+    pub token_key: TokenKey,
+    /// Between two looks of the reader: after one that found events, and at most.
+    pub poll_min: Duration,
+    pub poll_max: Duration,
+    pub metrics: Metrics,
+    pub health: Health,
+    pub stop: CancellationToken,
+}
+
+/// What all channels share.
+pub struct Gateway {
+    settings: Settings,
+    pool: Pool,
+    token_key: TokenKey,
+    metrics: Metrics,
+    hub: Arc<Hub>,
+    clock: DbClock,
+    access: Access,
+    limits: Limits,
+    feeds: Desk<FeedRequest, FeedPage>,
+    /// By merchant and transaction id.
+    transactions: Desk<(Box<str>, Box<str>), FeedPage>,
+    stop: CancellationToken,
+}
+
+impl Gateway {
+    fn new(settings: Settings, ground: &Ground) -> Self {
+        let (pool, metrics) = (&ground.pool, &ground.metrics);
+        let (feeds, transactions) = (pool.clone(), pool.clone());
+        Self {
+            hub: Arc::new(Hub::new(Room {
+                events: settings.memory_events,
+                bytes: settings.memory_bytes,
+            })),
+            access: Access::new(pool, metrics),
+            limits: Limits::new(
+                settings.rate_per_token,
+                settings.rate_per_address,
+                settings.max_open_per_token,
+            ),
+            feeds: Desk::open(metrics.clone(), move |requests: Vec<FeedRequest>| {
+                let pool = feeds.clone();
+                async move { read_feeds(&pool, &requests, SLICE).await }
+            }),
+            transactions: Desk::open(metrics.clone(), move |asked: Vec<_>| {
+                let pool = transactions.clone();
+                async move { read_transactions(&pool, &asked, HISTORY).await }
+            }),
+            // Until the reader has heard from the database, nothing is answered.
+            clock: DbClock::anchored(Instant::now(), DateTime::UNIX_EPOCH),
+            pool: pool.clone(),
+            token_key: ground.token_key.clone(),
+            metrics: metrics.clone(),
+            stop: ground.stop.clone(),
+            settings,
+        }
+    }
+
+    fn trusts(&self, proxy: IpAddr) -> bool {
+        let proxy = proxy.to_canonical();
+        let mut trusted = self.settings.trusted_proxies.iter();
+        trusted.any(|network| network.contains(&proxy))
+    }
+}
+
+/// Answers on `listener` until the ground's `stop`, and returns once every answer is out.
+pub async fn run(settings: Settings, ground: Ground, listener: TcpListener) {
+    let stop = ground.stop.clone();
+    let max_connections = settings.max_connections;
+    let gateway = Arc::new(Gateway::new(settings, &ground));
+    let reader = Reader {
+        gateway: Arc::clone(&gateway),
+        pool: ground.reader_pool,
+        health: ground.health,
+        poll_min: ground.poll_min,
+        poll_max: ground.poll_max,
+    };
+    let mut rooms = JoinSet::new();
+    rooms.spawn(reader.run());
+    rooms.spawn(sweep(Arc::clone(&gateway)));
+    let router = front::router(&gateway);
+    server::serve(listener, router, max_connections, stop).await;
+    rooms.join_all().await;
+}
+
+async fn sweep(gateway: Arc<Gateway>) {
+    let mut round = tokio::time::interval(limits::SWEEP);
+    loop {
+        tokio::select! {
+            _ = round.tick() => gateway.limits.sweep(),
+            () = gateway.stop.cancelled() => return,
+        }
+    }
+}

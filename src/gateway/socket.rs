@@ -1,0 +1,250 @@
+//! Socket.IO (WIRE.md 3.1 and 3.5): the event `message` with the entity of the callback.
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use serde::Deserialize;
+use socketioxide::extract::{Extension, SocketRef, TryData};
+use socketioxide::handler::ConnectHandler;
+use socketioxide::layer::SocketIoLayer;
+use socketioxide::{SendError, SocketError, SocketIo};
+use tokio::time::sleep;
+
+use super::Gateway;
+use super::feed::{self, Reader};
+use super::follow::{Follow, Start};
+use super::hub::Entry;
+use super::refusal::Refusal;
+use super::topic::{Of, Topic};
+use super::transaction::transaction_id;
+use crate::http::metrics::Sent;
+
+/// The event's name (WIRE.md 3.5).
+const MESSAGE: &str = "message";
+
+/// The largest event with some room: a client that polls gets one in an answer.
+const MAX_PAYLOAD: u64 = 1024 * 1024 + 64 * 1024;
+
+/// Of messages for one client; a slower one is waited for.
+const BUFFER: usize = 64;
+
+/// Before a full buffer, or a database that is away, is tried again.
+const AGAIN: Duration = Duration::from_millis(100);
+
+/// WebSocket frames come in pieces of this: clients say little.
+const READ_BUFFER: usize = 1024;
+
+/// What `?id=` of the vendor's clients has before the device's id.
+const DEVICE: &str = "id_";
+
+pub fn layer(gateway: &Arc<Gateway>) -> SocketIoLayer {
+    let (layer, io) = SocketIo::builder()
+        .max_payload(MAX_PAYLOAD)
+        .max_buffer_size(BUFFER)
+        .ws_read_buffer_size(READ_BUFFER)
+        .connect_timeout(Duration::from_secs(10))
+        .build_layer();
+    let (admits, serves) = (Arc::clone(gateway), Arc::clone(gateway));
+    let admit = move |socket: SocketRef, TryData(asked): TryData<Asked>| {
+        let gateway = Arc::clone(&admits);
+        async move { admit(&gateway, &socket, asked.unwrap_or_default()).await }
+    };
+    let serve = async move |socket: SocketRef, Extension(admitted): Extension<Admitted>| {
+        tokio::spawn(serve(Arc::clone(&serves), socket, admitted));
+    };
+    io.ns("/", serve.with(admit));
+    layer
+}
+
+/// What a client says when it connects, as `auth` or, what is no merchant's secret, in the
+/// query.
+#[derive(Debug, Default, Deserialize)]
+struct Asked {
+    token: Option<String>,
+    /// Of a device, with or without `id_`.
+    id: Option<String>,
+    transaction: Option<String>,
+    after: Option<String>,
+}
+
+/// What it gets.
+#[derive(Clone)]
+struct Admitted {
+    topic: Topic,
+    start: Start,
+    /// Whether it wants to know where it stands: then each message has a second argument.
+    wants_cursor: bool,
+    reader: Reader,
+}
+
+/// Why a client is turned away; the text is the `message` of its `connect_error`.
+struct TurnedAway(Refusal);
+
+impl fmt::Display for TurnedAway {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.0.code())
+    }
+}
+
+async fn admit(gateway: &Arc<Gateway>, socket: &SocketRef, auth: Asked) -> Result<(), TurnedAway> {
+    let query = socket.req_parts().uri.query().unwrap_or_default();
+    let admitted = admitted(gateway, auth, Asked::of_query(query)).await;
+    match admitted {
+        Ok(admitted) => {
+            socket.extensions.insert(admitted);
+            Ok(())
+        }
+        Err(refusal) => {
+            gateway.metrics.gateway().refused(refusal.code());
+            Err(TurnedAway(refusal))
+        }
+    }
+}
+
+impl Asked {
+    fn of_query(query: &str) -> Self {
+        let mut asked = Self::default();
+        for (name, value) in form_urlencoded::parse(query.as_bytes()) {
+            let place = match &*name {
+                "token" => &mut asked.token,
+                "id" => &mut asked.id,
+                "transaction" => &mut asked.transaction,
+                "after" => &mut asked.after,
+                _ => continue,
+            };
+            *place = Some(value.into_owned());
+        }
+        asked
+    }
+}
+
+async fn admitted(gateway: &Arc<Gateway>, auth: Asked, query: Asked) -> Result<Admitted, Refusal> {
+    let after = auth.after.or(query.after);
+    let id = auth.id.or(query.id);
+    let transaction = auth.transaction.or(query.transaction);
+    let (reader, topic) = match (&auth.token, &query.token) {
+        (Some(token), _) => match gateway.session(Some(token)).await {
+            Ok(session) => of_session(gateway, session, id, transaction)?,
+            Err(Refusal::Unauthorized) => {
+                let merchant = gateway.merchant(Some(token)).await?;
+                let topic = Topic {
+                    merchant: merchant.token.merchant.clone(),
+                    of: of(id, transaction)?,
+                };
+                (Reader::Merchant(merchant.hash), topic)
+            }
+            Err(refusal) => return Err(refusal),
+        },
+        (None, Some(token)) => {
+            let session = gateway.session(Some(token)).await?;
+            of_session(gateway, session, id, transaction)?
+        }
+        (None, None) => return Err(Refusal::Unauthorized),
+    };
+    let wants_cursor = after.is_some();
+    let start = match after {
+        // Whoever does not know of cursors hears what happens from now on.
+        None => Start::Now,
+        Some(after) => feed::start(
+            gateway,
+            Some(after.as_str()).filter(|text| !text.is_empty()),
+        )?,
+    };
+    Ok(Admitted {
+        topic,
+        start,
+        wants_cursor,
+        reader,
+    })
+}
+
+/// A session is for its own transaction or device; whoever names another one is told what a
+/// token is told that opens nothing.
+fn of_session(
+    gateway: &Gateway,
+    session: Arc<super::access::Session>,
+    id: Option<String>,
+    transaction: Option<String>,
+) -> Result<(Reader, Topic), Refusal> {
+    let topic = session.topic();
+    let named = match of(id, transaction)? {
+        Of::Everything => true,
+        named => named == topic.of,
+    };
+    if !named || session.is_over(gateway.clock.now()) {
+        return Err(Refusal::Unauthorized);
+    }
+    Ok((Reader::Session(session), topic))
+}
+
+fn of(id: Option<String>, transaction: Option<String>) -> Result<Of, Refusal> {
+    const TOO_LONG: Refusal = Refusal::Malformed("the id is empty or longer than 1000 bytes");
+    if let Some(transaction) = transaction {
+        return Ok(Of::Transaction(
+            transaction_id(&transaction).ok_or(TOO_LONG)?,
+        ));
+    }
+    let Some(id) = id else {
+        return Ok(Of::Everything);
+    };
+    let device = id.strip_prefix(DEVICE).unwrap_or(&id);
+    Ok(Of::Device(transaction_id(device).ok_or(TOO_LONG)?))
+}
+
+async fn serve(gateway: Arc<Gateway>, socket: SocketRef, admitted: Admitted) {
+    let Admitted {
+        topic,
+        start,
+        wants_cursor,
+        reader,
+    } = admitted;
+    let token = match &reader {
+        Reader::Merchant(hash) => *hash,
+        Reader::Session(session) => session.row.hash,
+    };
+    let opened = gateway.limits.open(&token);
+    let followed = Follow::begin(&gateway, topic, start);
+    let (Ok(_open), Ok(mut follow)) = (opened, followed) else {
+        let _ = socket.disconnect();
+        return;
+    };
+    let _counted = gateway.metrics.gateway().sockets();
+    while socket.connected() && !gateway.stop.is_cancelled() {
+        if !reader.may_go_on(&gateway).await {
+            break;
+        }
+        let Ok(entries) = follow.next(reader.pause(&gateway)).await else {
+            sleep(AGAIN).await;
+            continue;
+        };
+        for entry in &entries {
+            let cursor = wants_cursor.then(|| {
+                let cursor = follow.cursor_behind(entry);
+                cursor.encode(&gateway.token_key)
+            });
+            if send(&socket, entry, cursor.as_deref()).await.is_none() {
+                return;
+            }
+        }
+        gateway.metrics.gateway().sent(Sent::Socket, entries.len());
+    }
+    // Its client connects again, and goes on where it was.
+    let _ = socket.disconnect();
+}
+
+/// None: the client has gone.
+async fn send(socket: &SocketRef, entry: &Entry, cursor: Option<&str>) -> Option<()> {
+    let data = feed::data(&entry.event.event).ok()?;
+    loop {
+        let sent = match cursor {
+            Some(cursor) => socket.emit(MESSAGE, &(data, cursor)),
+            None => socket.emit(MESSAGE, &(data,)),
+        };
+        match sent {
+            Ok(()) => return Some(()),
+            Err(SendError::Socket(SocketError::InternalChannelFull)) => sleep(AGAIN).await,
+            Err(_) => return None,
+        }
+    }
+}

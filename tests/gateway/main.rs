@@ -1,0 +1,24 @@
+//! The gateway, asked as merchants, browsers and devices ask: real processes, a real
+//! PostgreSQL, and clients that share no code with it.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    reason = "a panic is how a test fails"
+)]
+
+#[path = "../support/mod.rs"]
+mod support;
+
+mod browser;
+mod client;
+mod clients;
+mod feed;
+mod limits;
+mod others;
+mod polling;
+mod receiving;
+mod role;
+mod security_token;
+mod sockets;
+mod transactions;
