@@ -19,6 +19,7 @@ mod egress;
 mod events;
 mod evidence;
 mod grants;
+mod late_batch;
 mod oauth2;
 mod privacy;
 mod purge;
