@@ -16,6 +16,7 @@ pub mod clock;
 pub mod committed;
 pub mod data;
 pub mod figures;
+pub mod history;
 pub mod latency;
 pub mod process;
 pub mod publisher;

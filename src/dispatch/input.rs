@@ -49,7 +49,7 @@ pub enum Input {
 
 #[derive(Debug)]
 pub struct Adoption {
-    pub shards: Vec<(Shard, Epoch, Snapshot)>,
+    pub shards: Vec<(Shard, Epoch)>,
     pub subscriptions: Vec<Arc<Subscription>>,
     pub waiting: Vec<Waiting>,
 }

@@ -26,7 +26,7 @@ struct Routed {
 
 impl Dispatcher {
     pub(super) fn adopt(&mut self, adoption: Adoption, now: Instant) {
-        for (shard, epoch, checkpoint) in adoption.shards {
+        for (shard, epoch) in adoption.shards {
             self.owned.insert(
                 shard,
                 Owned {
@@ -35,7 +35,7 @@ impl Dispatcher {
                     caught_up: false,
                 },
             );
-            self.checkpoints.adopt(shard, checkpoint);
+            self.checkpoints.adopt(shard);
         }
         for subscription in adoption.subscriptions {
             self.routes.upsert(subscription);

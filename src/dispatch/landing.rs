@@ -120,9 +120,8 @@ impl Dispatcher {
             .lanes
             .with(id, |lane| lane.await_retry(item))
             .unwrap_or_default();
-        if item.row != Row::None {
-            self.lanes.with(id, |lane| lane.shelf.row_changes(item.key));
-        }
+        // Also one that has no row yet: it may be there long before we are told.
+        self.lanes.with(id, |lane| lane.shelf.row_changes(item.key));
         let (attempts, reason) = (attempt.number, attempt.reason.clone());
         self.record(
             item,

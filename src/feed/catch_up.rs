@@ -40,7 +40,7 @@ impl Reader {
             self.tell(Input::Adopt(Adoption {
                 shards: taken
                     .into_iter()
-                    .map(|taken| (taken.shard, taken.epoch, taken.checkpoint))
+                    .map(|taken| (taken.shard, taken.epoch))
                     .collect(),
                 subscriptions,
                 waiting,

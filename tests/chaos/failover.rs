@@ -5,9 +5,9 @@ use std::time::Instant;
 use posthorn::demo::postgres::{PrivatePostgres, Settings};
 
 use crate::account::{Publisher, subscribe};
-use crate::postgres_kills::kill;
 use crate::proxy::{Mode, Proxy};
 use crate::rig::{Rig, wait_until};
+use crate::support::processes::kill;
 use crate::support::{Database, Setup};
 use crate::table::report;
 

@@ -19,8 +19,10 @@ mod table;
 use support::rig;
 
 mod crash_points;
+mod disk_full;
 mod failover;
 mod partition;
 mod pooler;
 mod postgres_kills;
+mod stopped;
 mod worker_kills;

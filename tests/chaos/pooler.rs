@@ -11,6 +11,7 @@ use tempfile::TempDir;
 use crate::account::{Publisher, subscribe};
 use crate::rig::{Rig, is_full, wait_until};
 use crate::support::Setup;
+use crate::support::processes::we_are_root;
 use crate::table::report;
 
 const POOLED: &str = "database.transaction_pooler = true";
@@ -75,8 +76,7 @@ fn run(binary: &str, directory: &Path) -> Child {
         .stdin(Stdio::null())
         .stdout(Stdio::null())
         .stderr(Stdio::null());
-    let root = Command::new("id").arg("-u").output().unwrap();
-    if root.stdout == b"0\n" {
+    if we_are_root() {
         command.args(["-u", "nobody"]);
     }
     command.spawn().unwrap()

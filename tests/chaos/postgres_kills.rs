@@ -1,39 +1,13 @@
 //! kill -9 of PostgreSQL, all of it, and a start.
 
-use std::process::Command;
 use std::time::{Duration, Instant};
 
 use posthorn::demo::postgres::Settings;
 
 use crate::account::{Publisher, subscribe};
 use crate::rig::{Rig, is_full};
+use crate::support::processes::kill;
 use crate::table::report;
-
-/// The postmaster first, so that it starts nothing again; then its children, which hold its
-/// shared memory.
-pub fn kill(postmaster: u32) {
-    let children = Command::new("ps")
-        .args(["-o", "pid=", "--ppid", &postmaster.to_string()])
-        .output()
-        .unwrap();
-    let children = String::from_utf8(children.stdout).unwrap();
-    let mut all = vec![postmaster.to_string()];
-    all.extend(children.split_whitespace().map(str::to_owned));
-    // A child may have ended by itself.
-    let _ = Command::new("kill").arg("-9").args(&all).status().unwrap();
-    let is_gone = |pid: &String| {
-        let status = std::fs::read_to_string(format!("/proc/{pid}/stat"));
-        status.is_err() || status.is_ok_and(|status| status.contains(") Z "))
-    };
-    let killed = Instant::now();
-    while !all.iter().all(is_gone) {
-        assert!(
-            killed.elapsed() < Duration::from_secs(10),
-            "it does not die"
-        );
-        std::thread::yield_now();
-    }
-}
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn kills_of_the_database_lose_no_committed_event() {

@@ -1,10 +1,10 @@
 //! Old days go whole, on a schedule, and never with something that is still wanted.
 
+use posthorn::demo::postgres::Settings;
 use serde_json::json;
-use sqlx::postgres::PgConnectOptions;
-use sqlx::{AssertSqlSafe, ConnectOptions, Executor};
 use uuid::Uuid;
 
+use crate::support::processes::kill;
 use crate::support::{Database, PATIENCE, Setup, Worker, receiver, until};
 
 /// A delivered event of that day.
@@ -119,9 +119,9 @@ async fn a_day_goes_whole_and_one_that_a_replay_needs_stays_until_it_has_been_de
     assert!(worker.sigterm().await.success());
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread")]
 async fn a_database_that_is_away_at_the_time_delays_it_and_nothing_more() {
-    let database = Database::new().await;
+    let (database, mut postgres) = Database::alone(Settings::fast()).await;
     let receiver = receiver().await;
     let url = json!({"url": receiver.url("/")});
     let subscription = database.subscribe("acme", "orders", url).await;
@@ -129,23 +129,9 @@ async fn a_database_that_is_away_at_the_time_delays_it_and_nothing_more() {
     let event = database.publish("acme", "T-now", "approved", "{}").await;
     database.reaches(event, "delivered").await;
 
-    let options: PgConnectOptions = database.url.parse().unwrap();
-    let mut server = options.database("postgres").connect().await.unwrap();
-    let name = &database.name;
-    server
-        .execute(sqlx::raw_sql(AssertSqlSafe(format!(
-            "ALTER DATABASE {name} ALLOW_CONNECTIONS false;
-             SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = '{name}'"
-        ))))
-        .await
-        .unwrap();
+    kill(postgres.postmaster_pid());
     worker.logs("cannot drop partitions").await;
-    server
-        .execute(sqlx::raw_sql(AssertSqlSafe(format!(
-            "ALTER DATABASE {name} ALLOW_CONNECTIONS true"
-        ))))
-        .await
-        .unwrap();
+    tokio::task::block_in_place(|| postgres.start_again()).unwrap();
     database.make_day(4).await;
     old_event(&database, subscription, 4).await;
     gone(&database, 4).await;

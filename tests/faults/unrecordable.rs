@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use serde_json::json;
 
-use crate::rig::{Rig, behaviour, wait_until};
+use crate::rig::{PATIENCE, Rig, behaviour, wait_until};
 
 const MERCHANTS: usize = 10;
 /// A lane whose endpoint fails is not slowed down: each event is tried soon.
@@ -73,4 +73,44 @@ async fn a_row_too_long_for_an_index_stops_nobody_else() {
     })
     .await;
     assert_eq!(rig.number(ERRORS).await, 1);
+}
+
+/// A batch whose answer did not come in time is written again, while the first one may still
+/// be at it.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_is_written_twice_at_the_same_time_is_no_refusal() {
+    let rig = Rig::set_up().await;
+    let retries = json!({ "retry": "fixed", "retry_interval": "200ms" });
+    let subscription = rig.subscribe("m0", "flaky", retries).await;
+    let endpoint = rig
+        .receiver
+        .on("/m0/flaky", behaviour("503,delay=500ms,times=1,then=200"));
+    let worker = rig.worker("one", "").await;
+    let event = rig.database.publish("m0", "t1", "approved", "{}").await;
+    endpoint.wait_for(1, PATIENCE).await.unwrap();
+    let mut first = rig.pool.begin().await.unwrap();
+    sqlx::query(
+        "INSERT INTO posthorn.attempts (event_id, subscription_id, number, started_at, duration_us,
+                outcome, http_status, reason)
+         VALUES ($1, $2, 1, now(), 1, 'status', 503, 'of the first batch')",
+    )
+    .bind(event)
+    .bind(subscription)
+    .execute(&mut *first)
+    .await
+    .unwrap();
+    wait_until("the second one waits for the first", async || {
+        rig.number("SELECT count(*) FROM pg_stat_activity WHERE wait_event = 'transactionid'")
+            .await
+            > 0
+    })
+    .await;
+    first.commit().await.unwrap();
+    let ended = rig.database.reaches(event, "delivered").await;
+    assert_eq!(ended.attempts, 2);
+    assert!(
+        !worker.log().contains("refuses to record"),
+        "{}",
+        worker.log()
+    );
 }

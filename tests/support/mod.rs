@@ -9,6 +9,7 @@
 )]
 
 mod database;
+pub mod processes;
 pub mod rig;
 mod worker;
 

@@ -21,6 +21,10 @@ pub const PATIENCE: Duration = Duration::from_secs(90);
 /// The checks load the machine: side by side they would measure one another.
 static ALONE: AsyncMutex<()> = AsyncMutex::const_new(());
 
+pub async fn alone() -> MutexGuard<'static, ()> {
+    ALONE.lock().await
+}
+
 pub struct Rig {
     pub database: Database,
     pub pool: PgPool,
@@ -36,7 +40,7 @@ impl Rig {
     }
 
     pub async fn set_up_with(settings: Settings) -> Self {
-        let alone = ALONE.lock().await;
+        let alone = alone().await;
         let (database, postgres) = Database::alone(settings).await;
         let receiver = Receiver::bind("127.0.0.1:0".parse().unwrap())
             .await

@@ -72,14 +72,18 @@ impl Lane {
         room.saturating_sub(self.replays).min(REFILL)
     }
 
-    /// Rows came back into memory; `next_due` is when the first of the others is due.
+    /// Rows came back into memory; `next_due` is when the first of the others is due. They
+    /// stay where they are if nothing is to be sent any more: they would take the others'
+    /// memory.
     pub fn refilled(&mut self, found: Vec<Item>, next_due: Due, now: Instant) {
         let mut count = Rows::default();
         let in_queue: HashSet<DeliveryKey> = self.queue.iter().map(|item| item.key).collect();
         let mut taken = Rows::default();
+        let is_held = self.subscription.is_held();
         for item in found {
             count.add(item.key);
-            let elsewhere = in_queue.contains(&item.key)
+            let elsewhere = is_held
+                || in_queue.contains(&item.key)
                 || self.in_flight.contains_key(&item.key)
                 || self.shelf.is_changing(item.key)
                 || self.is_barred(&item);
@@ -90,6 +94,9 @@ impl Lane {
         }
         self.barred.retain(|barred| !barred.is_written());
         self.shelf.end_refill(count, taken, next_due, now);
+        if is_held && count != Rows::default() {
+            self.shelf.due_at(now);
+        }
     }
 
     /// Deliveries that have been here without a row for too long: they get one, and stay.

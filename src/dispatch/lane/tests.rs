@@ -362,6 +362,26 @@ fn a_held_subscription_sends_nothing_and_a_disabled_one_gives_up_what_waits() {
 }
 
 #[test]
+fn rows_that_come_back_to_a_held_lane_stay_in_the_database() {
+    let now = Instant::now();
+    let mut lane = lane(|_| {}, now);
+    lane.shelf.found(2, now);
+    lane.begin_refill(0.0, now).unwrap();
+    let mut changed = (*lane.subscription).clone();
+    changed.paused = true;
+    lane.configure(Arc::new(changed.clone()), now);
+    let found = vec![refilled(0, "a", now), refilled(1, "b", now)];
+    lane.refilled(found, Due::default(), now);
+    assert_eq!(lane.queued(), (0, 0));
+    changed.paused = false;
+    lane.configure(Arc::new(changed), now);
+    assert!(
+        lane.begin_refill(0.0, now).is_some(),
+        "they are fetched again"
+    );
+}
+
+#[test]
 fn a_draining_lane_gives_up_what_waits_and_waits_for_what_flies() {
     let now = Instant::now();
     let mut lane = lane(|subscription| subscription.max_in_flight = 1, now);
