@@ -38,8 +38,9 @@ planted: setup ## plants known bugs into a copy, one by one: each has to be caug
 	@cargo build --quiet
 	@tests/planted/run
 
-bench: setup ## the benches (ARGS="--bench latency -- --json" chooses)
-	@cargo bench $(ARGS)
+bench: setup ## the benches, and a table of all (ARGS="--bench drain -- --json" chooses; POSTHORN_FULL=1)
+	@results=$$(mktemp); POSTHORN_BENCH_RESULTS=$$results cargo bench --no-fail-fast $(ARGS); \
+		status=$$?; rm -f $$results; exit $$status
 
 lint: setup tools ## format, clippy, the checked SQL, licences and sources
 	cargo fmt --check

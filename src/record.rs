@@ -206,11 +206,16 @@ impl Recorder {
 
     /// Waits out a database that is away; returns an error only for what it refuses.
     async fn write_until_answered(&self, entries: &[Entry]) -> Result<Written, StoreError> {
-        let mut said = false;
+        let (mut said, mut again) = (false, false);
         loop {
             let started = Instant::now();
             Point::BeforeCommit.pass();
-            match within(STATEMENT, write_batch(&self.pool, self.owner, entries)).await {
+            match within(
+                STATEMENT,
+                write_batch(&self.pool, self.owner, entries, again),
+            )
+            .await
+            {
                 Ok(written) => {
                     Point::AfterCommit.pass();
                     self.metrics
@@ -225,7 +230,10 @@ impl Recorder {
                     return Ok(written);
                 }
                 Err(error) if is_refusal(&error) => return Err(error),
+                Err(error) if is_repetition(&error) && !again => again = true,
                 Err(error) => {
+                    // It may have been committed all the same.
+                    again = true;
                     self.metrics.database_error();
                     if !said {
                         warn!(%error, entries = entries.len(), "cannot record; trying until the database is back");
@@ -311,6 +319,12 @@ fn is_refusal(error: &StoreError) -> bool {
                 .iter()
                 .any(|class| code.starts_with(class))
         })
+}
+
+/// Rows of the batch are there already: an earlier try of it, which nobody waited for any
+/// more, has been committed after all.
+fn is_repetition(error: &StoreError) -> bool {
+    matches!(error, StoreError::Database(sqlx::Error::Database(error)) if error.is_unique_violation())
 }
 
 /// The shards among these that were fenced off.

@@ -20,7 +20,7 @@ const HEALTHY: u32 = 50;
 const DUE: &str = "
 WITH made AS (
     INSERT INTO posthorn.events (merchant, kind, transaction_id, status, data)
-    SELECT 'hung', 'payment.approved', 'hung-' || n, 'approved', 'DATA' FROM generate_series(1, COUNT) AS n
+    SELECT 'merchant-50', 'payment.approved', 'hung-' || n, 'approved', 'DATA' FROM generate_series(1, COUNT) AS n
     RETURNING id, shard, transaction_id
 )
 INSERT INTO posthorn.pending_deliveries (event_id, subscription_id, shard, transaction_id, state, due_at)

@@ -15,11 +15,11 @@ CREATE INDEX ON bare.rows (n);
 ANALYZE bare.rows;
 CREATE PROCEDURE bare.append(total int, batch int) LANGUAGE plpgsql AS $$
 BEGIN
-    FOR first IN 0 .. total - 1 BY batch LOOP
+    FOR start IN 0 .. total - 1 BY batch LOOP
         INSERT INTO bare.deliveries
-        SELECT (r.delivery).* FROM bare.rows r WHERE r.n >= first AND r.n < first + batch;
+        SELECT (r.delivery).* FROM bare.rows r WHERE r.n >= start AND r.n < start + batch;
         INSERT INTO bare.attempts
-        SELECT (r.attempt).* FROM bare.rows r WHERE r.n >= first AND r.n < first + batch;
+        SELECT (r.attempt).* FROM bare.rows r WHERE r.n >= start AND r.n < start + batch;
         COMMIT;
     END LOOP;
 END $$;

@@ -92,6 +92,11 @@ pub struct Written {
 ///   that was empty once reads all of it for each batch.
 /// - No key may stand in the batch twice, as all parts of the statement see the same
 ///   snapshot: the recorder cuts batches so.
+/// - `again`: an earlier try may have been committed, so rows that are there are left out.
+///   The first try does not look: that would be a third of what appending costs. ON CONFLICT
+///   DO NOTHING would look as well, and write a WAL record more for each row, because a
+///   speculative insertion has to be confirmed. Where a row is there after all, there is a
+///   unique violation, and a next try.
 /// - A delivery that has ended is not opened again: a batch that nobody waits for any more
 ///   may arrive after the next ones.
 /// - `due_at` is the database's clock plus the delay, never the worker's clock.
@@ -100,6 +105,7 @@ pub async fn write_batch(
     pool: &Pool,
     owner: Uuid,
     entries: &[Entry],
+    again: bool,
 ) -> Result<Written, StoreError> {
     let rows = Columns::of(entries);
     let row = sqlx::query!(
@@ -122,7 +128,7 @@ pub async fn write_batch(
             SELECT event_id, subscription_id, generation, state::posthorn.delivery_state,
                    attempts, reason
               FROM finish f
-             WHERE NOT EXISTS (
+             WHERE NOT $44 OR NOT EXISTS (
                    SELECT FROM posthorn.deliveries d
                     WHERE d.event_id = f.event_id AND d.subscription_id = f.subscription_id
                       AND d.generation = f.generation
@@ -172,11 +178,11 @@ pub async fn write_batch(
                       duration_us, outcome, http_status, reason, body, revision, tls, peer,
                       proxy, head_digest, payload_digest)
              WHERE a.shard = ANY (ARRAY(SELECT shard FROM fence))
-               AND NOT EXISTS (
+               AND (NOT $44 OR NOT EXISTS (
                    SELECT FROM posthorn.attempts t
                     WHERE t.event_id = a.event_id AND t.subscription_id = a.subscription_id
                       AND t.generation = a.generation AND t.number = a.number
-                   OFFSET 0)
+                   OFFSET 0))
         ), older AS (
             DELETE FROM posthorn.pending_deliveries p
              USING unnest($31::uuid[], $32::uuid[], $33::smallint[], $34::text[])
@@ -245,6 +251,7 @@ pub async fn write_batch(
         &rows.sent_heads as &[Option<&[u8]>],
         &rows.sent_payloads as &[Option<&[u8]>],
         &rows.except_subscriptions,
+        again,
     )
     .fetch_one(pool)
     .await?;

@@ -20,6 +20,7 @@ mod events;
 mod evidence;
 mod given_up;
 mod grants;
+mod late_batch;
 mod oauth2;
 mod privacy;
 mod purge;

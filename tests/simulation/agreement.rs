@@ -261,9 +261,13 @@ impl Both {
         }
         let what = format!("{:?}", batch.entries);
         let ours = self.model.write_batch(owner, &batch.entries);
-        let theirs = write_batch(&self.pool, owner, &batch.entries)
-            .await
-            .unwrap();
+        // As the recorder does: looks for rows that are there only when it has to.
+        let theirs = match write_batch(&self.pool, owner, &batch.entries, false).await {
+            Ok(written) => written,
+            Err(_) => write_batch(&self.pool, owner, &batch.entries, true)
+                .await
+                .unwrap(),
+        };
         let sorted = |shards: &std::collections::HashSet<Shard>| {
             shards.iter().copied().collect::<BTreeSet<_>>()
         };

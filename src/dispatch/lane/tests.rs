@@ -136,8 +136,8 @@ fn a_silent_endpoint_gets_what_it_can_take_and_the_rest_goes_to_the_database() {
     let mut lane = lane(|subscription| subscription.max_in_flight = 2, start);
     assert_eq!(offer(&mut lane, 0..2, start), 0);
     send_all(&mut lane, start);
-    let later = start + Duration::from_secs(4);
-    assert_eq!(offer(&mut lane, 2..102, later), 100, "no answer for 4 s");
+    let later = start + Duration::from_secs(8);
+    assert_eq!(offer(&mut lane, 2..102, later), 100, "no answer for 8 s");
     for number in [0, 1] {
         land(&mut lane, number, Verdict::Delivered, later);
     }
