@@ -28,7 +28,7 @@ use crate::http::health::Health;
 use crate::http::metrics::Metrics;
 use crate::http::server::serve;
 use crate::maintenance;
-use crate::model::{Shard, TokenKey};
+use crate::model::TokenKey;
 use crate::record::{Backlog, Recorder, RecorderSettings};
 use crate::send::{Network, Sender};
 use crate::start::{allow_open_files, open_gateway, reach_database, way};
@@ -206,7 +206,7 @@ fn start_flow(
     let id = Uuid::now_v7();
     let (inputs, inputs_rx) = mpsc::unbounded_channel();
     let (entries, entries_rx) = mpsc::unbounded_channel();
-    let (drained, drained_rx) = mpsc::unbounded_channel::<(Shard, _)>();
+    let (drained, drained_rx) = mpsc::unbounded_channel();
     let (orders, orders_rx) = mpsc::unbounded_channel();
     let (room, room_rx) = watch::channel(true);
     let (condition, condition_rx) = watch::channel(Condition::default());

@@ -5,16 +5,17 @@ use std::time::Instant;
 use tracing::info;
 
 use super::Dispatcher;
+use super::input::Drained;
 use super::item::Item;
 use super::lane::Lane;
-use crate::model::{Shard, Snapshot};
+use crate::model::{Epoch, Shard, Snapshot};
 
 impl Dispatcher {
-    pub(super) fn drain(&mut self, shards: &[Shard], now: Instant) {
-        for shard in shards {
-            if !self.owned.contains_key(shard) {
+    pub(super) fn drain(&mut self, shards: &[(Shard, Epoch)], now: Instant) {
+        for (shard, epoch) in shards {
+            if self.epoch(*shard) != Some(*epoch) {
                 // It was left before it was adopted: nothing was read of it.
-                self.tell_drained(*shard, None);
+                self.tell_drained(*shard, *epoch, None);
                 continue;
             }
             self.draining
@@ -48,8 +49,11 @@ impl Dispatcher {
                 .is_none_or(|owned| owned.unrecorded == 0);
             if is_recorded && !self.lanes.is_flying(shard) && self.checkpoints.is_settled(shard) {
                 let checkpoint = self.checkpoints.checkpoint(shard).cloned();
+                let epoch = self.epoch(shard);
                 self.forget(shard);
-                self.tell_drained(shard, checkpoint);
+                if let Some(epoch) = epoch {
+                    self.tell_drained(shard, epoch, checkpoint);
+                }
             }
         }
     }
@@ -87,8 +91,16 @@ impl Dispatcher {
         self.owned.remove(&shard);
     }
 
-    fn tell_drained(&self, shard: Shard, checkpoint: Option<Snapshot>) {
+    fn epoch(&self, shard: Shard) -> Option<Epoch> {
+        self.owned.get(&shard).map(|owned| owned.epoch)
+    }
+
+    fn tell_drained(&self, shard: Shard, epoch: Epoch, checkpoint: Option<Snapshot>) {
         // The keeper is gone only when the worker ends.
-        let _ = self.out.drained.send((shard, checkpoint));
+        let _ = self.out.drained.send(Drained {
+            shard,
+            epoch,
+            checkpoint,
+        });
     }
 }

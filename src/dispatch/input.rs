@@ -24,7 +24,7 @@ pub enum Input {
     /// From the feed: these shards have been read up to this snapshot.
     WindowRead { shards: Vec<Shard>, end: Snapshot },
     /// From the feed, after the last page: hand these over.
-    Drain(Vec<Shard>),
+    Drain(Vec<(Shard, Epoch)>),
     /// From the keeper: these are no longer ours. Nothing more may be sent for them.
     Lost(Vec<Shard>),
     /// From the feed, now and then: what waits in the database. Hand-run SQL may have made
@@ -45,6 +45,16 @@ pub enum Input {
         lane_id: Uuid,
         subscription_id: Uuid,
     },
+}
+
+/// A shard that may be handed over.
+#[derive(Debug)]
+pub struct Drained {
+    pub shard: Shard,
+    /// It may have been lost since, and taken again.
+    pub epoch: Epoch,
+    /// The last one, if there is one.
+    pub checkpoint: Option<Snapshot>,
 }
 
 #[derive(Debug)]

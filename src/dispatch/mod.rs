@@ -30,14 +30,14 @@ use tokio::sync::watch;
 
 pub use self::breaker::BreakerSettings;
 use self::errand::{Errand, Flights};
-use self::input::Input;
+use self::input::{Drained, Input};
 pub use self::lane::LaneSettings;
 use self::lanes::Lanes;
 pub use self::lanes::Sums;
 use crate::feed::checkpoint::Checkpoints;
 use crate::feed::lease::Lease;
 use crate::http::metrics::Metrics;
-use crate::model::{Epoch, Shard, Snapshot};
+use crate::model::{Epoch, Shard};
 use crate::record::{Backlog, ToRecord};
 use crate::route::Routes;
 use crate::store::DbClock;
@@ -82,7 +82,7 @@ pub struct Outlets {
     pub backlog: Backlog,
     /// To the keeper: shards that are drained, with their last checkpoint if they have
     /// moved on.
-    pub drained: UnboundedSender<(Shard, Option<Snapshot>)>,
+    pub drained: UnboundedSender<Drained>,
     /// To the feed: whether there is room for another page.
     pub room: watch::Sender<bool>,
     /// To the keeper: what it tells people with its heartbeat.

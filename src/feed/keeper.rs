@@ -13,7 +13,7 @@ use super::lease::Lease;
 use super::ownership::Ownership;
 use super::reader::Order;
 use crate::crash::Point;
-use crate::dispatch::input::Input;
+use crate::dispatch::input::{Drained, Input};
 use crate::http::health::Health;
 use crate::http::metrics::Metrics;
 use crate::model::{Epoch, Shard, Snapshot};
@@ -47,7 +47,7 @@ pub struct Wiring {
     pub pool: Pool,
     pub dispatcher: UnboundedSender<Input>,
     pub reader: UnboundedSender<Order>,
-    pub drained: UnboundedReceiver<(Shard, Option<Snapshot>)>,
+    pub drained: UnboundedReceiver<Drained>,
     pub condition: watch::Receiver<Condition>,
     pub backlog: Backlog,
     pub lease: Lease,
@@ -97,7 +97,7 @@ impl Keeper {
         loop {
             if stop.is_cancelled() && stop_by.is_none() {
                 stop_by = Some(Instant::now() + self.settings.grace + HAND_OVER);
-                self.leave(self.ownership.shards());
+                self.leave(&self.ownership.shards());
             }
             if let Some(by) = stop_by
                 && (self.ownership.is_empty() || Instant::now() >= by)
@@ -235,7 +235,7 @@ impl Keeper {
                 live_workers = fleet.live_workers,
                 "handing shards over"
             );
-            self.leave(balance.leave);
+            self.leave(&balance.leave);
         }
         Ok(())
     }
@@ -261,23 +261,26 @@ impl Keeper {
         Ok(())
     }
 
-    fn leave(&mut self, shards: Vec<Shard>) {
-        self.ownership.leaving(&shards);
-        self.order(Order::Leave(shards));
+    fn leave(&mut self, shards: &[Shard]) {
+        let leaving = self.ownership.leaving(shards);
+        self.order(Order::Leave(leaving));
     }
 
-    async fn release(&mut self, first: (Shard, Option<Snapshot>)) {
+    async fn release(&mut self, first: Drained) {
         let mut drained = vec![first];
         while let Ok(next) = self.with.drained.try_recv() {
             drained.push(next);
         }
         let mut gone = Vec::new();
         let mut checkpoints = Vec::new();
-        for (shard, checkpoint) in drained {
-            if let Some(epoch) = self.ownership.epoch(shard) {
-                gone.push((shard, epoch));
-                checkpoints.extend(checkpoint.map(|checkpoint| (shard, epoch, checkpoint)));
-            }
+        for Drained {
+            shard,
+            epoch,
+            checkpoint,
+        } in self.ownership.still_held(drained)
+        {
+            gone.push((shard, epoch));
+            checkpoints.extend(checkpoint.map(|checkpoint| (shard, epoch, checkpoint)));
         }
         if let Err(error) = self.give_up(&gone, &checkpoints).await {
             warn!(%error, "cannot give up shards; they are free when their lease ends");

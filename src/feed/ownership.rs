@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
+use crate::dispatch::input::Drained;
 use crate::model::{Epoch, Shard};
 use crate::store::shards::FleetView;
 
@@ -62,11 +63,6 @@ impl Ownership {
     #[must_use]
     pub fn shards(&self) -> Vec<Shard> {
         self.held.keys().copied().collect()
-    }
-
-    #[must_use]
-    pub fn epoch(&self, shard: Shard) -> Option<Epoch> {
-        self.held.get(&shard).map(|held| held.epoch)
     }
 
     /// Up to its fair share, rounded up: takes free shards below it, leaves some above.
@@ -138,12 +134,25 @@ impl Ownership {
         self.held.values().map(|held| held.valid_until).min()
     }
 
-    pub fn leaving(&mut self, shards: &[Shard]) {
+    pub fn leaving(&mut self, shards: &[Shard]) -> Vec<(Shard, Epoch)> {
+        let mut leaving = Vec::new();
         for shard in shards {
             if let Some(held) = self.held.get_mut(shard) {
                 held.leaving = true;
+                leaving.push((*shard, held.epoch));
             }
         }
+        leaving
+    }
+
+    /// Those that have not been lost since, even if they have been taken again.
+    #[must_use]
+    pub fn still_held(&self, mut drained: Vec<Drained>) -> Vec<Drained> {
+        drained.retain(|drained| {
+            let held = self.held.get(&drained.shard);
+            held.is_some_and(|held| held.epoch == drained.epoch)
+        });
+        drained
     }
 
     /// Handed over, or lost.
@@ -231,6 +240,22 @@ mod tests {
             ownership.renewed(&[Shard(0)], start + Duration::from_millis(500)),
             []
         );
-        assert_eq!(ownership.epoch(Shard(1)), Some(Epoch(5)));
+        assert!(ownership.held().contains(&(Shard(1), Epoch(5))));
+    }
+
+    #[test]
+    fn what_was_drained_before_a_shard_was_lost_and_taken_again_is_not_given_up() {
+        let mut ownership = holding(&[0, 1], Instant::now());
+        let leaving = ownership.leaving(&[Shard(0), Shard(1)]);
+        ownership.gone(Shard(0));
+        ownership.taken(Shard(0), Epoch(7), Instant::now());
+        let drained = leaving.into_iter().map(|(shard, epoch)| Drained {
+            shard,
+            epoch,
+            checkpoint: None,
+        });
+        let given_up = ownership.still_held(drained.collect());
+        assert_eq!(given_up.len(), 1);
+        assert_eq!(given_up[0].shard, Shard(1));
     }
 }

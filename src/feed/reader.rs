@@ -18,7 +18,7 @@ use crate::crash::Point;
 use crate::dispatch::input::Input;
 use crate::http::health::Health;
 use crate::http::metrics::Metrics;
-use crate::model::{Shard, Subscription};
+use crate::model::{Epoch, Shard, Subscription};
 use crate::store::events::{Page, current_snapshot, read_by_id, read_page};
 use crate::store::pending::count_waiting;
 use crate::store::shards::Taken;
@@ -43,7 +43,7 @@ pub enum Order {
     /// These were taken, in the cluster named.
     Adopt { taken: Vec<Taken>, cluster: String },
     /// Hand these over.
-    Leave(Vec<Shard>),
+    Leave(Vec<(Shard, Epoch)>),
     /// These are lost.
     Drop(Vec<Shard>),
 }
@@ -150,7 +150,8 @@ impl Reader {
         match order {
             Order::Adopt { taken, cluster } => self.progress.take_up(taken, cluster),
             Order::Leave(shards) => {
-                self.progress.let_go(&shards);
+                let left: Vec<Shard> = shards.iter().map(|(shard, _)| *shard).collect();
+                self.progress.let_go(&left);
                 self.tell(Input::Drain(shards));
             }
             Order::Drop(shards) => {

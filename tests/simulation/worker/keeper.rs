@@ -3,7 +3,7 @@
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
-use posthorn::dispatch::input::Input;
+use posthorn::dispatch::input::{Drained, Input};
 use posthorn::feed::lease::Lease;
 use posthorn::feed::ownership::Ownership;
 use posthorn::feed::reader::Order;
@@ -65,14 +65,14 @@ impl Keeper {
 
     pub async fn run(
         mut self,
-        mut drained: UnboundedReceiver<(Shard, Option<Snapshot>)>,
+        mut drained: UnboundedReceiver<Drained>,
         mut stop: watch::Receiver<bool>,
     ) {
         let mut stop_by: Option<Instant> = None;
         loop {
             if *stop.borrow() && stop_by.is_none() {
                 stop_by = Some(self.own.now() + self.own.world.scenario.grace + HAND_OVER);
-                self.leave(self.ownership.shards());
+                self.leave(&self.ownership.shards());
             }
             if let Some(by) = stop_by
                 && (self.ownership.is_empty() || self.own.now() >= by)
@@ -183,7 +183,7 @@ impl Keeper {
             });
         }
         if !balance.leave.is_empty() {
-            self.leave(balance.leave);
+            self.leave(&balance.leave);
         }
         Ok(())
     }
@@ -214,27 +214,26 @@ impl Keeper {
         }
     }
 
-    fn leave(&mut self, shards: Vec<Shard>) {
-        self.ownership.leaving(&shards);
-        self.order(Order::Leave(shards));
+    fn leave(&mut self, shards: &[Shard]) {
+        let leaving = self.ownership.leaving(shards);
+        self.order(Order::Leave(leaving));
     }
 
-    async fn release(
-        &mut self,
-        first: (Shard, Option<Snapshot>),
-        more: &mut UnboundedReceiver<(Shard, Option<Snapshot>)>,
-    ) {
+    async fn release(&mut self, first: Drained, more: &mut UnboundedReceiver<Drained>) {
         let mut drained = vec![first];
         while let Ok(next) = more.try_recv() {
             drained.push(next);
         }
         let mut gone = Vec::new();
         let mut checkpoints = Vec::new();
-        for (shard, checkpoint) in drained {
-            if let Some(epoch) = self.ownership.epoch(shard) {
-                gone.push((shard, epoch));
-                checkpoints.extend(checkpoint.map(|checkpoint| (shard, epoch, checkpoint)));
-            }
+        for Drained {
+            shard,
+            epoch,
+            checkpoint,
+        } in self.ownership.still_held(drained)
+        {
+            gone.push((shard, epoch));
+            checkpoints.extend(checkpoint.map(|checkpoint| (shard, epoch, checkpoint)));
         }
         let (id, held) = (self.own.id, gone.clone());
         let written = self

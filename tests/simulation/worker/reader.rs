@@ -95,7 +95,8 @@ impl Reader {
         match order {
             Order::Adopt { taken, cluster } => self.progress.take_up(taken, cluster),
             Order::Leave(shards) => {
-                self.progress.let_go(&shards);
+                let left: Vec<Shard> = shards.iter().map(|(shard, _)| *shard).collect();
+                self.progress.let_go(&left);
                 self.tell(Input::Drain(shards));
             }
             Order::Drop(shards) => {
