@@ -89,7 +89,7 @@ async fn run(size: Size, history: u32, seconds: u32) -> anyhow::Result<Run> {
     let mut published = 0;
     let commits = load.run(&stand, &worker, &mut published).await?;
     let opened: f64 =
-        sqlx::query_scalar("SELECT coalesce(sum(opened), 0)::int8 FROM posthorn.replays")
+        sqlx::query_scalar("SELECT coalesce(sum(opened), 0)::float8 FROM posthorn.replays")
             .fetch_one(&pool)
             .await?;
     let replayed = opened / f64::from(warm_up + seconds);
