@@ -31,8 +31,10 @@ pub struct Page {
 ///
 /// - One statement: its own snapshot is the window's end, so what it sees is exactly
 ///   what is visible there, without a second round trip.
-/// - Late transactions are looked up one by one (`xid = …`): with `xid = ANY(…)`
-///   PostgreSQL 16 and older lose the index's order and sort the whole window.
+/// - Late transactions are looked up one by one: with `xid = ANY(…)` PostgreSQL 16 and older
+///   lose the index's order and sort the whole window. As a range, too: with `xid = …` the
+///   order is that of the ids alone, and where large transactions have shaped the statistics,
+///   each look-up goes through the whole partition by its primary key.
 /// - ORDER BY columns are qualified: an output alias of the same name would win, and
 ///   every page would sort the whole window.
 /// - `floor` leaves out the partitions of closed days (`feed::floor`).
@@ -66,10 +68,10 @@ pub async fn read_page(
                FROM unnest($2::text[], $3::uuid[]) AS late (xid, after)
               CROSS JOIN LATERAL (
                     SELECT v.* FROM posthorn.events v
-                     WHERE v.xid = late.xid::xid8 AND v.id > late.after
+                     WHERE (v.xid, v.id) > (late.xid::xid8, late.after) AND v.xid <= late.xid::xid8
                        AND v.id >= $7 AND v.shard = ANY ($6)
                        AND pg_visible_in_snapshot(v.xid, upto.snapshot)
-                     ORDER BY v.id LIMIT $8) AS one)
+                     ORDER BY v.xid, v.id LIMIT $8) AS one)
             UNION ALL
             (SELECT v.* FROM posthorn.events v
               WHERE (v.xid, v.id) > ($4::text::xid8, $5::uuid)

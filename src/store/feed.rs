@@ -121,9 +121,9 @@ pub async fn read_log(
                    FROM pg_snapshot_xip(part.since) AS late (xid)
                   CROSS JOIN LATERAL (
                         SELECT v.* FROM posthorn.events v
-                         WHERE v.xid = late.xid AND v.id > $3 AND v.id >= $4
+                         WHERE (v.xid, v.id) > (late.xid, $3) AND v.xid <= late.xid AND v.id >= $4
                            AND pg_visible_in_snapshot(v.xid, part.until)
-                         ORDER BY v.id LIMIT $5) AS one)
+                         ORDER BY v.xid, v.id LIMIT $5) AS one)
                 UNION ALL
                 (SELECT v.* FROM posthorn.events v
                   WHERE v.xid >= pg_snapshot_xmax(part.since) AND v.id > $3 AND v.id >= $4
@@ -242,10 +242,10 @@ pub async fn read_feeds(
                           CROSS JOIN LATERAL (
                                 SELECT v.xid, v.id, v.merchant = asked.merchant AS is_mine
                                   FROM posthorn.events v
-                                 WHERE v.xid = late.xid
-                                   AND v.id > asked.after AND v.id >= asked.floor
+                                 WHERE (v.xid, v.id) > (late.xid, asked.after)
+                                   AND v.xid <= late.xid AND v.id >= asked.floor
                                    AND pg_visible_in_snapshot(v.xid, asked.until)
-                                 ORDER BY v.id LIMIT $6) AS one)
+                                 ORDER BY v.xid, v.id LIMIT $6) AS one)
                         UNION ALL
                         (SELECT v.xid, v.id, v.merchant = asked.merchant AS is_mine
                            FROM posthorn.events v
