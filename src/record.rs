@@ -307,14 +307,13 @@ fn kind_of(change: &Change, now: Instant) -> RecordedKind {
 
 /// SQLSTATE classes 22 (data exception), 23 (integrity constraint violation) and 54 (limit
 /// exceeded, such as a transaction id too long for an index): the rows are at fault, not
-/// the connection or the server. But for a key that is there twice: a batch that was given up
-/// wrote it at the same moment, and at the next try it is seen to be there.
+/// the connection or the server. A repetition is none.
 fn is_refusal(error: &StoreError) -> bool {
-    let StoreError::Database(sqlx::Error::Database(error)) = error else {
+    let StoreError::Database(sqlx::Error::Database(refusal)) = error else {
         return false;
     };
-    !error.is_unique_violation()
-        && error.code().is_some_and(|code| {
+    !is_repetition(error)
+        && refusal.code().is_some_and(|code| {
             ["22", "23", "54"]
                 .iter()
                 .any(|class| code.starts_with(class))

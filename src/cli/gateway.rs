@@ -4,7 +4,6 @@ use std::path::PathBuf;
 
 use anyhow::Context;
 use tokio::net::TcpListener;
-use tokio_util::sync::CancellationToken;
 use tracing::info;
 
 use super::{logs, signals};
@@ -28,15 +27,7 @@ pub struct Args {
 pub async fn run(args: Args) -> anyhow::Result<()> {
     let config = Config::load(&args.config)?;
     logs::start(&config.log)?;
-    let stop = CancellationToken::new();
-    let end = signals::end_requested()?;
-    tokio::spawn({
-        let stop = stop.clone();
-        async move {
-            end.await;
-            stop.cancel();
-        }
-    });
+    let stop = signals::stop_when_requested()?;
     let url = config.database.url.read().context("database.url")?;
     let way = way(&config.database);
     let pool = store::connect_by(way, &url, config.database.max_connections)?;

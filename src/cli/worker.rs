@@ -4,7 +4,6 @@ use std::path::PathBuf;
 
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::mpsc;
-use tokio_util::sync::CancellationToken;
 
 use super::{logs, signals};
 use crate::config::Config;
@@ -26,15 +25,7 @@ pub struct Args {
 pub async fn run(args: Args) -> anyhow::Result<()> {
     let config = Config::load(&args.config)?;
     logs::start(&config.log)?;
-    let stop = CancellationToken::new();
-    let end = signals::end_requested()?;
-    tokio::spawn({
-        let stop = stop.clone();
-        async move {
-            end.await;
-            stop.cancel();
-        }
-    });
+    let stop = signals::stop_when_requested()?;
     let mut hang_up = signal(SignalKind::hangup())?;
     let (reload, reloads) = mpsc::channel(1);
     tokio::spawn(async move {

@@ -10,7 +10,7 @@ use tracing::{info, warn};
 use uuid::Uuid;
 
 use super::lease::Lease;
-use super::ownership::Ownership;
+use super::ownership::{GivenUp, Ownership};
 use super::reader::Order;
 use crate::crash::Point;
 use crate::dispatch::input::{Drained, Input};
@@ -271,17 +271,10 @@ impl Keeper {
         while let Ok(next) = self.with.drained.try_recv() {
             drained.push(next);
         }
-        let mut gone = Vec::new();
-        let mut checkpoints = Vec::new();
-        for Drained {
-            shard,
-            epoch,
-            checkpoint,
-        } in self.ownership.still_held(drained)
-        {
-            gone.push((shard, epoch));
-            checkpoints.extend(checkpoint.map(|checkpoint| (shard, epoch, checkpoint)));
-        }
+        let GivenUp {
+            shards: gone,
+            checkpoints,
+        } = self.ownership.to_give_up(drained);
         if let Err(error) = self.give_up(&gone, &checkpoints).await {
             warn!(%error, "cannot give up shards; they are free when their lease ends");
         }

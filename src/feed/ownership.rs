@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 use crate::dispatch::input::Drained;
-use crate::model::{Epoch, Shard};
+use crate::model::{Epoch, Shard, Snapshot};
 use crate::store::shards::FleetView;
 
 /// A worker stops acting for a shard this share of the lease before it runs out, so that
@@ -35,6 +35,13 @@ struct Held {
 pub struct Balance {
     pub take: Vec<Shard>,
     pub leave: Vec<Shard>,
+}
+
+/// Shards that are handed over, and the last checkpoints of those that have one.
+#[derive(Debug, Default)]
+pub struct GivenUp {
+    pub shards: Vec<(Shard, Epoch)>,
+    pub checkpoints: Vec<(Shard, Epoch, Snapshot)>,
 }
 
 impl Ownership {
@@ -145,14 +152,27 @@ impl Ownership {
         leaving
     }
 
-    /// Those that have not been lost since, even if they have been taken again.
+    /// What of it can be given up: not what has been lost since, even if it was taken again.
     #[must_use]
-    pub fn still_held(&self, mut drained: Vec<Drained>) -> Vec<Drained> {
-        drained.retain(|drained| {
-            let held = self.held.get(&drained.shard);
-            held.is_some_and(|held| held.epoch == drained.epoch)
-        });
-        drained
+    pub fn to_give_up(&self, drained: Vec<Drained>) -> GivenUp {
+        let mut given_up = GivenUp::default();
+        for Drained {
+            shard,
+            epoch,
+            checkpoint,
+        } in drained
+        {
+            if self
+                .held
+                .get(&shard)
+                .is_some_and(|held| held.epoch == epoch)
+            {
+                given_up.shards.push((shard, epoch));
+                let checkpoint = checkpoint.map(|checkpoint| (shard, epoch, checkpoint));
+                given_up.checkpoints.extend(checkpoint);
+            }
+        }
+        given_up
     }
 
     /// Handed over, or lost.
@@ -254,8 +274,8 @@ mod tests {
             epoch,
             checkpoint: None,
         });
-        let given_up = ownership.still_held(drained.collect());
+        let given_up = ownership.to_give_up(drained.collect()).shards;
         assert_eq!(given_up.len(), 1);
-        assert_eq!(given_up[0].shard, Shard(1));
+        assert_eq!(given_up[0].0, Shard(1));
     }
 }

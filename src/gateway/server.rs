@@ -13,12 +13,12 @@ use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 use tower::ServiceExt;
-use tracing::{debug, warn};
+use tracing::debug;
 
 use super::front::Peer;
+use crate::http::accept::Accepting;
 
 /// For a request's head, and for the next one on a connection that is kept alive. Browsers
 /// and proxies keep theirs for about a minute.
@@ -27,43 +27,22 @@ const HEAD_TIME: Duration = Duration::from_secs(75);
 /// Of a connection; a request's head must fit. hyper takes no less than 8 KiB.
 const BUFFER: usize = 16 * 1024;
 
-/// For the answers under way once everything that waits has been told to end.
-const GRACE: Duration = Duration::from_secs(5);
-
-/// After a failed accept, such as one for want of file descriptors: trying again at once
-/// would only spin.
-const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
-
-/// Answers until `stop`, then ends what is under way and returns. Beyond `max_connections`
-/// clients wait in the listener's queue.
+/// Answers until `stop`, then ends what is under way and returns.
 pub async fn serve(
     listener: TcpListener,
     router: Router,
     max_connections: usize,
     stop: CancellationToken,
 ) {
-    let mut connections = JoinSet::new();
-    loop {
-        let room = connections.len() < max_connections;
-        tokio::select! {
-            () = stop.cancelled() => break,
-            Some(_) = connections.join_next() => {}
-            accepted = listener.accept(), if room => match accepted {
-                Ok((stream, peer)) => {
-                    connections.spawn(converse(stream, peer, router.clone(), stop.clone()));
-                }
-                Err(error) => {
-                    warn!(%error, "the gateway cannot accept a connection");
-                    tokio::time::sleep(ACCEPT_PAUSE).await;
-                }
-            }
-        }
-    }
-    drop(listener);
-    let ended = async { while connections.join_next().await.is_some() {} };
-    if tokio::time::timeout(GRACE, ended).await.is_err() {
-        debug!("closing connections that do not end");
-    }
+    let accepting = Accepting {
+        what: "the gateway",
+        most: max_connections,
+        pause: Duration::from_millis(100),
+        // Everything that waits has been told to end by then.
+        grace: Duration::from_secs(5),
+    };
+    let converse = |stream, peer| converse(stream, peer, router.clone(), stop.clone());
+    accepting.run(listener, stop.clone(), converse).await;
 }
 
 async fn converse(stream: TcpStream, peer: SocketAddr, router: Router, stop: CancellationToken) {

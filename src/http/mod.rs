@@ -1,5 +1,6 @@
 //! What a worker answers over HTTP: metrics for Prometheus, health for orchestrators.
 
+pub mod accept;
 pub mod health;
 pub mod histogram;
 pub mod metrics;

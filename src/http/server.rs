@@ -13,25 +13,24 @@ use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
-use tracing::{debug, warn};
+use tracing::debug;
 
+use super::accept::Accepting;
 use super::{Health, Metrics};
 
 /// For a request's head, and for the next one on a connection that is kept alive: a
 /// client that says nothing must not hold one of the few connections.
 const HEAD_TIME: Duration = Duration::from_secs(10);
 
-/// A scraper and a few probes need far fewer; more would be held in memory for nothing.
-const MAX_CONNECTIONS: usize = 64;
-
-/// The answers are small and ready: what is not out after this has no reader.
-const GRACE: Duration = Duration::from_secs(1);
-
-/// After a failed accept, such as one for want of file descriptors: trying again at once
-/// would only spin.
-const ACCEPT_PAUSE: Duration = Duration::from_secs(1);
+const ACCEPTING: Accepting = Accepting {
+    what: "metrics and health",
+    // A scraper and a few probes need far fewer; more would be held in memory for nothing.
+    most: 64,
+    pause: Duration::from_secs(1),
+    // The answers are small and ready: what is not out after this has no reader.
+    grace: Duration::from_secs(1),
+};
 
 const OPENMETRICS: HeaderValue =
     HeaderValue::from_static("application/openmetrics-text; version=1.0.0; charset=utf-8");
@@ -63,28 +62,9 @@ struct Endpoint {
 
 impl Endpoint {
     async fn serve(self, listener: TcpListener) {
-        let mut connections = JoinSet::new();
-        loop {
-            let room = connections.len() < MAX_CONNECTIONS;
-            tokio::select! {
-                () = self.stop.cancelled() => break,
-                Some(_) = connections.join_next() => {}
-                accepted = listener.accept(), if room => match accepted {
-                    Ok((stream, _)) => {
-                        connections.spawn(self.clone().converse(stream));
-                    }
-                    Err(error) => {
-                        warn!(%error, "cannot accept a connection for metrics and health");
-                        tokio::time::sleep(ACCEPT_PAUSE).await;
-                    }
-                }
-            }
-        }
-        drop(listener);
-        let ended = async { while connections.join_next().await.is_some() {} };
-        if tokio::time::timeout(GRACE, ended).await.is_err() {
-            debug!("closing connections for metrics and health that do not end");
-        }
+        let stop = self.stop.clone();
+        let converse = |stream, _| self.clone().converse(stream);
+        ACCEPTING.run(listener, stop, converse).await;
     }
 
     async fn converse(self, stream: TcpStream) {

@@ -16,11 +16,7 @@ const RECOVERY: Duration = Duration::from_secs(10);
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_partitioned_worker_is_replaced_and_comes_back() {
-    let long = if is_full() {
-        Duration::from_mins(10)
-    } else {
-        Duration::from_secs(8)
-    };
+    let long = span(Duration::from_mins(10));
     let rig = Rig::set_up().await;
     subscribe(&rig).await;
     let database = database(&rig);
@@ -59,11 +55,7 @@ async fn a_partitioned_worker_is_replaced_and_comes_back() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_partition_of_all_workers_delays_and_nothing_more() {
-    let long = if is_full() {
-        Duration::from_mins(2)
-    } else {
-        Duration::from_secs(8)
-    };
+    let long = span(Duration::from_mins(2));
     let rig = Rig::set_up().await;
     subscribe(&rig).await;
     let database = database(&rig);
@@ -78,6 +70,14 @@ async fn a_partition_of_all_workers_delays_and_nothing_more() {
     let measure = format!("after {long:?} until 90 % arrive");
     report("partition of all workers", &account, recovery, &measure);
     assert!(recovery < RECOVERY, "{recovery:?}");
+}
+
+fn span(at_full_length: Duration) -> Duration {
+    if is_full() {
+        at_full_length
+    } else {
+        Duration::from_secs(8)
+    }
 }
 
 fn database(rig: &Rig) -> SocketAddr {

@@ -30,6 +30,14 @@ struct Merchant {
 }
 
 impl Merchant {
+    fn new(running: &Worker, token: String, cursor: &str) -> Self {
+        Self {
+            gateway: running.gateway(),
+            token,
+            cursor: cursor.to_owned(),
+        }
+    }
+
     async fn next(&mut self, more: &str) -> Value {
         let page = json(
             http()
@@ -74,11 +82,7 @@ async fn events_come_as_they_were_published_and_a_merchants_alone() {
     assert_eq!(told["kind"], "payment");
     assert_eq!(told["transaction"], "t1");
 
-    let mut merchant = Merchant {
-        gateway: running.gateway(),
-        token,
-        cursor: "start".to_owned(),
-    };
+    let mut merchant = Merchant::new(&running, token, "start");
     assert_eq!(statuses(&merchant.next("&limit=1").await), ["before"]);
     assert_eq!(statuses(&merchant.next("&limit=1").await), ["approved"]);
     assert!(statuses(&merchant.next("&limit=1").await).is_empty());
@@ -105,11 +109,7 @@ async fn events_come_as_they_were_published_and_a_merchants_alone() {
 async fn a_transaction_that_commits_late_is_not_passed_over() {
     let database = Database::new().await;
     let running = Setup::gateway(&database).start().await;
-    let mut merchant = Merchant {
-        gateway: running.gateway(),
-        token: database.token("acme").await,
-        cursor: "start".to_owned(),
-    };
+    let mut merchant = Merchant::new(&running, database.token("acme").await, "start");
     let mut late = PgConnection::connect(&database.url).await.unwrap();
     let mut open = late.begin().await.unwrap();
     open.execute(sqlx::raw_sql(publish("t1", "early")))
@@ -139,11 +139,7 @@ async fn the_changes_of_one_transaction_come_in_their_order() {
     open.commit().await.unwrap();
     // Both lie in one window of a client that comes now.
     let running = Setup::gateway(&database).start().await;
-    let mut merchant = Merchant {
-        gateway: running.gateway(),
-        token: database.token("acme").await,
-        cursor: "start".to_owned(),
-    };
+    let mut merchant = Merchant::new(&running, database.token("acme").await, "start");
     assert_eq!(statuses(&merchant.next("").await), ["first", "second"]);
 }
 
@@ -151,11 +147,7 @@ async fn the_changes_of_one_transaction_come_in_their_order() {
 async fn a_bulk_of_events_comes_whole_and_once() {
     let database = Database::new().await;
     let running = Setup::gateway(&database).start().await;
-    let mut merchant = Merchant {
-        gateway: running.gateway(),
-        token: database.token("acme").await,
-        cursor: "now".to_owned(),
-    };
+    let mut merchant = Merchant::new(&running, database.token("acme").await, "now");
     merchant.next("").await;
     let from_the_start = "start".to_owned();
     database
@@ -195,11 +187,7 @@ async fn a_client_from_far_back_finds_its_few_events_among_many() {
         .toml("[gateway]\nmemory_events = 1000")
         .start()
         .await;
-    let mut merchant = Merchant {
-        gateway: running.gateway(),
-        token: database.token("acme").await,
-        cursor: "start".to_owned(),
-    };
+    let mut merchant = Merchant::new(&running, database.token("acme").await, "start");
     let mut seen = Vec::new();
     let mut more = true;
     while more {
@@ -288,11 +276,7 @@ async fn a_session_hears_of_its_own_transaction_until_it_ends() {
 async fn in_another_cluster_nothing_is_missing() {
     let database = Database::new().await;
     let running = Setup::gateway(&database).start().await;
-    let mut merchant = Merchant {
-        gateway: running.gateway(),
-        token: database.token("acme").await,
-        cursor: "start".to_owned(),
-    };
+    let mut merchant = Merchant::new(&running, database.token("acme").await, "start");
     database.publish("acme", "t1", "before", "{}").await;
     assert_eq!(statuses(&merchant.next("&wait=30s").await), ["before"]);
     let url = format!("{}/v1/events?after=now", running.gateway());

@@ -112,7 +112,7 @@ async fn other_paths_and_methods_are_refused() {
 async fn silent_clients_shut_nobody_out_for_long() {
     let running = start_with(Duration::from_millis(100)).await;
     let mut silent = Vec::new();
-    for _ in 0..MAX_CONNECTIONS {
+    for _ in 0..ACCEPTING.most {
         let mut stream = TcpStream::connect(running.address).await.unwrap();
         stream.write_all(b"GET /healthz HTT").await.unwrap();
         silent.push(stream);

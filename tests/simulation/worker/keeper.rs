@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use posthorn::dispatch::input::{Drained, Input};
 use posthorn::feed::lease::Lease;
-use posthorn::feed::ownership::Ownership;
+use posthorn::feed::ownership::{GivenUp, Ownership};
 use posthorn::feed::reader::Order;
 use posthorn::model::{Epoch, Shard, Snapshot};
 use posthorn::record::Backlog;
@@ -224,17 +224,10 @@ impl Keeper {
         while let Ok(next) = more.try_recv() {
             drained.push(next);
         }
-        let mut gone = Vec::new();
-        let mut checkpoints = Vec::new();
-        for Drained {
-            shard,
-            epoch,
-            checkpoint,
-        } in self.ownership.still_held(drained)
-        {
-            gone.push((shard, epoch));
-            checkpoints.extend(checkpoint.map(|checkpoint| (shard, epoch, checkpoint)));
-        }
+        let GivenUp {
+            shards: gone,
+            checkpoints,
+        } = self.ownership.to_give_up(drained);
         let (id, held) = (self.own.id, gone.clone());
         let written = self
             .ask("write last checkpoints", self.checkpointing(checkpoints))
