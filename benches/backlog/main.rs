@@ -36,8 +36,10 @@ INSERT INTO posthorn.pending_deliveries
        (event_id, subscription_id, shard, transaction_id, state, attempts, due_at, reason)
 SELECT e.id, s.id, e.shard, e.transaction_id, 'pending_retry', 1,
        now() + interval '2 hours' + random() * interval '1 day', '503 Service Unavailable'
-  FROM made e JOIN posthorn.subscriptions s USING (merchant);
-UPDATE posthorn.shards SET checkpoint = pg_current_snapshot();
+  FROM made e JOIN posthorn.subscriptions s USING (merchant)";
+
+/// A transaction later, or what the other one wrote were not behind it.
+const READ: &str = "UPDATE posthorn.shards SET checkpoint = pg_current_snapshot();
 ANALYZE;
 CHECKPOINT";
 
@@ -80,6 +82,7 @@ async fn measure(retries: u32, subscriptions: u32, fresh: usize) -> anyhow::Resu
             .replace("RETRIES", &retries.to_string())
             .replace("DATA", &template());
         stand.execute(&open).await?;
+        stand.execute(READ).await?;
     }
     committed::at_once(&stand, 0, 1, BUSY).await?;
     let started_us = clock::now_us();

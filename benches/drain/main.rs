@@ -65,7 +65,7 @@ fn main() -> anyhow::Result<()> {
 
 impl Scenario {
     async fn measure(self, events: Option<usize>, size: Size) -> anyhow::Result<Vec<Row>> {
-        let events = events.unwrap_or(size.of(400, 100_000, 100_000));
+        let events = events.unwrap_or(size.of(400, 100_000, 500_000));
         match self {
             Self::Json => plain::json(events).await,
             Self::Xml => plain::xml(events).await,

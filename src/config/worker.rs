@@ -41,7 +41,7 @@ impl Default for Worker {
             grace: Duration::from_secs(30),
             max_data_bytes: 262_144,
             flush_after: Duration::from_millis(20),
-            flush_rows: 500,
+            flush_rows: 1000,
             checkpoint_every: Duration::from_secs(1),
         }
     }

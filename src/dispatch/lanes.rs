@@ -13,7 +13,8 @@ use crate::model::{Shard, Subscription};
 /// The lanes take turns: one that has much to do goes to the back of the row.
 #[derive(Debug, Default)]
 pub struct Lanes {
-    by_id: HashMap<Uuid, Lane>,
+    /// Boxed: a map with room to grow holds almost twice its entries.
+    by_id: HashMap<Uuid, Box<Lane>>,
     by_shard: HashMap<Shard, Vec<Uuid>>,
     row: VecDeque<Uuid>,
     in_row: HashSet<Uuid>,
@@ -48,7 +49,7 @@ impl Lanes {
     ) {
         if let Entry::Vacant(place) = self.by_id.entry(subscription.id) {
             let lane = Lane::new(Arc::clone(subscription), settings, behind_log, now);
-            place.insert(lane);
+            place.insert(Box::new(lane));
             self.by_shard
                 .entry(subscription.shard)
                 .or_default()

@@ -15,7 +15,7 @@ use crate::store::events::settle_foreign_events;
 use crate::store::known::find_known_deliveries;
 use crate::store::pending::count_waiting;
 use crate::store::shards::Taken;
-use crate::store::subscriptions::{current_revision, load_subscriptions};
+use crate::store::subscriptions::current_revision;
 use crate::store::{STATEMENT, StoreError, within};
 
 impl Reader {
@@ -27,15 +27,14 @@ impl Reader {
     ) -> Result<(), StoreError> {
         let shards: Vec<Shard> = taken.iter().map(|taken| taken.shard).collect();
         if !shards.is_empty() {
-            let pool = &self.with.pool;
+            let pool = self.with.pool.clone();
             // Before the rows: a change in between is loaded again with the next page.
-            let revision = within(STATEMENT, current_revision(pool)).await?;
-            let rows = within(STATEMENT * 3, load_subscriptions(pool, -1, Some(&shards))).await?;
-            let waiting = within(STATEMENT * 3, count_waiting(pool, &shards)).await?;
+            let revision = within(STATEMENT, current_revision(&pool)).await?;
+            let subscriptions = self.load(-1, Some(&shards)).await?;
+            let waiting = within(STATEMENT * 3, count_waiting(&pool, &shards)).await?;
             if taken.iter().any(|taken| taken.cluster != cluster) {
-                within(STATEMENT * 60, settle_foreign_events(pool)).await?;
+                within(STATEMENT * 60, settle_foreign_events(&pool)).await?;
             }
-            let subscriptions = self.resolve(rows).await?;
             self.revision.get_or_insert(revision);
             self.tell(Input::Adopt(Adoption {
                 shards: taken

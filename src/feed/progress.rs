@@ -170,6 +170,12 @@ impl Progress {
         self.live.window.is_some() || !self.catch_ups.is_empty() || !self.to_adopt.is_empty()
     }
 
+    /// Up to where everything has been read; none while something is left.
+    #[must_use]
+    pub fn read_up_to(&self) -> Option<&Snapshot> {
+        self.live.at.as_ref().filter(|_| !self.is_behind())
+    }
+
     #[must_use]
     pub fn has_nothing_to_read(&self) -> bool {
         self.live.shards.is_empty() && !self.is_behind()

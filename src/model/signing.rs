@@ -14,7 +14,7 @@ pub enum Signing {
     /// key, so that a receiver can change over at its own time.
     StandardWebhooks(Vec<SigningKey>),
     /// HMAC-SHA256 over a random key and the body (WIRE.md 3.5).
-    SensepassHmac(hmac::Key),
+    SensepassHmac(Box<hmac::Key>),
 }
 
 #[derive(Clone)]

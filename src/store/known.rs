@@ -14,6 +14,9 @@ use crate::model::{DeliveryKey, State};
 /// The events of a page lie close together, so their rows are one stretch of an index, and
 /// of a backlog nothing is there at all. Where the stretch holds many others' rows, each
 /// event is looked up by itself.
+///
+/// The generation is looked at after the look-up: with it, the index of what is due would do as
+/// well, and while the table is empty the planner cannot tell which is better.
 pub async fn find_known_deliveries(
     pool: &Pool,
     events: &[Uuid],
@@ -44,8 +47,9 @@ async fn find_known_between(
           WHERE d.event_id BETWEEN $1 AND $2 AND d.generation = 0)
         UNION ALL
         (SELECT p.event_id, p.subscription_id, p.state::text
-           FROM posthorn.pending_deliveries p
-          WHERE p.event_id BETWEEN $1 AND $2 AND p.generation = 0)
+           FROM (SELECT v.* FROM posthorn.pending_deliveries v
+                  WHERE v.event_id BETWEEN $1 AND $2 OFFSET 0) AS p
+          WHERE p.generation = 0)
         LIMIT $3
         "#,
         first,
@@ -75,8 +79,10 @@ async fn find_known_one_by_one(
             (SELECT d.subscription_id, d.state::text FROM posthorn.deliveries d
               WHERE d.event_id = e.id AND d.generation = 0)
             UNION ALL
-            (SELECT p.subscription_id, p.state::text FROM posthorn.pending_deliveries p
-              WHERE p.event_id = e.id AND p.generation = 0)
+            (SELECT p.subscription_id, p.state::text
+               FROM (SELECT v.* FROM posthorn.pending_deliveries v
+                      WHERE v.event_id = e.id OFFSET 0) AS p
+              WHERE p.generation = 0)
             OFFSET 0) AS known
         "#,
         events

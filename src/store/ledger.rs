@@ -189,9 +189,9 @@ pub async fn write_batch(
                 AS n (event_id, subscription_id, shard, transaction_id)
              CROSS JOIN LATERAL (
                    SELECT q.ctid FROM posthorn.pending_deliveries q
-                    WHERE q.subscription_id = n.subscription_id
-                      AND q.transaction_id = n.transaction_id AND q.event_id < n.event_id
-                      AND q.generation = 0
+                    WHERE q.subscription_id::text || q.transaction_id
+                          = n.subscription_id::text || n.transaction_id
+                      AND q.event_id < n.event_id AND q.generation = 0
                       AND (q.event_id, q.subscription_id) NOT IN
                           (SELECT * FROM unnest($35::uuid[], $43::uuid[]))
                    OFFSET 0) AS at

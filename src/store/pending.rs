@@ -97,8 +97,8 @@ pub async fn refill_lanes(
                    (SELECT * FROM unnest($5::uuid[], $6::uuid[], $7::int[]))
                AND NOT (lane.heads_only AND EXISTS (
                    SELECT FROM posthorn.pending_deliveries older
-                    WHERE older.subscription_id = p.subscription_id
-                      AND older.transaction_id = p.transaction_id
+                    WHERE older.subscription_id::text || older.transaction_id
+                          = p.subscription_id::text || p.transaction_id
                       AND older.event_id < p.event_id AND older.generation = 0))
              ORDER BY p.due_at, p.event_id
              LIMIT lane.room)
@@ -111,8 +111,8 @@ pub async fn refill_lanes(
                    (SELECT * FROM unnest($5::uuid[], $6::uuid[], $7::int[]))
                AND NOT (lane.heads_only AND EXISTS (
                    SELECT FROM posthorn.pending_deliveries older
-                    WHERE older.subscription_id = p.subscription_id
-                      AND older.transaction_id = p.transaction_id
+                    WHERE older.subscription_id::text || older.transaction_id
+                          = p.subscription_id::text || p.transaction_id
                       AND older.event_id < p.event_id))
              ORDER BY p.due_at, p.event_id
              LIMIT lane.replay_room)) AS due

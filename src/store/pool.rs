@@ -111,6 +111,11 @@ impl Pool {
         self.connections.acquire().await
     }
 
+    #[must_use]
+    pub fn is_direct(&self) -> bool {
+        self.way == Way::Direct
+    }
+
     pub async fn close(&self) {
         self.connections.close().await;
     }

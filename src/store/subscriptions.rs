@@ -27,17 +27,35 @@ pub struct SubscriptionRow {
     pub gone: bool,
 }
 
+/// Rows that are read at a time.
+const PAGE: i64 = 1000;
+
+/// Some of the rows that were asked for.
+#[derive(Debug)]
+pub struct SubscriptionPage {
+    pub rows: Vec<SubscriptionRow>,
+    /// After which id to go on; none: these were the last.
+    pub next: Option<Uuid>,
+}
+
 /// The subscriptions that changed after `revision`, themselves, by their profile or by a
-/// lock, of all shards or of some.
+/// lock, of all shards or of some: those with an id after `after`, up to a page of them.
 ///
 /// Profiles and locks are read after the rows: where one changes in between, its revision is
-/// newer than the rows' and brings them again.
+/// newer than the rows' and brings them again. So it is with a row that changes between pages.
 pub async fn load_subscriptions(
     pool: &Pool,
     after_revision: i64,
     shards: Option<&[Shard]>,
-) -> Result<Vec<SubscriptionRow>, StoreError> {
-    load(pool, after_revision, shards, None).await
+    after: Uuid,
+) -> Result<SubscriptionPage, StoreError> {
+    let rows = load(pool, after_revision, shards, None, after).await?;
+    let is_full = i64::try_from(rows.len()).is_ok_and(|count| count >= PAGE);
+    let next = rows.last().map(|row| row.identity.id);
+    Ok(SubscriptionPage {
+        next: next.filter(|_| is_full),
+        rows,
+    })
 }
 
 /// One subscription by its merchant and its own name.
@@ -46,7 +64,7 @@ pub async fn find_subscription(
     merchant: &str,
     name: &str,
 ) -> Result<Option<SubscriptionRow>, StoreError> {
-    let found = load(pool, -1, None, Some((merchant, name))).await?;
+    let found = load(pool, -1, None, Some((merchant, name)), Uuid::nil()).await?;
     Ok(found.into_iter().next())
 }
 
@@ -64,6 +82,7 @@ async fn load(
     after_revision: i64,
     shards: Option<&[Shard]>,
     named: Option<(&str, &str)>,
+    after: Uuid,
 ) -> Result<Vec<SubscriptionRow>, StoreError> {
     let (merchant, name) = named.unzip();
     let shards: Option<Vec<i16>> =
@@ -80,11 +99,15 @@ async fn load(
          WHERE (s.revision > $1 OR p.revision > $1 OR c.locks_revision > $1)
            AND ($2::smallint[] IS NULL OR posthorn.shard_of(s.merchant) = ANY ($2))
            AND ($3::text IS NULL OR (s.merchant = $3 AND s.name = $4))
+           AND s.id > $5
+         ORDER BY s.id LIMIT $6
         "#,
         after_revision,
         shards.as_deref(),
         merchant,
         name,
+        after,
+        PAGE,
     )
     .fetch_all(pool)
     .await?;

@@ -93,8 +93,10 @@ pub async fn end_transaction_subscription(pool: &Pool, id: Uuid) -> Result<bool,
             UPDATE posthorn.transaction_subscriptions SET ended_at = now()
              WHERE id = $1 AND ended_at IS NULL RETURNING 1
         ), due AS (
-            UPDATE posthorn.pending_deliveries SET due_at = now()
-             WHERE subscription_id = $1 AND due_at > now()
+            UPDATE posthorn.pending_deliveries p SET due_at = now()
+              FROM posthorn.transaction_subscriptions t
+             WHERE t.id = $1 AND p.due_at > now()
+               AND p.subscription_id::text || p.transaction_id = t.id::text || t.transaction_id
         )
         SELECT count(*) AS "count!" FROM ended
         "#,

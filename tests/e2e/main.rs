@@ -22,6 +22,7 @@ mod given_up;
 mod grants;
 mod late_batch;
 mod oauth2;
+mod plans;
 mod privacy;
 mod purge;
 mod render;

@@ -142,7 +142,8 @@ impl SigningSettings {
         let signing = if self.scheme == Scheme::SensepassHmac {
             let (_, secret) = secrets.first()?;
             // As it stands: the vendor's pages give it no other form.
-            Signing::SensepassHmac(hmac::Key::new(hmac::HMAC_SHA256, secret.expose_secret()))
+            let key = hmac::Key::new(hmac::HMAC_SHA256, secret.expose_secret());
+            Signing::SensepassHmac(Box::new(key))
         } else {
             let keys = secrets.into_iter().filter_map(|(from, secret)| {
                 note("signing_secrets", content(from, key(&secret)), problems)

@@ -64,7 +64,7 @@ fn the_signatures_header_follows_the_ids() {
 fn sensepass_signs_the_random_key_and_the_body() {
     let mut subscription = samples::subscription();
     let key = hmac::Key::new(hmac::HMAC_SHA256, b"sensepass-secret");
-    subscription.signing = Signing::SensepassHmac(key);
+    subscription.signing = Signing::SensepassHmac(Box::new(key));
     for (attempt, random_key, signature) in [
         (
             1,

@@ -1,0 +1,112 @@
+//! Statements that were planned while their tables were empty.
+
+use posthorn::model::{DeliveryKey, Epoch, Shard, State};
+use posthorn::store::ledger::{Change, Entry, write_batch};
+use posthorn::store::{Pool, connect};
+use sqlx::Row;
+use uuid::Uuid;
+
+use crate::support::{Database, PATIENCE, until};
+
+/// Open deliveries of one subscription.
+const OPEN: usize = 10_000;
+
+/// Of those, the ones that end.
+const ENDED: usize = 100;
+
+async fn finish(pool: &Pool, owner: Uuid, entries: &[(Uuid, Uuid, i16)]) {
+    let entries: Vec<Entry> = entries
+        .iter()
+        .map(|(event, subscription, shard)| Entry {
+            key: DeliveryKey::first(*event, *subscription),
+            template_id: None,
+            shard: Shard(*shard),
+            epoch: Epoch(1),
+            transaction_id: "t".into(),
+            change: Change::Finish {
+                state: State::Delivered,
+                attempts: 1,
+                reason: None,
+                had_row: true,
+            },
+            attempt: None,
+        })
+        .collect();
+    let written = write_batch(pool, owner, &entries, false).await.unwrap();
+    assert!(written.lost.is_empty());
+}
+
+#[tokio::test]
+async fn a_delivery_that_ends_is_found_by_its_key_among_very_many() {
+    let database = Database::new().await;
+    let subscription = database
+        .subscribe(
+            "acme",
+            "orders",
+            serde_json::json!({"url": "https://a.example/"}),
+        )
+        .await;
+    let owner = Uuid::now_v7();
+    database
+        .execute(&format!(
+            "INSERT INTO posthorn.events (merchant, kind, transaction_id, status)
+             SELECT 'acme', 'k', n::text, 's' FROM generate_series(1, {OPEN}) AS n;
+             UPDATE posthorn.shards SET owner = '{owner}', epoch = 1, expires_at = now() + interval '1 hour'"
+        ))
+        .await;
+    let events: Vec<(Uuid, Uuid, i16)> =
+        sqlx::query("SELECT id, shard FROM posthorn.events ORDER BY id")
+            .map(|row: sqlx::postgres::PgRow| (row.get(0), subscription, row.get(1)))
+            .fetch_all(&database.pool)
+            .await
+            .unwrap();
+    database
+        .execute("VACUUM ANALYZE posthorn.pending_deliveries")
+        .await;
+    let planned = connect(&database.url.clone().into(), 1).unwrap();
+    finish(&planned, owner, &events[..1]).await;
+    let other = connect(&database.url.clone().into(), 1).unwrap();
+    sqlx::query(
+        "INSERT INTO posthorn.pending_deliveries
+                (event_id, subscription_id, shard, transaction_id, state, due_at)
+         SELECT e.id, s.id, e.shard, e.transaction_id, 'pending', now()
+           FROM posthorn.events e JOIN posthorn.subscriptions s USING (merchant)",
+    )
+    .execute(&other)
+    .await
+    .unwrap();
+    other.close().await;
+    let before = blocks(&database, 1).await;
+
+    finish(&planned, owner, &events[1..=ENDED]).await;
+
+    planned.close().await;
+    let read = blocks(&database, 0).await - before;
+    let open: i64 = database
+        .value("SELECT count(*) FROM posthorn.pending_deliveries")
+        .await;
+    assert_eq!(open, i64::try_from(OPEN - ENDED).unwrap());
+    let most = i64::try_from(ENDED * 10).unwrap();
+    assert!(read < most, "{read} blocks for {ENDED} deliveries");
+}
+
+/// Blocks of the table's indexes that were looked at, once no more than so many sessions of
+/// Posthorn's are left: a session's counts are all there when it has ended.
+async fn blocks(database: &Database, sessions: i64) -> i64 {
+    until(PATIENCE, "the session's end", async || {
+        let left: i64 = database
+            .value(
+                "SELECT count(*) FROM pg_stat_activity
+                  WHERE datname = current_database() AND application_name = 'posthorn'",
+            )
+            .await;
+        (left == sessions).then_some(())
+    })
+    .await;
+    database
+        .value(
+            "SELECT sum(idx_blks_hit + idx_blks_read)::bigint FROM pg_statio_user_indexes
+              WHERE relname = 'pending_deliveries'",
+        )
+        .await
+}
