@@ -23,8 +23,7 @@ use support::{NoOptions, Size, clock, committed};
 /// Of those, the ones that fresh events are for.
 const BUSY: u32 = 20;
 
-/// Events that a worker has read, whose first attempt failed, and which are due in hours. The
-/// checkpoints stand behind them.
+/// Events that a worker has read, whose first attempt failed, and which are due in hours.
 const OPEN: &str = "
 WITH made AS (
     INSERT INTO posthorn.events (merchant, kind, transaction_id, status, data)
@@ -37,11 +36,6 @@ INSERT INTO posthorn.pending_deliveries
 SELECT e.id, s.id, e.shard, e.transaction_id, 'pending_retry', 1,
        now() + interval '2 hours' + random() * interval '1 day', '503 Service Unavailable'
   FROM made e JOIN posthorn.subscriptions s USING (merchant)";
-
-/// A transaction later, or what the other one wrote were not behind it.
-const READ: &str = "UPDATE posthorn.shards SET checkpoint = pg_current_snapshot();
-ANALYZE;
-CHECKPOINT";
 
 struct Measured {
     fresh_per_s: f64,
@@ -82,7 +76,7 @@ async fn measure(retries: u32, subscriptions: u32, fresh: usize) -> anyhow::Resu
             .replace("RETRIES", &retries.to_string())
             .replace("DATA", &template());
         stand.execute(&open).await?;
-        stand.execute(READ).await?;
+        stand.settle().await?;
     }
     committed::at_once(&stand, 0, 1, BUSY).await?;
     let started_us = clock::now_us();

@@ -26,15 +26,15 @@ const MERCHANTS: u32 = 50;
 const LIVE: u32 = 500;
 
 /// Replayed deliveries a second.
-const REPLAYED: u32 = 2000;
+const REPLAYED: u32 = 1500;
 
 fn main() -> anyhow::Result<()> {
     support::main("replay", async |_: NoOptions, size: Size| {
-        let history = size.of(100, 120_000, 1_000_000);
+        let history = size.of(100, 100_000, 1_000_000);
         let alone = size.of(1, 60, 60);
         // Before and after, since the machine may not be idle.
         let before = run(size, 0, alone).await?;
-        let beside = run(size, history, size.of(1, 60, 500)).await?;
+        let beside = run(size, history, size.of(1, 60, 720)).await?;
         let after = run(size, 0, alone).await?;
         Ok(vec![
             Row::new(

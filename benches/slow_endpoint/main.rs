@@ -25,10 +25,7 @@ WITH made AS (
 )
 INSERT INTO posthorn.pending_deliveries (event_id, subscription_id, shard, transaction_id, state, due_at)
 SELECT e.id, s.id, e.shard, e.transaction_id, 'pending', now()
-  FROM made e, posthorn.subscriptions s WHERE s.merchant = 'merchant-50';
-UPDATE posthorn.shards SET checkpoint = pg_current_snapshot();
-ANALYZE;
-CHECKPOINT";
+  FROM made e, posthorn.subscriptions s WHERE s.merchant = 'merchant-50'";
 
 fn main() -> anyhow::Result<()> {
     support::main("slow_endpoint", async |_: NoOptions, size: Size| {
@@ -61,6 +58,7 @@ async fn p99(size: Size, due: u32) -> anyhow::Result<f64> {
     if due > 0 {
         let rows = DUE.replace("COUNT", &due.to_string());
         stand.execute(&rows.replace("DATA", &template())).await?;
+        stand.settle().await?;
     }
     let worker = Worker::start(&stand)?;
     let load = Load {

@@ -26,10 +26,5 @@ pub async fn deliver(stand: &Stand, events: u32, merchants: u32, data: &str) -> 
             .replace("DATA", data);
         stand.execute(&rows).await?;
     }
-    stand
-        .execute(
-            "UPDATE posthorn.shards SET checkpoint = pg_current_snapshot(), cluster = posthorn.cluster()",
-        )
-        .await?;
-    stand.execute("ANALYZE; CHECKPOINT").await
+    stand.settle().await
 }

@@ -113,6 +113,16 @@ impl Stand {
         Ok(())
     }
 
+    /// Workers have read all that is committed, so that nothing of it is fresh; and the server
+    /// has done its own work on it.
+    pub async fn settle(&self) -> anyhow::Result<()> {
+        self.execute(
+            "UPDATE posthorn.shards SET checkpoint = pg_current_snapshot(), cluster = posthorn.cluster()",
+        )
+        .await?;
+        self.execute("ANALYZE; CHECKPOINT").await
+    }
+
     /// The CPU of the server and all its processes, those that ended included, and its WAL.
     pub async fn used(&self) -> anyhow::Result<Used> {
         let wal_bytes = sqlx::query_scalar("SELECT (pg_current_wal_lsn() - '0/0')::int8")
