@@ -65,13 +65,14 @@ fn main() -> anyhow::Result<()> {
 
 impl Scenario {
     async fn measure(self, events: Option<usize>, size: Size) -> anyhow::Result<Vec<Row>> {
-        let events = events.unwrap_or(size.of(400, 100_000, 500_000));
+        let events = |full| events.unwrap_or(size.of(400, 100_000, full));
+        let many = events(100_000);
         match self {
-            Self::Json => plain::json(events).await,
-            Self::Xml => plain::xml(events).await,
-            Self::Slow => plain::slow(events).await,
-            Self::Mtls => certificates::measure(events, size).await,
-            Self::Ledger => ledger::measure(events, size).await,
+            Self::Json => plain::json(events(500_000)).await,
+            Self::Xml => plain::xml(many).await,
+            Self::Slow => plain::slow(many).await,
+            Self::Mtls => certificates::measure(many, size).await,
+            Self::Ledger => ledger::measure(many, size).await,
         }
     }
 }

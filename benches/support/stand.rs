@@ -120,7 +120,9 @@ impl Stand {
             "UPDATE posthorn.shards SET checkpoint = pg_current_snapshot(), cluster = posthorn.cluster()",
         )
         .await?;
-        self.execute("ANALYZE; CHECKPOINT").await
+        // Each a transaction of its own. Autovacuum finds nothing left to do.
+        self.execute("VACUUM ANALYZE").await?;
+        self.execute("CHECKPOINT").await
     }
 
     /// The CPU of the server and all its processes, those that ended included, and its WAL.

@@ -40,6 +40,38 @@ async fn an_event_right_after_its_subscription_is_delivered() {
 }
 
 #[tokio::test]
+async fn very_many_subscriptions_are_all_loaded_and_all_changed() {
+    const MERCHANTS: u64 = 2100;
+    let database = Database::new().await;
+    let receiver = receiver().await;
+    let first = receiver.on("/first", "200".parse().unwrap());
+    let second = receiver.on("/second", "200".parse().unwrap());
+    let publish = format!(
+        "INSERT INTO posthorn.events (merchant, kind, transaction_id, status)
+         SELECT 'm' || n, 'payment', 't' || n, 'approved' FROM generate_series(1, {MERCHANTS}) AS n"
+    );
+    database
+        .execute(&format!(
+            "INSERT INTO posthorn.subscriptions (merchant, name, url)
+             SELECT 'm' || n, 'hook', '{}' FROM generate_series(1, {MERCHANTS}) AS n",
+            receiver.url("/first")
+        ))
+        .await;
+    let _worker = Worker::start(&database, "").await;
+    database.execute(&publish).await;
+    first.wait_for(MERCHANTS, PATIENCE).await.unwrap();
+
+    let change = format!(
+        "UPDATE posthorn.subscriptions SET url = '{}'",
+        receiver.url("/second")
+    );
+    database.execute(&change).await;
+    database.execute(&publish).await;
+    second.wait_for(MERCHANTS, PATIENCE).await.unwrap();
+    assert_eq!(first.received(), MERCHANTS);
+}
+
+#[tokio::test]
 async fn events_from_before_a_subscription_are_not_for_it() {
     let database = Database::new().await;
     let receiver = receiver().await;
