@@ -36,7 +36,7 @@ impl Default for Worker {
             name: None,
             lease: Duration::from_secs(10),
             poll_min: Duration::from_millis(5),
-            poll_max: Duration::from_millis(30),
+            poll_max: Duration::from_millis(40),
             page_rows: 1_000,
             grace: Duration::from_secs(30),
             max_data_bytes: 262_144,

@@ -32,7 +32,7 @@ const VALUES: &[(&str, usize, &str, &str)] = &[
         "[worker]\npoll_min = '50ms'",
         2,
         "worker.poll_min",
-        "50ms is more than poll_max, 30ms",
+        "50ms is more than poll_max, 40ms",
     ),
     (
         "[worker]\nmax_data_bytes = 2000000",
