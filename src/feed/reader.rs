@@ -133,6 +133,7 @@ impl Reader {
 
     /// One step, and how long to wait before the next.
     async fn read(&mut self) -> Duration {
+        let began = Instant::now();
         match self.step().await {
             Ok(found) => {
                 self.answered();
@@ -144,7 +145,7 @@ impl Reader {
                 if self.progress.is_behind() {
                     Duration::ZERO
                 } else {
-                    self.poll.pause(now)
+                    self.poll.pause(began, now)
                 }
             }
             Err(error) => {

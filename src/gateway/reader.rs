@@ -47,6 +47,7 @@ impl Reader {
         let mut place: Option<Place> = None;
         let mut away = false;
         loop {
+            let began = Instant::now();
             let pause = match self.step(&mut place).await {
                 Ok(step) => {
                     if std::mem::take(&mut away) {
@@ -57,7 +58,7 @@ impl Reader {
                         poll.found_something(now);
                     }
                     if step.is_all {
-                        poll.pause(now)
+                        poll.pause(began, now)
                     } else {
                         Duration::ZERO
                     }
