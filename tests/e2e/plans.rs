@@ -1,7 +1,8 @@
-//! Statements that were planned while their tables were empty.
+//! Statements whose plans have to do for all that comes: what they read is counted.
 
 use posthorn::model::{DeliveryKey, Epoch, Shard, State};
 use posthorn::store::ledger::{Change, Entry, write_batch};
+use posthorn::store::replays::advance_replays;
 use posthorn::store::{Pool, connect};
 use sqlx::Row;
 use uuid::Uuid;
@@ -76,12 +77,12 @@ async fn a_delivery_that_ends_is_found_by_its_key_among_very_many() {
     .await
     .unwrap();
     other.close().await;
-    let before = blocks(&database, 1).await;
+    let before = blocks(&database, "pending_deliveries", 1).await;
 
     finish(&planned, owner, &events[1..=ENDED]).await;
 
     planned.close().await;
-    let read = blocks(&database, 0).await - before;
+    let read = blocks(&database, "pending_deliveries", 0).await - before;
     let open: i64 = database
         .value("SELECT count(*) FROM posthorn.pending_deliveries")
         .await;
@@ -90,9 +91,42 @@ async fn a_delivery_that_ends_is_found_by_its_key_among_very_many() {
     assert!(read < most, "{read} blocks for {ENDED} deliveries");
 }
 
-/// Blocks of the table's indexes that were looked at, once no more than so many sessions of
+#[tokio::test]
+async fn a_step_of_a_replay_looks_at_its_own_deliveries_among_many_subscriptions() {
+    let database = Database::new().await;
+    database
+        .execute(&format!(
+            "INSERT INTO posthorn.subscriptions (merchant, name, url)
+             SELECT 'merchant-' || n, 'orders', 'https://a.example/' FROM generate_series(1, 50) AS n;
+             WITH e AS (INSERT INTO posthorn.events (merchant, kind, transaction_id, status)
+                        SELECT 'merchant-1', 'k', n::text, 's' FROM generate_series(1, {OPEN}) AS n
+                        RETURNING id)
+             INSERT INTO posthorn.deliveries (event_id, subscription_id, attempts, state)
+             SELECT e.id, s.id, 1, 'delivered' FROM e, posthorn.subscriptions s
+              WHERE s.merchant = 'merchant-1';"
+        ))
+        .await;
+    database.execute("VACUUM ANALYZE").await;
+    database
+        .execute(&format!(
+            "SELECT posthorn.replay('merchant-1', rate => 20 * {ENDED})"
+        ))
+        .await;
+    let before = blocks(&database, "deliveries_%", 0).await;
+
+    let worker = connect(&database.url.clone().into(), 1).unwrap();
+    let advanced = advance_replays(&worker).await.unwrap();
+    worker.close().await;
+
+    assert_eq!(advanced.opened, ENDED as u64, "a twentieth of the rate");
+    let read = blocks(&database, "deliveries_%", 0).await - before;
+    let most = i64::try_from(ENDED * 10).unwrap();
+    assert!(read < most, "{read} blocks for {ENDED} deliveries");
+}
+
+/// Blocks of the tables' indexes that were looked at, once no more than so many sessions of
 /// Posthorn's are left: a session's counts are all there when it has ended.
-async fn blocks(database: &Database, sessions: i64) -> i64 {
+async fn blocks(database: &Database, tables: &str, sessions: i64) -> i64 {
     until(PATIENCE, "the session's end", async || {
         let left: i64 = database
             .value(
@@ -104,9 +138,9 @@ async fn blocks(database: &Database, sessions: i64) -> i64 {
     })
     .await;
     database
-        .value(
+        .value(&format!(
             "SELECT sum(idx_blks_hit + idx_blks_read)::bigint FROM pg_statio_user_indexes
-              WHERE relname = 'pending_deliveries'",
-        )
+              WHERE relname LIKE '{tables}'",
+        ))
         .await
 }
