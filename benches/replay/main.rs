@@ -26,7 +26,7 @@ const MERCHANTS: u32 = 50;
 const LIVE: u32 = 500;
 
 /// Replayed deliveries a second.
-const REPLAYED: u32 = 750;
+const REPLAYED: u32 = 1000;
 
 fn main() -> anyhow::Result<()> {
     support::main("replay", async |_: NoOptions, size: Size| {
@@ -34,7 +34,7 @@ fn main() -> anyhow::Result<()> {
         let alone = size.of(1, 60, 60);
         // Before and after, since the machine may not be idle.
         let before = run(size, 0, alone).await?;
-        let beside = run(size, history, size.of(1, 60, 300)).await?;
+        let beside = run(size, history, size.of(1, 60, 1_000)).await?;
         let after = run(size, 0, alone).await?;
         Ok(vec![
             Row::new(

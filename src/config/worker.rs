@@ -12,9 +12,9 @@ pub struct Worker {
     pub name: Option<String>,
     /// How long a shard stays with a worker that cannot renew.
     pub lease: Duration,
-    /// The wait after a read that found something.
+    /// How often the log is read while events come.
     pub poll_min: Duration,
-    /// The wait that idle reads back off to.
+    /// What that backs off to while none do.
     pub poll_max: Duration,
     /// Events that one read of a window takes at most.
     pub page_rows: u32,

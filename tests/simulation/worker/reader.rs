@@ -77,6 +77,7 @@ impl Reader {
     }
 
     async fn read(&mut self) -> Duration {
+        let began = self.own.now();
         let Ok(found) = self.step().await else {
             return AWAY;
         };
@@ -87,7 +88,7 @@ impl Reader {
         if self.progress.is_behind() {
             Duration::ZERO
         } else {
-            self.poll.pause(now)
+            self.poll.pause(began, now)
         }
     }
 
