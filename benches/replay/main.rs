@@ -4,12 +4,7 @@
 #[path = "../support/mod.rs"]
 mod support;
 
-use std::time::Duration;
-
-use anyhow::ensure;
 use serde_json::json;
-use sqlx::PgPool;
-use tokio::time::sleep;
 
 use support::data::{NUMBER, template};
 use support::figures::{Row, Target};
@@ -30,57 +25,53 @@ const REPLAYED: u32 = 1000;
 
 fn main() -> anyhow::Result<()> {
     support::main("replay", async |_: NoOptions, size: Size| {
-        let history = size.of(100, 100_000, 1_000_000);
-        let alone = size.of(1, 60, 60);
-        // Before and after, since the machine may not be idle.
-        let before = run(size, 0, alone).await?;
-        let beside = run(size, history, size.of(1, 60, 1_000)).await?;
-        let after = run(size, 0, alone).await?;
+        let figures = measure(size).await?;
+        let [before, beside, after] = figures.live;
         Ok(vec![
             Row::new(
-                format!("p99 of {LIVE}/s while {history} are replayed"),
-                beside.latency.p99,
+                format!("p99 of {LIVE}/s while {} are replayed", figures.replayed),
+                beside.p99,
                 "ms",
             )
-            .beside(f64::midpoint(before.latency.p99, after.latency.p99))
+            .beside(f64::midpoint(before.p99, after.p99))
             .target(Target::RatioAtMost(1.1)),
-            Row::new("p50 of the same", beside.latency.p50, "ms")
-                .beside(f64::midpoint(before.latency.p50, after.latency.p50)),
-            Row::new("p99 without, before", before.latency.p99, "ms"),
-            Row::new("p99 without, after", after.latency.p99, "ms"),
-            Row::new("replayed meanwhile", beside.replayed, "/s"),
+            Row::new("p50 of the same", beside.p50, "ms")
+                .beside(f64::midpoint(before.p50, after.p50)),
+            Row::new("p99 without, before", before.p99, "ms"),
+            Row::new("p99 without, after", after.p99, "ms"),
+            Row::new("replayed meanwhile", figures.rate, "/s"),
         ])
     })
 }
 
-struct Run {
-    latency: Latency,
+struct Figures {
+    /// Before the replay, beside it, and after it.
+    live: [Latency; 3],
+    replayed: usize,
     /// Deliveries a second.
-    replayed: f64,
+    rate: f64,
 }
 
-/// Publishes for so many seconds, while so many deliveries of the first merchant are replayed.
-async fn run(size: Size, history: u32, seconds: u32) -> anyhow::Result<Run> {
+/// One worker and one database with the history in it, so that the replay is all that differs:
+/// the live traffic alone, while the history of the first merchant is replayed, and alone again.
+async fn measure(size: Size) -> anyhow::Result<Figures> {
+    let alone = size.of(1, 60, 250);
+    let seconds = size.of(1, 100, 1000);
+    let history = REPLAYED * seconds;
+    let replayed = history as usize;
+
     let receiver = ReceiverProcess::start(&["--keep"]).await?;
     // With autovacuum: what is opened and delivered leaves dead rows for as long as it lasts.
     let stand = Stand::as_installed().await?;
     let settings = json!({"url": format!("{}/hook/{{n}}", receiver.url), "max_in_flight": 50});
     stand.subscribe(0, MERCHANTS, &settings).await?;
-    if history > 0 {
-        // A number that is nobody's.
-        let data = template().replace(NUMBER, &"9".repeat(NUMBER.len()));
-        history::deliver(&stand, history, 1, &data).await?;
-    }
+    // A number that is nobody's.
+    let data = template().replace(NUMBER, &"9".repeat(NUMBER.len()));
+    history::deliver(&stand, history, 1, &data).await?;
     let worker = Worker::start(&stand)?;
-    let pool = stand.connect(1).await?;
+
     let warm_up = size.of(0, 5, 5);
-    if history > 0 {
-        sqlx::query("SELECT posthorn.replay('merchant-0', rate => $1)")
-            .bind(f64::from(REPLAYED))
-            .execute(&pool)
-            .await?;
-    }
-    let load = Load {
+    let live = |seconds| Load {
         rate: size.of(100, LIVE, LIVE),
         warm_up,
         seconds,
@@ -88,36 +79,29 @@ async fn run(size: Size, history: u32, seconds: u32) -> anyhow::Result<Run> {
         merchants: MERCHANTS,
     };
     let mut published = 0;
-    let commits = load.run(&stand, &worker, &mut published).await?;
-    let opened: f64 =
-        sqlx::query_scalar("SELECT coalesce(sum(opened), 0)::float8 FROM posthorn.replays")
-            .fetch_one(&pool)
-            .await?;
-    let replayed = opened / f64::from(warm_up + seconds);
-    until_recorded(&pool, published).await?;
-    pool.close().await;
+    let before = live(alone).run(&stand, &worker, &mut published).await?;
+    // The history, without what the merchant has had since.
+    let replay = format!(
+        "SELECT posthorn.replay('merchant-0', rate => {REPLAYED}, until => w.started_at)
+           FROM posthorn.workers w"
+    );
+    stand.execute(&replay).await?;
+    let beside = live(seconds - warm_up)
+        .run(&stand, &worker, &mut published)
+        .await?;
+    let opened = worker.metric("posthorn_deliveries_replayed_total").await?;
+    worker.wait_until_recorded(published + replayed).await?;
+    let after = live(alone).run(&stand, &worker, &mut published).await?;
+    worker.wait_until_recorded(published + replayed).await?;
     drop(worker);
     let arrivals = receiver.stop().await?;
-    Ok(Run {
-        latency: Latency::of(&commits, &arrivals)?,
+    Ok(Figures {
+        live: [
+            Latency::of(&before, &arrivals)?,
+            Latency::of(&beside, &arrivals)?,
+            Latency::of(&after, &arrivals)?,
+        ],
         replayed,
+        rate: f64::from(u32::try_from(opened)?) / f64::from(seconds),
     })
-}
-
-/// Until every live event has its ledger row. What the worker counts has the replay in it.
-async fn until_recorded(pool: &PgPool, published: usize) -> anyhow::Result<()> {
-    for _ in 0..600 {
-        let recorded: i64 = sqlx::query_scalar(
-            "SELECT count(*) FROM posthorn.events e JOIN posthorn.deliveries d ON d.event_id = e.id
-              WHERE e.transaction_id LIKE 'transaction-%' AND d.generation = 0",
-        )
-        .fetch_one(pool)
-        .await?;
-        if usize::try_from(recorded)? >= published {
-            return Ok(());
-        }
-        sleep(Duration::from_millis(100)).await;
-    }
-    ensure!(false, "the live events are not recorded");
-    Ok(())
 }
