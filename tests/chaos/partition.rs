@@ -16,7 +16,7 @@ const RECOVERY: Duration = Duration::from_secs(10);
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_partitioned_worker_is_replaced_and_comes_back() {
-    let long = span(Duration::from_mins(10));
+    let long = span();
     let rig = Rig::set_up().await;
     subscribe(&rig).await;
     let database = database(&rig);
@@ -55,7 +55,7 @@ async fn a_partitioned_worker_is_replaced_and_comes_back() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_partition_of_all_workers_delays_and_nothing_more() {
-    let long = span(Duration::from_mins(2));
+    let long = span();
     let rig = Rig::set_up().await;
     subscribe(&rig).await;
     let database = database(&rig);
@@ -72,9 +72,9 @@ async fn a_partition_of_all_workers_delays_and_nothing_more() {
     assert!(recovery < RECOVERY, "{recovery:?}");
 }
 
-fn span(at_full_length: Duration) -> Duration {
+fn span() -> Duration {
     if is_full() {
-        at_full_length
+        Duration::from_mins(10)
     } else {
         Duration::from_secs(8)
     }
