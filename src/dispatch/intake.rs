@@ -73,13 +73,9 @@ impl Dispatcher {
             let known = self.routes.get(subscription.id).map(|known| known.revision);
             let ours = self.owned.contains_key(&subscription.shard);
             if ours && known.is_none_or(|known| known <= subscription.revision) {
-                let put_away = self.lanes.with(subscription.id, |lane| {
+                self.lanes.with(subscription.id, |lane| {
                     lane.configure(Arc::clone(&subscription), now);
-                    subscription.is_held().then(|| lane.put_away())
                 });
-                for item in put_away.flatten().unwrap_or_default() {
-                    self.spill(&item, now);
-                }
                 self.lanes.look_at(subscription.id);
                 self.routes.upsert(subscription);
             }

@@ -177,6 +177,9 @@ impl Lane {
 
     /// How many deliveries the endpoint can take within the horizon.
     fn capacity(&self, pressure: f64, now: Instant) -> usize {
+        if self.is_stalled(now) {
+            return 0;
+        }
         let rate = self
             .service
             .rate(self.limit(now), !self.in_flight.is_empty(), now);
@@ -190,6 +193,12 @@ impl Lane {
         )]
         let capacity = capacity as usize;
         capacity
+    }
+
+    /// Whether nothing says that the endpoint takes more than what is sent to it now.
+    fn is_stalled(&self, now: Instant) -> bool {
+        let is_silent = !self.in_flight.is_empty() && now >= self.service.silent_at();
+        is_silent || self.breaker.is_open()
     }
 
     fn limit(&self, now: Instant) -> u16 {
@@ -303,9 +312,21 @@ impl Lane {
         self.take_queued(|_| true)
     }
 
-    /// Gives up what waits while nothing is to be sent: it would take the others' memory.
-    pub fn put_away(&mut self) -> Vec<Item> {
-        let waiting = self.take_queued(|_| true);
+    /// Gives up what waits while nothing is to be sent, or for an endpoint that takes nothing:
+    /// it would take the others' memory.
+    pub fn put_away(&mut self, now: Instant) -> Vec<Item> {
+        let keep = if self.subscription.is_held() {
+            0
+        } else if self.is_stalled(now) {
+            self.free_slots(now)
+        } else {
+            return Vec::new();
+        };
+        let mut kept = 0;
+        let waiting = self.take_queued(|_| {
+            kept += 1;
+            kept > keep
+        });
         for item in &waiting {
             self.shelf.shelve(item.key);
         }
@@ -348,6 +369,7 @@ impl Lane {
     pub fn wake_at(&self, pressure: f64, now: Instant) -> Option<Instant> {
         let waiting = !self.queue.is_empty() && !self.subscription.is_held() && !self.draining;
         let probe = self.breaker.next_probe().filter(|probe| *probe > now);
+        let silent = Some(self.service.silent_at()).filter(|silent| *silent > now);
         // Without room, what makes some is an answer, and that is an occasion by itself;
         // that the other lanes' deliveries leave memory is not.
         let refill = |due: Option<Instant>, room: usize| {
@@ -365,6 +387,7 @@ impl Lane {
             refill(self.shelf.next_due(), self.refill_room(pressure, now)),
             refill(self.shelf.next_replay(), self.replay_room(pressure, now)),
             self.oldest.map(|oldest| oldest + self.settings.spill_after),
+            silent.filter(|_| waiting && !self.in_flight.is_empty()),
         ]
         .into_iter()
         .flatten()
@@ -404,7 +427,7 @@ impl Lane {
         Some(item)
     }
 
-    fn take_queued(&mut self, wanted: impl Fn(&Item) -> bool) -> Vec<Item> {
+    fn take_queued(&mut self, wanted: impl FnMut(&Item) -> bool) -> Vec<Item> {
         let (taken, kept): (VecDeque<Item>, VecDeque<Item>) = std::mem::take(&mut self.queue)
             .into_iter()
             .partition(wanted);

@@ -8,6 +8,11 @@ const UNKNOWN: Duration = Duration::from_millis(10);
 /// Weight of the newest answer in the average.
 const NEWEST: f64 = 0.1;
 
+/// Without an answer for this long, and for so many times what an exchange takes, an endpoint
+/// may answer nothing more.
+const SILENT: Duration = Duration::from_secs(1);
+const SILENT_EXCHANGES: f64 = 3.0;
+
 /// A moving average of the time that an exchange takes, and the moment of the last one.
 #[derive(Debug)]
 pub struct ServiceTime {
@@ -32,6 +37,12 @@ impl ServiceTime {
     pub fn answered(&mut self, took: Duration, now: Instant) {
         self.average += NEWEST * (took.as_secs_f64() - self.average);
         self.last_progress = now;
+    }
+
+    /// From when on it is silent, if no answer comes before.
+    #[must_use]
+    pub fn silent_at(&self) -> Instant {
+        self.last_progress + SILENT.max(Duration::from_secs_f64(SILENT_EXCHANGES * self.average))
     }
 
     /// Exchanges a second with so many in the air at a time. An endpoint that answers
@@ -68,5 +79,17 @@ mod tests {
             service.rate(10, false, later) > 9_000.0,
             "nothing was asked of it"
         );
+    }
+
+    #[test]
+    fn silence_is_longer_than_a_second_and_than_a_few_exchanges() {
+        let start = Instant::now();
+        let mut service = ServiceTime::new(start);
+        assert_eq!(service.silent_at(), start + Duration::from_secs(1));
+        for _ in 0..100 {
+            service.answered(Duration::from_secs(2), start);
+        }
+        let silent = service.silent_at() - start;
+        assert!((5.9..6.1).contains(&silent.as_secs_f64()), "{silent:?}");
     }
 }

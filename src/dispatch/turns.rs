@@ -59,11 +59,11 @@ impl Dispatcher {
         while let Some(Some(item)) = self.lanes.with(id, lane::Lane::next_to_cancel) {
             self.cancel(&item);
         }
-        for item in self
-            .lanes
-            .with(id, |lane| lane.overdue(now))
-            .unwrap_or_default()
-        {
+        let leaving = self.lanes.with(id, |lane| {
+            let put_away = lane.put_away(now);
+            put_away.into_iter().chain(lane.overdue(now))
+        });
+        for item in leaving.into_iter().flatten() {
             self.spill(&item, now);
         }
         let mut sent = 0;

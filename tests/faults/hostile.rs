@@ -21,6 +21,9 @@ const SPAN: Duration = Duration::from_secs(10);
 /// 32 KiB that each reads ahead.
 const MEMORY: f64 = 250.0;
 
+/// Of the pickup at the healthy ones, on a busy machine.
+const MEDIAN_MS: f64 = 500.0;
+
 #[derive(Clone, Copy, Debug)]
 enum Kind {
     NoAnswer,
@@ -153,18 +156,22 @@ async fn fifty_healthy_endpoints_do_not_notice_a_thousand_hostile_ones() {
                FROM generate_series(1, {EVENTS_EACH}) AS n, generate_series(0, {HOSTILE} - 1) AS merchant"
         ))
         .await;
+    let burst = throughput(&rig).await;
     let beside = throughput(&rig).await;
     let attempts = "SELECT count(*) FROM posthorn.attempts a JOIN posthorn.subscriptions s
                         ON s.id = a.subscription_id WHERE s.name = 'hostile'";
     let attempts = rig.number(attempts).await;
     let memory = memory_mib(&worker, "VmHWM");
     println!(
-        "healthy deliveries a second, p50 and p99 of the pickup in ms: alone {alone:.1?}, beside \
-         the hostile ones {beside:.1?}; attempts at those: {attempts}; peak RSS {memory:.1} MiB"
+        "healthy deliveries a second, p50 and p99 of the pickup in ms: alone {alone:.1?}, behind \
+         a burst for the hostile ones {burst:.1?}, beside them {beside:.1?}; attempts at those: {attempts}; peak RSS {memory:.1} MiB"
     );
     assert!(attempts > 500, "the hostile ones were not tried");
     // The exact 10 % is for a quiet machine and a release build.
-    assert!(beside.0 > alone.0 * if is_full() { 0.9 } else { 0.5 });
+    for rate in [burst.0, beside.0] {
+        assert!(rate > alone.0 * if is_full() { 0.9 } else { 0.5 });
+    }
+    assert!(beside.1 < MEDIAN_MS);
     assert!(memory < MEMORY);
 }
 

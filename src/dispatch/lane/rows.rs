@@ -11,6 +11,10 @@ use crate::model::DeliveryKey;
 /// The most rows that one refill brings: a refill is shared by many lanes.
 const REFILL: usize = 500;
 
+/// Rows come back as if the memory were smaller by this factor: the feed, which waits while
+/// half of it is in use, must not wait for them.
+const REFILLS_SHARE: f64 = 2.0;
+
 impl Lane {
     /// How many rows the lane wants now, and which of its rows to pass over.
     pub fn begin_refill(
@@ -50,8 +54,9 @@ impl Lane {
         if !self.subscription.enabled {
             return REFILL;
         }
-        let capacity = self.capacity(pressure, now).max(self.free_slots(now));
+        let capacity = self.capacity(pressure * REFILLS_SHARE, now);
         capacity
+            .max(self.free_slots(now))
             .saturating_sub(self.queue.len() - self.replays)
             .min(REFILL)
     }
@@ -68,7 +73,7 @@ impl Lane {
         if self.shelf.is_behind() || others >= self.free_slots(now) {
             return 0;
         }
-        let room = (self.capacity(pressure, now) / 2).max(self.replay_slots(now));
+        let room = (self.capacity(pressure * REFILLS_SHARE, now) / 2).max(self.replay_slots(now));
         room.saturating_sub(self.replays).min(REFILL)
     }
 

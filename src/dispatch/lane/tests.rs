@@ -149,6 +149,53 @@ fn a_silent_endpoint_gets_what_it_can_take_and_the_rest_goes_to_the_database() {
 }
 
 #[test]
+fn what_waits_for_an_endpoint_that_falls_silent_leaves_memory() {
+    let start = Instant::now();
+    let mut lane = lane(|subscription| subscription.max_in_flight = 2, start);
+    offer(&mut lane, 0..20, start);
+    send_all(&mut lane, start);
+    assert!(lane.put_away(start).is_empty());
+    let silent = lane.wake_at(0.0, start).unwrap();
+    assert_eq!(silent, start + Duration::from_secs(1));
+    assert_eq!(numbers(&lane.put_away(silent)), Vec::from_iter(2..20));
+    assert_eq!(lane.queued(), (0, 0));
+    lane.shelf.due_at(silent);
+    assert!(lane.begin_refill(0.0, silent).is_none());
+    land(&mut lane, 0, Verdict::Delivered, silent);
+    let (room, _) = lane.begin_refill(0.0, silent).unwrap();
+    assert!(room.deliveries >= 18, "it answers again");
+}
+
+#[test]
+fn what_waits_for_a_failing_endpoint_leaves_memory_and_comes_back_one_by_one() {
+    let start = Instant::now();
+    let mut lane = lane(|subscription| subscription.max_in_flight = 3, start);
+    offer(&mut lane, 0..20, start);
+    for number in send_all(&mut lane, start) {
+        land(&mut lane, number, Verdict::Retry, start);
+    }
+    assert_eq!(numbers(&lane.put_away(start)), Vec::from_iter(3..20));
+    lane.shelf.due_at(start);
+    assert!(lane.begin_refill(0.0, start).is_none());
+    let probe = lane.wake_at(0.0, start).unwrap();
+    let (room, _) = lane.begin_refill(0.0, probe).unwrap();
+    assert_eq!(room.deliveries, 1);
+    lane.refilled(vec![refilled(3, "3", probe)], Due::default(), probe);
+    assert!(lane.put_away(probe).is_empty());
+    assert_eq!(send_all(&mut lane, probe), [3]);
+}
+
+#[test]
+fn rows_leave_the_feed_its_half_of_the_memory() {
+    let now = Instant::now();
+    let mut lane = lane(|subscription| subscription.max_in_flight = 10, now);
+    lane.shelf.found(5000, now);
+    assert!(lane.refill_room(0.4, now) > 100);
+    assert_eq!(lane.refill_room(0.5, now), 10, "what goes out at once");
+    assert_eq!(lane.refill_room(1.0, now), 0);
+}
+
+#[test]
 fn memory_pressure_makes_a_lane_smaller() {
     let now = Instant::now();
     let mut calm = lane(|subscription| subscription.max_in_flight = 10, now);
@@ -172,9 +219,9 @@ fn what_has_waited_too_long_gets_a_row_and_leaves_memory_where_the_endpoint_is_s
     let start = Instant::now();
     let mut lane = lane(|subscription| subscription.max_in_flight = 1, start);
     offer(&mut lane, 0..20, start);
+    assert_eq!(lane.wake_at(0.0, start), Some(start + SETTINGS.spill_after));
     send_all(&mut lane, start);
     assert!(lane.overdue(start + Duration::from_secs(1)).is_empty());
-    assert_eq!(lane.wake_at(0.0, start), Some(start + SETTINGS.spill_after));
     let later = start + SETTINGS.spill_after;
     let overdue = lane.overdue(later);
     assert_eq!(overdue.len(), 20, "the one in the air too");
