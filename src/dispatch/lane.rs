@@ -63,6 +63,8 @@ pub struct Lane {
     behind_log: bool,
     /// or were just read, and their own rows are on their way.
     unsettled: bool,
+    /// or are about to get theirs, as they had to leave memory without one.
+    leaving: HashSet<DeliveryKey>,
     /// Events because of which rows that a refill may bring stay where they are.
     barred: Vec<Barred>,
 }
@@ -124,6 +126,7 @@ impl Lane {
             draining: false,
             behind_log,
             unsettled: false,
+            leaving: HashSet::new(),
             barred: Vec::new(),
         }
     }
@@ -327,9 +330,7 @@ impl Lane {
             kept += 1;
             kept > keep
         });
-        for item in &waiting {
-            self.shelf.shelve(item.key);
-        }
+        self.shelve(&waiting);
         waiting
     }
 
@@ -342,6 +343,7 @@ impl Lane {
             self.bar_is_written(key);
         }
         self.unsettled &= self.shelf.is_unrecorded();
+        self.leaving.remove(&key);
         match kind {
             RecordedKind::Retry(due) => self.shelf.due_at(due),
             RecordedKind::Spilled | RecordedKind::SupersededOlder if self.shelf.all_rows() > 0 => {

@@ -58,6 +58,8 @@ struct Refill {
     passes_over: bool,
     /// Whether something was shelved while it ran.
     shelved_since: bool,
+    /// Whether what it finds is to stay where it is.
+    spoiled: bool,
 }
 
 impl Shelf {
@@ -179,6 +181,7 @@ impl Shelf {
             asked,
             passes_over: in_memory || !self.changing.is_empty(),
             shelved_since: false,
+            spoiled: false,
         });
         self.next_due = None;
         if asked.replays > 0 {
@@ -190,6 +193,18 @@ impl Shelf {
     #[must_use]
     pub const fn is_refilling(&self) -> bool {
         self.refill.is_some()
+    }
+
+    /// What the refill finds, if there is one, is to stay where it is.
+    pub const fn spoil_refill(&mut self) {
+        if let Some(refill) = &mut self.refill {
+            refill.spoiled = true;
+        }
+    }
+
+    #[must_use]
+    pub fn is_refill_spoiled(&self) -> bool {
+        self.refill.as_ref().is_some_and(|refill| refill.spoiled)
     }
 
     #[must_use]

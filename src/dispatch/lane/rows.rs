@@ -47,7 +47,8 @@ impl Lane {
 
     pub(super) fn refill_room(&self, pressure: f64, now: Instant) -> usize {
         // A row must not overtake an older event of its transaction.
-        let must_wait = self.is_ordered() && (self.behind_log || self.unsettled);
+        let must_wait =
+            self.is_ordered() && (self.behind_log || self.unsettled || !self.leaving.is_empty());
         if self.draining || must_wait || self.subscription.is_held() || pressure >= 1.0 {
             return 0;
         }
@@ -78,16 +79,16 @@ impl Lane {
     }
 
     /// Rows came back into memory; `next_due` is when the first of the others is due. They
-    /// stay where they are if nothing is to be sent any more: they would take the others'
-    /// memory.
+    /// stay where they are if nothing is to be sent any more, as they would take the others'
+    /// memory, or if older ones have left memory meanwhile.
     pub fn refilled(&mut self, found: Vec<Item>, next_due: Due, now: Instant) {
         let mut count = Rows::default();
         let in_queue: HashSet<DeliveryKey> = self.queue.iter().map(|item| item.key).collect();
         let mut taken = Rows::default();
-        let is_held = self.subscription.is_held();
+        let must_stay = self.subscription.is_held() || self.shelf.is_refill_spoiled();
         for item in found {
             count.add(item.key);
-            let elsewhere = is_held
+            let elsewhere = must_stay
                 || in_queue.contains(&item.key)
                 || self.in_flight.contains_key(&item.key)
                 || self.shelf.is_changing(item.key)
@@ -99,7 +100,7 @@ impl Lane {
         }
         self.barred.retain(|barred| !barred.is_written());
         self.shelf.end_refill(count, taken, next_due, now);
-        if is_held && count != Rows::default() {
+        if must_stay && count != Rows::default() {
             self.shelf.due_at(now);
         }
     }
@@ -141,16 +142,33 @@ impl Lane {
             }
         }
         let keep = self.capacity(pressure, now).max(self.free_slots(now));
+        let mut leaving = Vec::new();
         while self.queue.len() > keep
             && self
                 .queue
                 .back()
                 .is_some_and(|item| item.row == Row::Written)
         {
-            if let Some(item) = self.remove(self.queue.len() - 1) {
-                self.shelf.shelve(item.key);
-                self.shelf.due_at(now);
+            leaving.extend(self.remove(self.queue.len() - 1));
+        }
+        if !leaving.is_empty() {
+            self.shelve(&leaving);
+            self.shelf.due_at(now);
+        }
+    }
+
+    /// They have left memory. Where order counts, a newer event of one of their transactions
+    /// may be among the rows that a refill found before theirs were written.
+    pub(super) fn shelve(&mut self, items: &[Item]) {
+        let is_ordered = self.is_ordered();
+        for item in items {
+            self.shelf.shelve(item.key);
+            if is_ordered && item.row != Row::Written {
+                self.leaving.insert(item.key);
             }
+        }
+        if is_ordered && !items.is_empty() {
+            self.shelf.spoil_refill();
         }
     }
 }

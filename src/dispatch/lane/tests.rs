@@ -186,6 +186,34 @@ fn what_waits_for_a_failing_endpoint_leaves_memory_and_comes_back_one_by_one() {
 }
 
 #[test]
+fn where_order_counts_no_row_passes_an_older_one_that_leaves_memory() {
+    let start = Instant::now();
+    let ordered = |subscription: &mut Subscription| subscription.order = Order::Transaction;
+    let mut lane = lane(ordered, start);
+    lane.shelf.found(1, start);
+    lane.begin_refill(0.0, start).unwrap();
+    for number in [0, 1] {
+        lane.push(item(number, "a", start));
+    }
+    assert_eq!(send_all(&mut lane, start), [0]);
+    let silent = start + Duration::from_secs(1);
+    lane.push(item(2, "b", silent));
+    lane.subscription = Arc::new(Subscription {
+        max_in_flight: 1,
+        ..(*lane.subscription).clone()
+    });
+    assert_eq!(numbers(&lane.put_away(silent)), [1, 2]);
+    lane.refilled(vec![refilled(3, "b", silent)], Due::default(), silent);
+    assert_eq!(lane.queued(), (0, 0), "found before 2 had its row");
+    land(&mut lane, 0, Verdict::Delivered, silent);
+    for number in [1, 2] {
+        assert!(lane.begin_refill(0.0, silent).is_none());
+        lane.recorded(item(number, "", silent).key, RecordedKind::Spilled, silent);
+    }
+    assert!(lane.begin_refill(0.0, silent).is_some());
+}
+
+#[test]
 fn rows_leave_the_feed_its_half_of_the_memory() {
     let now = Instant::now();
     let mut lane = lane(|subscription| subscription.max_in_flight = 10, now);
