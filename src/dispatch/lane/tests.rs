@@ -157,7 +157,8 @@ fn what_waits_for_an_endpoint_that_falls_silent_leaves_memory() {
     assert!(lane.put_away(start).is_empty());
     let silent = lane.wake_at(0.0, start).unwrap();
     assert_eq!(silent, start + Duration::from_secs(1));
-    assert_eq!(numbers(&lane.put_away(silent)), Vec::from_iter(2..20));
+    let left: Vec<u128> = (2..20).collect();
+    assert_eq!(numbers(&lane.put_away(silent)), left);
     assert_eq!(lane.queued(), (0, 0));
     lane.shelf.due_at(silent);
     assert!(lane.begin_refill(0.0, silent).is_none());
@@ -174,7 +175,8 @@ fn what_waits_for_a_failing_endpoint_leaves_memory_and_comes_back_one_by_one() {
     for number in send_all(&mut lane, start) {
         land(&mut lane, number, Verdict::Retry, start);
     }
-    assert_eq!(numbers(&lane.put_away(start)), Vec::from_iter(3..20));
+    let left: Vec<u128> = (3..20).collect();
+    assert_eq!(numbers(&lane.put_away(start)), left);
     lane.shelf.due_at(start);
     assert!(lane.begin_refill(0.0, start).is_none());
     let probe = lane.wake_at(0.0, start).unwrap();
