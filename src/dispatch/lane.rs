@@ -63,8 +63,9 @@ pub struct Lane {
     behind_log: bool,
     /// or were just read, and their own rows are on their way.
     unsettled: bool,
-    /// or are about to get theirs, as they had to leave memory without one.
-    leaving: HashSet<DeliveryKey>,
+    /// or are about to get theirs, as they had to leave memory without one. Boxed: hardly any
+    /// lane has such, and there are many lanes.
+    leaving: Option<Box<HashSet<DeliveryKey>>>,
     /// Events because of which rows that a refill may bring stay where they are.
     barred: Vec<Barred>,
 }
@@ -126,7 +127,7 @@ impl Lane {
             draining: false,
             behind_log,
             unsettled: false,
-            leaving: HashSet::new(),
+            leaving: None,
             barred: Vec::new(),
         }
     }
@@ -343,7 +344,10 @@ impl Lane {
             self.bar_is_written(key);
         }
         self.unsettled &= self.shelf.is_unrecorded();
-        self.leaving.remove(&key);
+        if let Some(leaving) = &mut self.leaving {
+            leaving.remove(&key);
+            self.leaving.take_if(|leaving| leaving.is_empty());
+        }
         match kind {
             RecordedKind::Retry(due) => self.shelf.due_at(due),
             RecordedKind::Spilled | RecordedKind::SupersededOlder if self.shelf.all_rows() > 0 => {

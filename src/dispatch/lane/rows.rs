@@ -48,7 +48,7 @@ impl Lane {
     pub(super) fn refill_room(&self, pressure: f64, now: Instant) -> usize {
         // A row must not overtake an older event of its transaction.
         let must_wait =
-            self.is_ordered() && (self.behind_log || self.unsettled || !self.leaving.is_empty());
+            self.is_ordered() && (self.behind_log || self.unsettled || self.leaving.is_some());
         if self.draining || must_wait || self.subscription.is_held() || pressure >= 1.0 {
             return 0;
         }
@@ -164,7 +164,7 @@ impl Lane {
         for item in items {
             self.shelf.shelve(item.key);
             if is_ordered && item.row != Row::Written {
-                self.leaving.insert(item.key);
+                self.leaving.get_or_insert_default().insert(item.key);
             }
         }
         if is_ordered && !items.is_empty() {
