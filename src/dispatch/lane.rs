@@ -42,7 +42,7 @@ pub struct LaneSettings {
 pub struct Lane {
     pub subscription: Arc<Subscription>,
     pub shelf: Shelf,
-    settings: LaneSettings,
+    spill_after: Duration,
     /// Replays are at the end.
     queue: VecDeque<Item>,
     replays: usize,
@@ -51,7 +51,8 @@ pub struct Lane {
     /// What has a request in the air, where the order counts.
     busy: HashSet<Series>,
     breaker: Breaker,
-    pace: Option<Pace>,
+    /// Boxed: most lanes have none.
+    pace: Option<Box<Pace>>,
     /// When the rate limit lets the next one through.
     paced_until: Option<Instant>,
     service: ServiceTime,
@@ -113,10 +114,10 @@ impl Lane {
         now: Instant,
     ) -> Self {
         Self {
-            pace: subscription.rate.map(|rate| Pace::new(rate, now)),
+            pace: subscription.rate.map(|rate| Box::new(Pace::new(rate, now))),
             subscription,
             shelf: Shelf::default(),
-            settings,
+            spill_after: settings.spill_after,
             queue: VecDeque::new(),
             replays: 0,
             queued_bytes: 0,
@@ -138,7 +139,7 @@ impl Lane {
     /// Takes a new revision of the subscription.
     pub fn configure(&mut self, subscription: Arc<Subscription>, now: Instant) {
         if self.subscription.rate != subscription.rate {
-            self.pace = subscription.rate.map(|rate| Pace::new(rate, now));
+            self.pace = subscription.rate.map(|rate| Box::new(Pace::new(rate, now)));
             self.paced_until = None;
         }
         self.rotation = Rotation::default();
@@ -395,7 +396,7 @@ impl Lane {
             probe.filter(|_| waiting || self.shelf.all_rows() > 0),
             refill(self.shelf.next_due(), self.refill_room(pressure, now)),
             refill(self.shelf.next_replay(), self.replay_room(pressure, now)),
-            self.oldest.map(|oldest| oldest + self.settings.spill_after),
+            self.oldest.map(|oldest| oldest + self.spill_after),
             silent.filter(|_| waiting && !self.in_flight.is_empty()),
         ]
         .into_iter()

@@ -107,7 +107,7 @@ impl Lane {
 
     /// Deliveries that have been here without a row for too long: they get one, and stay.
     pub fn overdue(&mut self, now: Instant) -> Vec<Item> {
-        let Some(limit) = now.checked_sub(self.settings.spill_after) else {
+        let Some(limit) = now.checked_sub(self.spill_after) else {
             return Vec::new();
         };
         if self.oldest.is_none_or(|oldest| oldest > limit) {
