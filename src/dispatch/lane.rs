@@ -320,25 +320,6 @@ impl Lane {
         self.take_queued(|_| true)
     }
 
-    /// Gives up what waits while nothing is to be sent, or for an endpoint that takes nothing:
-    /// it would take the others' memory.
-    pub fn put_away(&mut self, now: Instant) -> Vec<Item> {
-        let keep = if self.subscription.is_held() {
-            0
-        } else if self.is_stalled(now) {
-            self.free_slots(now)
-        } else {
-            return Vec::new();
-        };
-        let mut kept = 0;
-        let waiting = self.take_queued(|_| {
-            kept += 1;
-            kept > keep
-        });
-        self.shelve(&waiting);
-        waiting
-    }
-
     /// The recorder has written an entry of this lane: when to look for rows again.
     pub fn recorded(&mut self, key: DeliveryKey, kind: RecordedKind, now: Instant) {
         if matches!(
@@ -437,7 +418,7 @@ impl Lane {
         Some(item)
     }
 
-    fn take_queued(&mut self, wanted: impl FnMut(&Item) -> bool) -> Vec<Item> {
+    fn take_queued(&mut self, wanted: impl Fn(&Item) -> bool) -> Vec<Item> {
         let (taken, kept): (VecDeque<Item>, VecDeque<Item>) = std::mem::take(&mut self.queue)
             .into_iter()
             .partition(wanted);

@@ -52,6 +52,10 @@ const UNRECORDED: usize = 4096;
 /// what others are owed stands behind it in the log.
 const UNWRITTEN: usize = 32_768;
 
+/// The feed reads on while less than this share of the memory is in use: the rest is for
+/// what a page fans out to.
+const FEED_READS_BELOW: f64 = 0.5;
+
 /// How many inputs are taken before the lanes have their turn.
 const INPUTS: usize = 512;
 
@@ -213,10 +217,8 @@ impl Dispatcher {
             .pressure(self.settings.memory_deliveries, self.settings.memory_bytes)
     }
 
-    /// The feed reads on while less than half of the memory is in use: the other half is
-    /// for what a page fans out to, and for refills.
     fn tell_room(&self) {
-        let room = self.pressure() < 0.5 && self.out.backlog.len() < UNWRITTEN;
+        let room = self.pressure() < FEED_READS_BELOW && self.out.backlog.len() < UNWRITTEN;
         self.out
             .room
             .send_if_modified(|before| std::mem::replace(before, room) != room);

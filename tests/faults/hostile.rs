@@ -164,7 +164,8 @@ async fn fifty_healthy_endpoints_do_not_notice_a_thousand_hostile_ones() {
     let memory = memory_mib(&worker, "VmHWM");
     println!(
         "healthy deliveries a second, p50 and p99 of the pickup in ms: alone {alone:.1?}, behind \
-         a burst for the hostile ones {burst:.1?}, beside them {beside:.1?}; attempts at those: {attempts}; peak RSS {memory:.1} MiB"
+         a burst for the hostile ones {burst:.1?}, beside them {beside:.1?}; attempts at those: \
+         {attempts}; peak RSS {memory:.1} MiB"
     );
     assert!(attempts > 500, "the hostile ones were not tried");
     // The exact 10 % is for a quiet machine and a release build.

@@ -4,16 +4,13 @@ use std::collections::HashSet;
 use std::time::Instant;
 
 use super::Lane;
+use crate::dispatch::FEED_READS_BELOW;
 use crate::dispatch::item::{Item, Row};
 use crate::dispatch::shelf::{Due, Rows};
 use crate::model::DeliveryKey;
 
 /// The most rows that one refill brings: a refill is shared by many lanes.
 const REFILL: usize = 500;
-
-/// Rows come back as if the memory were smaller by this factor: the feed, which waits while
-/// half of it is in use, must not wait for them.
-const REFILLS_SHARE: f64 = 2.0;
 
 impl Lane {
     /// How many rows the lane wants now, and which of its rows to pass over.
@@ -55,8 +52,7 @@ impl Lane {
         if !self.subscription.enabled {
             return REFILL;
         }
-        let capacity = self.capacity(pressure * REFILLS_SHARE, now);
-        capacity
+        self.refill_capacity(pressure, now)
             .max(self.free_slots(now))
             .saturating_sub(self.queue.len() - self.replays)
             .min(REFILL)
@@ -74,8 +70,14 @@ impl Lane {
         if self.shelf.is_behind() || others >= self.free_slots(now) {
             return 0;
         }
-        let room = (self.capacity(pressure * REFILLS_SHARE, now) / 2).max(self.replay_slots(now));
+        let room = (self.refill_capacity(pressure, now) / 2).max(self.replay_slots(now));
         room.saturating_sub(self.replays).min(REFILL)
+    }
+
+    /// Rows come back as if the memory ended where the feed begins to wait: it must not wait
+    /// for them.
+    fn refill_capacity(&self, pressure: f64, now: Instant) -> usize {
+        self.capacity(pressure / FEED_READS_BELOW, now)
     }
 
     /// Rows came back into memory; `next_due` is when the first of the others is due. They
@@ -142,33 +144,44 @@ impl Lane {
             }
         }
         let keep = self.capacity(pressure, now).max(self.free_slots(now));
-        let mut leaving = Vec::new();
-        while self.queue.len() > keep
-            && self
-                .queue
-                .back()
-                .is_some_and(|item| item.row == Row::Written)
-        {
-            leaving.extend(self.remove(self.queue.len() - 1));
-        }
-        if !leaving.is_empty() {
-            self.shelve(&leaving);
+        let left = self.shelve_beyond(keep, |item| item.row == Row::Written);
+        if !left.is_empty() {
             self.shelf.due_at(now);
         }
     }
 
-    /// They have left memory. Where order counts, a newer event of one of their transactions
-    /// may be among the rows that a refill found before theirs were written.
-    pub(super) fn shelve(&mut self, items: &[Item]) {
+    /// Gives up what waits while nothing is to be sent, or for an endpoint that takes nothing:
+    /// it would take the others' memory.
+    pub fn put_away(&mut self, now: Instant) -> Vec<Item> {
+        if self.subscription.is_held() {
+            self.shelve_beyond(0, |_| true)
+        } else if self.is_stalled(now) {
+            self.shelve_beyond(self.free_slots(now), |_| true)
+        } else {
+            Vec::new()
+        }
+    }
+
+    /// Takes the end of the queue out of memory, beyond `keep` and as far as it may leave.
+    /// Where order counts, a newer event of one of these transactions may be among the rows
+    /// that a refill found before theirs were written.
+    fn shelve_beyond(&mut self, keep: usize, may_leave: impl Fn(&Item) -> bool) -> Vec<Item> {
         let is_ordered = self.is_ordered();
-        for item in items {
+        let mut left = Vec::new();
+        while self.queue.len() > keep
+            && self.queue.back().is_some_and(&may_leave)
+            && let Some(item) = self.remove(self.queue.len() - 1)
+        {
             self.shelf.shelve(item.key);
             if is_ordered && item.row != Row::Written {
                 self.leaving.get_or_insert_default().insert(item.key);
             }
+            left.push(item);
         }
-        if is_ordered && !items.is_empty() {
+        if is_ordered && !left.is_empty() {
             self.shelf.spoil_refill();
         }
+        left.reverse();
+        left
     }
 }
