@@ -25,7 +25,11 @@ COMMENT ON COLUMN posthorn.locks.profile IS 'Which profile''s subscriptions it h
 COMMENT ON COLUMN posthorn.locks.name IS 'Names the lock in `posthorn config show`.';
 COMMENT ON COLUMN posthorn.locks.managed_by IS 'file: a config file owns the row; sql: people own it.';
 
-CREATE FUNCTION posthorn.take_locks_revision() RETURNS trigger LANGUAGE plpgsql AS $$
+-- Here and below with a path: whoever changes a row by hand may have one that leads to functions
+-- of others, and to_jsonb(posthorn.subscriptions) would be a better match than PostgreSQL's own.
+CREATE FUNCTION posthorn.take_locks_revision() RETURNS trigger LANGUAGE plpgsql
+    SET search_path = pg_catalog, pg_temp
+AS $$
 BEGIN
     UPDATE posthorn.config_revision SET revision = revision + 1, locks_revision = revision + 1;
     RETURN NULL;
@@ -36,11 +40,15 @@ CREATE TRIGGER take_revision BEFORE INSERT OR UPDATE OR DELETE ON posthorn.locks
 CREATE TRIGGER stamp_revision BEFORE INSERT OR UPDATE ON posthorn.locks
     FOR EACH ROW EXECUTE FUNCTION posthorn.stamp_revision();
 
--- A change that the next apply would undo in silence is refused instead.
-CREATE FUNCTION posthorn.guard_managed_row() RETURNS trigger LANGUAGE plpgsql AS $$
+-- A change that the next apply would undo in silence is refused instead; but gone_at (0016) is
+-- the engine's and people's, whoever manages the row.
+CREATE FUNCTION posthorn.guard_managed_row() RETURNS trigger LANGUAGE plpgsql
+    SET search_path = pg_catalog, pg_temp
+AS $$
 BEGIN
     IF OLD.managed_by <> 'sql' AND current_setting('posthorn.applying', true) IS DISTINCT FROM 'on'
-       AND (TG_OP = 'DELETE' OR NEW.managed_by = OLD.managed_by) THEN
+       AND (TG_OP = 'DELETE' OR (NEW.managed_by = OLD.managed_by
+            AND to_jsonb(NEW) - 'gone_at' IS DISTINCT FROM to_jsonb(OLD) - 'gone_at')) THEN
         RAISE EXCEPTION 'this row of posthorn.% is managed by %', TG_TABLE_NAME,
                 CASE OLD.managed_by WHEN 'file' THEN 'a config file' ELSE 'Posthorn itself' END
             USING HINT = 'Change the file and apply it, or take the row over: SET managed_by = ''sql'' in the same UPDATE.';
@@ -57,19 +65,27 @@ CREATE TRIGGER guard_managed_row BEFORE UPDATE OR DELETE ON posthorn.locks
 
 -- The columns are read from the catalogue: a setting that a later migration adds is
 -- declared without another list of them.
+--
+-- A function's SET of a name that PostgreSQL does not know itself needs a superuser since
+-- PostgreSQL 15, at CREATE FUNCTION and so in a dump as well; set_config needs nobody. What it
+-- sets for the transaction is put back here, and by an error.
 CREATE FUNCTION posthorn.declare(target regclass, keys text, given jsonb) RETURNS bigint
-    LANGUAGE plpgsql SET posthorn.applying = 'on' AS $$
+    LANGUAGE plpgsql
+    SET search_path = pg_catalog, pg_temp
+AS $$
 DECLARE
-    engines text[] := '{id,revision,created_at,updated_at,gone_at}';
-    columns text;
-    theirs  text;
-    changed bigint;
+    engines  text[] := '{id,revision,created_at,updated_at,gone_at}';
+    applying text := current_setting('posthorn.applying', true);
+    columns  text;
+    theirs   text;
+    changed  bigint;
 BEGIN
     SELECT string_agg(quote_ident(attname), ', ' ORDER BY attnum),
            string_agg('excluded.' || quote_ident(attname), ', ' ORDER BY attnum)
       INTO columns, theirs
       FROM pg_attribute
      WHERE attrelid = target AND attnum > 0 AND NOT attisdropped AND attname <> ALL (engines);
+    PERFORM set_config('posthorn.applying', 'on', true);
     EXECUTE format(
         'INSERT INTO %1$s AS t (%2$s)
          SELECT %2$s FROM jsonb_populate_recordset(NULL::%1$s, $1)
@@ -78,6 +94,7 @@ BEGIN
         target, columns, theirs, keys)
     USING given, engines;
     GET DIAGNOSTICS changed = ROW_COUNT;
+    PERFORM set_config('posthorn.applying', coalesce(applying, ''), true);
     RETURN changed;
 END $$;
 COMMENT ON FUNCTION posthorn.declare IS

@@ -14,11 +14,17 @@ COMMENT ON COLUMN posthorn.secrets.ciphertext IS 'The credential, encrypted with
 
 -- A new value takes effect like any other change of the configuration: the merchant's
 -- subscriptions get a new revision. The rows may be a file's, which says nothing of values.
+-- As in posthorn.declare, set_config because a SET of the function would need a superuser.
 CREATE FUNCTION posthorn.secret_changed() RETURNS trigger LANGUAGE plpgsql
-    SET posthorn.applying = 'on' AS $$
+    SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    applying text := current_setting('posthorn.applying', true);
 BEGIN
+    PERFORM set_config('posthorn.applying', 'on', true);
     UPDATE posthorn.subscriptions SET revision = revision
      WHERE merchant = CASE TG_OP WHEN 'DELETE' THEN OLD.merchant ELSE NEW.merchant END;
+    PERFORM set_config('posthorn.applying', coalesce(applying, ''), true);
     RETURN NULL;
 END $$;
 COMMENT ON FUNCTION posthorn.secret_changed IS 'Trigger: makes workers load the merchant''s subscriptions anew.';
@@ -30,7 +36,9 @@ CREATE TRIGGER secret_changed AFTER UPDATE ON posthorn.secrets
 
 -- After the revision was taken, whose row lock keeps changes of subscriptions waiting: no
 -- subscription can name the secret between this look and the commit.
-CREATE FUNCTION posthorn.refuse_named_secret() RETURNS trigger LANGUAGE plpgsql AS $$
+CREATE FUNCTION posthorn.refuse_named_secret() RETURNS trigger LANGUAGE plpgsql
+    SET search_path = pg_catalog, pg_temp
+AS $$
 DECLARE
     reference jsonb := jsonb_build_object('it', 'secret:' || OLD.name);
     named     text;

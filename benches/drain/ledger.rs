@@ -21,8 +21,7 @@ INSERT INTO posthorn.attempts (event_id, subscription_id, started_at, number, du
                                reason, revision, peer, head_digest, payload_digest)
 SELECT d.event_id, d.subscription_id, now() - interval '1 hour', 1, 1000, 'ok', 200, 'OK', 1, '127.0.0.1',
        sha256(d.event_id::text::bytea), sha256(d.event_id::text::bytea)
-  FROM posthorn.deliveries d;
-CHECKPOINT";
+  FROM posthorn.deliveries d";
 
 pub async fn measure(events: usize, size: Size) -> anyhow::Result<Vec<Row>> {
     let rows = size.of(1000, 2_000_000, 10_000_000);
@@ -59,6 +58,7 @@ async fn with_ledger_of(rows: u32, events: usize) -> anyhow::Result<Drained> {
         stand
             .execute(&FILL.replace("ROWS", &rows.to_string()))
             .await?;
+        stand.checkpoint().await?;
     }
     committed::one_by_one(&stand, events, SUBSCRIPTIONS).await?;
     let drained = drain(&stand, receiver.process.pid()?, events, 0.0).await?;

@@ -74,7 +74,8 @@ impl Stand {
         // All clients come from one address.
         let config = format!(
             "database.url = '{}'\nhttp.listen = '127.0.0.1:0'\nlog.level = 'warn'\n\
-             [gateway]\nlisten = '{address}'\nrate_per_address = 1000000\nmax_connections = 100000\n",
+             [gateway]\nlisten = '{address}'\nrate_per_address = 1000000\nmax_connections = 100000\n\
+             max_connections_per_address = 100000\nbuffer_bytes_per_address = 268435456\n",
             self.postgres.url("postgres")
         );
         let path = self.directory.path().join("config.toml");

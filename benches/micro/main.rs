@@ -15,6 +15,7 @@ use anyhow::Context;
 use bytes::Bytes;
 use criterion::Criterion;
 use posthorn::judge::judge;
+use posthorn::mask::Mask;
 use posthorn::model::attempt::Answer;
 use posthorn::model::{Credential, Subscription, TokenKey, Wire};
 use posthorn::plan::{Circumstances, plan};
@@ -57,6 +58,7 @@ fn measure(size: Size) -> anyhow::Result<Vec<Row>> {
         shape_one(&mut criterion, name, &settings)?;
     }
     decide(&mut criterion, size)?;
+    mask(&mut criterion)?;
     estimates(directory.path())
 }
 
@@ -132,6 +134,50 @@ fn decide(criterion: &mut Criterion, _: Size) -> anyhow::Result<()> {
     criterion.bench_function("plan: a retry", |bencher| {
         bencher.iter(|| plan(black_box(&judgement), black_box(circumstances), &retry));
     });
+    Ok(())
+}
+
+/// What an answer costs that comes back with all that was sent, and one of two letters.
+fn mask(criterion: &mut Criterion) -> anyhow::Result<()> {
+    let mut subscription = samples::subscription(7, &json!({}))?;
+    subscription.unsent = (0..10)
+        .map(|n| {
+            format!("secret-{n}-of-32-characters-or-so")
+                .into_bytes()
+                .into()
+        })
+        .collect();
+    let event = samples::event(7);
+    let token_key = TokenKey::new(&[7; 32]);
+    let moment = Moment {
+        subscription_id: subscription.id,
+        attempt: 1,
+        now: event.created_at,
+        nonce: [7; 16],
+        token_key: &token_key,
+        credential: Credential::Current,
+    };
+    let request = shape(&event, &subscription, &moment)?;
+    let echo = request.body.repeat(64 * 1024 / request.body.len());
+    for (name, body) in [
+        ("mask: an answer of two letters", Bytes::from_static(b"OK")),
+        ("mask: the payload comes back", request.body.clone()),
+        ("mask: 64 KiB come back, ten secrets", echo.into()),
+    ] {
+        let came = Wire::Answer(Answer {
+            status: 200,
+            reason: "OK".to_owned(),
+            body: body.clone(),
+            retry_after: None,
+            redirects_to: None,
+        });
+        criterion.bench_function(name, |bencher| {
+            bencher.iter(|| {
+                let mask = Mask::of(&event, &subscription, &request, black_box(&came));
+                (mask.line("200 OK"), mask.body(black_box(&body)))
+            });
+        });
+    }
     Ok(())
 }
 

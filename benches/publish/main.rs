@@ -53,7 +53,7 @@ fn main() -> anyhow::Result<()> {
         let mut cpu_ms = [0.0; 4];
         for _ in 0..TURNS {
             for (nth, way) in ways.iter().enumerate() {
-                stand.execute("CHECKPOINT").await?;
+                stand.checkpoint().await?;
                 let before = stand.used().await?;
                 let rate = write(&pool, way, Duration::from_secs(seconds.into())).await?;
                 let used = stand.used().await?.cpu_ms - before.cpu_ms;

@@ -51,9 +51,8 @@ pub async fn one_by_one(stand: &Stand, events: usize, merchants: u32) -> anyhow:
     while let Some(written) = writers.join_next().await {
         written??;
     }
-    sqlx::query("CHECKPOINT").execute(&pool).await?;
     pool.close().await;
-    Ok(())
+    stand.checkpoint().await
 }
 
 /// All of them in one transaction, so that workers which run already see them at one moment.

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 use posthorn::config::builtin_profiles;
-use posthorn::demo::postgres::{PrivatePostgres, Settings};
+use posthorn::demo::postgres::{OWNER, PrivatePostgres, SUPERUSER, Settings};
 use posthorn::store::schema::migrate;
 use serde_json::Value;
 use sqlx::postgres::PgPoolOptions;
@@ -24,7 +24,7 @@ const STATISTICS: Duration = Duration::from_millis(600);
 
 pub struct Stand {
     pub postgres: PrivatePostgres,
-    /// Not in the worker's database: only its own commits are counted there.
+    /// The superuser's, and not in the worker's database: only its own commits are counted there.
     server: PgPool,
     /// Holds the workers' configurations, and files that subscriptions name.
     directory: TempDir,
@@ -51,13 +51,14 @@ impl Stand {
 
     async fn with(settings: Settings) -> anyhow::Result<Self> {
         let postgres = spawn_blocking(move || PrivatePostgres::start(&settings)).await??;
-        let server = PgPool::connect(&postgres.url("postgres")).await?;
+        let server = PgPool::connect(&postgres.url_of(SUPERUSER, "postgres")).await?;
         let stand = Self {
             postgres,
             server,
             directory: tempfile::tempdir()?,
         };
-        sqlx::query("CREATE DATABASE bench")
+        let create = format!("CREATE DATABASE {DATABASE} OWNER {OWNER}");
+        sqlx::query(AssertSqlSafe(create))
             .execute(&stand.server)
             .await?;
         migrate(&stand.url().into(), None, &builtin_profiles()).await?;
@@ -122,7 +123,13 @@ impl Stand {
         .await?;
         // Each a transaction of its own. Autovacuum finds nothing left to do.
         self.execute("VACUUM ANALYZE").await?;
-        self.execute("CHECKPOINT").await
+        self.checkpoint().await
+    }
+
+    /// What was written so far is on the disk, and of no concern to what is measured next.
+    pub async fn checkpoint(&self) -> anyhow::Result<()> {
+        sqlx::query("CHECKPOINT").execute(&self.server).await?;
+        Ok(())
     }
 
     /// The CPU of the server and all its processes, those that ended included, and its WAL.

@@ -22,12 +22,12 @@ BEGIN
         SELECT (r.attempt).* FROM bare.rows r WHERE r.n >= start AND r.n < start + batch;
         COMMIT;
     END LOOP;
-END $$;
-CHECKPOINT";
+END $$";
 
 /// What appending the ledger's rows, `batch` deliveries a transaction, uses.
 pub async fn append_again(stand: &Stand, total: usize, batch: usize) -> anyhow::Result<Used> {
     stand.execute(STAGE).await?;
+    stand.checkpoint().await?;
     let before = stand.used().await?;
     stand
         .execute(&format!("CALL bare.append({total}, {})", batch.max(1)))

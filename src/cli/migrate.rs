@@ -7,6 +7,7 @@ use sqlx::migrate::MigrateError;
 
 use super::database::{self, DatabaseArgs};
 use crate::config::builtin_profiles;
+use crate::store::StoreError;
 use crate::store::schema::{MigrationFailed, migrate};
 
 /// Makes the schema `posthorn` in a database, or brings it up to date. Safe to run
@@ -24,9 +25,21 @@ pub struct Args {
 }
 
 pub async fn run(args: Args) -> anyhow::Result<()> {
-    migrate(&args.database.url()?, args.shards, &builtin_profiles())
+    let owner = migrate(&args.database.url()?, args.shards, &builtin_profiles())
         .await
         .map_err(|error| anyhow!("{error}{}", remedy(&error)))?;
+    if owner.is_superuser {
+        let role = &owner.role;
+        writeln!(
+            io::stderr(),
+            "warning: the role {role} is a superuser, and some of Posthorn's functions run with \
+             their owner's rights for those who publish, send and read: a fault in one of them \
+             would open the whole server, and not just this schema. Let a plain role own the \
+             database: CREATE ROLE … LOGIN, and ALTER DATABASE … OWNER TO it. While nothing is in \
+             the schema yet, DROP SCHEMA posthorn CASCADE and run `posthorn migrate` as that role; \
+             otherwise restore a dump of the schema as that role, with pg_restore --no-owner"
+        )?;
+    }
     Ok(writeln!(io::stdout(), "the schema is up to date")?)
 }
 
@@ -34,16 +47,15 @@ fn remedy(error: &MigrationFailed) -> &'static str {
     match error {
         MigrationFailed::Connect(error)
         | MigrationFailed::Profiles(error)
+        | MigrationFailed::Rights(StoreError::Database(error))
         | MigrationFailed::Migrate(
             MigrateError::Execute(error) | MigrateError::ExecuteMigration(error, _),
         ) => database::remedy(error),
-        MigrationFailed::Migrate(MigrateError::VersionMissing(_)) => {
-            "; a newer Posthorn migrated this database: upgrade this one"
-        }
-        MigrationFailed::Migrate(MigrateError::VersionMismatch(_)) => {
-            "; another build of Posthorn migrated this database: use a released one"
-        }
         MigrationFailed::Migrate(_)
+        | MigrationFailed::Rights(_)
+        | MigrationFailed::NotAlone(_)
+        | MigrationFailed::OtherFiles(_)
+        | MigrationFailed::Newer(_)
         | MigrationFailed::ServerTooOld(_)
         | MigrationFailed::OtherShards { .. } => "",
     }

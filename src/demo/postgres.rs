@@ -21,8 +21,12 @@ use thiserror::Error;
 
 pub use settings::Settings;
 
-/// The superuser of the cluster. It needs no password from this machine.
-const SUPERUSER: &str = "posthorn";
+/// The superuser of the cluster, for what an administrator does to a server. No role needs a
+/// password from this machine.
+pub const SUPERUSER: &str = "postgres";
+
+/// A plain role, which owns the database `postgres` as a provider's role owns its own.
+pub const OWNER: &str = "posthorn";
 
 /// How many ports to try when another process takes the chosen one before we listen.
 const PORT_TRIES: usize = 5;
@@ -68,17 +72,22 @@ impl PrivatePostgres {
     /// Makes and starts a cluster, and returns when it accepts connections: about a
     /// second. Blocks, so an async caller wants `spawn_blocking`.
     pub fn start(settings: &Settings) -> Result<Self, StartError> {
-        Self::run(settings, None)
+        Self::run(&binaries::find()?, settings, None)
+    }
+
+    /// The same with the binaries of a directory: `initdb`, `pg_ctl` and `postgres`. The
+    /// account that PostgreSQL runs as has to be able to read them.
+    pub fn start_from(binaries: &Path, settings: &Settings) -> Result<Self, StartError> {
+        Self::run(binaries, settings, None)
     }
 
     /// Makes and starts a standby that streams from `primary`, which commits without it
     /// until its `synchronous_standby_names` says otherwise.
     pub fn standby_of(primary: &Self, settings: &Settings) -> Result<Self, StartError> {
-        Self::run(settings, Some(primary.port))
+        Self::run(&binaries::find()?, settings, Some(primary.port))
     }
 
-    fn run(settings: &Settings, primary: Option<u16>) -> Result<Self, StartError> {
-        let binaries = binaries::find()?;
+    fn run(binaries: &Path, settings: &Settings, primary: Option<u16>) -> Result<Self, StartError> {
         let account = account::to_run_as()?;
         let base = directory::usable_by(account.as_ref())?;
         for _ in 0..PORT_TRIES {
@@ -86,8 +95,8 @@ impl PrivatePostgres {
             let mut command = Command::new("/bin/sh");
             command
                 .args(["-c", include_str!("postgres/keeper.sh"), "posthorn-keeper"])
-                .args([&binaries, &base])
-                .args([SUPERUSER, &settings.to_conf(port)])
+                .args([binaries, &base])
+                .args([SUPERUSER, OWNER, &settings.to_conf(port)])
                 .arg(primary.map(|port| port.to_string()).unwrap_or_default())
                 .current_dir("/")
                 .env("LC_ALL", "C")
@@ -111,11 +120,17 @@ impl PrivatePostgres {
         Err(StartError::NoPort)
     }
 
-    /// `postgres://…` for a database of the cluster; `postgres` exists from the start.
-    /// The name has to be one that needs no escaping in a URL.
+    /// `postgres://…` for a database of the cluster, as the plain role [`OWNER`]; `postgres`
+    /// exists from the start. The name has to be one that needs no escaping in a URL.
     #[must_use]
     pub fn url(&self, database: &str) -> String {
-        format!("postgres://{SUPERUSER}@127.0.0.1:{}/{database}", self.port)
+        self.url_of(OWNER, database)
+    }
+
+    /// The same as any role of the cluster.
+    #[must_use]
+    pub fn url_of(&self, role: &str, database: &str) -> String {
+        format!("postgres://{role}@127.0.0.1:{}/{database}", self.port)
     }
 
     #[must_use]

@@ -13,6 +13,7 @@ pub mod history;
 pub mod known;
 pub mod ledger;
 pub mod looking;
+pub mod owner;
 pub mod partitions;
 pub mod pending;
 pub mod pool;
@@ -31,7 +32,7 @@ pub mod tokens;
 pub mod transactions;
 
 pub use clock::DbClock;
-pub use pool::{Pool, Transaction, Way, connect, connect_by};
+pub use pool::{Pool, Transaction, Way, connect, connect_by, connect_to_keep};
 
 use std::time::Duration;
 

@@ -12,18 +12,27 @@ use sqlx::pool::PoolConnection;
 use sqlx::postgres::{
     PgArguments, PgConnectOptions, PgPoolOptions, PgQueryResult, PgRow, PgStatement, PgTypeInfo,
 };
-use sqlx::{Describe, Either, Execute, Executor, PgPool, Postgres, SqlStr};
+use sqlx::{Connection, Describe, Either, Execute, Executor, PgPool, Postgres, SqlStr};
 
 use super::StoreError;
 
 /// How long to wait for a connection before the database counts as away.
 const ACQUIRE: Duration = Duration::from_secs(5);
 
+/// Posthorn names what it means, so nothing but PostgreSQL's own is looked up. A path that was
+/// set for the database or the role, or a schema `public` in which everybody may create, as it
+/// is until PostgreSQL 14, would let others put a function or an operator in its place.
+pub const SEARCH_PATH: (&str, &str) = ("search_path", "pg_catalog, pg_temp");
+
+/// How long a connection whose statement was given up may take to be ready for another.
+const RELEASE: Duration = Duration::from_secs(1);
+
 /// These keep every statement on its index. Posthorn's tables are empty one minute and hold
 /// a million rows the next, and a cached plan that was right for the empty table (a
 /// sequential scan) would be ruinous for the full one
 /// (docs/decisions/0003-planner-settings.md).
-const SETTINGS: [(&str, &str); 7] = [
+const SETTINGS: [(&str, &str); 8] = [
+    SEARCH_PATH,
     ("jit", "off"),
     ("enable_seqscan", "off"),
     ("enable_hashjoin", "off"),
@@ -35,7 +44,7 @@ const SETTINGS: [(&str, &str); 7] = [
 ];
 
 /// The same for one transaction: a pooler's next transaction has another session.
-const BEGIN: &str = "BEGIN; SET LOCAL jit = off; SET LOCAL enable_seqscan = off; \
+const BEGIN: &str = "BEGIN; SET LOCAL search_path = pg_catalog, pg_temp; SET LOCAL jit = off; SET LOCAL enable_seqscan = off; \
      SET LOCAL enable_hashjoin = off; SET LOCAL enable_mergejoin = off; \
      SET LOCAL plan_cache_mode = force_generic_plan; SET LOCAL timezone = 'UTC'; \
      SET LOCAL intervalstyle = 'iso_8601'";
@@ -67,18 +76,51 @@ pub fn connect(url: &SecretString, max_connections: u32) -> Result<Pool, StoreEr
 }
 
 pub fn connect_by(way: Way, url: &SecretString, max_connections: u32) -> Result<Pool, StoreError> {
+    let sessions = PgPoolOptions::new().max_connections(max_connections);
+    Ok(pool(way, sessions, session(way, url)?))
+}
+
+/// A pool for statements that are given up after `patience`. None goes on for longer in the
+/// server, and a connection that hangs (packets vanish, the server stands still) is closed,
+/// so that its place is free: the driver would wait for it as long as TCP does, a quarter of
+/// an hour. It costs a round trip after each statement.
+pub fn connect_to_keep(
+    way: Way,
+    url: &SecretString,
+    max_connections: u32,
+    patience: Duration,
+) -> Result<Pool, StoreError> {
+    let sessions = PgPoolOptions::new()
+        .max_connections(max_connections)
+        .after_release(|session, _| {
+            Box::pin(async {
+                let answered = tokio::time::timeout(RELEASE, session.ping()).await;
+                Ok(answered.is_ok_and(|answered| answered.is_ok()))
+            })
+        });
+    let session = session(way, url)?;
+    let session = match way {
+        Way::Direct => session.options([("statement_timeout", patience.as_millis().to_string())]),
+        Way::Pooler => session,
+    };
+    Ok(pool(way, sessions, session))
+}
+
+fn session(way: Way, url: &SecretString) -> Result<PgConnectOptions, StoreError> {
     let options = PgConnectOptions::from_str(url.expose_secret())?.application_name("posthorn");
-    let options = match way {
+    Ok(match way {
         Way::Direct => options.options(SETTINGS),
         // Poolers refuse what they do not know of a connection's beginning.
         Way::Pooler => options.extra_float_digits(None).statement_cache_capacity(0),
-    };
-    let connections = PgPoolOptions::new()
-        .max_connections(max_connections)
+    })
+}
+
+fn pool(way: Way, sessions: PgPoolOptions, session: PgConnectOptions) -> Pool {
+    let connections = sessions
         .acquire_timeout(ACQUIRE)
         .test_before_acquire(false)
-        .connect_lazy_with(options);
-    Ok(Pool { connections, way })
+        .connect_lazy_with(session);
+    Pool { connections, way }
 }
 
 /// Connections that somebody else has set up, straight to PostgreSQL.

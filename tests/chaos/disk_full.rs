@@ -9,9 +9,12 @@ use std::io::{ErrorKind, Write};
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
+use posthorn::demo::postgres::SUPERUSER;
+
 use crate::account::{Publisher, subscribe};
-use crate::rig::{Rig, alone, is_full, wait_until};
+use crate::rig::{Rig, is_full, wait_until};
 use crate::support::processes::{has_died, we_are_root};
+use crate::support::{Database, alone_among_the_heavy};
 use crate::table::report;
 
 const INSIDE: &str = "POSTHORN_SMALL_DISK";
@@ -23,7 +26,7 @@ async fn a_full_disk_loses_nothing() {
     if std::env::var_os(INSIDE).is_some() {
         return fill_the_disk().await;
     }
-    let _alone = alone().await;
+    let _alone = alone_among_the_heavy().await;
     let directory = tempfile::tempdir().unwrap();
     let on_a_disk = |command: &[&str]| {
         let mut unshare = Command::new("unshare");
@@ -62,6 +65,7 @@ async fn fill_the_disk() {
         (2, Duration::from_secs(3))
     };
     let mut rig = Rig::set_up().await;
+    let server = Database::connect("postgres", rig.database.url_of(SUPERUSER));
     subscribe(&rig).await;
     let one = rig.worker("one", "").await;
     let _two = rig.worker("two", "").await;
@@ -79,7 +83,7 @@ async fn fill_the_disk() {
             fill(&mut ballast);
             if time % 2 == 1 {
                 // Without room for its log the server cannot live.
-                let switch = rig.database.try_execute("SELECT pg_switch_wal()");
+                let switch = server.try_execute("SELECT pg_switch_wal()");
                 let _ = tokio::time::timeout(Duration::from_millis(500), switch).await;
             }
             publisher.uncertain() > refused + 5 && began.elapsed() > span

@@ -2,13 +2,13 @@
 
 use std::time::Instant;
 
-use posthorn::demo::postgres::{PrivatePostgres, Settings};
+use posthorn::demo::postgres::{PrivatePostgres, SUPERUSER, Settings};
 
 use crate::account::{Publisher, subscribe};
 use crate::proxy::{Mode, Proxy};
 use crate::rig::{Rig, wait_until};
 use crate::support::processes::kill;
-use crate::support::{Database, Setup};
+use crate::support::{Database, SHORT_LEASE, Setup};
 use crate::table::report;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -18,12 +18,14 @@ async fn a_failover_to_a_synchronous_standby_loses_nothing() {
         PrivatePostgres::standby_of(&rig.postgres, &Settings::fast())
     })
     .unwrap();
-    rig.database
+    let server = Database::connect("postgres", rig.database.url_of(SUPERUSER));
+    server
         .execute("ALTER SYSTEM SET synchronous_standby_names = '*'")
         .await;
-    rig.database.execute("SELECT pg_reload_conf()").await;
+    server.execute("SELECT pg_reload_conf()").await;
     wait_until("the standby is synchronous", async || {
-        rig.number("SELECT count(*) FROM pg_stat_replication WHERE sync_state = 'sync'")
+        server
+            .value::<i64>("SELECT count(*) FROM pg_stat_replication WHERE sync_state = 'sync'")
             .await
             == 1
     })
@@ -34,10 +36,12 @@ async fn a_failover_to_a_synchronous_standby_loses_nothing() {
     let url = proxy.url(&rig.database.url);
     let _one = Setup::with_url(&url)
         .toml("worker.name = 'one'")
+        .toml(SHORT_LEASE)
         .start()
         .await;
     let _two = Setup::with_url(&url)
         .toml("worker.name = 'two'")
+        .toml(SHORT_LEASE)
         .start()
         .await;
     let through = Database::connect("postgres", url);
@@ -47,7 +51,7 @@ async fn a_failover_to_a_synchronous_standby_loses_nothing() {
     proxy.set(Mode::Cut);
     kill(rig.postgres.postmaster_pid());
     let promoted = Database::connect("postgres", standby.url("postgres"));
-    promoted.execute("SELECT pg_promote()").await;
+    promoted.as_superuser("SELECT pg_promote()").await;
     let back = Instant::now();
     proxy.set(Mode::To(at(standby.port())));
     // What is asked from here on is asked of the new one.

@@ -9,7 +9,9 @@ use crate::support::{Database, Setup, posthorn};
 async fn a_gateway_does_all_it_does_with_its_own_roles_rights() {
     let database = Database::new().await;
     let role = format!("gateway_of_{}", database.name);
-    database.execute(&format!("CREATE ROLE {role} LOGIN")).await;
+    database
+        .as_superuser(&format!("CREATE ROLE {role} LOGIN"))
+        .await;
     let (status, said) =
         posthorn(&["grant", "--gateway", &role, "--database-url", &database.url]).await;
     assert!(status.success(), "{said}");

@@ -1,15 +1,16 @@
-//! One private PostgreSQL for the test process, and a database in it for each test.
+//! One private PostgreSQL for the test process, and a database in it for each test, which
+//! belongs to a plain role.
 
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use chrono::{DateTime, Utc};
 use posthorn::config::builtin_profiles;
-use posthorn::demo::postgres::{PrivatePostgres, Settings};
+use posthorn::demo::postgres::{OWNER, PrivatePostgres, SUPERUSER, Settings};
 use posthorn::store::schema::migrate;
 use serde_json::Value;
 use sqlx::postgres::PgPoolOptions;
-use sqlx::{AssertSqlSafe, PgPool};
+use sqlx::{AssertSqlSafe, Connection, Executor, PgConnection, PgPool};
 use tokio::sync::OnceCell;
 use uuid::Uuid;
 
@@ -22,7 +23,7 @@ static POSTGRES: OnceLock<PrivatePostgres> = OnceLock::new();
 static MIGRATED: OnceCell<()> = OnceCell::const_new();
 static NUMBER: AtomicU32 = AtomicU32::new(0);
 
-/// A database of one test.
+/// A database of one test, as its owner sees it.
 pub struct Database {
     pub name: String,
     pub url: String,
@@ -84,11 +85,16 @@ impl Database {
         })
         .await
         .unwrap();
-        let server = Self::connect("postgres", postgres.url("postgres"));
-        server
-            .execute(&format!("CREATE DATABASE {name} TEMPLATE {template}"))
+        Self::create_in(postgres, name, template).await
+    }
+
+    /// A copy of a database such as `template0`; the plain role [`OWNER`] owns it.
+    pub async fn create_in(postgres: &PrivatePostgres, name: &str, template: &str) -> Self {
+        Self::connect("postgres", postgres.url("postgres"))
+            .as_superuser(&format!(
+                "CREATE DATABASE {name} OWNER {OWNER} TEMPLATE {template}"
+            ))
             .await;
-        server.pool.close().await;
         Self::connect(name, postgres.url(name))
     }
 
@@ -104,7 +110,20 @@ impl Database {
 
     /// The same database for another role, which needs no password.
     pub fn url_of(&self, role: &str) -> String {
-        self.url.replacen("posthorn@", &format!("{role}@"), 1)
+        self.url
+            .replacen(&format!("{OWNER}@"), &format!("{role}@"), 1)
+    }
+
+    /// What only an administrator may do, such as CREATE ROLE: any number of statements.
+    pub async fn as_superuser(&self, sql: &str) {
+        let mut session = PgConnection::connect(&self.url_of(SUPERUSER))
+            .await
+            .unwrap();
+        let statements = sqlx::raw_sql(AssertSqlSafe(sql.to_owned()));
+        if let Err(error) = session.execute(statements).await {
+            panic!("{sql}: {error}");
+        }
+        session.close().await.unwrap();
     }
 
     /// Any number of statements without parameters.
@@ -132,7 +151,7 @@ impl Database {
 
     pub async fn try_execute(&self, sql: &str) -> Result<(), sqlx::Error> {
         let sql = sqlx::raw_sql(AssertSqlSafe(sql.to_owned()));
-        sqlx::Executor::execute(&self.pool, sql).await.map(|_| ())
+        self.pool.execute(sql).await.map(|_| ())
     }
 
     /// The one value of the one row that a query returns.

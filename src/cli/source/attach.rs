@@ -16,7 +16,7 @@ use crate::store::sources::{attach, plan_attachment};
 /// triggers.
 #[derive(Debug, clap::Args)]
 pub struct Args {
-    /// The table, such as shop.payments
+    /// The table with its schema, such as shop.payments
     pub table: String,
 
     /// The column that says whose transaction it is

@@ -10,7 +10,7 @@ use crate::store::sources::{detach, plan_detachment};
 /// Takes the triggers of a source away. Its events stay, and are delivered.
 #[derive(Debug, clap::Args)]
 pub struct Args {
-    /// The name of a source, or a table, of which all sources are detached
+    /// The name of a source, or a table with its schema, of which all sources are detached
     #[arg(value_name = "SOURCE|TABLE")]
     pub which: String,
 

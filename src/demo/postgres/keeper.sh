@@ -1,10 +1,10 @@
 # Keeps one private PostgreSQL cluster for as long as stdin is open.
-# Arguments: the bin directory, the base directory, the superuser, the settings, and the port
-# of the server that this one is to be a standby of, if any.
+# Arguments: the bin directory, the base directory, the superuser, the plain role that owns the
+# database, the settings, and the port of the server that this one is to be a standby of, if any.
 # Says on stdout: its directory, then the postmaster's pid once the server is ready. Each line
 # on stdin makes it start the server again, and say the pid again.
 # Exits 0 when all is gone again, and otherwise with the reason on stderr.
-bin=$1 base=$2 superuser=$3 settings=$4 primary=$5
+bin=$1 base=$2 superuser=$3 owner=$4 settings=$5 primary=$6
 umask 077
 # The one that we talk to may be dead already; there is still something to clean up.
 trap '' PIPE
@@ -41,6 +41,9 @@ if [ -n "$primary" ]; then
 else
     "$bin/initdb" -D data -U "$superuser" -A trust -E UTF8 --locale=C --no-sync \
         </dev/null >/dev/null || exit 1
+    # Before anybody can connect, and without psql, which servers' packages may lack.
+    printf '%s\n' "CREATE ROLE $owner LOGIN;" "ALTER DATABASE postgres OWNER TO $owner;" |
+        "$bin/postgres" --single -F -D data -c exit_on_error=true postgres >/dev/null || exit 1
 fi
 printf '%s\n' "$settings" >>data/postgresql.conf || exit 1
 start
