@@ -15,7 +15,8 @@ CREATE TABLE posthorn.profiles (
     revision         bigint      NOT NULL DEFAULT 0,
     created_at       timestamptz NOT NULL DEFAULT now(),
     updated_at       timestamptz NOT NULL DEFAULT now(),
-    url              text        CHECK (url ~* '^https?://[^/?#]+'),
+    url              text        CHECK (url ~* '^https?://[^/?#]+')
+                                 CONSTRAINT url_has_no_user_name_or_password CHECK (url !~ '^[^/?#]*//[^/?#]*@'),
     method           text        CHECK (method IN ('POST', 'GET')),
     encoding         text        CHECK (encoding IN ('json', 'xml', 'nvp', 'query')),
     fields           json        CHECK (json_typeof(fields) = 'array'),
@@ -110,22 +111,44 @@ COMMENT ON COLUMN posthorn.subscriptions.managed_by IS 'file: a worker''s config
 
 -- The statement takes the next revision under the row's lock, so revisions commit in
 -- their order and "revision > the last one seen" misses nothing.
-CREATE FUNCTION posthorn.take_revision() RETURNS trigger LANGUAGE plpgsql AS $$
+CREATE FUNCTION posthorn.take_revision() RETURNS trigger
+    LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
+AS $$
 BEGIN
     UPDATE posthorn.config_revision SET revision = revision + 1;
     RETURN NULL;
 END $$;
-CREATE FUNCTION posthorn.stamp_revision() RETURNS trigger LANGUAGE plpgsql AS $$
+CREATE FUNCTION posthorn.stamp_revision() RETURNS trigger
+    LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
+AS $$
 BEGIN
     NEW.revision := (SELECT c.revision FROM posthorn.config_revision c);
     NEW.updated_at := now();
     RETURN NEW;
 END $$;
-CREATE FUNCTION posthorn.refuse_delete() RETURNS trigger LANGUAGE plpgsql AS $$
+CREATE FUNCTION posthorn.refuse_delete() RETURNS trigger
+    LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
+AS $$
 BEGIN
     RAISE EXCEPTION 'posthorn.% rows are kept, because deliveries name them', TG_TABLE_NAME
         USING HINT = 'UPDATE … SET enabled = false stops a subscription.';
 END $$;
+-- Whoever may change the configuration may count its changes, and neither go back, so that a
+-- change would seem older than it is, nor to where the numbers end.
+CREATE FUNCTION posthorn.guard_revision() RETURNS trigger
+    LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    IF NOT EXISTS (SELECT FROM pg_class c JOIN pg_roles r ON r.oid = c.relowner
+                    WHERE c.oid = TG_RELID AND r.rolname = current_user) THEN
+        RAISE EXCEPTION 'the configuration''s changes are counted one by one'
+            USING ERRCODE = 'insufficient_privilege';
+    END IF;
+    RETURN NEW;
+END $$;
+COMMENT ON FUNCTION posthorn.guard_revision IS 'Trigger: refuses whoever would count the configuration''s changes otherwise than one by one.';
+CREATE TRIGGER guard_revision BEFORE UPDATE ON posthorn.config_revision FOR EACH ROW
+    WHEN (NEW.revision <> OLD.revision + 1) EXECUTE FUNCTION posthorn.guard_revision();
 COMMENT ON FUNCTION posthorn.take_revision IS 'Trigger: counts the configuration''s changes.';
 COMMENT ON FUNCTION posthorn.stamp_revision IS 'Trigger: writes the change''s number into the row.';
 COMMENT ON FUNCTION posthorn.refuse_delete IS 'Trigger: keeps rows that the ledger names.';

@@ -50,10 +50,11 @@ CREATE TABLE posthorn.deliveries (
     attempts        int                     NOT NULL CHECK (attempts >= 0),
     state           posthorn.delivery_state NOT NULL,
     reason          text,
+    reason_digest   bytea                   CHECK (octet_length(reason_digest) = 32),
     PRIMARY KEY (event_id, subscription_id, generation),
     CONSTRAINT deliveries_state_is_final CHECK (
-        (state = 'delivered' AND attempts >= 1 AND reason IS NULL)
-        OR (state IN ('posting_error', 'superseded', 'cancelled') AND reason IS NOT NULL))
+        (state = 'delivered' AND attempts >= 1 AND num_nonnulls(reason, reason_digest) = 0)
+        OR (state IN ('posting_error', 'superseded', 'cancelled') AND num_nonnulls(reason, reason_digest) = 1))
 ) PARTITION BY RANGE (event_id);
 COMMENT ON TABLE posthorn.deliveries IS 'The ledger: one row per delivery that ended, append-only, in the partition of its event''s day.';
 COMMENT ON COLUMN posthorn.deliveries.event_id IS 'The event.';
@@ -62,7 +63,8 @@ COMMENT ON COLUMN posthorn.deliveries.finished_at IS 'When the final state was w
 COMMENT ON COLUMN posthorn.deliveries.generation IS '0, or the number of the replay.';
 COMMENT ON COLUMN posthorn.deliveries.attempts IS 'Attempts made in all.';
 COMMENT ON COLUMN posthorn.deliveries.state IS 'delivered, posting_error, superseded or cancelled.';
-COMMENT ON COLUMN posthorn.deliveries.reason IS 'Why it was not delivered; NULL when it was.';
+COMMENT ON COLUMN posthorn.deliveries.reason IS 'Why it was not delivered; NULL when it was, or when the reason was purged.';
+COMMENT ON COLUMN posthorn.deliveries.reason_digest IS 'SHA-256 of reason, since that was purged.';
 CREATE TABLE posthorn.deliveries_default PARTITION OF posthorn.deliveries DEFAULT;
 COMMENT ON TABLE posthorn.deliveries_default IS 'Catches what no daily partition takes.';
 
@@ -75,11 +77,13 @@ CREATE TABLE posthorn.attempts (
     duration_us     int                    NOT NULL CHECK (duration_us >= 0),
     outcome         posthorn.outcome_class NOT NULL,
     http_status     smallint               CHECK (http_status BETWEEN 100 AND 999),
-    reason          text                   NOT NULL,
+    reason          text,
+    reason_digest   bytea                  CHECK (octet_length(reason_digest) = 32),
     body            text                   CHECK (octet_length(body) <= 2048),
     PRIMARY KEY (event_id, subscription_id, generation, number),
     CONSTRAINT attempts_status_fits_outcome CHECK (
-        (http_status IS NOT NULL) = (outcome IN ('ok', 'status', 'body_rule')))
+        (http_status IS NOT NULL) = (outcome IN ('ok', 'status', 'body_rule'))),
+    CONSTRAINT attempts_reason_is_text_or_digest CHECK (num_nonnulls(reason, reason_digest) = 1)
 ) PARTITION BY RANGE (event_id);
 COMMENT ON TABLE posthorn.attempts IS 'One HTTP exchange made for a delivery; append-only, in the partition of its event''s day.';
 COMMENT ON COLUMN posthorn.attempts.event_id IS 'The event.';
@@ -90,8 +94,9 @@ COMMENT ON COLUMN posthorn.attempts.number IS 'Counts the delivery''s attempts f
 COMMENT ON COLUMN posthorn.attempts.duration_us IS 'How long it took, microseconds.';
 COMMENT ON COLUMN posthorn.attempts.outcome IS 'What it came to.';
 COMMENT ON COLUMN posthorn.attempts.http_status IS 'Status of the answer, if there was one.';
-COMMENT ON COLUMN posthorn.attempts.reason IS 'Reason phrase of the answer, or why there was none.';
-COMMENT ON COLUMN posthorn.attempts.body IS 'The first 2 KiB of the answer''s body, if it had one.';
+COMMENT ON COLUMN posthorn.attempts.reason IS 'Reason phrase of the answer, masked, or why there was none; NULL: it was purged.';
+COMMENT ON COLUMN posthorn.attempts.reason_digest IS 'SHA-256 of reason, since that was purged.';
+COMMENT ON COLUMN posthorn.attempts.body IS 'The first 2 KiB of the answer''s body, masked, if it had one.';
 CREATE TABLE posthorn.attempts_default PARTITION OF posthorn.attempts DEFAULT;
 COMMENT ON TABLE posthorn.attempts_default IS 'Catches what no daily partition takes.';
 

@@ -38,10 +38,47 @@ INSERT INTO posthorn.shards (shard, checkpoint, cluster)
 SELECT shard, '3:3:'::pg_snapshot, posthorn.cluster()
   FROM generate_series(0, posthorn.shard_count() - 1) AS shard;
 
+-- A worker's role may write checkpoints and epochs. What no worker of ours would ever write is
+-- refused, so that whoever has stolen the role can neither make old events new again nor pass
+-- the present. The schema's owner may: to set a checkpoint back by hand sends again.
+CREATE FUNCTION posthorn.guard_shard() RETURNS trigger
+    LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    wrong text;
+BEGIN
+    IF NEW.epoch NOT BETWEEN OLD.epoch AND OLD.epoch + 1 THEN
+        wrong := 'its epoch does not count on';
+    ELSIF NEW.expires_at > clock_timestamp() + interval '1 day' THEN
+        wrong := 'its lease would last for more than a day';
+    ELSIF NEW.checkpoint::text <> OLD.checkpoint::text OR NEW.cluster <> OLD.cluster THEN
+        IF NEW.cluster <> posthorn.cluster() THEN
+            wrong := 'its checkpoint is of another cluster';
+        ELSIF pg_snapshot_xmax(NEW.checkpoint) > pg_snapshot_xmax(pg_current_snapshot()) THEN
+            wrong := 'its checkpoint lies in the future';
+        ELSIF NEW.cluster = OLD.cluster
+          AND (pg_snapshot_xmin(NEW.checkpoint) < pg_snapshot_xmin(OLD.checkpoint)
+               OR pg_snapshot_xmax(NEW.checkpoint) < pg_snapshot_xmax(OLD.checkpoint)) THEN
+            wrong := 'its checkpoint goes back';
+        END IF;
+    END IF;
+    IF wrong IS NOT NULL AND NOT EXISTS (
+           SELECT FROM pg_class c JOIN pg_roles r ON r.oid = c.relowner
+            WHERE c.oid = TG_RELID AND r.rolname = current_user) THEN
+        RAISE EXCEPTION 'shard % is not changed: %', OLD.shard, wrong
+            USING ERRCODE = 'insufficient_privilege';
+    END IF;
+    RETURN NEW;
+END $$;
+COMMENT ON FUNCTION posthorn.guard_shard IS 'Trigger: epochs and checkpoints of a shard go forward, and never beyond the present; leases end.';
+CREATE TRIGGER guard_shard BEFORE UPDATE OF epoch, expires_at, checkpoint, cluster ON posthorn.shards
+    FOR EACH ROW EXECUTE FUNCTION posthorn.guard_shard();
+
 -- A restored or upgraded cluster counts transactions anew: an event of the old one may
 -- carry a number that the new one has yet to reach, and would look new once it does.
 CREATE FUNCTION posthorn.settle_foreign_events() RETURNS bigint
     LANGUAGE sql VOLATILE SECURITY DEFINER
+    SET search_path = pg_catalog, pg_temp
 BEGIN ATOMIC
     WITH foreign_events AS (
         UPDATE posthorn.events SET xid = '3'

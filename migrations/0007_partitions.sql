@@ -75,9 +75,10 @@ BEGIN
         CONTINUE WHEN newest IS NOT NULL AND EXISTS (
             SELECT FROM posthorn.shards s
              WHERE s.cluster <> posthorn.cluster() OR newest >= pg_snapshot_xmin(s.checkpoint));
-        EXECUTE format('DROP TABLE posthorn.%I', part);
-        EXECUTE format('DROP TABLE IF EXISTS posthorn.%I', 'deliveries_' || right(part, 8));
-        EXECUTE format('DROP TABLE IF EXISTS posthorn.%I', 'attempts_' || right(part, 8));
+        -- And what others have hung on it, who would keep it for ever: a view, a row type.
+        EXECUTE format('DROP TABLE posthorn.%I CASCADE', part);
+        EXECUTE format('DROP TABLE IF EXISTS posthorn.%I CASCADE', 'deliveries_' || right(part, 8));
+        EXECUTE format('DROP TABLE IF EXISTS posthorn.%I CASCADE', 'attempts_' || right(part, 8));
         RETURN NEXT part;
     END LOOP;
 END $$;

@@ -1,11 +1,12 @@
 -- The way in for a provider that prefers a call to an INSERT.
 
 -- With the owner's rights, so that it can return the id to a role that may insert but
--- not read. Nothing in it is looked up by search_path: the one statement is a qualified
--- INSERT of parameters.
+-- not read. Its search_path holds for the column defaults and triggers of the INSERT too.
 CREATE FUNCTION posthorn.publish(
     merchant text, kind text, transaction_id text, status text, data json DEFAULT '{}'
-) RETURNS uuid LANGUAGE plpgsql VOLATILE SECURITY DEFINER AS $$
+) RETURNS uuid LANGUAGE plpgsql VOLATILE SECURITY DEFINER
+    SET search_path = pg_catalog, pg_temp
+AS $$
 DECLARE
     event_id uuid;
 BEGIN

@@ -18,7 +18,8 @@ BEGIN
                 ADD COLUMN signing_secrets        text[] CHECK (cardinality(signing_secrets) BETWEEN 1 AND 10
                                                             AND array_to_string(signing_secrets, E'\n', '') ~ '^((env|file|secret):[^\n]+(\n(?=.)|$))+$'),
                 ADD COLUMN auth_secret_previous   text   CHECK (auth_secret_previous ~ '^(env|file|secret):.'),
-                ADD COLUMN oauth2_token_url       text   CHECK (oauth2_token_url ~* '^https?://[^/?#]+'),
+                ADD COLUMN oauth2_token_url       text   CHECK (oauth2_token_url ~* '^https?://[^/?#]+')
+                                                         CONSTRAINT oauth2_token_url_has_no_user_name_or_password CHECK (oauth2_token_url !~ '^[^/?#]*//[^/?#]*@'),
                 ADD COLUMN oauth2_client_auth     text   CHECK (oauth2_client_auth IN ('basic', 'body')),
                 ADD COLUMN oauth2_scope           text   CHECK (oauth2_scope <> ''),
                 ADD COLUMN oauth2_audience        text   CHECK (oauth2_audience <> ''),

@@ -127,7 +127,10 @@ CREATE FUNCTION posthorn.read_endpoint(
 AS $$
 BEGIN
     template := given ->> 'template';
-    url := left(coalesce(given ->> 'url', given ->> 'Url', given ->> 'callbackURL'), 65535);
+    -- A URL with a user name or password cannot be used; the delivery says so, and who may look
+    -- into the table sees neither.
+    url := left(regexp_replace(coalesce(given ->> 'url', given ->> 'Url', given ->> 'callbackURL'),
+                               '^([A-Za-z]+://)[^/?#]*@', '\1***@'), 65535);
     method := left(upper(coalesce(given ->> 'method', given ->> 'callbackMethod',
         CASE given ->> 'Type'
             WHEN 'SubscribeToStatusChangeNotificationsByPost' THEN 'POST'
@@ -185,12 +188,14 @@ END $$;
 COMMENT ON FUNCTION posthorn.add_transaction_subscriptions IS 'What publish and subscribe_transaction do; returns how many are new.';
 
 -- With the owner's rights, so that it can return the id to a role that may insert but
--- not read. Nothing in it is looked up by search_path. The subscriptions have the event's
--- own time: they get it, however the clock steps.
+-- not read. Its search_path holds for the column defaults and triggers of the INSERT too.
+-- The subscriptions have the event's own time: they get it, however the clock steps.
 CREATE FUNCTION posthorn.publish(
     merchant text, kind text, transaction_id text, status text,
     data json DEFAULT '{}', subscriptions json DEFAULT NULL
-) RETURNS uuid LANGUAGE plpgsql VOLATILE SECURITY DEFINER AS $$
+) RETURNS uuid LANGUAGE plpgsql VOLATILE SECURITY DEFINER
+    SET search_path = pg_catalog, pg_temp
+AS $$
 DECLARE
     event_id   uuid;
     event_time timestamptz;

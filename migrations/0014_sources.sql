@@ -1,6 +1,9 @@
 -- Tables of the provider whose changes of status become events by themselves. What reads
--- them is a trigger function for each source, which `posthorn source attach` writes; the
--- functions here are what those have in common.
+-- them is a trigger function for each source, which `posthorn source attach` writes: it runs
+-- with the rights of whoever changes the table, because it evaluates types, casts and functions
+-- that the table's owner may define. It leaves plain text in settings of the transaction, and
+-- the trigger right behind it, append_source_rows, makes events of that with the owner's rights
+-- (docs/decisions/0036-a-source-reads-with-the-rights-of-the-writer.md).
 
 CREATE TABLE posthorn.sources (
     name            text        NOT NULL PRIMARY KEY,
@@ -17,6 +20,7 @@ CREATE TABLE posthorn.sources (
     on_update       boolean     NOT NULL,
     on_failure      text        NOT NULL CHECK (on_failure IN ('block', 'record')),
     columns_read    text[]      NOT NULL,
+    members         regclass[]  NOT NULL,
     attached_at     timestamptz NOT NULL DEFAULT now(),
     -- It is part of the names of a function and of triggers, which have at most 63.
     CONSTRAINT sources_name_has_1_to_40_bytes  CHECK (octet_length(name) BETWEEN 1 AND 40),
@@ -39,6 +43,7 @@ COMMENT ON COLUMN posthorn.sources.on_insert IS 'Whether a new row with a status
 COMMENT ON COLUMN posthorn.sources.on_update IS 'Whether a changed status makes an event.';
 COMMENT ON COLUMN posthorn.sources.on_failure IS 'block: the change fails; record: it goes on, and source_failures tells of it.';
 COMMENT ON COLUMN posthorn.sources.columns_read IS 'All columns that the source names, the primary key''s included.';
+COMMENT ON COLUMN posthorn.sources.members IS 'The table and its partitions that have the triggers.';
 COMMENT ON COLUMN posthorn.sources.attached_at IS 'When it was attached last.';
 
 CREATE TABLE posthorn.source_failures (
@@ -66,22 +71,8 @@ COMMENT ON COLUMN posthorn.source_failures.reason IS 'What went wrong, without a
 CREATE INDEX source_failures_source ON posthorn.source_failures (source, id);
 COMMENT ON INDEX posthorn.source_failures_source IS '`posthorn source list` counts by it, and finds the last.';
 
--- Asked at each statement, before the columns are used: PostgreSQL's own message would
--- name neither the source nor the remedy.
-CREATE FUNCTION posthorn.missing_columns(relation oid, columns text[]) RETURNS text
-    LANGUAGE plpgsql STABLE
-AS $$
-BEGIN
-    RETURN (SELECT string_agg(quote_ident(wanted.name), ', ')
-              FROM unnest(columns) AS wanted (name)
-             WHERE NOT EXISTS (SELECT FROM pg_catalog.pg_attribute a
-                                WHERE a.attrelid = relation AND a.attname = wanted.name
-                                  AND a.attnum > 0 AND NOT a.attisdropped));
-END $$;
-COMMENT ON FUNCTION posthorn.missing_columns IS 'Which of the columns a table does not have, or NULL.';
-
 CREATE FUNCTION posthorn.refuse_source_value(source text, what text, bytes int, most int) RETURNS text
-    LANGUAGE plpgsql VOLATILE
+    LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
     RAISE EXCEPTION 'posthorn source %: % of a row of % is %; an event needs 1 to % bytes', source, what,
@@ -92,17 +83,16 @@ BEGIN
 END $$;
 COMMENT ON FUNCTION posthorn.refuse_source_value IS 'Raises the error of a value that cannot be part of an event.';
 
--- The CHECKs of posthorn.events say the same, but their error would quote the row. As
--- volatile as what they call, so that PostgreSQL puts them inline and calls it for bad
--- values only.
+-- The CHECKs of posthorn.events say the same, but know nothing of the source. As volatile as
+-- what they call, so that PostgreSQL puts them inline and calls it for bad values only.
 CREATE FUNCTION posthorn.source_text(source text, what text, value text) RETURNS text
     LANGUAGE sql VOLATILE
     RETURN CASE WHEN octet_length(value) BETWEEN 1 AND 1000 THEN value
                 ELSE posthorn.refuse_source_value(source, what, octet_length(value), 1000) END;
-CREATE FUNCTION posthorn.source_data(source text, value json) RETURNS json
+CREATE FUNCTION posthorn.source_data(source text, value text) RETURNS json
     LANGUAGE sql VOLATILE
-    RETURN CASE WHEN octet_length(value::text) BETWEEN 1 AND 1048576 THEN value
-                ELSE posthorn.refuse_source_value(source, 'the data', octet_length(value::text), 1048576)::json END;
+    RETURN CASE WHEN octet_length(value) BETWEEN 1 AND 1048576 THEN value
+                ELSE posthorn.refuse_source_value(source, 'the data', octet_length(value), 1048576) END::json;
 COMMENT ON FUNCTION posthorn.source_text IS 'The value if it can be the merchant, kind, id or status of an event.';
 COMMENT ON FUNCTION posthorn.source_data IS 'The value if it can be the data of an event.';
 
@@ -110,14 +100,14 @@ COMMENT ON FUNCTION posthorn.source_data IS 'The value if it can be the data of 
 -- the others may quote a value of the row.
 CREATE FUNCTION posthorn.record_source_failure(
     source text, relation oid, operation text, changed json, state text, message text
-) RETURNS void LANGUAGE plpgsql VOLATILE
+) RETURNS void LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
     INSERT INTO posthorn.source_failures (source, table_name, operation, key, sqlstate, reason)
     VALUES (source, relation::regclass, operation,
             coalesce((SELECT json_object_agg(a.attname, changed -> a.attname::text ORDER BY a.attnum)
-                        FROM pg_catalog.pg_index i
-                        JOIN pg_catalog.pg_attribute a ON a.attrelid = i.indrelid AND a.attnum = ANY (i.indkey)
+                        FROM pg_index i
+                        JOIN pg_attribute a ON a.attrelid = i.indrelid AND a.attnum = ANY (i.indkey)
                        WHERE i.indrelid = relation AND i.indisprimary), 'null'),
             state,
             CASE WHEN left(state, 2) IN ('23', '42', '53', '54', '55') THEN message
@@ -125,5 +115,116 @@ BEGIN
 END $$;
 COMMENT ON FUNCTION posthorn.record_source_failure IS 'Writes down that a change became no event.';
 
-REVOKE ALL ON FUNCTION posthorn.refuse_source_value, posthorn.source_text, posthorn.source_data,
-    posthorn.record_source_failure FROM PUBLIC;
+-- One plan for the session: by the arrays' lengths PostgreSQL would make a new one for each
+-- statement, which takes longer than the rest.
+CREATE FUNCTION posthorn.append_events_of(
+    source posthorn.sources, merchants text[], kinds text[], ids text[], statuses text[], data text[]
+) RETURNS void LANGUAGE plpgsql VOLATILE
+    SET search_path = pg_catalog, pg_temp SET plan_cache_mode = force_generic_plan
+AS $$
+BEGIN
+    INSERT INTO posthorn.events (merchant, kind, transaction_id, status, data)
+    SELECT posthorn.source_text(source.name, 'column ' || source.merchant_column, e.merchant),
+           coalesce(source.kind, posthorn.source_text(source.name, 'the kind', e.kind)),
+           posthorn.source_text(source.name, 'column ' || source.id_column, e.id),
+           posthorn.source_text(source.name, 'column ' || source.status_column, e.status),
+           posthorn.source_data(source.name, e.data)
+      FROM unnest(merchants, kinds, ids, statuses, data) AS e (merchant, kind, id, status, data);
+END $$;
+COMMENT ON FUNCTION posthorn.append_events_of IS 'Appends events of a source, a value of each array for each; a kind is taken only where the source has none of its own.';
+
+-- What the function of the source has left is text alone: nothing here can call what is not
+-- PostgreSQL's or Posthorn's. It has left it in this very statement, whatever the session had
+-- there before, so only who can put a trigger between the two can make an event that the rows
+-- are not of: the table's owner, who can write the rows as well.
+CREATE FUNCTION posthorn.append_source_rows() RETURNS trigger
+    LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp SET jit = off
+    -- Otherwise a NULL would be read as the text NULL.
+    SET array_nulls = on
+AS $$
+DECLARE
+    source    posthorn.sources;
+    slot      text := format('posthorn.source_%s_%s', md5(TG_ARGV[0]), pg_trigger_depth());
+    parts     int[];
+    merchants text[];
+    kinds     text[];
+    ids       text[];
+    statuses  text[];
+    data      text[];
+    keys      text[];
+    at        int;
+    size      int;
+BEGIN
+    parts := string_to_array(nullif(current_setting(slot, true), ''), ' ')::int[];
+    PERFORM set_config(slot, '', true);
+    IF parts = '{0,0}' THEN
+        RETURN NULL; -- No status has changed.
+    END IF;
+    SELECT * INTO source FROM posthorn.sources s
+     WHERE s.name = TG_ARGV[0] AND TG_RELID = ANY (s.members);
+    IF NOT FOUND THEN
+        RAISE EXCEPTION 'posthorn source %: % is not a table of it', TG_ARGV[0], TG_RELID::regclass
+            USING ERRCODE = 'insufficient_privilege',
+                  HINT = 'Run `posthorn source attach`, which makes the triggers.';
+    END IF;
+    IF parts IS NULL THEN
+        RAISE EXCEPTION 'posthorn source %: the trigger of % that reads the rows is missing or switched off', source.name,
+            TG_RELID::regclass
+            USING ERRCODE = 'object_not_in_prerequisite_state',
+                  HINT = 'Run `posthorn source attach` again, or `posthorn source detach`.';
+    END IF;
+    FOR part IN 0 .. parts[1] - 1 LOOP
+        merchants := posthorn.take_source_part(slot, 'merchants', part);
+        kinds := posthorn.take_source_part(slot, 'kinds', part);
+        ids := posthorn.take_source_part(slot, 'ids', part);
+        statuses := posthorn.take_source_part(slot, 'statuses', part);
+        data := posthorn.take_source_part(slot, 'data', part);
+        IF source.on_failure = 'block' THEN
+            PERFORM posthorn.append_events_of(source, merchants, kinds, ids, statuses, data);
+            CONTINUE;
+        END IF;
+        -- All at once; where that fails, in pieces, smaller ones until the bad row is alone.
+        keys := posthorn.take_source_part(slot, 'keys', part);
+        at := 1;
+        size := cardinality(merchants);
+        WHILE at <= cardinality(merchants) LOOP
+            BEGIN
+                PERFORM posthorn.append_events_of(source, merchants[at : at + size - 1], kinds[at : at + size - 1],
+                    ids[at : at + size - 1], statuses[at : at + size - 1], data[at : at + size - 1]);
+                at := at + size;
+                size := size * 2;
+            EXCEPTION WHEN OTHERS THEN
+                IF SQLSTATE LIKE '40%' THEN
+                    RAISE; -- A deadlock or a conflict ends the whole transaction; the caller tries again.
+                ELSIF size > 1 THEN
+                    size := size / 2;
+                ELSE
+                    PERFORM posthorn.record_source_failure(source.name, TG_RELID, TG_OP, keys[at]::json, SQLSTATE, SQLERRM);
+                    at := at + 1;
+                END IF;
+            END;
+        END LOOP;
+    END LOOP;
+    -- The rows that its function could not read.
+    FOR part IN 0 .. parts[2] - 1 LOOP
+        PERFORM posthorn.record_source_failure(source.name, TG_RELID, TG_OP, f.key::json, f.state, f.message)
+           FROM unnest(posthorn.take_source_part(slot, 'failed_keys', part),
+                       posthorn.take_source_part(slot, 'failed_states', part),
+                       posthorn.take_source_part(slot, 'failed_messages', part)) AS f (key, state, message);
+    END LOOP;
+    RETURN NULL;
+END $$;
+COMMENT ON FUNCTION posthorn.append_source_rows IS
+    'Trigger: makes events of what the source''s own function, the trigger before it, has read of the changed rows.';
+
+CREATE FUNCTION posthorn.take_source_part(slot text, what text, part int) RETURNS text[]
+    LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    name  text := format('%s_%s_%s', slot, part, what);
+    taken text[] := nullif(current_setting(name, true), '');
+BEGIN
+    PERFORM set_config(name, '', true);
+    RETURN taken;
+END $$;
+COMMENT ON FUNCTION posthorn.take_source_part IS 'What a source''s function has left of one column for some of the rows; it is gone then.';

@@ -70,11 +70,19 @@ BEGIN
          WHERE e.id >= low AND e.id < high AND e.data IS NOT NULL
            AND NOT EXISTS (SELECT FROM posthorn.pending_deliveries p WHERE p.event_id = e.id);
         GET DIAGNOSTICS purged = ROW_COUNT;
-        -- Receivers echo what they get. The answers follow their events: a delivery that
-        -- ends between the two statements keeps both for the next time.
-        UPDATE posthorn.attempts a SET body = NULL
-         WHERE a.event_id >= low AND a.event_id < high AND a.body IS NOT NULL
+        -- Receivers echo what they get, in reason phrases too. The answers follow their
+        -- events: a delivery that ends between the statements keeps all for the next time.
+        -- The commonest reasons quote nobody, and so most rows are left as they are.
+        UPDATE posthorn.attempts a SET body = NULL, reason = NULL
+         WHERE a.event_id >= low AND a.event_id < high
+           AND (a.body IS NOT NULL
+                OR a.reason NOT IN ('200 OK', '201 Created', '202 Accepted', '204 No Content'))
            AND EXISTS (SELECT FROM posthorn.events e WHERE e.id = a.event_id AND e.purged_at IS NOT NULL);
+        -- Without an attempt the reason is our own words.
+        UPDATE posthorn.deliveries d SET reason = NULL
+         WHERE d.event_id >= low AND d.event_id < high
+           AND d.state = 'posting_error' AND d.attempts > 0 AND d.reason IS NOT NULL
+           AND EXISTS (SELECT FROM posthorn.events e WHERE e.id = d.event_id AND e.purged_at IS NOT NULL);
         SELECT count(*) INTO kept FROM posthorn.events e
          WHERE e.id >= low AND e.id < high AND e.data IS NOT NULL;
         INSERT INTO posthorn.purged_days AS d VALUES (purge_payloads.day, now(), newest, kept)

@@ -41,33 +41,65 @@ COMMENT ON INDEX posthorn.deliveries_finished IS 'Seals read a day''s rows by it
 
 -- Append-only for every role, the owner and superusers too.
 
-CREATE FUNCTION posthorn.refuse_change() RETURNS trigger LANGUAGE plpgsql AS $$
+CREATE FUNCTION posthorn.refuse_change() RETURNS trigger
+    LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
+AS $$
 BEGIN
     RAISE EXCEPTION 'posthorn.% is append-only; its rows are evidence', TG_TABLE_NAME
         USING ERRCODE = 'object_not_in_prerequisite_state';
 END $$;
 COMMENT ON FUNCTION posthorn.refuse_change IS 'Trigger: keeps the rows of the ledger and its like as they were written.';
 
--- The one change there is: the answer's text goes once its event's payload has gone, and
+-- The one change there is: what an answer said goes once its event's payload has gone, and
 -- leaves its digest.
-CREATE FUNCTION posthorn.refuse_change_but_purge() RETURNS trigger LANGUAGE plpgsql AS $$
+CREATE FUNCTION posthorn.refuse_change_but_purge() RETURNS trigger LANGUAGE plpgsql
+    SET search_path = pg_catalog, pg_temp
+AS $$
 DECLARE
-    purged posthorn.attempts := OLD;
+    kept posthorn.attempts := NEW;
 BEGIN
-    purged.body := NULL;
-    IF TG_OP = 'UPDATE' AND OLD.body IS NOT NULL AND NEW IS NOT DISTINCT FROM purged
+    IF TG_OP = 'UPDATE' THEN
+        -- All but the two columns that can be purged is as it was.
+        kept.body := OLD.body;
+        kept.reason := OLD.reason;
+        IF kept IS NOT DISTINCT FROM OLD
+           AND (NEW.body IS NULL OR NEW.body IS NOT DISTINCT FROM OLD.body)
+           AND (NEW.reason IS NULL OR NEW.reason IS NOT DISTINCT FROM OLD.reason)
+           AND EXISTS (SELECT FROM posthorn.events e WHERE e.id = OLD.event_id AND e.purged_at IS NOT NULL) THEN
+            IF NEW.body IS NULL AND OLD.body IS NOT NULL THEN
+                NEW.answer_digest := sha256(convert_to(OLD.body, 'UTF8'));
+            END IF;
+            IF NEW.reason IS NULL AND OLD.reason IS NOT NULL THEN
+                NEW.reason_digest := sha256(convert_to(OLD.reason, 'UTF8'));
+            END IF;
+            RETURN NEW;
+        END IF;
+    END IF;
+    RAISE EXCEPTION 'posthorn.% is append-only; its rows are evidence', TG_TABLE_NAME
+        USING ERRCODE = 'object_not_in_prerequisite_state';
+END $$;
+COMMENT ON FUNCTION posthorn.refuse_change_but_purge IS 'Trigger: lets the body and the reason of an answer be set to NULL after its event''s payload was purged, and nothing else.';
+CREATE FUNCTION posthorn.refuse_change_but_purge_of_reason() RETURNS trigger LANGUAGE plpgsql
+    SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    purged posthorn.deliveries := OLD;
+BEGIN
+    purged.reason := NULL;
+    IF TG_OP = 'UPDATE' AND OLD.reason IS NOT NULL AND NEW IS NOT DISTINCT FROM purged
        AND EXISTS (SELECT FROM posthorn.events e WHERE e.id = OLD.event_id AND e.purged_at IS NOT NULL) THEN
-        NEW.answer_digest := sha256(convert_to(OLD.body, 'UTF8'));
+        NEW.reason_digest := sha256(convert_to(OLD.reason, 'UTF8'));
         RETURN NEW;
     END IF;
     RAISE EXCEPTION 'posthorn.% is append-only; its rows are evidence', TG_TABLE_NAME
         USING ERRCODE = 'object_not_in_prerequisite_state';
 END $$;
-COMMENT ON FUNCTION posthorn.refuse_change_but_purge IS 'Trigger: lets the body of an answer be set to NULL after its event''s payload was purged, and nothing else.';
+COMMENT ON FUNCTION posthorn.refuse_change_but_purge_of_reason IS 'Trigger: the same for the reason of a delivery, which quotes the last answer.';
+REVOKE ALL ON FUNCTION posthorn.refuse_change_but_purge, posthorn.refuse_change_but_purge_of_reason FROM PUBLIC;
 
 -- Of each row: partitions have it from their parent. An INSERT does not see it.
 CREATE TRIGGER append_only BEFORE UPDATE OR DELETE ON posthorn.deliveries
-    FOR EACH ROW EXECUTE FUNCTION posthorn.refuse_change();
+    FOR EACH ROW EXECUTE FUNCTION posthorn.refuse_change_but_purge_of_reason();
 CREATE TRIGGER append_only BEFORE UPDATE OR DELETE ON posthorn.attempts
     FOR EACH ROW EXECUTE FUNCTION posthorn.refuse_change_but_purge();
 
@@ -97,6 +129,7 @@ DECLARE
     low uuid;
     high uuid;
     waiting boolean;
+    grantee text;
     made int := 0;
 BEGIN
     PERFORM pg_advisory_xact_lock(hashtext('posthorn.partitions'));
@@ -113,6 +146,12 @@ BEGIN
                AND attnum > 0 AND NOT attisdropped AND attgenerated = '';
             EXECUTE format('CREATE TABLE posthorn.%I (LIKE posthorn.%I INCLUDING DEFAULTS INCLUDING GENERATED INCLUDING CONSTRAINTS)',
                            part, parent);
+            -- Rights are the parent's; the owner's default privileges may have given others.
+            FOR grantee IN SELECT DISTINCT CASE a.grantee WHEN 0 THEN 'PUBLIC' ELSE a.grantee::regrole::text END
+                             FROM pg_class c, aclexplode(c.relacl) a
+                            WHERE c.oid = ('posthorn.' || part)::regclass AND a.grantee <> c.relowner LOOP
+                EXECUTE format('REVOKE ALL ON posthorn.%I FROM %s', part, grantee);
+            END LOOP;
             -- Rows that came before their partition did; their xid is copied, so the
             -- feed sees them where they were. The move is no change: the trigger that
             -- would refuse it is off for this transaction, which has the table to itself.
@@ -162,11 +201,16 @@ COMMENT ON COLUMN posthorn.config_history.settings IS 'The row without its NULLs
 CREATE TRIGGER append_only BEFORE UPDATE OR DELETE OR TRUNCATE ON posthorn.config_history
     FOR EACH STATEMENT EXECUTE FUNCTION posthorn.refuse_change();
 
--- With the owner's rights: whoever may change a setting writes no history of his own.
+-- With the owner's rights: whoever may change a setting writes no history of his own. On
+-- another table they would write whatever its owner likes, and call the casts of its types.
 CREATE FUNCTION posthorn.keep_version() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER
     SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
+    IF TG_RELID NOT IN ('posthorn.subscriptions'::regclass, 'posthorn.profiles'::regclass, 'posthorn.locks'::regclass) THEN
+        RAISE EXCEPTION '% keeps no versions', TG_RELID::regclass
+            USING ERRCODE = 'insufficient_privilege';
+    END IF;
     INSERT INTO posthorn.config_history (kind, subject, revision, settings)
     VALUES (left(TG_TABLE_NAME, -1),
             CASE TG_TABLE_NAME WHEN 'subscriptions' THEN to_jsonb(NEW) ->> 'id' ELSE NEW.name END,
@@ -178,6 +222,10 @@ CREATE FUNCTION posthorn.keep_deletion() RETURNS trigger LANGUAGE plpgsql SECURI
     SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
+    IF TG_RELID <> 'posthorn.locks'::regclass THEN
+        RAISE EXCEPTION '% keeps no versions', TG_RELID::regclass
+            USING ERRCODE = 'insufficient_privilege';
+    END IF;
     INSERT INTO posthorn.config_history (kind, subject, revision)
     SELECT 'lock', OLD.name, c.revision FROM posthorn.config_revision c;
     RETURN NULL;

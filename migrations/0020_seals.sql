@@ -72,7 +72,9 @@ CREATE TRIGGER append_only BEFORE UPDATE OR DELETE OR TRUNCATE ON posthorn.dropp
     FOR EACH STATEMENT EXECUTE FUNCTION posthorn.refuse_change();
 CREATE TRIGGER append_only BEFORE UPDATE OR TRUNCATE ON posthorn.seal_slices
     FOR EACH STATEMENT EXECUTE FUNCTION posthorn.refuse_change();
-CREATE FUNCTION posthorn.refuse_delete_but_dropped() RETURNS trigger LANGUAGE plpgsql AS $$
+CREATE FUNCTION posthorn.refuse_delete_but_dropped() RETURNS trigger
+    LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
+AS $$
 BEGIN
     IF EXISTS (SELECT FROM posthorn.dropped_days d WHERE d.day = OLD.event_day) THEN
         RETURN OLD;
@@ -100,29 +102,33 @@ CREATE FUNCTION posthorn.event_day(event_id uuid) RETURNS date
          + (('x' || left(replace(event_id::text, '-', ''), 12))::bit(48)::bigint / 86400000)::int;
 COMMENT ON FUNCTION posthorn.event_day IS 'The day of an event''s id, UTC: whose partition it is in.';
 
+-- Of a reason its digest, so that it can be purged where it quotes an answer.
 CREATE FUNCTION posthorn.delivery_digest(d posthorn.deliveries) RETURNS bytea
     LANGUAGE sql STABLE PARALLEL SAFE
     RETURN sha256(convert_to(json_build_array(
-        (d).event_id, (d).subscription_id, (d).generation, (d).state, (d).attempts, (d).reason,
+        (d).event_id, (d).subscription_id, (d).generation, (d).state, (d).attempts,
+        encode(coalesce((d).reason_digest, sha256(convert_to((d).reason, 'UTF8'))), 'hex'),
         posthorn.micros((d).finished_at))::text, 'UTF8'));
 COMMENT ON FUNCTION posthorn.delivery_digest IS 'SHA-256 of a row of the ledger.';
 
--- Of an answer's text its digest, so that the text can be purged.
+-- Of what an answer said its digests, so that the text can be purged.
 CREATE FUNCTION posthorn.attempt_digest(a posthorn.attempts) RETURNS bytea
     LANGUAGE sql STABLE PARALLEL SAFE
     RETURN sha256(convert_to(json_build_array(
         (a).event_id, (a).subscription_id, (a).generation, (a).number,
-        posthorn.micros((a).started_at), (a).duration_us, (a).outcome, (a).http_status, (a).reason,
+        posthorn.micros((a).started_at), (a).duration_us, (a).outcome, (a).http_status,
+        encode(coalesce((a).reason_digest, sha256(convert_to((a).reason, 'UTF8'))), 'hex'),
         encode(coalesce((a).answer_digest, sha256(convert_to((a).body, 'UTF8'))), 'hex'),
         posthorn.micros((a).recorded_at), (a).revision, (a).tls, host((a).peer), host((a).proxy),
         encode((a).head_digest, 'hex'), encode((a).payload_digest, 'hex'))::text, 'UTF8'));
 COMMENT ON FUNCTION posthorn.attempt_digest IS 'SHA-256 of an attempt''s row.';
 
 -- By the BRIN indexes and nothing else: they leave out all but the pages of the time.
+-- With the owner's rights: a viewer compares digests of whole rows, and does not see all of them.
 CREATE FUNCTION posthorn.digested_rows(records text, low timestamptz, high timestamptz)
     RETURNS TABLE (event_id uuid, subscription_id uuid, generation int, number int,
                    minute timestamptz, digest bytea)
-    LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp SET timezone = 'UTC'
+    LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp SET timezone = 'UTC'
     SET enable_indexscan = off SET enable_seqscan = off
 AS $$
 BEGIN

@@ -56,7 +56,9 @@ CREATE INDEX replays_under_way
     ON posthorn.replays (next_at) WHERE state IN ('running', 'cancelling');
 COMMENT ON INDEX posthorn.replays_under_way IS 'Workers look for what to do by it.';
 
-CREATE FUNCTION posthorn.guard_replay() RETURNS trigger LANGUAGE plpgsql AS $$
+CREATE FUNCTION posthorn.guard_replay() RETURNS trigger
+    LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
+AS $$
 BEGIN
     -- One that has opened everything can still be cancelled: much of it may wait.
     IF NEW.state <> OLD.state
@@ -197,7 +199,7 @@ CREATE FUNCTION posthorn.replay(
     merchant text DEFAULT NULL, subscription text DEFAULT NULL, transaction_id text DEFAULT NULL,
     event_id uuid DEFAULT NULL, states text[] DEFAULT NULL,
     since timestamptz DEFAULT NULL, until timestamptz DEFAULT NULL, rate float8 DEFAULT 100
-) RETURNS uuid LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+) RETURNS uuid LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
     r    posthorn.replays := posthorn.replay_request($1, $2, $3, $4, $5, $6, $7, $8);
@@ -471,9 +473,10 @@ BEGIN
         CONTINUE WHEN posthorn.is_day_needed(day, part);
         EXECUTE format('LOCK TABLE posthorn.%I IN ACCESS EXCLUSIVE MODE', part);
         CONTINUE WHEN posthorn.is_day_needed(day, part);
-        EXECUTE format('DROP TABLE posthorn.%I', part);
-        EXECUTE format('DROP TABLE IF EXISTS posthorn.%I', 'deliveries_' || right(part, 8));
-        EXECUTE format('DROP TABLE IF EXISTS posthorn.%I', 'attempts_' || right(part, 8));
+        -- And what others have hung on it, who would keep it for ever: a view, a row type.
+        EXECUTE format('DROP TABLE posthorn.%I CASCADE', part);
+        EXECUTE format('DROP TABLE IF EXISTS posthorn.%I CASCADE', 'deliveries_' || right(part, 8));
+        EXECUTE format('DROP TABLE IF EXISTS posthorn.%I CASCADE', 'attempts_' || right(part, 8));
         INSERT INTO posthorn.dropped_days (day, keep_days) VALUES (day, keep_days) ON CONFLICT DO NOTHING;
         RETURN NEXT part;
     END LOOP;

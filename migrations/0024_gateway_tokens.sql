@@ -69,7 +69,9 @@ COMMENT ON COLUMN posthorn.sessions.expires_at IS 'EXPIRED from then on, unless 
 CREATE INDEX sessions_expiry ON posthorn.sessions (expires_at);
 COMMENT ON INDEX posthorn.sessions_expiry IS 'Maintenance finds by it what can go.';
 
-CREATE FUNCTION posthorn.take_gateway_revision() RETURNS trigger LANGUAGE plpgsql AS $$
+CREATE FUNCTION posthorn.take_gateway_revision() RETURNS trigger
+    LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
+AS $$
 BEGIN
     UPDATE posthorn.gateway_revision SET revision = revision + 1;
     RETURN NULL;
@@ -115,7 +117,7 @@ COMMENT ON FUNCTION posthorn.issue_device_session IS
     'Issues a session token for the events of one device; returns it this one time.';
 
 CREATE FUNCTION posthorn.issue_token(merchant text, name text, lifetime interval DEFAULT NULL)
-    RETURNS text LANGUAGE plpgsql VOLATILE SECURITY DEFINER
+    RETURNS text LANGUAGE plpgsql VOLATILE
     SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
@@ -129,7 +131,7 @@ COMMENT ON FUNCTION posthorn.issue_token IS
     'Issues an API token of a merchant; returns it this one time.';
 
 CREATE FUNCTION posthorn.revoke_token(merchant text, name text)
-    RETURNS boolean LANGUAGE plpgsql VOLATILE SECURITY DEFINER
+    RETURNS boolean LANGUAGE plpgsql VOLATILE
     SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN

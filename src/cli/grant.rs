@@ -8,12 +8,21 @@ use super::database::{self, DatabaseArgs};
 use crate::store::grants::{GrantFailed, Part, grant};
 use crate::store::{StoreError, connect};
 
-/// Gives an existing database role just the rights that its part needs. Safe to run
-/// again; do so after each migration.
+/// Gives an existing database role just the rights that its parts need. Safe to run
+/// again.
 #[derive(Debug, clap::Args)]
 pub struct Args {
     #[command(flatten)]
     pub to: To,
+
+    /// With --publisher: it may insert events of this merchant alone, through the view
+    /// `posthorn.own_events`; repeat it for each
+    #[arg(long, value_name = "MERCHANT", requires = "publisher")]
+    pub merchant: Vec<String>,
+
+    /// With --viewer: it sees the bodies of receivers' answers too
+    #[arg(long, requires = "viewer")]
+    pub answers: bool,
 
     #[command(flatten)]
     pub database: DatabaseArgs,
@@ -39,34 +48,52 @@ pub struct To {
     pub viewer: Option<String>,
 }
 
-impl To {
+impl Args {
     /// None is only possible where clap did not make this.
-    fn part(self) -> Option<(Part, &'static str, String)> {
-        let publisher = self
-            .publisher
-            .map(|role| (Part::Publisher, "publisher", role));
-        let worker = self.worker.map(|role| (Part::Worker, "worker", role));
-        let viewer = self.viewer.map(|role| (Part::Viewer, "viewer", role));
-        let gateway = self.gateway.map(|role| (Part::Gateway, "gateway", role));
-        publisher.or(worker).or(gateway).or(viewer)
+    fn part(&self) -> Option<(Part, &str)> {
+        let publishes = match self.merchant.as_slice() {
+            [] => Part::Publisher,
+            merchants => Part::PublisherOf(merchants.to_vec()),
+        };
+        let views = Part::Viewer {
+            answers: self.answers,
+        };
+        let To {
+            publisher,
+            worker,
+            gateway,
+            viewer,
+        } = &self.to;
+        [
+            (publishes, publisher),
+            (Part::Worker, worker),
+            (Part::Gateway, gateway),
+            (views, viewer),
+        ]
+        .into_iter()
+        .find_map(|(part, role)| Some((part, role.as_deref()?)))
     }
 }
 
 pub async fn run(args: Args) -> anyhow::Result<()> {
-    let (part, name, role) = args
-        .to
+    let (part, role) = args
         .part()
         .ok_or_else(|| anyhow!("no role; give --publisher, --worker, --gateway or --viewer"))?;
+    let role = role.to_owned();
     let pool = connect(&args.database.url()?, 1)?;
-    let granted = grant(&pool, part, &role).await;
+    let granted = grant(&pool, &part, &role).await;
     pool.close().await;
     granted.map_err(|error| anyhow!("{error}{}", remedy(&error)))?;
-    Ok(writeln!(io::stdout(), "{role} has the rights of a {name}")?)
+    Ok(writeln!(
+        io::stdout(),
+        "{role} has the rights of a {}",
+        part.name()
+    )?)
 }
 
 fn remedy(error: &GrantFailed) -> &'static str {
     match error {
         GrantFailed::Store(StoreError::Database(error)) => database::remedy(error),
-        GrantFailed::Store(_) | GrantFailed::NoSuchRole(_) => "",
+        GrantFailed::Store(_) | GrantFailed::NoSuchRole(_) | GrantFailed::IsTheOwner { .. } => "",
     }
 }

@@ -1,19 +1,23 @@
 //! The rights of the kinds of database role.
 
-use sqlx::{AssertSqlSafe, Executor};
+use sqlx::{AssertSqlSafe, Connection, Executor, PgConnection};
 
 use super::{Pool, StoreError};
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// What a database role is for.
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Part {
     /// The provider's application: may insert events and issue sessions, and nothing else.
     Publisher,
+    /// An application that may insert events of these merchants, and nothing else.
+    PublisherOf(Vec<String>),
     /// A worker process.
     Worker,
     /// A gateway process: reads events and tokens, and issues sessions.
     Gateway,
-    /// Support staff: everything but secrets and payloads.
-    Viewer,
+    /// Support staff: everything but secrets, payloads and, unless the operator allows it,
+    /// the bodies of receivers' answers.
+    Viewer { answers: bool },
 }
 
 /// Column rights keep a publisher from choosing `id` and `xid`: the feed leaves out
@@ -21,25 +25,44 @@ pub enum Part {
 const PUBLISHER: &str = "
 GRANT USAGE ON SCHEMA posthorn TO {role};
 GRANT INSERT (merchant, kind, transaction_id, status, data) ON posthorn.events TO {role};
-GRANT EXECUTE ON FUNCTION posthorn.publish, posthorn.subscribe_transaction,
-    posthorn.issue_session, posthorn.issue_device_session TO {role};
+GRANT EXECUTE ON FUNCTION posthorn.publish(text, text, text, text, json, json),
+    posthorn.subscribe_transaction, posthorn.issue_session, posthorn.issue_device_session TO {role};
 ";
 
-/// The ledger is append-only for a worker too.
+/// The view's trigger knows the role by a column that it has no right to.
+const PUBLISHER_OF: &str = "
+GRANT USAGE ON SCHEMA posthorn TO {role};
+GRANT INSERT (merchant, kind, transaction_id, status, data, subscriptions), SELECT (id)
+    ON posthorn.own_events TO {role};
+";
+
+/// The ledger is append-only for a worker too, and the database says when a row was written.
+/// A worker may serve as a gateway as well.
 const WORKER: &str = "
 GRANT USAGE ON SCHEMA posthorn TO {role};
-GRANT SELECT ON ALL TABLES IN SCHEMA posthorn TO {role};
-GRANT INSERT ON posthorn.deliveries, posthorn.attempts, posthorn.audits TO {role};
+GRANT SELECT ON posthorn.api_tokens, posthorn.attempts, posthorn.audits, posthorn.config_history,
+    posthorn.config_revision, posthorn.deliveries, posthorn.dropped_days, posthorn.events,
+    posthorn.gateway_revision, posthorn.locks, posthorn.migrations, posthorn.pending_deliveries,
+    posthorn.profiles, posthorn.purged_days, posthorn.replays, posthorn.seals, posthorn.secrets,
+    posthorn.sessions, posthorn.shards, posthorn.source_failures, posthorn.sources,
+    posthorn.subscriptions, posthorn.token_key, posthorn.transaction_subscriptions, posthorn.workers
+    TO {role};
+GRANT INSERT (event_id, subscription_id, generation, state, attempts, reason)
+    ON posthorn.deliveries TO {role};
+GRANT INSERT (event_id, subscription_id, generation, number, started_at, duration_us, outcome, http_status,
+    reason, body, revision, tls, peer, proxy, head_digest, payload_digest) ON posthorn.attempts TO {role};
+GRANT INSERT (started_at, since, events, expected, missing, repaired) ON posthorn.audits TO {role};
 GRANT INSERT, UPDATE, DELETE ON posthorn.pending_deliveries, posthorn.workers TO {role};
-GRANT UPDATE ON posthorn.shards TO {role};
+GRANT UPDATE (owner, epoch, expires_at, checkpoint, checkpoint_at, cluster) ON posthorn.shards TO {role};
 GRANT UPDATE (ended_at) ON posthorn.transaction_subscriptions TO {role};
 GRANT INSERT, UPDATE ON posthorn.subscriptions TO {role};
 GRANT INSERT, UPDATE, DELETE ON posthorn.profiles, posthorn.locks TO {role};
 GRANT UPDATE ON posthorn.config_revision TO {role};
-GRANT EXECUTE ON FUNCTION posthorn.make_partitions, posthorn.drop_partitions,
-    posthorn.drop_transaction_subscriptions, posthorn.purge_payloads,
-    posthorn.settle_foreign_events, posthorn.seal_next_day, posthorn.advance_replays,
-    posthorn.drop_sessions, posthorn.issue_session, posthorn.issue_device_session TO {role};
+GRANT EXECUTE ON FUNCTION posthorn.advance_replays, posthorn.cluster, posthorn.declare,
+    posthorn.drop_partitions, posthorn.drop_sessions, posthorn.drop_transaction_subscriptions,
+    posthorn.issue_device_session, posthorn.issue_session, posthorn.make_partitions,
+    posthorn.purge_payloads, posthorn.seal_next_day, posthorn.settle_foreign_events,
+    posthorn.shard_of, posthorn.uuid_floor, posthorn.uuid_time, posthorn.uuid_v7 TO {role};
 ";
 
 /// Of the subscriptions it needs the ids alone, and of the deliveries the times: to know
@@ -52,57 +75,199 @@ GRANT SELECT (id, merchant) ON posthorn.subscriptions TO {role};
 GRANT SELECT (id, merchant, transaction_id) ON posthorn.transaction_subscriptions TO {role};
 GRANT SELECT (event_id, subscription_id, started_at, duration_us) ON posthorn.attempts TO {role};
 GRANT SELECT (event_id, subscription_id, due_at) ON posthorn.pending_deliveries TO {role};
-GRANT EXECUTE ON FUNCTION posthorn.issue_session, posthorn.issue_device_session TO {role};
+GRANT EXECUTE ON FUNCTION posthorn.cluster, posthorn.issue_session, posthorn.issue_device_session,
+    posthorn.uuid_floor TO {role};
 ";
 
 const VIEWER: &str = "
 GRANT USAGE ON SCHEMA posthorn TO {role};
-GRANT SELECT ON posthorn.delivery_status, posthorn.status_workers, posthorn.status_shards,
-    posthorn.status_unread, posthorn.status_subscriptions, posthorn.replays TO {role};
-GRANT EXECUTE ON FUNCTION posthorn.preview_replay TO {role};
-GRANT SELECT ON posthorn.subscriptions, posthorn.profiles, posthorn.locks, posthorn.transaction_subscriptions,
-    posthorn.pending_deliveries, posthorn.deliveries, posthorn.attempts, posthorn.shards,
-    posthorn.workers, posthorn.config_revision, posthorn.sources, posthorn.source_failures,
-    posthorn.config_history, posthorn.seals, posthorn.seal_slices, posthorn.dropped_days,
-    posthorn.audits TO {role};
+GRANT SELECT ON posthorn.audits, posthorn.config_history, posthorn.config_revision, posthorn.deliveries,
+    posthorn.delivery_status, posthorn.dropped_days, posthorn.locks, posthorn.migrations,
+    posthorn.pending_deliveries, posthorn.profiles, posthorn.replays, posthorn.seal_slices,
+    posthorn.seals, posthorn.shards, posthorn.source_failures, posthorn.sources,
+    posthorn.status_shards, posthorn.status_subscriptions, posthorn.status_unread,
+    posthorn.status_workers, posthorn.subscriptions, posthorn.transaction_subscriptions,
+    posthorn.workers TO {role};
 GRANT SELECT (id, xid, created_at, shard, merchant, kind, transaction_id, status, purged_at)
     ON posthorn.events TO {role};
+GRANT SELECT (event_id, subscription_id, generation, number, started_at, duration_us, outcome, http_status,
+    reason, recorded_at, revision, tls, peer, proxy, head_digest, payload_digest, answer_digest, reason_digest)
+    ON posthorn.attempts TO {role};
+GRANT EXECUTE ON FUNCTION posthorn.cluster, posthorn.config_at, posthorn.digested_rows,
+    posthorn.event_day, posthorn.preview_replay, posthorn.shard_of, posthorn.slices,
+    posthorn.slices_digest, posthorn.uuid_floor, posthorn.uuid_time TO {role};
 ";
+
+const ANSWERS: &str = "
+GRANT SELECT (body) ON posthorn.attempts TO {role};
+";
+
+/// Whatever the role had before, by an earlier version or another part.
+const NOTHING: &str = "
+REVOKE ALL ON ALL TABLES IN SCHEMA posthorn FROM {role};
+REVOKE ALL ON ALL FUNCTIONS IN SCHEMA posthorn FROM {role};
+REVOKE ALL ON SCHEMA posthorn FROM {role};
+";
+
+/// What is made belongs to nobody but the owner and those who are granted a part by name:
+/// PostgreSQL lets everybody execute a new function, and the owner's default privileges may
+/// give away more.
+const CLOSE: &str = "
+DO $$
+DECLARE
+    grantee text;
+BEGIN
+    FOR grantee IN
+        SELECT 'PUBLIC'
+        UNION
+        SELECT a.grantee::regrole::text
+          FROM pg_default_acl d JOIN pg_roles r ON r.oid = d.defaclrole, aclexplode(d.defaclacl) AS a
+         WHERE r.rolname = current_user AND a.grantee NOT IN (0, d.defaclrole)
+    LOOP
+        EXECUTE format('REVOKE ALL ON ALL TABLES IN SCHEMA posthorn FROM %s', grantee);
+        EXECUTE format('REVOKE ALL ON ALL FUNCTIONS IN SCHEMA posthorn FROM %s', grantee);
+        EXECUTE format('REVOKE ALL ON SCHEMA posthorn FROM %s', grantee);
+    END LOOP;
+END $$;
+";
+
+impl Part {
+    /// As people and `posthorn.grantees` call it.
+    #[must_use]
+    pub const fn name(&self) -> &'static str {
+        match self {
+            Self::Publisher | Self::PublisherOf(_) => "publisher",
+            Self::Worker => "worker",
+            Self::Gateway => "gateway",
+            Self::Viewer { .. } => "viewer",
+        }
+    }
+
+    fn merchants(&self) -> Option<&[String]> {
+        match self {
+            Self::PublisherOf(merchants) => Some(merchants),
+            _ => None,
+        }
+    }
+
+    fn statements(name: &str, of_merchants: bool, answers: bool) -> &'static [&'static str] {
+        match name {
+            "publisher" if of_merchants => &[PUBLISHER_OF],
+            "publisher" => &[PUBLISHER],
+            "worker" => &[WORKER],
+            "gateway" => &[GATEWAY],
+            "viewer" if answers => &[VIEWER, ANSWERS],
+            "viewer" => &[VIEWER],
+            _ => &[],
+        }
+    }
+}
 
 #[derive(Debug, thiserror::Error)]
 pub enum GrantFailed {
     #[error("the database has no role {0:?}; CREATE ROLE it first")]
     NoSuchRole(String),
+    #[error(
+        "the role {role:?} can do all that {owner:?} can, who owns the schema posthorn, so no grant bounds it; \
+         give each part a role of its own that is neither a superuser nor a member of {owner:?}"
+    )]
+    IsTheOwner { role: String, owner: String },
     #[error(transparent)]
     Store(#[from] StoreError),
 }
 
-/// Gives an existing role just the rights of its part; safe to run again.
-pub async fn grant(pool: &Pool, part: Part, role: &str) -> Result<(), GrantFailed> {
-    let quoted: Option<String> = sqlx::query_scalar!(
-        r#"SELECT quote_ident(rolname) AS "role!" FROM pg_roles WHERE rolname = $1"#,
+/// Gives an existing role just the rights of its parts, this one included; safe to run again.
+pub async fn grant(pool: &Pool, part: &Part, role: &str) -> Result<(), GrantFailed> {
+    let mut session = pool.acquire().await.map_err(StoreError::from)?;
+    let mut transaction = session.begin().await.map_err(StoreError::from)?;
+    let found = sqlx::query!(
+        r#"SELECT quote_ident(r.rolname) AS "quoted!", o.rolname::text AS "owner!",
+                  pg_has_role(r.oid, o.oid, 'MEMBER') AS "is_owner!"
+             FROM pg_roles r, pg_namespace n JOIN pg_roles o ON o.oid = n.nspowner
+            WHERE r.rolname = $1 AND n.nspname = 'posthorn'"#,
         role
     )
-    .fetch_optional(pool)
+    .fetch_optional(&mut *transaction)
     .await
     .map_err(StoreError::from)?;
-    let Some(quoted) = quoted else {
+    let Some(found) = found else {
         return Err(GrantFailed::NoSuchRole(role.to_owned()));
     };
-    let statements = match part {
-        Part::Publisher => PUBLISHER,
-        Part::Worker => WORKER,
-        Part::Gateway => GATEWAY,
-        Part::Viewer => VIEWER,
-    };
-    // Safe: the only text put in is the server's own quoting of an existing role's name.
-    let mut transaction = pool.begin().await.map_err(StoreError::from)?;
-    transaction
-        .execute(sqlx::raw_sql(AssertSqlSafe(
-            statements.replace("{role}", &quoted),
-        )))
-        .await
-        .map_err(StoreError::from)?;
+    if found.is_owner {
+        return Err(GrantFailed::IsTheOwner {
+            role: role.to_owned(),
+            owner: found.owner,
+        });
+    }
+    lock(&mut transaction).await?;
+    sqlx::query!(
+        "INSERT INTO posthorn.grantees AS g (role_name, part, merchants, answers)
+         VALUES ($1, $2, $3, $4)
+         ON CONFLICT (role_name, part) DO UPDATE
+            SET merchants = excluded.merchants, answers = excluded.answers, granted_at = now()",
+        role,
+        part.name(),
+        part.merchants(),
+        *part == Part::Viewer { answers: true },
+    )
+    .execute(&mut *transaction)
+    .await
+    .map_err(StoreError::from)?;
+    run(&mut transaction, NOTHING, &found.quoted).await?;
+    give(&mut transaction, Some(role)).await?;
     transaction.commit().await.map_err(StoreError::from)?;
+    Ok(())
+}
+
+/// After the migrations: takes from everybody what nobody gave them by name, and gives all
+/// roles that have a part what it means in this version.
+pub(super) async fn settle(connection: &mut PgConnection) -> Result<(), StoreError> {
+    let mut transaction = connection.begin().await?;
+    lock(&mut transaction).await?;
+    transaction.execute(CLOSE).await?;
+    give(&mut transaction, None).await?;
+    transaction.commit().await?;
+    Ok(())
+}
+
+/// One at a time: two would change the same rows of the catalog.
+async fn lock(connection: &mut PgConnection) -> Result<(), StoreError> {
+    connection
+        .execute("SELECT pg_advisory_xact_lock(hashtext('posthorn.rights'))")
+        .await?;
+    Ok(())
+}
+
+/// To one role or to all that are remembered and still there.
+async fn give(connection: &mut PgConnection, role: Option<&str>) -> Result<(), StoreError> {
+    let parts = sqlx::query!(
+        r#"SELECT quote_ident(r.rolname) AS "quoted!", g.part,
+                  g.merchants IS NOT NULL AS "of_merchants!", g.answers
+             FROM posthorn.grantees g JOIN pg_roles r ON r.rolname = g.role_name
+            WHERE $1::text IS NULL OR g.role_name = $1
+            ORDER BY g.role_name, g.part"#,
+        role
+    )
+    .fetch_all(&mut *connection)
+    .await?;
+    for row in parts {
+        for statements in Part::statements(&row.part, row.of_merchants, row.answers) {
+            run(connection, statements, &row.quoted).await?;
+        }
+    }
+    Ok(())
+}
+
+async fn run(
+    connection: &mut PgConnection,
+    statements: &str,
+    quoted: &str,
+) -> Result<(), StoreError> {
+    // Safe: the only text put in is the server's own quoting of an existing role's name.
+    connection
+        .execute(sqlx::raw_sql(AssertSqlSafe(
+            statements.replace("{role}", quoted),
+        )))
+        .await?;
     Ok(())
 }

@@ -14,7 +14,7 @@ use sqlx::{AssertSqlSafe, Connection, Executor, PgConnection};
 
 use crate::model::Source;
 use crate::model::source::{Data, On};
-use expressions::check_expressions;
+use expressions::{check_expressions, may_be_read};
 use table::{Table, find_table};
 
 pub use listed::{Failures, Listed, count_failures, list};
@@ -135,6 +135,8 @@ pub async fn plan_detachment(
             SELECT quote_ident(t.tgname) AS "trigger!", format('%I.%I', n.nspname, c.relname) AS "table!"
               FROM pg_trigger t JOIN pg_class c ON c.oid = t.tgrelid JOIN pg_namespace n ON n.oid = c.relnamespace
              WHERE t.tgfoid = to_regprocedure(format('posthorn.%I()', 'source_' || $1::text))
+                OR t.tgfoid = 'posthorn.append_source_rows()'::regprocedure
+                   AND t.tgargs = convert_to($1::text, getdatabaseencoding()) || '\x00'
              ORDER BY c.relispartition, 2, 1
             "#,
             name
@@ -214,7 +216,10 @@ async fn columns_read(
     if let Data::Columns(named) = &source.data {
         columns.extend(named.iter().cloned());
     }
-    columns.extend(check_expressions(connection, source, table).await?);
+    // Otherwise the first change of the table reads them, with the rights of whoever makes it.
+    if may_be_read(connection).await? {
+        columns.extend(check_expressions(connection, source, table).await?);
+    }
     columns.sort();
     columns.dedup();
     Ok(columns)

@@ -67,3 +67,58 @@ async fn a_bad_event_is_a_posting_error_at_once_while_others_go_on() {
         0
     );
 }
+
+#[tokio::test]
+async fn an_event_that_cannot_be_is_refused_without_a_value_of_it() {
+    let database = Database::new().await;
+    let canary = "canary-payload-31";
+    let long = format!("{canary}{}", "x".repeat(1000));
+    let data = format!("'{{\"{canary}\": \"{}\"}}'", "y".repeat(1_048_576));
+    let cases = [
+        (
+            "NULL, 'k', 't', 's', '{}'",
+            "the merchant of an event is NULL; it needs 1 to 1000 bytes",
+        ),
+        (
+            "'', 'k', 't', 's', '{}'",
+            "the merchant of an event is 0 bytes long",
+        ),
+        (
+            &format!("'m', '{long}', 't', 's', '{{}}'"),
+            "the kind of an event is 1017 bytes long",
+        ),
+        (
+            &format!("'m', 'k', '{long}', 's', '{{}}'"),
+            "the transaction_id of an event is 1017 bytes long",
+        ),
+        (
+            &format!("'m', 'k', 't', '{long}', '{{}}'"),
+            "the status of an event is 1017 bytes long",
+        ),
+        (
+            &format!("'m', 'k', 't', 's', {data}"),
+            "the data of an event is 10486",
+        ),
+        (
+            "'m', 'k', 't', 's', NULL",
+            "the data of an event is NULL; it needs 1 to 1048576 bytes",
+        ),
+    ];
+    for (values, message) in cases {
+        for insert in [
+            format!(
+                "INSERT INTO posthorn.events (merchant, kind, transaction_id, status, data) VALUES ({values})"
+            ),
+            format!("SELECT posthorn.publish({values})"),
+        ] {
+            let error = database.try_execute(&insert).await.unwrap_err();
+            let told = format!("{:?}", error.as_database_error().unwrap());
+            assert!(told.contains(message), "{told}");
+            // Nor with what PostgreSQL adds, which goes into its log.
+            assert!(!told.contains(canary), "{told}");
+            assert!(!told.contains("Failing row"), "{told}");
+        }
+    }
+    let events: i64 = database.value("SELECT count(*) FROM posthorn.events").await;
+    assert_eq!(events, 0);
+}

@@ -8,7 +8,9 @@ use crate::support::{Database, PATIENCE, Setup, posthorn, receiver, until};
 /// Makes a role, and grants it a part with the command that operators use.
 async fn role(database: &Database, part: &str) -> String {
     let role = format!("{part}_{}", database.name);
-    database.execute(&format!("CREATE ROLE {role} LOGIN")).await;
+    database
+        .as_superuser(&format!("CREATE ROLE {role} LOGIN"))
+        .await;
     let part = format!("--{part}");
     // Twice, as after each migration.
     for _ in 0..2 {
@@ -146,7 +148,7 @@ async fn a_viewer_reads_what_became_of_it_but_no_payload_and_no_secret() {
         "SELECT * FROM posthorn.delivery_status",
         "SELECT id, merchant, kind, transaction_id, status, created_at FROM posthorn.events",
         "SELECT * FROM posthorn.subscriptions",
-        "SELECT * FROM posthorn.attempts",
+        "SELECT event_id, number, outcome, http_status, reason, recorded_at FROM posthorn.attempts",
         "SELECT * FROM posthorn.workers",
         "SELECT * FROM posthorn.seals",
         "SELECT * FROM posthorn.config_at(gen_random_uuid(), 1)",
@@ -171,6 +173,8 @@ async fn a_viewer_reads_what_became_of_it_but_no_payload_and_no_secret() {
         "SELECT data FROM posthorn.events",
         "SELECT * FROM posthorn.events",
         "SELECT data FROM posthorn.events_default",
+        "SELECT body FROM posthorn.attempts",
+        "SELECT * FROM posthorn.attempts",
         "SELECT name FROM posthorn.secrets",
         "SELECT key FROM posthorn.token_key",
         "SELECT posthorn.publish('acme', 'k', 't', 's')",
@@ -204,4 +208,108 @@ async fn a_role_that_is_not_there_is_named() {
         assert!(said.contains("has no role"), "{said}");
         assert!(said.contains("CREATE ROLE it first"), "{said}");
     }
+}
+
+#[tokio::test]
+async fn a_viewer_sees_the_bodies_of_answers_where_the_operator_allows_it() {
+    let database = Database::new().await;
+    let role = role(&database, "viewer").await;
+    let body = ["SELECT body FROM posthorn.attempts"];
+    assert_eq!(refused(&database, &role, &body).await, body);
+    for (answers, expected) in [(&["--answers"][..], &[][..]), (&[], &body)] {
+        let grant = [
+            &["grant", "--viewer", &role, "--database-url", &database.url],
+            answers,
+        ];
+        let (status, said) = posthorn(&grant.concat()).await;
+        assert!(status.success(), "{said}");
+        assert_eq!(refused(&database, &role, &body).await, expected);
+    }
+}
+
+#[tokio::test]
+async fn a_publisher_of_some_merchants_publishes_for_them_alone() {
+    let database = Database::new().await;
+    let receiver = receiver().await;
+    let settings = json!({"scope": "transaction"});
+    database.subscribe("acme", "callbacks", settings).await;
+    let role = format!("some_{}", database.name);
+    let other = format!("inherits_{}", database.name);
+    database
+        .as_superuser(&format!(
+            "CREATE ROLE \"{role} Ü\"; CREATE ROLE {role} LOGIN; CREATE ROLE {other} LOGIN IN ROLE {role}"
+        ))
+        .await;
+    let grant = [
+        "grant",
+        "--publisher",
+        &role,
+        "--database-url",
+        &database.url,
+    ];
+    // All, at first; then these.
+    for merchants in [&[][..], &["--merchant", "acme", "--merchant", "globex"]] {
+        let (status, said) = posthorn(&[&grant[..], merchants].concat()).await;
+        assert!(status.success(), "{said}");
+    }
+    let odd = format!("{role} Ü");
+    let grant = [
+        "grant",
+        "--publisher",
+        &odd,
+        "--merchant",
+        "acme",
+        "--database-url",
+        &database.url,
+    ];
+    let (status, said) = posthorn(&grant).await;
+    assert!(status.success(), "{said}");
+    for role in [&role, &other] {
+        let mut session = PgConnection::connect(&database.url_of(role)).await.unwrap();
+        let id: uuid::Uuid = sqlx::query_scalar(AssertSqlSafe(format!(
+            "INSERT INTO posthorn.own_events (merchant, kind, transaction_id, status, data, subscriptions)
+             VALUES ('acme', 'payment', '{role}', 'paid', '{{\"a\":  1.50}}', '{{\"url\": \"{}\"}}') RETURNING id",
+            receiver.url("/hook")
+        )))
+        .fetch_one(&mut session)
+        .await
+        .unwrap();
+        let data: String = database
+            .value(&format!(
+                "SELECT data::text FROM posthorn.events WHERE id = '{id}'"
+            ))
+            .await;
+        assert_eq!(data, "{\"a\":  1.50}");
+    }
+    let addresses: i64 = database
+        .value("SELECT count(*) FROM posthorn.transaction_subscriptions")
+        .await;
+    assert_eq!(addresses, 2);
+    let allowed = [
+        "INSERT INTO posthorn.own_events (merchant, kind, transaction_id, status) VALUES ('globex', 'k', 't', 's')",
+    ];
+    assert_eq!(
+        refused(&database, &role, &allowed).await,
+        Vec::<&str>::new()
+    );
+    let forbidden = [
+        "INSERT INTO posthorn.own_events (merchant, kind, transaction_id, status) VALUES ('initech', 'k', 't', 's')",
+        "INSERT INTO posthorn.own_events (merchant, kind, transaction_id, status) VALUES (NULL, 'k', 't', 's')",
+        "INSERT INTO posthorn.own_events (publisher, merchant, kind, transaction_id, status) VALUES ('posthorn', 'acme', 'k', 't', 's')",
+        "INSERT INTO posthorn.own_events VALUES (NULL, 'posthorn', 'acme', 'k', 't', 's')",
+        "INSERT INTO posthorn.own_events DEFAULT VALUES",
+        "INSERT INTO posthorn.events (merchant, kind, transaction_id, status) VALUES ('acme', 'k', 't', 's')",
+        "SELECT posthorn.publish('acme', 'k', 't', 's')",
+        "SELECT posthorn.issue_session('acme', 't')",
+        "SELECT merchant FROM posthorn.own_events",
+        "SELECT * FROM posthorn.grantees",
+    ];
+    assert_eq!(refused(&database, &role, &forbidden).await, forbidden);
+    // What it gave away is gone with the grant that takes its place.
+    database
+        .execute(&format!(
+            "DELETE FROM posthorn.grantees WHERE role_name = '{role}'"
+        ))
+        .await;
+    assert_eq!(refused(&database, &role, &allowed).await, allowed);
 }

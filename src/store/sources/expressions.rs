@@ -8,6 +8,19 @@ use super::table::Table;
 use crate::model::Source;
 use crate::model::source::{Data, Kind};
 
+/// Whether reading an expression can call nothing of anybody else's. PostgreSQL makes values
+/// of the texts in it as it reads, with the rights of whoever asks, and a domain's CHECK, within
+/// an array or a row, is called for that: so nobody else may have a domain here.
+pub async fn may_be_read(connection: &mut PgConnection) -> Result<bool, sqlx::Error> {
+    sqlx::query_scalar(
+        "SELECT NOT EXISTS (
+             SELECT FROM pg_type t JOIN pg_roles r ON r.oid = t.typowner
+              WHERE t.typtype = 'd' AND NOT r.rolsuper AND r.rolname <> current_user)",
+    )
+    .fetch_one(connection)
+    .await
+}
+
 /// Makes a view of each expression and takes it back: PostgreSQL reads the expression as
 /// the trigger function will, by the same search path, and tells its type and the columns
 /// that it names. Returns those.

@@ -5,6 +5,10 @@ use super::table::Table;
 use crate::model::Source;
 use crate::model::source::{Data, Kind, OnFailure};
 
+/// Rows whose values are handed over together. An array of all rows might be larger than
+/// PostgreSQL allows (1 GB), and so many rows of 200 KB each fit.
+const PART: usize = 5000;
+
 /// Quoted, in the schema `posthorn`.
 pub fn function_name(source: &str) -> String {
     format!("posthorn.{}", identifier(&format!("source_{source}")))
@@ -12,65 +16,97 @@ pub fn function_name(source: &str) -> String {
 
 /// The statement that makes the function, or replaces it.
 ///
-/// - It runs with its owner's rights and a fixed search path: who changes the table needs
-///   no right on Posthorn's.
+/// - It runs with the rights of whoever changes the table, and touches nothing of
+///   Posthorn's: what the rows' types, their casts and the source's own expressions call
+///   belongs to the application. It leaves text in settings of the transaction, for
+///   `posthorn.append_source_rows`, the trigger right behind it
+///   (docs/decisions/0036-a-source-reads-with-the-rights-of-the-writer.md).
 /// - The plan of a statement without parameters is kept for the session, with the number
 ///   of rows that its first run had. Nested loops, right for one row, would take hours
 ///   for 100,000: they are switched off, and a hash join is right for both.
 /// - `use_column`: `new` and `old` are the transition tables, not plpgsql's variables,
-///   which have no value in a statement trigger.
+///   which have no value in a statement trigger. The block's own variables go by its name:
+///   the table may have columns of theirs.
 /// - Only `--on-failure record` has an EXCEPTION clause, because that is a
 ///   subtransaction for each statement (docs/decisions/0014-statement-triggers.md).
 pub fn create_function(source: &Source, table: &Table, columns: &[String]) -> String {
-    let body = match source.on_failure {
-        OnFailure::Block => blocking(source, table, columns),
-        OnFailure::Record => recording(source, table, columns),
+    let (variables, body) = match source.on_failure {
+        OnFailure::Block => ("", blocking(source, table)),
+        OnFailure::Record => (RECORDING, recording(source, table)),
     };
+    let text = format!(
+        "
+#variable_conflict use_column
+<<source>>
+DECLARE
+    slot text := format('posthorn.source_%s_%s', md5({name}), pg_trigger_depth());
+    parts int := 0;
+    left_now int;
+    missing text := (
+        SELECT string_agg(quote_ident(wanted.name), ', ') FROM unnest({columns}) AS wanted (name)
+         WHERE NOT EXISTS (SELECT FROM pg_attribute a
+                            WHERE a.attrelid = TG_RELID AND a.attname = wanted.name
+                              AND a.attnum > 0 AND NOT a.attisdropped));
+{variables}BEGIN
+{body}    RETURN NULL;
+END ",
+        name = literal(&source.name),
+        columns = array(columns),
+    );
     format!(
         "CREATE OR REPLACE FUNCTION {name}() RETURNS trigger
-    LANGUAGE plpgsql SECURITY DEFINER
+    LANGUAGE plpgsql SECURITY INVOKER
     SET search_path = pg_catalog, pg_temp
     SET enable_nestloop = off SET enable_hashjoin = on SET jit = off
 AS {body};\n",
         name = function_name(&source.name),
-        body = dollars(&format!("\n#variable_conflict use_column\n{body}")),
+        body = dollars(&text),
     )
 }
 
-fn blocking(source: &Source, table: &Table, columns: &[String]) -> String {
+fn blocking(source: &Source, table: &Table) -> String {
     format!(
-        "BEGIN
-{append}
-    RETURN NULL;
-END ",
-        append = append_all(source, table, columns)
+        "{leave_all}    PERFORM set_config(source.slot, source.parts || ' 0', true);\n",
+        leave_all = leave_all(source, table)
     )
 }
 
-/// First everything at once. If that fails, a mistake in the names concerns all rows. Any
-/// other may be of one row: the rows are taken in pieces, smaller ones until the bad row
-/// is alone, so that the others get their events. (Chunks, because an array of all rows
-/// might be larger than PostgreSQL allows.)
-fn recording(source: &Source, table: &Table, columns: &[String]) -> String {
-    format!(
-        "DECLARE
-    chunks refcursor;
+/// What only `--on-failure record` needs.
+const RECORDING: &str = "    chunks refcursor;
     chunk record;
     at int;
     size int;
-BEGIN
-    BEGIN
-{append_all}
+    failed_keys text[] := '{}';
+    failed_states text[] := '{}';
+    failed_messages text[] := '{}';
+";
+
+/// First everything at once. If that fails, a mistake in the names concerns all rows. Any
+/// other may be of one row: the rows are taken in pieces, smaller ones until the bad row
+/// is alone, so that the others get their events.
+fn recording(source: &Source, table: &Table) -> String {
+    format!(
+        "    BEGIN
+{leave_all}    PERFORM set_config(source.slot, source.parts || ' 0', true);
     RETURN NULL;
     EXCEPTION WHEN OTHERS THEN
         IF SQLSTATE LIKE '40%' THEN
             RAISE; -- A deadlock or a conflict ends the whole transaction; the caller tries again.
         ELSIF SQLSTATE LIKE '42%' THEN
-            PERFORM posthorn.record_source_failure({name}, TG_RELID, TG_OP, changed.row, SQLSTATE, SQLERRM)
-               FROM (SELECT row_to_json(new.*) AS row FROM new) AS changed;
+            PERFORM set_config(format('%s_%s_failed_keys', source.slot, part.number), part.keys, true),
+                    set_config(format('%s_%s_failed_states', source.slot, part.number), part.states, true),
+                    set_config(format('%s_%s_failed_messages', source.slot, part.number), part.messages, true)
+               FROM (SELECT (changed.n - 1) / {PART} AS number,
+                            array_agg(changed.row ORDER BY changed.n)::text AS keys,
+                            array_agg(SQLSTATE)::text AS states, array_agg(SQLERRM)::text AS messages
+                       FROM (SELECT row_number() OVER () AS n, row_to_json(new.*)::text AS row FROM new) AS changed
+                      GROUP BY 1) AS part;
+            GET DIAGNOSTICS left_now = ROW_COUNT;
+            PERFORM set_config(source.slot, '0 ' || source.left_now, true);
             RETURN NULL;
         END IF;
     END;
+    parts := 0;
     IF TG_OP = 'INSERT' THEN
         OPEN chunks FOR {inserted};
     ELSE
@@ -83,8 +119,7 @@ BEGIN
         size := cardinality(chunk.after);
         WHILE at <= cardinality(chunk.after) LOOP
         BEGIN
-{append_piece}
-            at := at + size;
+{leave_piece}            at := at + size;
             size := size * 2;
         EXCEPTION WHEN OTHERS THEN
             IF SQLSTATE LIKE '40%' THEN
@@ -92,37 +127,38 @@ BEGIN
             ELSIF size > 1 THEN
                 size := size / 2;
             ELSE
-                PERFORM posthorn.record_source_failure({name}, TG_RELID, TG_OP, chunk.after[at], SQLSTATE, SQLERRM);
+                failed_keys := failed_keys || chunk.after[at]::text;
+                failed_states := failed_states || SQLSTATE;
+                failed_messages := failed_messages || SQLERRM;
                 at := at + 1;
             END IF;
         END;
         END LOOP;
     END LOOP;
-    RETURN NULL;
-END ",
-        name = literal(&source.name),
-        append_all = append_all(source, table, columns),
+    PERFORM set_config(source.slot || '_0_failed_keys', source.failed_keys::text, true),
+            set_config(source.slot || '_0_failed_states', source.failed_states::text, true),
+            set_config(source.slot || '_0_failed_messages', source.failed_messages::text, true),
+            set_config(source.slot, source.parts || ' 1', true);
+",
+        leave_all = leave_all(source, table),
         inserted = Rows::inserted(source).in_chunks(),
         updated = Rows::updated(source, table).in_chunks(),
-        append_piece = append(source, &Rows::piece(table)),
+        leave_piece = leave(source, table, &Rows::piece(table)),
     )
 }
 
-fn append_all(source: &Source, table: &Table, columns: &[String]) -> String {
+fn leave_all(source: &Source, table: &Table) -> String {
     format!(
-        "    IF posthorn.missing_columns(TG_RELID, {columns}) IS NOT NULL THEN
+        "    IF source.missing IS NOT NULL THEN
         RAISE EXCEPTION 'posthorn source %: % has no column % any more; run `posthorn source attach` again', {name},
-            TG_RELID::regclass, posthorn.missing_columns(TG_RELID, {columns})
+            TG_RELID::regclass, source.missing
             USING ERRCODE = 'undefined_column';
     ELSIF TG_OP = 'INSERT' THEN
-{insert}
-    ELSE
-{update}
-    END IF;",
-        columns = array(columns),
+{insert}    ELSE
+{update}    END IF;\n",
         name = literal(&source.name),
-        insert = append(source, &Rows::inserted(source)),
-        update = append(source, &Rows::updated(source, table)),
+        insert = leave(source, table, &Rows::inserted(source)),
+        update = leave(source, table, &Rows::updated(source, table)),
     )
 }
 
@@ -169,7 +205,8 @@ impl Rows {
         let row = |json: &str| format!("json_populate_record(NULL::{}, {json})", table.name);
         Self {
             from: format!(
-                "unnest(chunk.after[at : at + size - 1], chunk.before[at : at + size - 1]) AS piece (after, before)
+                "unnest(source.chunk.after[source.at : source.at + source.size - 1],
+                        source.chunk.before[source.at : source.at + source.size - 1]) AS piece (after, before)
                  CROSS JOIN {} AS new CROSS JOIN {} AS old",
                 row("piece.after"),
                 row("piece.before")
@@ -212,64 +249,80 @@ pub fn new_beside_old(table: &Table, new: &str, old: &str) -> String {
     )
 }
 
-/// Appends the events of rows. Each value is made once, in the inner query, which OFFSET 0
-/// keeps apart, and looked at in the outer one. SQL of the operator's ends with a line, for
-/// it may end with a comment.
-fn append(source: &Source, rows: &Rows) -> String {
-    let name = literal(&source.name);
-    let text = |what: &str, value: &str| {
-        let what = literal(what);
-        format!("posthorn.source_text({name}, {what}, event.{value})")
-    };
-    let of_column = |column: &str, value: &str| text(&format!("column {column}"), value);
-    let (kind, kind_sql) = match &source.kind {
-        Kind::Text(text) => (literal(text), String::new()),
-        Kind::Sql(sql) => (
-            text("the kind", "kind"),
-            format!("({sql}\n)::text AS kind,\n                       "),
-        ),
-    };
+/// Leaves the values of rows, each an array for so many rows. Each value is made once, in the
+/// inner query, which OFFSET 0 keeps apart. SQL of the operator's ends with a line, for it may
+/// end with a comment.
+fn leave(source: &Source, table: &Table, rows: &Rows) -> String {
+    let new = |column: &str| format!("new.{}", identifier(column));
     let (data, chosen) = match &source.data {
         Data::Row => ("row_to_json(new.*)".to_owned(), String::new()),
         Data::Columns(columns) => {
-            let columns: Vec<String> = columns
-                .iter()
-                .map(|name| format!("new.{}", identifier(name)))
-                .collect();
+            let columns: Vec<String> = columns.iter().map(|column| new(column)).collect();
             (
                 "row_to_json(chosen.*)".to_owned(),
                 format!(
-                    "\n                 CROSS JOIN LATERAL (SELECT {}) AS chosen",
+                    "\n                               CROSS JOIN LATERAL (SELECT {}) AS chosen",
                     columns.join(", ")
                 ),
             )
         }
         Data::Sql(sql) => (format!("({sql}\n)::json"), String::new()),
     };
+    let mut values = vec![
+        ("merchants", new(&source.merchant)),
+        ("ids", new(&source.id)),
+        ("statuses", new(&source.status)),
+        ("data", data),
+    ];
+    if let Kind::Sql(sql) = &source.kind {
+        values.push(("kinds", format!("({sql}\n)")));
+    }
+    if source.on_failure == OnFailure::Record {
+        let columns = table
+            .key
+            .iter()
+            .map(|column| format!("{}, {}", literal(column), new(column)));
+        let columns: Vec<String> = columns.collect();
+        values.push(("keys", format!("json_build_object({})", columns.join(", "))));
+    }
+    let of_each = |write: &dyn Fn(&str, &str) -> String, between: &str| {
+        let written: Vec<String> = values
+            .iter()
+            .map(|(name, value)| write(name, value))
+            .collect();
+        written.join(between)
+    };
     let when = source
         .when
         .as_ref()
         .map_or_else(String::new, |when| format!(" AND ({when}\n)"));
     format!(
-        "        INSERT INTO posthorn.events (merchant, kind, transaction_id, status, data)
-        SELECT {merchant},
-               {kind},
-               {id},
-               {status},
-               posthorn.source_data({name}, event.data)
-          FROM (SELECT new.{merchant_column}::text AS merchant, new.{id_column}::text AS transaction_id,
-                       new.{status_column}::text AS status,
-                       {kind_sql}{data} AS data
-                  FROM {from}{chosen}
-                 WHERE {changed}{when}
-                OFFSET 0) AS event;",
+        "        PERFORM {settings}
+           FROM (SELECT (event.n - 1) / {PART} AS number,
+                        {arrays}
+                   FROM (SELECT row_number() OVER () AS n, value.*
+                           FROM (SELECT {values}
+                                   FROM {from}{chosen}
+                                  WHERE {changed}{when}
+                                 OFFSET 0) AS value) AS event
+                  GROUP BY 1) AS part;
+        GET DIAGNOSTICS left_now = ROW_COUNT;
+        parts := parts + left_now;\n",
+        settings = of_each(
+            &|name, _| format!(
+                "set_config(format('%s_%s_{name}', source.slot, source.parts + part.number), part.{name}, true)"
+            ),
+            ",\n                "
+        ),
+        arrays = of_each(
+            &|name, _| format!("array_agg(event.{name} ORDER BY event.n)::text AS {name}"),
+            ",\n                        "
+        ),
+        values = of_each(
+            &|name, value| format!("{value}::text AS {name}"),
+            ",\n                                        "
+        ),
         from = rows.from,
         changed = rows.changed,
-        merchant = of_column(&source.merchant, "merchant"),
-        id = of_column(&source.id, "transaction_id"),
-        status = of_column(&source.status, "status"),
-        merchant_column = identifier(&source.merchant),
-        id_column = identifier(&source.id),
-        status_column = identifier(&source.status),
     )
 }

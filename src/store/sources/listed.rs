@@ -44,7 +44,10 @@ pub async fn list(pool: &Pool) -> Result<Vec<Listed>, StoreError> {
                attached.name AS "table?", coalesce(members.partitions, 0) AS "partitions!",
                coalesce(members.silent, '{}') AS "silent!",
                CASE WHEN attached.name IS NOT NULL
-                    THEN posthorn.missing_columns(s.relation, s.columns_read) END AS missing_columns,
+                    THEN (SELECT string_agg(quote_ident(wanted.name), ', ') FROM unnest(s.columns_read) AS wanted (name)
+                           WHERE NOT EXISTS (SELECT FROM pg_attribute a
+                                              WHERE a.attrelid = s.relation AND a.attname = wanted.name
+                                                AND a.attnum > 0 AND NOT a.attisdropped)) END AS missing_columns,
                failures.count AS "failures!", last.failed_at AS "last_at?", last.reason AS "last_reason?"
           FROM posthorn.sources s
           LEFT JOIN LATERAL (
@@ -54,12 +57,14 @@ pub async fn list(pool: &Pool) -> Result<Vec<Listed>, StoreError> {
           LEFT JOIN LATERAL (
                SELECT count(*) FILTER (WHERE c.oid <> s.relation) AS partitions,
                       array_agg(format('%I.%I', n.nspname, c.relname) ORDER BY c.relispartition, c.relname)
-                          FILTER (WHERE triggers.firing < s.on_insert::int + s.on_update::int) AS silent
+                          FILTER (WHERE triggers.firing < 2 * (s.on_insert::int + s.on_update::int)) AS silent
                  FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
                 CROSS JOIN LATERAL (
                       SELECT count(*) AS firing FROM pg_trigger t
                        WHERE t.tgrelid = c.oid AND t.tgenabled IN ('O', 'A')
-                         AND t.tgfoid = to_regprocedure(format('posthorn.%I()', 'source_' || s.name))) AS triggers
+                         AND (t.tgfoid = to_regprocedure(format('posthorn.%I()', 'source_' || s.name))
+                              OR t.tgfoid = 'posthorn.append_source_rows()'::regprocedure
+                                 AND t.tgargs = convert_to(s.name, getdatabaseencoding()) || '\x00')) AS triggers
                 WHERE c.oid = s.relation OR c.oid IN (SELECT relid FROM pg_partition_tree(s.relation))) AS members ON true
          CROSS JOIN LATERAL (
                SELECT count(*) FROM (SELECT FROM posthorn.source_failures f

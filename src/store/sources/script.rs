@@ -29,10 +29,11 @@ pub fn attach(source: &Source, table: &Table, columns: &[String], before: Option
         create_function(source, table, columns),
         format!("COMMENT ON FUNCTION {function}() IS {comment};\n"),
         format!("REVOKE ALL ON FUNCTION {function}() FROM PUBLIC;\n"),
+        forget(&source.name),
+        remember(source, table, columns),
     ]
     .into_iter()
     .chain(triggers)
-    .chain([forget(&source.name), remember(source, table, columns)])
     .collect()
 }
 
@@ -70,8 +71,9 @@ const TRIGGERS: [Trigger; 2] = [
 ];
 
 impl Trigger {
-    /// Makes or replaces it, or takes it away if the source had it and is not to have it
-    /// any more.
+    /// Makes or replaces the two of a table, or takes them away if the source had them and is
+    /// not to have them any more. PostgreSQL fires the triggers of a table in the order of
+    /// their names: what the first has read is taken by the second, and by no other before it.
     fn statement(&self, source: &Source, table: &str, before: Option<On>) -> Option<String> {
         let Self {
             operation,
@@ -79,15 +81,22 @@ impl Trigger {
             wanted,
         } = self;
         let name = format!("posthorn_{}_{}", source.name, operation.to_lowercase());
-        let name = identifier(&name);
+        let appends = identifier(&format!("{name}_append"));
+        let reads = identifier(&name);
         if wanted(source.on) {
             let function = function_name(&source.name);
+            let argument = literal(&source.name);
             Some(format!(
-                "CREATE OR REPLACE TRIGGER {name} AFTER {operation} ON {table}
-    REFERENCING {transition} FOR EACH STATEMENT EXECUTE FUNCTION {function}();\n"
+                "CREATE OR REPLACE TRIGGER {reads} AFTER {operation} ON {table}
+    REFERENCING {transition} FOR EACH STATEMENT EXECUTE FUNCTION {function}();
+CREATE OR REPLACE TRIGGER {appends} AFTER {operation} ON {table}
+    FOR EACH STATEMENT EXECUTE FUNCTION posthorn.append_source_rows({argument});\n"
             ))
         } else if before.is_some_and(wanted) {
-            Some(format!("DROP TRIGGER IF EXISTS {name} ON {table};\n"))
+            Some(format!(
+                "DROP TRIGGER IF EXISTS {reads} ON {table};
+DROP TRIGGER IF EXISTS {appends} ON {table};\n"
+            ))
         } else {
             None
         }
@@ -113,9 +122,9 @@ fn remember(source: &Source, table: &Table, columns: &[String]) -> String {
     };
     format!(
         "INSERT INTO posthorn.sources (name, relation, merchant_column, id_column, status_column, kind, kind_sql,
-                              data_columns, data_sql, condition, on_insert, on_update, on_failure, columns_read)
+                              data_columns, data_sql, condition, on_insert, on_update, on_failure, columns_read, members)
 VALUES ({name}, {relation}, {merchant}, {id}, {status}, {kind}, {kind_sql},
-        {data_columns}, {data_sql}, {condition}, {on_insert}, {on_update}, {on_failure}, {columns_read});\n",
+        {data_columns}, {data_sql}, {condition}, {on_insert}, {on_update}, {on_failure}, {columns_read}, {members}::regclass[]);\n",
         name = literal(&source.name),
         relation = literal(&table.name),
         merchant = literal(&source.merchant),
@@ -130,5 +139,6 @@ VALUES ({name}, {relation}, {merchant}, {id}, {status}, {kind}, {kind_sql},
         on_update = source.on.update,
         on_failure = literal(source.on_failure.as_str()),
         columns_read = array(columns),
+        members = array(&table.members),
     )
 }

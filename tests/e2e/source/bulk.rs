@@ -3,6 +3,7 @@
 use std::time::{Duration, Instant};
 
 use super::Shop;
+use crate::support::alone_among_the_heavy;
 
 const ROWS: i64 = 100_000;
 
@@ -20,6 +21,7 @@ async fn timed(session: &mut sqlx::PgConnection, what: &str, sql: &'static str) 
 /// the same events, the least that any way of publishing costs.
 #[tokio::test]
 async fn an_update_of_100_000_rows_costs_little_more_than_its_events() {
+    let _alone = alone_among_the_heavy().await;
     let shop = Shop::new().await;
     shop.run(&format!(
         "INSERT INTO shop.payments SELECT n, 'm' || n % 100, 'new', n / 100.0, repeat('x', 50)
@@ -78,6 +80,7 @@ async fn an_update_of_100_000_rows_costs_little_more_than_its_events() {
 
 #[tokio::test]
 async fn one_bad_row_among_100_000_costs_the_others_nothing_but_time() {
+    let _alone = alone_among_the_heavy().await;
     let shop = Shop::new().await;
     shop.attach("shop.payments", &["--on-failure", "record"])
         .await;

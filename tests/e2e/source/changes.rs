@@ -1,5 +1,6 @@
 //! Which changes make events.
 
+use posthorn::demo::postgres::OWNER;
 use serde_json::{Value, json};
 
 use super::{NOTHING, Shop};
@@ -18,8 +19,11 @@ async fn an_update_of_the_application_reaches_the_merchant_and_a_rollback_does_n
 
     // A role that knows nothing of Posthorn.
     let role = format!("app_{}", shop.database.name);
+    shop.database
+        .as_superuser(&format!("CREATE ROLE {role} ROLE {OWNER}"))
+        .await;
     shop.run(&format!(
-        "CREATE ROLE {role}; GRANT USAGE ON SCHEMA shop TO {role}; GRANT SELECT, UPDATE ON shop.payments TO {role}"
+        "GRANT USAGE ON SCHEMA shop TO {role}; GRANT SELECT, UPDATE ON shop.payments TO {role}"
     ))
     .await;
     shop.run(&format!(

@@ -94,7 +94,9 @@ async fn a_viewer_sees_the_sources() {
     shop.run("INSERT INTO shop.payments VALUES (1, NULL, 'new')")
         .await;
     let role = format!("viewer_{}", shop.database.name);
-    shop.run(&format!("CREATE ROLE {role} LOGIN")).await;
+    shop.database
+        .as_superuser(&format!("CREATE ROLE {role} LOGIN"))
+        .await;
     let url = &shop.database.url;
     let (status, said) = posthorn(&["grant", "--viewer", &role, "--database-url", url]).await;
     assert!(status.success(), "{said}");

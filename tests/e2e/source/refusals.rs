@@ -1,5 +1,7 @@
 //! What cannot be a source, and is told what to do.
 
+use posthorn::demo::postgres::OWNER;
+
 use super::{NOTHING, Shop};
 use crate::support::{Database, posthorn};
 
@@ -24,6 +26,13 @@ impl Shop {
 #[tokio::test]
 async fn what_cannot_be_a_source_is_refused_with_the_remedy() {
     let shop = Shop::new().await;
+    shop.database
+        .as_superuser(&format!(
+            "CREATE FOREIGN DATA WRAPPER nowhere;
+             CREATE SERVER nowhere FOREIGN DATA WRAPPER nowhere;
+             GRANT USAGE ON FOREIGN SERVER nowhere TO {OWNER}"
+        ))
+        .await;
     shop.run(
         "CREATE TABLE shop.keyless (id int, merchant_id text, status text);
          CREATE VIEW shop.seen AS TABLE shop.payments;
@@ -32,8 +41,6 @@ async fn what_cannot_be_a_source_is_refused_with_the_remedy() {
          CREATE TABLE shop.parted (id int PRIMARY KEY, merchant_id text, status text) PARTITION BY RANGE (id);
          CREATE TABLE shop.part PARTITION OF shop.parted DEFAULT;
          CREATE TABLE shop.child () INHERITS (shop.payments);
-         CREATE FOREIGN DATA WRAPPER nowhere;
-         CREATE SERVER nowhere FOREIGN DATA WRAPPER nowhere;
          CREATE FOREIGN TABLE shop.far (id int, merchant_id text, status text) SERVER nowhere",
     )
     .await;
@@ -167,8 +174,11 @@ async fn a_name_is_of_one_table() {
 async fn rights_that_are_missing_are_named() {
     let shop = Shop::new().await;
     let role = format!("nobody_{}", shop.database.name);
+    shop.database
+        .as_superuser(&format!("CREATE ROLE {role} LOGIN"))
+        .await;
     shop.run(&format!(
-        "CREATE ROLE {role} LOGIN; GRANT USAGE ON SCHEMA shop TO {role}; GRANT SELECT ON shop.payments TO {role}"
+        "GRANT USAGE ON SCHEMA shop TO {role}; GRANT SELECT ON shop.payments TO {role}"
     ))
     .await;
     let url = shop.database.url_of(&role);
