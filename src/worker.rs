@@ -19,8 +19,9 @@ use crate::config::{self, Config};
 use crate::dispatch::deliver::Delivering;
 use crate::dispatch::errand::Errands;
 use crate::dispatch::{BreakerSettings, DispatchSettings, Dispatcher, LaneSettings, Outlets};
-use crate::feed::keeper::{Keeper, KeeperSettings, Wiring};
+use crate::feed::keeper::{self, Keeper, KeeperSettings, Wiring};
 use crate::feed::lease::Lease;
+use crate::feed::ownership::Ownership;
 use crate::feed::reader::{Inlets, Reader, ReaderSettings};
 use crate::feed::replay::Replays;
 use crate::gateway;
@@ -106,7 +107,12 @@ pub async fn run(
     let token_key = load_token_key(&pool).await?;
     let ground = Ground {
         // A lease must not wait for a connection behind refills and pages.
-        keeper_pool: store::connect_by(way, &url, 1)?,
+        keeper_pool: store::connect_to_keep(
+            way,
+            &url,
+            keeper::CONNECTIONS,
+            Ownership::new(config.worker.lease).lasts(),
+        )?,
         pool: pool.clone(),
         network,
         keys,
@@ -268,7 +274,6 @@ fn start_flow(
             pool: keeper_pool.clone(),
             dispatcher: inputs,
             reader: orders,
-            drained: drained_rx,
             condition: condition_rx,
             backlog,
             lease,
@@ -293,7 +298,7 @@ fn start_flow(
         // It ends with the keeper; the worker ends the rest.
         std::future::pending::<()>().await;
     });
-    tokio::spawn(keeper.run(stop.clone()))
+    tokio::spawn(keeper.run(drained_rx, stop.clone()))
 }
 
 fn recorder_settings(worker: &config::Worker) -> RecorderSettings {

@@ -73,6 +73,7 @@ impl Dispatcher {
     }
 
     pub(super) fn lose(&mut self, shards: &[Shard]) {
+        self.losses += 1;
         for shard in shards {
             self.cut_off(*shard);
             self.forget(*shard);

@@ -25,7 +25,8 @@ pub enum Input {
     WindowRead { shards: Vec<Shard>, end: Snapshot },
     /// From the feed, after the last page: hand these over.
     Drain(Vec<(Shard, Epoch)>),
-    /// From the keeper: these are no longer ours. Nothing more may be sent for them.
+    /// From the keeper, and then from the feed: these are no longer ours. Nothing more may be
+    /// sent for them.
     Lost(Vec<Shard>),
     /// From the feed, now and then: what waits in the database. Hand-run SQL may have made
     /// something due.

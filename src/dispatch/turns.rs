@@ -131,7 +131,7 @@ impl Dispatcher {
 
     /// Whether the leases hold at this very moment, and the recorder keeps up.
     fn may_work(&self, clock: &dyn Fn() -> Instant) -> bool {
-        self.out.backlog.attempts() < UNRECORDED && self.out.lease.is_valid(clock())
+        self.out.backlog.attempts() < UNRECORDED && self.out.lease.is_valid(clock(), self.losses)
     }
 
     fn may_send(&mut self, id: Uuid, clock: &dyn Fn() -> Instant) -> bool {

@@ -1,8 +1,16 @@
 //! The loop that keeps this worker's shards: leases, checkpoints, taking and handing over.
 //! What to do is decided in [`super::ownership`].
+//!
+//! Renewing comes before everything else. Whatever the loop waits for, it waits by way of
+//! [`Keeper::meanwhile`], which sends each renewal when it is due and takes its answer: no
+//! other statement delays one, however long it hangs, and no renewal delays the next.
 
+use std::pin::pin;
 use std::time::{Duration, Instant};
 
+use futures::StreamExt;
+use futures::future::BoxFuture;
+use futures::stream::FuturesUnordered;
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender};
 use tokio::sync::{oneshot, watch};
 use tokio_util::sync::CancellationToken;
@@ -10,7 +18,7 @@ use tracing::{info, warn};
 use uuid::Uuid;
 
 use super::lease::Lease;
-use super::ownership::{GivenUp, Ownership};
+use super::ownership::{GivenUp, Ownership, RENEWALS_AT_ONCE};
 use super::reader::Order;
 use crate::crash::Point;
 use crate::dispatch::input::{Drained, Input};
@@ -19,10 +27,10 @@ use crate::http::metrics::Metrics;
 use crate::model::{Epoch, Shard, Snapshot};
 use crate::record::Backlog;
 use crate::store::shards::{
-    Condition, cluster_and_time, forget_worker, heartbeat, look_at_fleet, release_shards,
-    renew_leases, take_shards, write_checkpoints,
+    Condition, Renewed, forget_worker, heartbeat, look_at_fleet, release_shards, renew_leases,
+    take_shards, write_checkpoints,
 };
-use crate::store::{DbClock, Pool, StoreError, within};
+use crate::store::{DbClock, Pool, STATEMENT, StoreError, within};
 
 /// How often the loop looks at its clock.
 const TICK: Duration = Duration::from_millis(100);
@@ -32,6 +40,10 @@ const LOOK: Duration = Duration::from_millis(500);
 
 /// How long handing over may take beyond the grace period for what is in the air.
 const HAND_OVER: Duration = Duration::from_secs(10);
+
+/// What the keeper's statements may hold at a time: one that hangs leaves the renewals
+/// theirs.
+pub const CONNECTIONS: u32 = RENEWALS_AT_ONCE + 1;
 
 #[derive(Clone, Debug)]
 pub struct KeeperSettings {
@@ -47,7 +59,6 @@ pub struct Wiring {
     pub pool: Pool,
     pub dispatcher: UnboundedSender<Input>,
     pub reader: UnboundedSender<Order>,
-    pub drained: UnboundedReceiver<Drained>,
     pub condition: watch::Receiver<Condition>,
     pub backlog: Backlog,
     pub lease: Lease,
@@ -62,7 +73,11 @@ pub struct Keeper {
     ownership: Ownership,
     /// The cluster that the transaction ids of our checkpoints belong to.
     cluster: String,
+    renewals: FuturesUnordered<BoxFuture<'static, Renewal>>,
     renew_at: Instant,
+    /// The last renewal failed, and the log says so.
+    renewing_fails: bool,
+    heartbeat_at: Instant,
     look_at: Instant,
     checkpoint_at: Instant,
     /// When a checkpoint last moved on.
@@ -70,6 +85,15 @@ pub struct Keeper {
     /// Shards were lost with outcomes unrecorded: those are written first, while nobody
     /// else has taken the shards, before they are taken again.
     settle_first: bool,
+}
+
+/// A renewal that has its answer, or has been waited for long enough.
+struct Renewal {
+    asked: Instant,
+    /// The cluster that this worker took itself to be in.
+    cluster: String,
+    named: Vec<(Shard, Epoch)>,
+    answer: Result<Renewed, StoreError>,
 }
 
 impl Keeper {
@@ -81,7 +105,10 @@ impl Keeper {
             settings,
             with,
             cluster,
+            renewals: FuturesUnordered::new(),
             renew_at: now,
+            renewing_fails: false,
+            heartbeat_at: now,
             look_at: now,
             checkpoint_at: now,
             checkpointed: now,
@@ -91,7 +118,7 @@ impl Keeper {
 
     /// Keeps shards until it is told to stop, then hands them all over. What cannot be
     /// handed over in time is left to its lease.
-    pub async fn run(mut self, stop: CancellationToken) {
+    pub async fn run(mut self, mut drained: UnboundedReceiver<Drained>, stop: CancellationToken) {
         let mut stop_by: Option<Instant> = None;
         let mut said = false;
         loop {
@@ -109,22 +136,24 @@ impl Keeper {
                 Err(error) => {
                     self.with.metrics.database_error();
                     if !said {
-                        warn!(%error, "cannot keep the leases; trying until the database is back");
+                        warn!(%error, "cannot keep the shards; trying until the database is back");
                     }
                     said = true;
                 }
             }
-            tokio::select! {
-                () = tokio::time::sleep(TICK) => {}
-                () = stop.cancelled(), if stop_by.is_none() => {}
-                drained = self.with.drained.recv() => if let Some(drained) = drained {
-                    self.release(drained).await;
+            let next = async {
+                tokio::select! {
+                    () = tokio::time::sleep(TICK) => None,
+                    () = stop.cancelled(), if stop_by.is_none() => None,
+                    drained = drained.recv() => drained,
                 }
+            };
+            if let Some(first) = self.meanwhile(next).await {
+                self.release(first, &mut drained).await;
             }
         }
-        let forgotten = self
-            .ask(forget_worker(&self.with.pool, self.settings.id))
-            .await;
+        let (pool, id) = (self.with.pool.clone(), self.settings.id);
+        let forgotten = self.ask(forget_worker(&pool, id)).await;
         if forgotten.is_err() || !self.ownership.is_empty() {
             warn!("not everything could be handed over; the rest is free when its lease ends");
         }
@@ -132,17 +161,10 @@ impl Keeper {
 
     async fn tick(&mut self, stopping: bool) -> Result<(), StoreError> {
         let now = Instant::now();
-        let expired = self.ownership.expire(now);
-        if !expired.is_empty() {
-            warn!(
-                shards = expired.len(),
-                "the leases could not be renewed in time"
-            );
-            self.lose(expired);
-        }
-        if now >= self.renew_at {
-            self.renew().await?;
-            self.renew_at = now + self.ownership.renew_every();
+        // Before the first look at the fleet, which counts who is alive.
+        if now >= self.heartbeat_at {
+            self.tell_condition().await?;
+            self.heartbeat_at = now + self.ownership.renew_every();
         }
         if now >= self.look_at && !stopping {
             self.balance().await?;
@@ -158,45 +180,113 @@ impl Keeper {
         Ok(())
     }
 
-    async fn renew(&mut self) -> Result<(), StoreError> {
-        let Wiring { pool, clock, .. } = &self.with;
-        let asked = Instant::now();
-        let (cluster, time) = self.ask(cluster_and_time(pool)).await?;
-        clock.anchor(Instant::now(), time);
-        if cluster != self.cluster {
+    /// Waits for something, and keeps the leases meanwhile.
+    async fn meanwhile<T>(&mut self, something: impl Future<Output = T>) -> T {
+        let mut something = pin!(something);
+        loop {
+            self.keep_leases();
+            tokio::select! {
+                biased;
+                Some(renewal) = self.renewals.next() => self.take(renewal),
+                () = tokio::time::sleep_until(self.renew_at.into()) => {}
+                done = &mut something => return done,
+            }
+        }
+    }
+
+    /// Sends a renewal if one is due. A lease may end while one is in the air: nothing is
+    /// sent for its shards then ([`Lease`]), and the answer may still say that nobody has
+    /// taken them. Without such an answer they are lost.
+    fn keep_leases(&mut self) {
+        let now = Instant::now();
+        if self.renewals.is_empty() {
+            let expired = self.ownership.expire(now);
+            if !expired.is_empty() {
+                warn!(
+                    shards = expired.len(),
+                    "the leases could not be renewed in time"
+                );
+                self.lose(expired);
+            }
+        }
+        if now < self.renew_at {
+            return;
+        }
+        self.renew_at = now + self.ownership.renew_every();
+        if self.ownership.next_expiry().is_none_or(|end| now < end) {
+            self.renewals.push(self.renewal(now));
+        }
+    }
+
+    fn renewal(&self, asked: Instant) -> BoxFuture<'static, Renewal> {
+        let pool = self.with.pool.clone();
+        let KeeperSettings { id, lease, .. } = self.settings;
+        let cluster = self.cluster.clone();
+        let named = self.ownership.held();
+        let lasts = self.ownership.lasts();
+        Box::pin(async move {
+            let answer = within(lasts, renew_leases(&pool, id, lease, &named)).await;
+            Renewal {
+                asked,
+                cluster,
+                named,
+                answer,
+            }
+        })
+    }
+
+    fn take(&mut self, renewal: Renewal) {
+        let renewed = match renewal.answer {
+            Ok(renewed) => renewed,
+            Err(error) => return self.could_not_renew(&error),
+        };
+        self.renewing_fails = false;
+        // What came later has said that this is another cluster.
+        if renewal.cluster != self.cluster {
+            return;
+        }
+        if renewed.cluster != self.cluster {
             warn!(
                 before = self.cluster,
-                now = cluster,
+                now = renewed.cluster,
                 "this is another cluster, or a failover; starting over"
             );
-            self.cluster = cluster;
+            self.cluster = renewed.cluster;
             self.lose(self.ownership.shards());
+            return;
         }
-        let Wiring {
-            pool, condition, ..
-        } = &self.with;
-        let KeeperSettings {
-            id, name, lease, ..
-        } = &self.settings;
-        let condition = condition.borrow().clone();
-        self.ask(heartbeat(pool, *id, name, *lease, &condition))
-            .await?;
-        let held = self.ownership.held();
-        let ours = self
-            .ask(renew_leases(
-                pool,
-                self.settings.id,
-                self.settings.lease,
-                &held,
-            ))
-            .await?;
         Point::LeaseRenewed.pass();
-        let lost = self.ownership.renewed(&ours, asked);
+        let Renewal { named, asked, .. } = renewal;
+        let lost = self.ownership.renewed(&named, &renewed.ours, asked);
         if !lost.is_empty() {
             warn!(shards = ?lost, "another worker has taken these shards");
             self.lose(lost);
         }
         self.changed();
+    }
+
+    /// The next one is sent soon if it failed early, and has been sent if it hung.
+    fn could_not_renew(&mut self, error: &StoreError) {
+        self.with.metrics.database_error();
+        if !self.renewing_fails {
+            warn!(%error, "cannot renew the leases; trying until the database is back");
+        }
+        self.renewing_fails = true;
+        self.renew_at = self.renew_at.min(Instant::now() + TICK);
+    }
+
+    async fn tell_condition(&mut self) -> Result<(), StoreError> {
+        let pool = self.with.pool.clone();
+        let KeeperSettings {
+            id, name, lease, ..
+        } = self.settings.clone();
+        let condition = self.with.condition.borrow().clone();
+        let asked = Instant::now();
+        let time = self
+            .ask(heartbeat(&pool, id, &name, lease, &condition))
+            .await?;
+        // Somewhere on the way: off by half of it at most.
+        self.with.clock.anchor(asked + asked.elapsed() / 2, time);
         Ok(())
     }
 
@@ -205,15 +295,20 @@ impl Keeper {
             return Ok(());
         }
         self.settle_first = false;
-        let Wiring { pool, .. } = &self.with;
+        let pool = self.with.pool.clone();
         let KeeperSettings { id, lease, .. } = self.settings;
-        let fleet = self.ask(look_at_fleet(pool, id, lease)).await?;
+        let fleet = self.ask(look_at_fleet(&pool, id, lease)).await?;
         let balance = self.ownership.balance(&fleet);
         if !balance.take.is_empty() {
+            let cluster = self.cluster.clone();
             let asked = Instant::now();
             let taken = self
-                .ask(take_shards(pool, id, lease, &balance.take))
+                .ask(take_shards(&pool, id, lease, &cluster, &balance.take))
                 .await?;
+            // A renewal has said meanwhile that this is another one.
+            if self.cluster != cluster {
+                return Ok(());
+            }
             Point::ShardsTaken.pass();
             info!(
                 shards = taken.len(),
@@ -224,10 +319,7 @@ impl Keeper {
                 self.ownership.taken(taken.shard, taken.epoch, asked);
             }
             self.changed();
-            self.order(Order::Adopt {
-                taken,
-                cluster: self.cluster.clone(),
-            });
+            self.order(Order::Adopt { taken, cluster });
         }
         if !balance.leave.is_empty() {
             info!(
@@ -241,22 +333,20 @@ impl Keeper {
     }
 
     async fn write_checkpoints(&mut self) -> Result<(), StoreError> {
+        let pool = self.with.pool.clone();
+        // That of now: it may be another one before the checkpoints are written.
+        let cluster = self.cluster.clone();
         let (answer, moved) = oneshot::channel();
         // The dispatcher is gone only when the worker ends.
         let _ = self.with.dispatcher.send(Input::Checkpoints(answer));
-        let moved = moved.await.unwrap_or_default();
+        let moved = self.meanwhile(moved).await.unwrap_or_default();
         if moved.is_empty() {
             return Ok(());
         }
         self.checkpointed = Instant::now();
         Point::BeforeCheckpoint.pass();
-        self.ask(write_checkpoints(
-            &self.with.pool,
-            self.settings.id,
-            &self.cluster,
-            &moved,
-        ))
-        .await?;
+        self.ask(write_checkpoints(&pool, self.settings.id, &cluster, &moved))
+            .await?;
         Point::AfterCheckpoint.pass();
         Ok(())
     }
@@ -266,9 +356,9 @@ impl Keeper {
         self.order(Order::Leave(leaving));
     }
 
-    async fn release(&mut self, first: Drained) {
+    async fn release(&mut self, first: Drained, more: &mut UnboundedReceiver<Drained>) {
         let mut drained = vec![first];
-        while let Ok(next) = self.with.drained.try_recv() {
+        while let Ok(next) = more.try_recv() {
             drained.push(next);
         }
         let GivenUp {
@@ -286,17 +376,18 @@ impl Keeper {
     }
 
     async fn give_up(
-        &self,
+        &mut self,
         shards: &[(Shard, Epoch)],
         checkpoints: &[(Shard, Epoch, Snapshot)],
     ) -> Result<(), StoreError> {
-        let Wiring { pool, .. } = &self.with;
+        let pool = self.with.pool.clone();
+        let cluster = self.cluster.clone();
         let id = self.settings.id;
         Point::Drained.pass();
-        self.ask(write_checkpoints(pool, id, &self.cluster, checkpoints))
+        self.ask(write_checkpoints(&pool, id, &cluster, checkpoints))
             .await?;
         Point::BeforeRelease.pass();
-        self.ask(release_shards(pool, id, shards)).await?;
+        self.ask(release_shards(&pool, id, shards)).await?;
         Point::AfterRelease.pass();
         Ok(())
     }
@@ -307,6 +398,7 @@ impl Keeper {
             self.ownership.gone(*shard);
         }
         self.settle_first = true;
+        self.with.lease.lost();
         // The dispatcher is gone only when the worker ends.
         let _ = self.with.dispatcher.send(Input::Lost(shards.clone()));
         self.order(Order::Drop(shards));
@@ -326,18 +418,13 @@ impl Keeper {
         let _ = self.with.reader.send(order);
     }
 
-    /// A statement that hangs must not keep the loop from noticing that its leases run
-    /// out.
+    /// Has a statement executed that is not a renewal. What it may bring lasts no longer
+    /// than it is waited for.
     async fn ask<T>(
-        &self,
+        &mut self,
         statement: impl Future<Output = Result<T, StoreError>>,
     ) -> Result<T, StoreError> {
-        let now = Instant::now();
-        let expiry = self
-            .ownership
-            .next_expiry()
-            .map(|at| at.saturating_duration_since(now));
-        let most = self.settings.lease / 3;
-        within(expiry.map_or(most, |expiry| expiry.min(most)), statement).await
+        let deadline = self.ownership.lasts().min(STATEMENT);
+        self.meanwhile(within(deadline, statement)).await
     }
 }

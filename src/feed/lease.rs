@@ -4,6 +4,10 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
+/// Whoever sends is told of each loss twice: by the keeper at once, and by the reader, which
+/// may have handed the shard on in between.
+const TOLD: u64 = 2;
+
 /// The keeper says until when every lease is valid; the dispatcher asks before each
 /// send. A process that was stopped and wakes up late finds the time passed at its first
 /// look, before the keeper has had its turn.
@@ -11,6 +15,8 @@ use std::time::{Duration, Instant};
 pub struct Lease {
     origin: Instant,
     valid_for: Arc<AtomicU64>,
+    /// How often the sender has to have been told of losses.
+    losses: Arc<AtomicU64>,
 }
 
 impl Lease {
@@ -19,6 +25,7 @@ impl Lease {
         Self {
             origin: now,
             valid_for: Arc::default(),
+            losses: Arc::default(),
         }
     }
 
@@ -31,9 +38,39 @@ impl Lease {
         self.valid_for.store(nanos, Ordering::Release);
     }
 
+    /// Shards were lost: what is set from now on is for those who know of it.
+    pub fn lost(&self) {
+        self.losses.fetch_add(TOLD, Ordering::Release);
+    }
+
+    /// `losses` is how often the asker was told of one. What it has yet to be told may be of
+    /// the shard that it asks for, and the others' leases may have been renewed since.
     #[must_use]
-    pub fn is_valid(&self, now: Instant) -> bool {
+    pub fn is_valid(&self, now: Instant, losses: u64) -> bool {
+        // In this order: a lease that was set after a loss is never taken for an older one.
         let valid_for = Duration::from_nanos(self.valid_for.load(Ordering::Acquire));
         now.saturating_duration_since(self.origin) < valid_for
+            && self.losses.load(Ordering::Acquire) == losses
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_lease_that_was_renewed_after_a_loss_is_for_those_who_know_of_the_loss() {
+        let now = Instant::now();
+        let lease = Lease::new(now);
+        assert!(!lease.is_valid(now, 0));
+        let later = now + Duration::from_secs(1);
+        lease.set(Some(later));
+        assert!(lease.is_valid(now, 0));
+        assert!(!lease.is_valid(later, 0));
+        lease.lost();
+        lease.set(Some(later));
+        assert!(!lease.is_valid(now, 0));
+        assert!(!lease.is_valid(now, 1), "the reader has yet to tell");
+        assert!(lease.is_valid(now, 2));
     }
 }

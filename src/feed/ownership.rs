@@ -11,8 +11,12 @@ use crate::store::shards::FleetView;
 /// its last packets are gone when another worker's first may come.
 const SAFETY: u32 = 10;
 
-/// Leases are renewed each third of their length: two renewals can fail.
+/// A renewal is sent each third of the lease, whatever became of the last one.
 const RENEWALS: u32 = 3;
+
+/// Renewals that can be in the air: each is waited for as long as what it asks for would
+/// last.
+pub const RENEWALS_AT_ONCE: u32 = (RENEWALS * (SAFETY - 1)).div_ceil(SAFETY);
 
 #[derive(Debug)]
 pub struct Ownership {
@@ -58,6 +62,12 @@ impl Ownership {
         self.lease / RENEWALS
     }
 
+    /// How long a worker acts on a lease, counted from before it asked for it.
+    #[must_use]
+    pub fn lasts(&self) -> Duration {
+        self.lease / SAFETY * (SAFETY - 1)
+    }
+
     /// Shards with their epochs, for renewing and for fenced writes.
     #[must_use]
     pub fn held(&self) -> Vec<(Shard, Epoch)> {
@@ -95,34 +105,43 @@ impl Ownership {
     pub fn taken(&mut self, shard: Shard, epoch: Epoch, asked: Instant) {
         let held = Held {
             epoch,
-            valid_until: self.valid_until(asked),
+            valid_until: asked + self.lasts(),
             leaving: false,
         };
         self.held.insert(shard, held);
     }
 
-    /// Leases were renewed; the statement was sent at `asked`. Returns the shards that
-    /// another worker has meanwhile.
-    pub fn renewed(&mut self, ours: &[Shard], asked: Instant) -> Vec<Shard> {
-        let valid_until = self.valid_until(asked);
+    /// Leases of what was `named` were renewed, for those that are still `ours`; the
+    /// statement was sent at `asked`. Returns the shards that another worker has, or has
+    /// had, meanwhile. Under the same epoch nobody has: a lease that had run out goes on.
+    pub fn renewed(
+        &mut self,
+        named: &[(Shard, Epoch)],
+        ours: &[Shard],
+        asked: Instant,
+    ) -> Vec<Shard> {
+        let valid_until = asked + self.lasts();
         let mut lost = Vec::new();
-        self.held.retain(|shard, held| {
-            // Taken after the renewal was asked for: the answer says nothing of it.
-            if held.valid_until >= valid_until {
-                return true;
-            }
-            held.valid_until = valid_until;
-            let kept = ours.contains(shard);
-            if !kept {
+        for (shard, epoch) in named {
+            // One that was lost since, and perhaps taken again, is not what it speaks of.
+            let held = self.held.get_mut(shard);
+            let Some(held) = held.filter(|held| held.epoch == *epoch) else {
+                continue;
+            };
+            if ours.contains(shard) {
+                // Answers may overtake one another.
+                held.valid_until = held.valid_until.max(valid_until);
+            } else {
                 lost.push(*shard);
             }
-            kept
-        });
+        }
+        for shard in &lost {
+            self.gone(*shard);
+        }
         lost
     }
 
-    /// The shards whose lease could not be renewed in time: nothing may be sent for them
-    /// from now on, whatever the database will say.
+    /// The shards whose lease could not be renewed in time.
     pub fn expire(&mut self, now: Instant) -> Vec<Shard> {
         let mut expired = Vec::new();
         self.held.retain(|shard, held| {
@@ -184,10 +203,6 @@ impl Ownership {
     pub fn is_empty(&self) -> bool {
         self.held.is_empty()
     }
-
-    fn valid_until(&self, asked: Instant) -> Instant {
-        asked + self.lease / SAFETY * (SAFETY - 1)
-    }
 }
 
 #[cfg(test)]
@@ -247,20 +262,44 @@ mod tests {
         let start = Instant::now();
         let mut ownership = holding(&[0, 1], start);
         let asked = start + Duration::from_secs(3);
-        assert_eq!(ownership.renewed(&[Shard(0)], asked), [Shard(1)]);
+        let named = ownership.held();
+        assert_eq!(ownership.renewed(&named, &[Shard(0)], asked), [Shard(1)]);
         assert_eq!(ownership.next_expiry(), Some(asked + LEASE * 9 / 10));
+    }
+
+    #[test]
+    fn answers_may_overtake_one_another() {
+        let start = Instant::now();
+        let mut ownership = holding(&[0], start);
+        let named = ownership.held();
+        let [first, second] = [3, 6].map(|seconds| start + Duration::from_secs(seconds));
+        assert_eq!(ownership.renewed(&named, &[Shard(0)], second), []);
+        assert_eq!(ownership.renewed(&named, &[Shard(0)], first), []);
+        assert_eq!(ownership.next_expiry(), Some(second + LEASE * 9 / 10));
+    }
+
+    #[test]
+    fn as_many_renewals_are_in_the_air_as_are_sent_while_one_is_waited_for() {
+        let ownership = Ownership::new(LEASE);
+        let most = ownership.renew_every() * RENEWALS_AT_ONCE;
+        assert!(most >= ownership.lasts());
+        assert!(most < ownership.lasts() + ownership.renew_every());
     }
 
     #[test]
     fn an_answer_from_before_a_shard_was_taken_does_not_lose_it() {
         let start = Instant::now();
         let mut ownership = holding(&[0], start);
-        ownership.taken(Shard(1), Epoch(5), start + Duration::from_secs(1));
-        assert_eq!(
-            ownership.renewed(&[Shard(0)], start + Duration::from_millis(500)),
-            []
-        );
-        assert!(ownership.held().contains(&(Shard(1), Epoch(5))));
+        let named = ownership.held();
+        let asked = start + Duration::from_secs(1);
+        // The answer to the take-over came first, or that to a loss.
+        ownership.taken(Shard(1), Epoch(5), start);
+        assert_eq!(ownership.renewed(&named, &[Shard(0)], asked), []);
+        assert_eq!(ownership.held().len(), 2);
+        ownership.gone(Shard(0));
+        ownership.taken(Shard(0), Epoch(9), start);
+        assert_eq!(ownership.renewed(&named, &[], asked), []);
+        assert!(ownership.held().contains(&(Shard(0), Epoch(9))));
     }
 
     #[test]

@@ -51,24 +51,25 @@ pub struct Condition {
 }
 
 /// Says that this worker is alive and how it is, and forgets workers that have not been for
-/// a day.
+/// a day. Returns the database's time.
 pub async fn heartbeat(
     pool: &Pool,
     worker: Uuid,
     name: &str,
     lease: Duration,
     condition: &Condition,
-) -> Result<(), StoreError> {
+) -> Result<DateTime<Utc>, StoreError> {
     let int = |count: usize| i32::try_from(count).unwrap_or(i32::MAX);
-    sqlx::query!(
-        "WITH gone AS (DELETE FROM posthorn.workers WHERE seen_at < now() - interval '1 day')
+    let time = sqlx::query_scalar!(
+        r#"WITH gone AS (DELETE FROM posthorn.workers WHERE seen_at < now() - interval '1 day')
          INSERT INTO posthorn.workers
                 (id, name, version, lease, in_flight, queued, breakers_open, unusable)
          VALUES ($1, $2, $3, $4::interval, $5, $6, $7, $8)
          ON CONFLICT (id) DO UPDATE
             SET seen_at = now(), lease = excluded.lease, in_flight = excluded.in_flight,
                 queued = excluded.queued, breakers_open = excluded.breakers_open,
-                unusable = excluded.unusable",
+                unusable = excluded.unusable
+         RETURNING clock_timestamp() AS "time!""#,
         worker,
         name,
         env!("CARGO_PKG_VERSION"),
@@ -78,9 +79,9 @@ pub async fn heartbeat(
         &condition.breakers_open,
         &condition.unusable,
     )
-    .execute(pool)
+    .fetch_one(pool)
     .await?;
-    Ok(())
+    Ok(time)
 }
 
 pub async fn forget_worker(pool: &Pool, worker: Uuid) -> Result<(), StoreError> {
@@ -115,7 +116,8 @@ pub async fn look_at_fleet(
     })
 }
 
-/// Takes shards that are still free or expired, under a new epoch. A row that another
+/// Takes shards that are still free or expired, under a new epoch, and only in the cluster
+/// named: how their events are read depends on it. A row that another
 /// worker is taking at this moment is looked at again once it has. A batch of the last
 /// owner that is being committed holds a share lock on the row: it is waited for, so
 /// what the new owner reads next includes it.
@@ -123,6 +125,7 @@ pub async fn take_shards(
     pool: &Pool,
     worker: Uuid,
     lease: Duration,
+    cluster: &str,
     shards: &[Shard],
 ) -> Result<Vec<Taken>, StoreError> {
     let shards: Vec<i16> = shards.iter().map(|shard| shard.0).collect();
@@ -131,11 +134,13 @@ pub async fn take_shards(
         UPDATE posthorn.shards s
            SET owner = $1, epoch = s.epoch + 1, expires_at = now() + $2::interval
          WHERE s.shard = ANY ($3) AND (s.owner IS NULL OR s.owner = $1 OR s.expires_at < now())
+           AND posthorn.cluster() = $4
         RETURNING s.shard, s.epoch, s.checkpoint::text AS "checkpoint!", s.checkpoint_at, s.cluster
         "#,
         worker,
         interval(lease),
-        &shards
+        &shards,
+        cluster
     )
     .fetch_all(pool)
     .await?;
@@ -155,28 +160,51 @@ pub async fn take_shards(
         .collect()
 }
 
-/// Renews leases; returns the shards that are still this worker's. One that is missing
-/// from the answer was taken by another worker.
+/// What came of a renewal.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Renewed {
+    /// Where it happened.
+    pub cluster: String,
+    /// The shards that are still this worker's. One that is missing was taken by another.
+    pub ours: Vec<Shard>,
+}
+
+/// Renews leases, and says in which cluster: after a failover this is the first that a
+/// worker hears of it. There it does no harm: the rows name this worker and its epoch, so
+/// nobody else acts for them, and the worker takes them anew.
+///
+/// It locks the shards' rows and no others, so it waits for no other worker's heartbeat.
+/// Of two renewals that wait for one another the later counts from when it goes on
+/// (`clock_timestamp()`, evaluated again for the new version of the row): whichever it is,
+/// the lease never ends earlier than the other's.
 pub async fn renew_leases(
     pool: &Pool,
     worker: Uuid,
     lease: Duration,
     held: &[(Shard, Epoch)],
-) -> Result<Vec<Shard>, StoreError> {
+) -> Result<Renewed, StoreError> {
     let (shards, epochs) = columns(held);
-    let rows = sqlx::query_scalar!(
-        "UPDATE posthorn.shards s SET expires_at = now() + $2::interval
-           FROM unnest($3::smallint[], $4::bigint[]) AS held (shard, epoch)
-          WHERE s.shard = held.shard AND s.epoch = held.epoch AND s.owner = $1
-         RETURNING s.shard",
+    let row = sqlx::query!(
+        r#"
+        WITH renewed AS (
+            UPDATE posthorn.shards s SET expires_at = clock_timestamp() + $2::interval
+              FROM unnest($3::smallint[], $4::bigint[]) AS held (shard, epoch)
+             WHERE s.shard = held.shard AND s.epoch = held.epoch AND s.owner = $1
+            RETURNING s.shard)
+        SELECT posthorn.cluster() AS "cluster!", coalesce(array_agg(shard), '{}') AS "ours!"
+          FROM renewed
+        "#,
         worker,
         interval(lease),
         &shards,
         &epochs
     )
-    .fetch_all(pool)
+    .fetch_one(pool)
     .await?;
-    Ok(rows.into_iter().map(Shard).collect())
+    Ok(Renewed {
+        cluster: row.cluster,
+        ours: row.ours.into_iter().map(Shard).collect(),
+    })
 }
 
 /// Writes checkpoints, fenced by epoch, and only in the cluster whose transaction ids

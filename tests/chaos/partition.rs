@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use crate::account::{Publisher, subscribe};
 use crate::proxy::{Mode, Proxy};
 use crate::rig::{Rig, is_full, wait_until};
-use crate::support::{Setup, Worker};
+use crate::support::{SHORT_LEASE, Setup, Worker};
 use crate::table::report;
 
 const PER_SECOND: f64 = 150.0;
@@ -87,7 +87,9 @@ fn database(rig: &Rig) -> SocketAddr {
 /// A worker behind a proxy.
 async fn far(rig: &Rig) -> (Proxy, Worker) {
     let proxy = Proxy::to(database(rig)).await;
-    let far = Setup::with_url(&proxy.url(&rig.database.url)).toml("worker.name = 'far'");
+    let far = Setup::with_url(&proxy.url(&rig.database.url))
+        .toml("worker.name = 'far'")
+        .toml(SHORT_LEASE);
     (proxy, far.start().await)
 }
 

@@ -10,8 +10,8 @@ use tempfile::TempDir;
 
 use crate::account::{Publisher, subscribe};
 use crate::rig::{Rig, is_full, wait_until};
-use crate::support::Setup;
 use crate::support::processes::we_are_root;
+use crate::support::{SHORT_LEASE, Setup};
 use crate::table::report;
 
 const POOLED: &str = "database.transaction_pooler = true";
@@ -101,6 +101,7 @@ async fn workers_work_through_a_pooler_and_its_restarts() {
     let pooled = |name: &str| {
         Setup::with_url(&bouncer.url())
             .toml(&format!("worker.name = '{name}'"))
+            .toml(SHORT_LEASE)
             .toml(POOLED)
     };
     let one = pooled("one").start().await;

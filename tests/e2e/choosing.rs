@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 use uuid::Uuid;
 
-use crate::support::{Database, PATIENCE, Setup, Worker, posthorn, receiver, until};
+use crate::support::{Database, PATIENCE, SHORT_LEASE, Setup, Worker, posthorn, receiver, until};
 
 /// Events of transactions, in the order of publishing: transaction and status.
 async fn publish_all(database: &Database, merchant: &str, events: &[(&str, &str)]) -> Vec<Uuid> {
@@ -54,7 +54,7 @@ async fn only_a_change_of_status_is_sent_where_that_is_wanted() {
     // All in one page, while nobody reads, and with another merchant's of the same names.
     let batch = publish_all(&database, "acme", &story).await;
     publish_all(&database, "other", &story).await;
-    let mut worker = Worker::start(&database, "").await;
+    let mut worker = Worker::start(&database, SHORT_LEASE).await;
     // One by one, and after a worker has died, against what came before.
     let mut events = batch;
     let mut expected = sent.to_vec();
@@ -210,7 +210,9 @@ async fn an_endpoint_that_is_gone_disables_its_subscription_until_people_say_oth
     let receiver = receiver().await;
     let gone = receiver.on("/gone", "503,times=1,then=410".parse().unwrap());
     let role = format!("worker_{}", database.name);
-    database.execute(&format!("CREATE ROLE {role} LOGIN")).await;
+    database
+        .as_superuser(&format!("CREATE ROLE {role} LOGIN"))
+        .await;
     let granted = posthorn(&["grant", "--worker", &role, "--database-url", &database.url]).await;
     assert!(granted.0.success(), "{}", granted.1);
     let file = format!(
@@ -218,11 +220,8 @@ async fn an_endpoint_that_is_gone_disables_its_subscription_until_people_say_oth
          retry = 'fixed'\nretry_interval = '30min'\nmax_in_flight = 1",
         receiver.url("/gone")
     );
-    // A lease that a busy machine keeps: whoever takes the shard over reads the log again, by
-    // the settings of then.
     let worker = Setup::with_url(&database.url_of(&role))
         .toml(&file)
-        .toml("worker.lease = '10s'")
         .start()
         .await;
     // One waits for its retry when the next is told that the endpoint is gone.

@@ -7,7 +7,7 @@ use posthorn::store::{Pool, connect};
 use sqlx::Row;
 use uuid::Uuid;
 
-use crate::support::{Database, PATIENCE, until};
+use crate::support::{Database, PATIENCE, alone_among_the_heavy, until};
 
 /// Open deliveries of one subscription.
 const OPEN: usize = 10_000;
@@ -39,6 +39,7 @@ async fn finish(pool: &Pool, owner: Uuid, entries: &[(Uuid, Uuid, i16)]) {
 
 #[tokio::test]
 async fn a_delivery_that_ends_is_found_by_its_key_among_very_many() {
+    let _alone = alone_among_the_heavy().await;
     let database = Database::new().await;
     let subscription = database
         .subscribe(
@@ -93,6 +94,7 @@ async fn a_delivery_that_ends_is_found_by_its_key_among_very_many() {
 
 #[tokio::test]
 async fn a_step_of_a_replay_looks_at_its_own_deliveries_among_many_subscriptions() {
+    let _alone = alone_among_the_heavy().await;
     let database = Database::new().await;
     database
         .execute(&format!(

@@ -6,7 +6,7 @@ use std::time::Duration;
 use serde_json::{Value, json};
 use uuid::Uuid;
 
-use crate::support::{Database, PATIENCE, Setup, posthorn, receiver, until};
+use crate::support::{Database, PATIENCE, SHORT_LEASE, Setup, posthorn, receiver, until};
 
 async fn replay(database: &Database, arguments: &[&str]) -> (Option<i32>, String) {
     let url = ["--database-url", &database.url];
@@ -207,7 +207,7 @@ async fn a_replay_keeps_to_its_rate_is_paused_resumed_and_survives_its_worker() 
         .subscribe("acme", "orders", json!({"url": receiver.url("/")}))
         .await;
     ended(&database, subscription, 120, "delivered").await;
-    let mut worker = Setup::new(&database).start().await;
+    let mut worker = Setup::new(&database).toml(SHORT_LEASE).start().await;
     let started = std::time::Instant::now();
     let id = ask(&database, &["--merchant", "acme", "--rate", "40/s"]).await;
     until(PATIENCE, "some of it", async || {

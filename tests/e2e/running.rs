@@ -3,10 +3,11 @@
 use std::collections::HashMap;
 use std::time::Duration;
 
+use posthorn::demo::postgres::SUPERUSER;
 use serde_json::{Value, json};
 use sqlx::{AssertSqlSafe, Executor, PgPool};
 
-use crate::support::{Database, PATIENCE, Setup, Worker, receiver, until};
+use crate::support::{Database, PATIENCE, SHORT_LEASE, Setup, Worker, receiver, until};
 
 const FREE: &str = "SELECT count(*) FROM posthorn.shards WHERE owner IS NULL";
 
@@ -15,7 +16,9 @@ struct Server(PgPool);
 
 impl Server {
     async fn of(database: &Database) -> Self {
-        let url = database.url.replace(&database.name, "postgres");
+        let url = database
+            .url_of(SUPERUSER)
+            .replace(&database.name, "postgres");
         Self(PgPool::connect(&url).await.unwrap())
     }
 
@@ -123,7 +126,7 @@ async fn the_database_may_go_away_and_come_back() {
     database
         .subscribe("acme", "hook", json!({"url": receiver.url("/hook")}))
         .await;
-    let mut worker = Worker::start(&database, "").await;
+    let mut worker = Worker::start(&database, SHORT_LEASE).await;
     let server = Server::of(&database).await;
 
     // One is in the air while the database goes: its outcome is not lost.
@@ -158,6 +161,68 @@ async fn the_database_may_go_away_and_come_back() {
     database.reaches(later, "delivered").await;
     database.reaches(in_the_air, "delivered").await;
     assert!(worker.sigterm().await.success());
+}
+
+/// Somebody's transaction holds the worker's own row: its heartbeat hangs for two leases.
+#[tokio::test]
+async fn a_statement_that_hangs_delays_no_renewal() {
+    let database = Database::new().await;
+    let receiver = receiver().await;
+    let hook = receiver.on("/hook", "200".parse().unwrap());
+    database
+        .subscribe("acme", "hook", json!({"url": receiver.url("/hook")}))
+        .await;
+    let worker = Worker::start(&database, "worker.lease = '3s'").await;
+    let mut other = database.pool.begin().await.unwrap();
+    let renewed_to: String = sqlx::query_scalar(
+        "SELECT (now() + interval '9 seconds')::text FROM posthorn.workers FOR UPDATE",
+    )
+    .fetch_one(&mut *other)
+    .await
+    .unwrap();
+    let renewed = format!(
+        "SELECT count(*) FROM posthorn.shards WHERE expires_at > '{renewed_to}' AND epoch = 1"
+    );
+    until(PATIENCE, "leases that last for two more", async || {
+        (database.value::<i64>(&renewed).await == 64).then_some(())
+    })
+    .await;
+    let event = database.publish("acme", "t1", "approved", "{}").await;
+    hook.wait_for(1, PATIENCE).await.unwrap();
+    database.reaches(event, "delivered").await;
+    other.rollback().await.unwrap();
+    assert!(!worker.log().contains("no longer ours"), "{}", worker.log());
+}
+
+/// The rows of the shards are held until the leases have run out: what is in the air and
+/// what comes meanwhile is sent once, as nobody else took the shards.
+#[tokio::test]
+async fn a_renewal_that_hangs_past_the_lease_repeats_nothing() {
+    const LEASE: Duration = Duration::from_secs(6);
+    let database = Database::new().await;
+    let receiver = receiver().await;
+    let hook = receiver.on("/hook", "200,delay=8s,times=1,then=200".parse().unwrap());
+    database
+        .subscribe("acme", "hook", json!({"url": receiver.url("/hook")}))
+        .await;
+    let worker = Worker::start(&database, "worker.lease = '6s'").await;
+    let in_the_air = database.publish("acme", "t1", "approved", "{}").await;
+    hook.wait_for(1, PATIENCE).await.unwrap();
+    let mut other = database.pool.begin().await.unwrap();
+    sqlx::query("SELECT FROM posthorn.shards FOR UPDATE")
+        .execute(&mut *other)
+        .await
+        .unwrap();
+    // As long as the worker may take itself to hold them.
+    tokio::time::sleep(LEASE / 20 * 19).await;
+    let meanwhile = database.publish("acme", "t2", "approved", "{}").await;
+    other.rollback().await.unwrap();
+    for event in [in_the_air, meanwhile] {
+        assert_eq!(database.reaches(event, "delivered").await.attempts, 1);
+    }
+    assert_eq!(hook.received(), 2, "{}", worker.log());
+    let epoch = "SELECT max(epoch) FROM posthorn.shards";
+    assert_eq!(database.value::<i64>(epoch).await, 1, "{}", worker.log());
 }
 
 #[tokio::test]

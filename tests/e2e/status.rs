@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use crate::support::{Database, PATIENCE, Setup, posthorn, receiver, until};
+use crate::support::{Database, PATIENCE, SHORT_LEASE, Setup, posthorn, receiver, until};
 
 async fn ask(database: &Database, arguments: &[&str]) -> String {
     let url = ["--database-url", &database.url];
@@ -106,7 +106,7 @@ async fn it_shows_the_workers_the_shards_and_what_is_amiss() {
 #[tokio::test]
 async fn a_worker_that_is_gone_and_what_nobody_reads_are_told() {
     let database = Database::new().await;
-    let mut worker = Setup::new(&database).start().await;
+    let mut worker = Setup::new(&database).toml(SHORT_LEASE).start().await;
     worker.kill9().await;
     let event = database.publish("quiet", "T-9", "approved", "{}").await;
     let found = until(PATIENCE, "a worker that is gone", async || {

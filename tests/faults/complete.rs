@@ -7,13 +7,10 @@ use rand::{RngExt, SeedableRng};
 use serde_json::json;
 use sqlx::{Connection, PgConnection};
 
-use crate::rig::{Rig, is_full};
+use crate::rig::{CALM, Rig, is_full};
 
 const WRITERS: usize = 8;
 const MERCHANTS: usize = 20;
-
-/// A lease that a machine under load can renew: losing one is for other checks.
-const CALM: &str = "worker.lease = '30s'";
 
 /// The first is the issue's.
 fn events() -> usize {

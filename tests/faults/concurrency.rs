@@ -2,7 +2,7 @@
 
 use serde_json::json;
 
-use crate::rig::{Rig, behaviour, wait_until};
+use crate::rig::{CALM, Rig, behaviour, wait_until};
 
 /// Merchants and the limits of their subscriptions.
 const LIMITS: [u64; 16] = [1, 1, 1, 2, 2, 2, 3, 3, 5, 5, 5, 8, 8, 13, 20, 20];
@@ -23,7 +23,7 @@ async fn no_subscription_ever_passes_its_limit() {
             .on(&format!("/{merchant}"), behaviour("200,delay=30ms"));
         endpoints.push((*limit, endpoint));
     }
-    let mut one = rig.worker("one", "").await;
+    let mut one = rig.worker("one", CALM).await;
     wait_until("the first has all shards", async || {
         rig.shards_of(&["one"]).await == 64
     })
@@ -38,12 +38,12 @@ async fn no_subscription_ever_passes_its_limit() {
         rig.database.execute(&events).await;
     }
     // Each start and stop moves shards while their lanes are full.
-    let _two = rig.worker("two", "").await;
+    let _two = rig.worker("two", CALM).await;
     wait_until("the second has its share", async || {
         rig.shards_of(&["two"]).await == 32
     })
     .await;
-    let _three = rig.worker("three", "").await;
+    let _three = rig.worker("three", CALM).await;
     wait_until("the third has its share", async || {
         rig.shards_of(&["three"]).await >= 20
     })

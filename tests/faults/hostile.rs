@@ -11,7 +11,7 @@ use crate::rig::{Rig, is_full, memory_mib, wait_until};
 
 const HEALTHY: usize = 50;
 const HOSTILE: usize = 1000;
-const EVENTS_EACH: usize = 20;
+const EVENTS_EACH: usize = 8;
 
 /// Events a second for the healthy ones; the tests' build is not optimised.
 const OFFERED: f64 = 400.0;

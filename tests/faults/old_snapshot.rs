@@ -5,7 +5,7 @@ use std::time::Duration;
 use serde_json::json;
 use sqlx::{Connection, Executor, PgConnection};
 
-use crate::rig::{Rig, is_full};
+use crate::rig::{CALM, Rig, is_full};
 
 const MERCHANTS: usize = 20;
 const INSERT: &str = "INSERT INTO posthorn.events (merchant, kind, transaction_id, status)
@@ -18,7 +18,7 @@ async fn pickup_is_as_soon_beside_an_old_snapshot() {
         rig.subscribe(&format!("m{merchant}"), "all", json!({}))
             .await;
     }
-    let _worker = rig.worker("one", "").await;
+    let _worker = rig.worker("one", CALM).await;
     let alone = pickup(&rig).await;
 
     let mut report = PgConnection::connect(&rig.database.url).await.unwrap();

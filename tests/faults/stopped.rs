@@ -16,6 +16,10 @@ const STATE: &str = "
          + (SELECT count(*) FROM posthorn.attempts)
          + (SELECT count(*) FROM posthorn.pending_deliveries) * 1000";
 
+/// Requests that a worker may have decided upon without having written them, when it is stopped
+/// at a few hundred a second. Hundreds wait in its lanes.
+const ON_THE_WAY: u64 = 16;
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_worker_that_wakes_after_its_lease_changes_nothing() {
     let rig = Rig::set_up().await;
@@ -62,7 +66,11 @@ async fn a_worker_that_wakes_after_its_lease_changes_nothing() {
             rig.seen.repeats(),
             &sleeper.log()[logged..]
         );
-        assert_eq!(after, before, "rows, requests; of round {round}");
+        assert_eq!(after.0, before.0, "rows of round {round}");
+        // What was decided upon before it was stopped, and not on the wire yet, goes out when it
+        // wakes: at least once allows it. Nothing is decided upon any more.
+        let late = after.1 - before.1;
+        assert!(late <= ON_THE_WAY, "{late} requests of round {round}");
         rig.assert_ledger_is_exact().await;
     }
     let before = rig.number("SELECT count(*) FROM posthorn.deliveries").await;

@@ -12,7 +12,7 @@ use posthorn::store::events::read_page;
 use posthorn::store::known::find_known_deliveries;
 use posthorn::store::ledger::{Attempt, Change, Entry, write_batch};
 use posthorn::store::pending::{RefillRequest, count_waiting, refill_lanes};
-use posthorn::store::shards::{release_shards, renew_leases, take_shards};
+use posthorn::store::shards::{cluster_and_time, release_shards, renew_leases, take_shards};
 use posthorn::store::{Pool, connect};
 use serde_json::json;
 use sqlx::{Connection, PgConnection};
@@ -219,7 +219,7 @@ impl Both {
                 let held = [(shard, epoch)];
                 let ours = self.model.renew_leases(worker, lease, &held);
                 let theirs = renew_leases(&self.pool, worker, lease, &held).await;
-                same("a renewal", ours, theirs.unwrap())
+                same("a renewal", ours.ours, theirs.unwrap().ours)
             }
             1 if !known.is_empty() => {
                 let (_, epoch) = self.chance.one_of(&known);
@@ -229,8 +229,17 @@ impl Both {
                 Ok(())
             }
             _ => {
-                let ours = self.model.take_shards(worker, lease, &[shard]);
-                let theirs = take_shards(&self.pool, worker, lease, &[shard])
+                let (cluster, _) = cluster_and_time(&self.pool).await.unwrap();
+                let here = self.chance.below(8) > 0;
+                let [ours_in, theirs_in] = [self.model.cluster(), cluster].map(|cluster| {
+                    if here {
+                        cluster
+                    } else {
+                        "elsewhere".to_owned()
+                    }
+                });
+                let ours = self.model.take_shards(worker, lease, &ours_in, &[shard]);
+                let theirs = take_shards(&self.pool, worker, lease, &theirs_in, &[shard])
                     .await
                     .unwrap();
                 let epochs = |taken: &[posthorn::store::shards::Taken]| {

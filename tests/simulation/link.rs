@@ -122,9 +122,12 @@ async fn lost<T>(world: &Rc<World>, cut: Cut) -> Option<Result<T, Away>> {
 fn delays(world: &World) -> (Duration, Duration) {
     let mut chance = world.chance.borrow_mut();
     let slow = world.scenario.faults.slow_statements;
+    let slow = slow.filter(|_| !world.is_calm.get());
     let mut delay = || {
-        if slow > 0.0 && !world.is_calm.get() && chance.happens(slow) {
-            chance.span(500, 15_000)
+        if let Some(slow) = slow
+            && chance.happens(slow.share)
+        {
+            chance.span(slow.from, slow.to)
         } else {
             Duration::from_micros(chance.between(50, 2_000))
         }

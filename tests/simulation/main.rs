@@ -33,7 +33,8 @@ mod world;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Instant;
 
-use world::{Outcome, run};
+use scenario::Scenario;
+use world::{Outcome, run, run_as};
 
 /// How many seeds a run of all tests takes.
 const SEEDS: u64 = 300;
@@ -109,6 +110,16 @@ fn the_invariants_hold_for_every_seed() {
         failed.len(),
         failed[0].0
     );
+}
+
+/// A statement that hangs for half a lease costs none: lost shards would be sent for again.
+#[test]
+fn a_slow_database_repeats_nothing() {
+    for seed in 0..50 {
+        let outcome = run_as(Scenario::sluggish, seed, false);
+        let outcome = outcome.unwrap_or_else(|broken| panic!("seed {seed}: {broken}"));
+        assert_eq!(outcome.repeats, 0, "seed {seed}");
+    }
 }
 
 #[test]

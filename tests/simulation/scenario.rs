@@ -84,11 +84,19 @@ pub struct Faults {
     pub database_crashes: Option<Duration>,
     /// Of the database's clock, to either side.
     pub clock_steps: Option<Duration>,
-    /// The share of statements that take seconds.
-    pub slow_statements: f64,
+    pub slow_statements: Option<Slow>,
     /// How far a worker's clock runs fast or slow at most.
     pub drift: f64,
     pub settings_change: Option<Duration>,
+}
+
+/// Statements that take long, on their way there or back.
+#[derive(Clone, Copy, Debug)]
+pub struct Slow {
+    pub share: f64,
+    /// Milliseconds, each way.
+    pub from: u64,
+    pub to: u64,
 }
 
 impl Scenario {
@@ -112,9 +120,39 @@ impl Scenario {
             faults: Faults::of(chance),
         }
     }
+
+    /// One worker, and a database that works and is slow.
+    pub fn sluggish(chance: &mut Chance) -> Self {
+        let of = Self::of(chance);
+        Self {
+            workers: 1,
+            faults: Faults::sluggish(of.lease),
+            ..of
+        }
+    }
 }
 
 impl Faults {
+    /// Half of the statements take up to half a lease, and nothing else goes wrong.
+    fn sluggish(lease: Duration) -> Self {
+        let each_way = u64::try_from(lease.as_millis()).unwrap_or(u64::MAX) / 4;
+        Self {
+            crashes: None,
+            stops: None,
+            stalls: None,
+            cuts: None,
+            database_crashes: None,
+            clock_steps: None,
+            slow_statements: Some(Slow {
+                share: 0.3,
+                from: each_way / 2,
+                to: each_way,
+            }),
+            drift: 0.0,
+            settings_change: None,
+        }
+    }
+
     fn of(chance: &mut Chance) -> Self {
         let mut every = |probability: f64, seconds: u64| {
             chance
@@ -128,7 +166,11 @@ impl Faults {
             cuts: every(0.3, 4),
             database_crashes: every(0.2, 6),
             clock_steps: every(0.1, 5),
-            slow_statements: if every(0.3, 1).is_some() { 0.002 } else { 0.0 },
+            slow_statements: every(0.3, 1).map(|_| Slow {
+                share: 0.002,
+                from: 500,
+                to: 15_000,
+            }),
             drift: 0.02,
             settings_change: every(0.2, 2),
         }

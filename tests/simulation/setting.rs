@@ -85,6 +85,7 @@ fn subscription(chance: &mut Chance, world: &World, merchant: usize) -> Subscrip
         auth: Auth::None,
         auth_previous: None,
         signing: Signing::None,
+        unsent: Vec::new(),
         tls: TlsSettings::default(),
         exit: Exit::default(),
         success: SuccessRule {

@@ -46,8 +46,17 @@ pub struct Outcome {
 
 /// Runs a seed to its end: what it came to, or the first invariant that did not hold.
 pub fn run(seed: u64, prints: bool) -> Result<Outcome, String> {
+    run_as(Scenario::of, seed, prints)
+}
+
+/// The same in a scenario of this make.
+pub fn run_as(
+    make: impl FnOnce(&mut Chance) -> Scenario,
+    seed: u64,
+    prints: bool,
+) -> Result<Outcome, String> {
     let mut chance = Chance::of(seed);
-    let scenario = Scenario::of(&mut chance);
+    let scenario = make(&mut chance);
     let world = World::new(scenario, chance, prints);
     world.note(format_args!("{:?}", world.scenario));
     setting::subscribe(&world);

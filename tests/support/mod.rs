@@ -16,14 +16,24 @@ mod worker;
 use std::time::{Duration, Instant};
 
 use posthorn::receiver::Receiver;
+use tokio::sync::{Mutex, MutexGuard};
 
 #[allow(unused_imports, reason = "not every test binary names both")]
 pub use database::{Database, Delivery};
 #[allow(unused_imports, reason = "not every test binary names them all")]
-pub use worker::{Setup, Worker, posthorn, posthorn_fed};
+pub use worker::{SHORT_LEASE, Setup, Worker, posthorn, posthorn_fed};
 
 /// What is expected to happen happens within moments; the rest is for a machine under load.
 pub const PATIENCE: Duration = Duration::from_secs(40);
+
+/// Tests that load the machine with thousands of things take their turns: side by side they
+/// would starve one another, and the light ones beside them. Cargo runs one test binary at a
+/// time, so a lock of the process will do.
+static HEAVY: Mutex<()> = Mutex::const_new(());
+
+pub async fn alone_among_the_heavy() -> MutexGuard<'static, ()> {
+    HEAVY.lock().await
+}
 
 /// Asks again and again until the answer is there, and returns it; panics with `what` when
 /// it is not there in time.

@@ -10,20 +10,16 @@ use posthorn::receiver::{Behaviour, Receiver};
 use serde::Deserialize;
 use serde_json::{Value, json};
 use sqlx::{AssertSqlSafe, PgPool};
-use tokio::sync::{Mutex as AsyncMutex, MutexGuard};
+use tokio::sync::MutexGuard;
 use uuid::Uuid;
 
-use super::{Database, Setup, Worker, until};
+use super::{Database, SHORT_LEASE, Setup, Worker, alone_among_the_heavy, until};
 
 /// Far more than anything takes that happens at all.
 pub const PATIENCE: Duration = Duration::from_secs(90);
 
-/// The checks load the machine: side by side they would measure one another.
-static ALONE: AsyncMutex<()> = AsyncMutex::const_new(());
-
-pub async fn alone() -> MutexGuard<'static, ()> {
-    ALONE.lock().await
-}
+/// A lease that a machine under load can renew, for checks that lose no worker.
+pub const CALM: &str = "worker.lease = '30s'";
 
 pub struct Rig {
     pub database: Database,
@@ -31,6 +27,7 @@ pub struct Rig {
     pub receiver: Receiver,
     pub seen: Seen,
     pub postgres: PrivatePostgres,
+    /// The checks load the machine: side by side they would measure one another.
     _alone: MutexGuard<'static, ()>,
 }
 
@@ -40,7 +37,7 @@ impl Rig {
     }
 
     pub async fn set_up_with(settings: Settings) -> Self {
-        let alone = alone().await;
+        let alone = alone_among_the_heavy().await;
         let (database, postgres) = Database::alone(settings).await;
         let receiver = Receiver::bind("127.0.0.1:0".parse().unwrap())
             .await
@@ -68,6 +65,7 @@ impl Rig {
     }
 
     /// A worker of this name, with further lines of configuration; ready when this returns.
+    /// Its lease is short unless they say otherwise: most checks break something.
     pub async fn worker(&self, name: &str, toml: &str) -> Worker {
         self.setup(name, toml).start().await
     }
@@ -75,6 +73,7 @@ impl Rig {
     pub fn setup(&self, name: &str, toml: &str) -> Setup {
         Setup::new(&self.database)
             .toml(&format!("worker.name = '{name}'"))
+            .toml(SHORT_LEASE)
             .toml(toml)
     }
 

@@ -16,12 +16,13 @@ use toml::{Table, Value};
 use super::database::Database;
 use super::{PATIENCE, until};
 
-/// What every test's worker is told; a test's own lines win key by key.
+/// What every test's worker is told; a test's own lines win key by key. The lease is one
+/// that a machine under load can renew.
 const BASE: &str = r#"
     [database]
     max_connections = 5
     [worker]
-    lease = "2s"
+    lease = "10s"
     grace = "5s"
     [lanes]
     spill_after = "200ms"
@@ -32,6 +33,10 @@ const BASE: &str = r#"
     [gateway]
     listen = "127.0.0.1:0"
 "#;
+
+/// For tests in which a worker goes without handing its shards over, and another one is
+/// waited for.
+pub const SHORT_LEASE: &str = "worker.lease = '2s'";
 
 /// Runs a command of the binary: its exit status, and what it said on either output.
 pub async fn posthorn(arguments: &[&str]) -> (ExitStatus, String) {

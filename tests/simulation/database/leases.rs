@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use chrono::{DateTime, TimeDelta, Utc};
 use posthorn::model::{Epoch, Shard, Snapshot};
-use posthorn::store::shards::{FleetView, Taken};
+use posthorn::store::shards::{FleetView, Renewed, Taken};
 use uuid::Uuid;
 
 use super::Database;
@@ -42,9 +42,10 @@ impl ShardRow {
 }
 
 impl Database {
-    pub fn heartbeat(&mut self, worker: Uuid) {
+    pub fn heartbeat(&mut self, worker: Uuid) -> DateTime<Utc> {
         self.write();
         self.workers.insert(worker, self.now());
+        self.now()
     }
 
     pub fn forget_worker(&mut self, worker: Uuid) {
@@ -65,10 +66,19 @@ impl Database {
         }
     }
 
-    pub fn take_shards(&mut self, worker: Uuid, lease: Duration, shards: &[Shard]) -> Vec<Taken> {
+    pub fn take_shards(
+        &mut self,
+        worker: Uuid,
+        lease: Duration,
+        cluster: &str,
+        shards: &[Shard],
+    ) -> Vec<Taken> {
         self.write();
         let now = self.now();
         let mut taken = Vec::new();
+        if self.cluster() != cluster {
+            return taken;
+        }
         for (shard, row) in &mut self.shards {
             if shards.contains(shard) && row.is_takeable(worker, now) {
                 row.owner = Some(worker);
@@ -91,17 +101,20 @@ impl Database {
         worker: Uuid,
         lease: Duration,
         held: &[(Shard, Epoch)],
-    ) -> Vec<Shard> {
+    ) -> Renewed {
         self.write();
         let expires_at = self.now() + TimeDelta::from_std(lease).unwrap();
-        let mut renewed = Vec::new();
+        let mut ours = Vec::new();
         for (shard, epoch) in held {
             if let Some(row) = self.held(worker, *shard, *epoch) {
                 row.expires_at = Some(expires_at);
-                renewed.push(*shard);
+                ours.push(*shard);
             }
         }
-        renewed
+        Renewed {
+            cluster: self.cluster(),
+            ours,
+        }
     }
 
     pub fn write_checkpoints(

@@ -1,8 +1,12 @@
 //! `Keeper::run`, around the real `Ownership` and `Lease`.
 
+use std::pin::pin;
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
+use futures::StreamExt;
+use futures::future::LocalBoxFuture;
+use futures::stream::FuturesUnordered;
 use posthorn::dispatch::input::{Drained, Input};
 use posthorn::feed::lease::Lease;
 use posthorn::feed::ownership::{GivenUp, Ownership};
@@ -10,10 +14,11 @@ use posthorn::feed::reader::Order;
 use posthorn::model::{Epoch, Shard, Snapshot};
 use posthorn::record::Backlog;
 use posthorn::store::DbClock;
+use posthorn::store::shards::Renewed;
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender};
 use tokio::sync::{oneshot, watch};
 
-use super::Own;
+use super::{Own, STATEMENT};
 use crate::database::Database;
 use crate::link::Away;
 
@@ -30,10 +35,19 @@ pub struct Keeper {
     dispatcher: UnboundedSender<Input>,
     reader: UnboundedSender<Order>,
     ownership: Ownership,
+    renewals: FuturesUnordered<LocalBoxFuture<'static, Renewal>>,
     renew_at: Instant,
+    heartbeat_at: Instant,
     look_at: Instant,
     checkpoint_at: Instant,
     settle_first: bool,
+}
+
+struct Renewal {
+    asked: Instant,
+    cluster: String,
+    named: Vec<(Shard, Epoch)>,
+    answer: Result<Renewed, Away>,
 }
 
 impl Keeper {
@@ -56,7 +70,9 @@ impl Keeper {
             backlog,
             dispatcher,
             reader,
+            renewals: FuturesUnordered::new(),
             renew_at: now,
+            heartbeat_at: now,
             look_at: now,
             checkpoint_at: now,
             settle_first: false,
@@ -81,13 +97,17 @@ impl Keeper {
             }
             // Tried again at the next tick.
             let _ = self.tick(stop_by.is_some()).await;
-            tokio::select! {
-                biased;
-                drained_now = drained.recv() => if let Some(first) = drained_now {
-                    self.release(first, &mut drained).await;
-                },
-                Ok(()) = stop.changed(), if stop_by.is_none() => {}
-                () = self.own.sleep(TICK) => {}
+            let own = Rc::clone(&self.own);
+            let next = async {
+                tokio::select! {
+                    biased;
+                    drained = drained.recv() => drained,
+                    Ok(()) = stop.changed(), if stop_by.is_none() => None,
+                    () = own.sleep(TICK) => None,
+                }
+            };
+            if let Some(first) = self.meanwhile(next).await {
+                self.release(first, &mut drained).await;
             }
         }
         let id = self.own.id;
@@ -101,13 +121,9 @@ impl Keeper {
 
     async fn tick(&mut self, stopping: bool) -> Result<(), Away> {
         let now = self.own.now();
-        let expired = self.ownership.expire(now);
-        if !expired.is_empty() {
-            self.lose(expired);
-        }
-        if now >= self.renew_at {
-            self.renew().await?;
-            self.renew_at = now + self.ownership.renew_every();
+        if now >= self.heartbeat_at {
+            self.tell_condition().await?;
+            self.heartbeat_at = now + self.ownership.renew_every();
         }
         if now >= self.look_at && !stopping {
             self.balance().await?;
@@ -120,32 +136,87 @@ impl Keeper {
         Ok(())
     }
 
-    async fn renew(&mut self) -> Result<(), Away> {
-        let asked = self.own.now();
-        let (cluster, time) = self
-            .ask("cluster and time", |database| {
-                (database.cluster(), database.now())
-            })
-            .await?;
-        self.clock.anchor(self.own.now(), time);
-        if cluster != self.cluster {
-            self.cluster = cluster;
-            self.lose(self.ownership.shards());
+    async fn meanwhile<T>(&mut self, something: impl Future<Output = T>) -> T {
+        let own = Rc::clone(&self.own);
+        let mut something = pin!(something);
+        loop {
+            self.keep_leases();
+            let due = self.renew_at.saturating_duration_since(own.now());
+            tokio::select! {
+                biased;
+                Some(renewal) = self.renewals.next() => self.take(renewal),
+                () = own.sleep(due + Duration::from_nanos(1)) => {}
+                done = &mut something => return done,
+            }
         }
-        let (id, lease) = (self.own.id, self.own.world.scenario.lease);
-        self.ask("heartbeat", move |database| database.heartbeat(id))
-            .await?;
-        let held = self.ownership.held();
-        let ours = self
-            .ask("renew leases", move |database| {
+    }
+
+    fn keep_leases(&mut self) {
+        let now = self.own.now();
+        if self.renewals.is_empty() {
+            let expired = self.ownership.expire(now);
+            if !expired.is_empty() {
+                self.lose(expired);
+            }
+        }
+        if now < self.renew_at {
+            return;
+        }
+        self.renew_at = now + self.ownership.renew_every();
+        if self.ownership.next_expiry().is_none_or(|end| now < end) {
+            self.renewals.push(self.renewal(now));
+        }
+    }
+
+    fn renewal(&self, asked: Instant) -> LocalBoxFuture<'static, Renewal> {
+        let own = Rc::clone(&self.own);
+        let (id, lease) = (own.id, own.world.scenario.lease);
+        let cluster = self.cluster.clone();
+        let named = self.ownership.held();
+        let lasts = self.ownership.lasts();
+        Box::pin(async move {
+            let held = named.clone();
+            let answer = own.ask("renew leases", lasts, move |database| {
                 database.renew_leases(id, lease, &held)
-            })
-            .await?;
-        let lost = self.ownership.renewed(&ours, asked);
+            });
+            Renewal {
+                asked,
+                cluster,
+                answer: answer.await,
+                named,
+            }
+        })
+    }
+
+    fn take(&mut self, renewal: Renewal) {
+        let Ok(renewed) = renewal.answer else {
+            self.renew_at = self.renew_at.min(self.own.now() + TICK);
+            return;
+        };
+        if renewal.cluster != self.cluster {
+            return;
+        }
+        if renewed.cluster != self.cluster {
+            self.cluster = renewed.cluster;
+            self.lose(self.ownership.shards());
+            return;
+        }
+        let Renewal { named, asked, .. } = renewal;
+        let lost = self.ownership.renewed(&named, &renewed.ours, asked);
         if !lost.is_empty() {
             self.lose(lost);
         }
         self.changed();
+    }
+
+    async fn tell_condition(&mut self) -> Result<(), Away> {
+        let id = self.own.id;
+        let asked = self.own.now();
+        let time = self
+            .ask("heartbeat", move |database| database.heartbeat(id))
+            .await?;
+        let took = self.own.now() - asked;
+        self.clock.anchor(asked + took / 2, time);
         Ok(())
     }
 
@@ -162,12 +233,17 @@ impl Keeper {
             .await?;
         let balance = self.ownership.balance(&fleet);
         if !balance.take.is_empty() {
+            let cluster = self.cluster.clone();
+            let here = cluster.clone();
             let asked = self.own.now();
             let taken = self
                 .ask("take shards", move |database| {
-                    database.take_shards(id, lease, &balance.take)
+                    database.take_shards(id, lease, &here, &balance.take)
                 })
                 .await?;
+            if self.cluster != cluster {
+                return Ok(());
+            }
             for taken in &taken {
                 self.ownership.taken(taken.shard, taken.epoch, asked);
                 let (process, shard) = (self.own.process, taken.shard);
@@ -177,10 +253,7 @@ impl Keeper {
                 ));
             }
             self.changed();
-            self.order(Order::Adopt {
-                taken,
-                cluster: self.cluster.clone(),
-            });
+            self.order(Order::Adopt { taken, cluster });
         }
         if !balance.leave.is_empty() {
             self.leave(&balance.leave);
@@ -190,20 +263,22 @@ impl Keeper {
 
     async fn write_checkpoints(&mut self) -> Result<(), Away> {
         let (answer, moved) = oneshot::channel();
+        let cluster = self.cluster.clone();
         let _ = self.dispatcher.send(Input::Checkpoints(answer));
-        let moved = moved.await.unwrap_or_default();
+        let moved = self.meanwhile(moved).await.unwrap_or_default();
         if moved.is_empty() {
             return Ok(());
         }
-        self.ask("write checkpoints", self.checkpointing(moved))
+        self.ask("write checkpoints", self.checkpointing(cluster, moved))
             .await
     }
 
     fn checkpointing(
         &self,
+        cluster: String,
         checkpoints: Vec<(Shard, Epoch, Snapshot)>,
     ) -> impl FnOnce(&mut Database) + use<> {
-        let (id, cluster) = (self.own.id, self.cluster.clone());
+        let id = self.own.id;
         let world = Rc::clone(&self.own.world);
         move |database| {
             database.write_checkpoints(id, &cluster, &checkpoints);
@@ -229,9 +304,8 @@ impl Keeper {
             checkpoints,
         } = self.ownership.to_give_up(drained);
         let (id, held) = (self.own.id, gone.clone());
-        let written = self
-            .ask("write last checkpoints", self.checkpointing(checkpoints))
-            .await;
+        let checkpointing = self.checkpointing(self.cluster.clone(), checkpoints);
+        let written = self.ask("write last checkpoints", checkpointing).await;
         if written.is_ok() {
             let _ = self
                 .ask("release shards", move |database| {
@@ -254,6 +328,7 @@ impl Keeper {
             self.ownership.gone(*shard);
         }
         self.settle_first = true;
+        self.lease.lost();
         let _ = self.dispatcher.send(Input::Lost(shards.clone()));
         self.order(Order::Drop(shards));
         self.changed();
@@ -268,17 +343,12 @@ impl Keeper {
     }
 
     async fn ask<T: 'static>(
-        &self,
+        &mut self,
         what: &'static str,
         statement: impl FnOnce(&mut Database) -> T + 'static,
     ) -> Result<T, Away> {
-        let now = self.own.now();
-        let expiry = self
-            .ownership
-            .next_expiry()
-            .map(|at| at.saturating_duration_since(now));
-        let most = self.own.world.scenario.lease / 3;
-        let deadline = expiry.map_or(most, |expiry| expiry.min(most));
-        self.own.ask(what, deadline, statement).await
+        let own = Rc::clone(&self.own);
+        let deadline = self.ownership.lasts().min(STATEMENT);
+        self.meanwhile(own.ask(what, deadline, statement)).await
     }
 }
