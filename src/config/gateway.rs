@@ -50,6 +50,13 @@ pub struct Gateway {
     /// Streams and waits that one token may have open.
     pub max_open_per_token: usize,
     pub max_connections: usize,
+    /// Connections of one address, requests that it has under way, and its sessions of
+    /// Socket.IO, each of them.
+    pub max_connections_per_address: usize,
+    /// Bytes that clients have sent and are not understood yet, or that wait to be taken.
+    pub buffer_bytes: usize,
+    pub buffer_bytes_per_address: usize,
+    pub buffer_bytes_per_token: usize,
     /// No request waits longer.
     pub max_wait: Duration,
     /// A JSON pointer to the device's id in an event's data.
@@ -82,6 +89,10 @@ impl Default for Gateway {
             rate_per_address: NonZeroU32::MIN.saturating_add(99),
             max_open_per_token: 100,
             max_connections: 20_000,
+            max_connections_per_address: 1_000,
+            buffer_bytes: 268_435_456,
+            buffer_bytes_per_address: 33_554_432,
+            buffer_bytes_per_token: 16_777_216,
             max_wait: Duration::from_mins(1),
             device: None,
             receipt: check_fields(&receipt).expect("legal fields"),
@@ -100,6 +111,11 @@ impl Gateway {
             let rate = section.whole::<u32>(key, 1..=1_000_000);
             rate.and_then(NonZeroU32::new).unwrap_or(default)
         };
+        // The largest event fits, as it is and as it is sent.
+        let bytes = |section: &mut Section<'_>, key, default| {
+            let bytes = section.whole(key, 4_194_304..=68_719_476_736);
+            bytes.unwrap_or(default)
+        };
         Self {
             listen: section
                 .read("listen", http::address)
@@ -117,6 +133,20 @@ impl Gateway {
             max_connections: section
                 .whole("max_connections", 1..=1_000_000)
                 .unwrap_or(default.max_connections),
+            max_connections_per_address: section
+                .whole("max_connections_per_address", 1..=1_000_000)
+                .unwrap_or(default.max_connections_per_address),
+            buffer_bytes: bytes(section, "buffer_bytes", default.buffer_bytes),
+            buffer_bytes_per_address: bytes(
+                section,
+                "buffer_bytes_per_address",
+                default.buffer_bytes_per_address,
+            ),
+            buffer_bytes_per_token: bytes(
+                section,
+                "buffer_bytes_per_token",
+                default.buffer_bytes_per_token,
+            ),
             max_wait: section
                 .duration("max_wait", Duration::from_secs(1)..=10 * MINUTE)
                 .unwrap_or(default.max_wait),

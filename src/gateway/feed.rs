@@ -3,23 +3,26 @@
 
 use std::sync::Arc;
 use std::time::Duration;
+use std::vec;
 
-use axum::Json;
-use axum::extract::{Query, State};
+use axum::body::Body;
+use axum::extract::{Extension, Query, State};
 use axum::http::HeaderMap;
-use axum::http::header::ACCEPT;
+use axum::http::header::{ACCEPT, CONTENT_TYPE};
 use axum::response::sse::{self, Sse};
 use axum::response::{IntoResponse, Response};
 use chrono::SecondsFormat;
-use futures::stream::{self, Stream, StreamExt};
+use futures::stream::{self, Stream};
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
 use super::Gateway;
 use super::access::Session;
+use super::bodies::guarded;
+use super::budget::Held;
 use super::cursor::Cursor;
-use super::follow::{Follow, Start};
-use super::front::bearer;
+use super::follow::{Batch, Follow, Start};
+use super::front::{Caller, bearer};
 use super::hub::Entry;
 use super::limits::Open;
 use super::position::STRETCH;
@@ -57,7 +60,7 @@ pub enum Reader {
 }
 
 impl Reader {
-    fn token(&self) -> &TokenHash {
+    pub fn token(&self) -> &TokenHash {
         match self {
             Self::Merchant(hash) => hash,
             Self::Session(session) => &session.row.hash,
@@ -88,6 +91,7 @@ impl Reader {
 /// `GET /v1/events` with a merchant's API token.
 pub async fn of_merchant(
     State(gateway): State<Arc<Gateway>>,
+    Extension(caller): Extension<Caller>,
     Query(asked): Query<Asked>,
     headers: HeaderMap,
 ) -> Result<Response, Refusal> {
@@ -97,12 +101,13 @@ pub async fn of_merchant(
         of: Of::Everything,
     };
     let reader = Reader::Merchant(merchant.hash);
-    answer(&gateway, reader, topic, &asked, &headers).await
+    answer(&gateway, &caller, reader, topic, &asked, &headers).await
 }
 
 /// `GET /v1/session/events`: those of the session's transaction or device.
 pub async fn of_session(
     State(gateway): State<Arc<Gateway>>,
+    Extension(caller): Extension<Caller>,
     Query(asked): Query<Asked>,
     headers: HeaderMap,
 ) -> Result<Response, Refusal> {
@@ -113,11 +118,12 @@ pub async fn of_session(
     }
     let topic = session.topic();
     let reader = Reader::Session(session);
-    answer(&gateway, reader, topic, &asked, &headers).await
+    answer(&gateway, &caller, reader, topic, &asked, &headers).await
 }
 
 async fn answer(
     gateway: &Arc<Gateway>,
+    caller: &Caller,
     reader: Reader,
     topic: Topic,
     asked: &Asked,
@@ -127,7 +133,8 @@ async fn answer(
     // EventSource comes back with what it saw last, at the address that it was given first.
     let after = wants("last-event-id").filter(|id| !id.is_empty());
     let start = start(gateway, after.or(asked.after.as_deref()))?;
-    let follow = Follow::begin(gateway, topic, start)?;
+    let account = caller.account.with_token(*reader.token());
+    let follow = Follow::begin(gateway, topic, start)?.charged_to(account);
     if wants(ACCEPT.as_str()).is_some_and(|accept| accept.contains("text/event-stream")) {
         let open = gateway.limits.open(reader.token())?;
         return Ok(stream(gateway, follow, reader, open));
@@ -201,7 +208,7 @@ async fn page(
         return Err(Refusal::Malformed("limit is not from 1 to 500"));
     }
     let wait = gateway.wait(asked.wait.as_deref())?;
-    let mut entries = if wait.is_zero() {
+    let Batch { mut entries, held } = if wait.is_zero() {
         follow.next(wait).await?
     } else {
         let _open = gateway.limits.open(reader.token())?;
@@ -224,11 +231,13 @@ async fn page(
         cursor: cursor.encode(&gateway.token_key),
         more: is_cut || follow.is_behind(),
     };
+    let text = serde_json::to_vec(&page).map_err(|_| UNREADABLE)?;
     gateway
         .metrics
         .gateway()
         .sent(Sent::Page, page.events.len());
-    Ok(Json(page).into_response())
+    let body = Body::from(guarded(text.into(), held));
+    Ok(([(CONTENT_TYPE, "application/json")], body).into_response())
 }
 
 /// The database takes nothing for JSON that is none.
@@ -239,6 +248,9 @@ struct Streaming {
     follow: Follow,
     reader: Reader,
     begun: bool,
+    /// What is still to be sent, and what all of it takes.
+    batch: vec::IntoIter<Entry>,
+    held: Option<Arc<Held>>,
     _open: Open,
     _counted: Count,
 }
@@ -249,6 +261,8 @@ fn stream(gateway: &Arc<Gateway>, follow: Follow, reader: Reader, open: Open) ->
         follow,
         reader,
         begun: false,
+        batch: Vec::new().into_iter(),
+        held: None,
         _open: open,
         _counted: gateway.metrics.gateway().streams(),
     };
@@ -258,33 +272,38 @@ fn stream(gateway: &Arc<Gateway>, follow: Follow, reader: Reader, open: Open) ->
 impl Streaming {
     fn events(self) -> impl Stream<Item = Result<sse::Event, axum::Error>> {
         stream::unfold(self, |mut streaming| async move {
-            let messages = streaming.next().await?;
-            Some((stream::iter(messages.into_iter().map(Ok)), streaming))
+            let message = streaming.next().await?;
+            Some((Ok(message), streaming))
         })
-        .flatten()
     }
 
-    /// None ends the stream; its client comes back with what it saw last.
-    async fn next(&mut self) -> Option<Vec<sse::Event>> {
+    /// None ends the stream; its client comes back with what it saw last. A message is made
+    /// when its client has taken those before it.
+    async fn next(&mut self) -> Option<sse::Event> {
         if !std::mem::replace(&mut self.begun, true) {
             // At once, so that the client knows that it is heard, and from where on.
-            return Some(vec![self.heartbeat().retry(RETRY)]);
+            return Some(self.heartbeat().retry(RETRY));
         }
+        if let Some(entry) = self.batch.next() {
+            return self.message(&entry);
+        }
+        self.held = None;
         let gateway = &self.gateway;
         if gateway.stop.is_cancelled() || !self.reader.may_go_on(gateway).await {
             return None;
         }
-        let entries = self.follow.next(self.reader.pause(gateway)).await.ok()?;
-        if entries.is_empty() {
-            return Some(vec![self.heartbeat()]);
+        let batch = self.follow.next(self.reader.pause(gateway)).await.ok()?;
+        self.batch = batch.entries.into_iter();
+        self.held = batch.held;
+        match self.batch.next() {
+            Some(entry) => self.message(&entry),
+            None => Some(self.heartbeat()),
         }
-        gateway.metrics.gateway().sent(Sent::Stream, entries.len());
-        let messages = entries.iter().map(|entry| self.message(entry));
-        messages.collect::<Option<_>>()
     }
 
     fn message(&self, entry: &Entry) -> Option<sse::Event> {
         let told = Told::of(&entry.event.event).ok()?;
+        self.gateway.metrics.gateway().sent(Sent::Stream, 1);
         let id = self.follow.cursor_behind(entry);
         let id = id.encode(&self.gateway.token_key);
         Some(

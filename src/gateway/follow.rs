@@ -9,10 +9,11 @@ use tokio::time::{Instant, sleep, timeout_at};
 use uuid::Uuid;
 
 use super::Gateway;
+use super::budget::{Account, Held};
 use super::cursor::{ClusterMark, Cursor};
 use super::desk::Away;
-use super::hub::{Entry, Listener, Look};
-use super::position::{Position, STRETCH, Stretch};
+use super::hub::{Entry, Listener, Look, MOST_BYTES};
+use super::position::{Position, Stretch};
 use super::topic::{LogEvent, Of, Topic};
 use crate::feed::floor::first_id_at;
 use crate::store::feed::{FeedPage, FeedRequest};
@@ -29,6 +30,13 @@ const CATCH_UP: Duration = Duration::from_secs(5);
 /// Before the database is asked again about what the hub does not know yet.
 const AGAIN: Duration = Duration::from_millis(10);
 
+/// Of an event while it waits: as it is, as it is sent, and what stands around it.
+const TIMES: usize = 2;
+const AROUND: usize = 1024;
+
+/// Before an account that has no room is asked again.
+const ROOM: Duration = Duration::from_millis(250);
+
 /// Where a client wants to begin.
 #[derive(Clone, Debug)]
 pub enum Start {
@@ -36,6 +44,13 @@ pub enum Start {
     Oldest,
     Now,
     At(Cursor),
+}
+
+/// Events for one client, with what they take of its account until they are with it.
+#[derive(Debug, Default)]
+pub struct Batch {
+    pub entries: Vec<Entry>,
+    pub held: Option<Arc<Held>>,
 }
 
 pub struct Follow {
@@ -48,6 +63,16 @@ pub struct Follow {
     /// Milliseconds since 1970 of `position`.
     as_of_ms: u64,
     is_behind: bool,
+    /// None: the events are looked at, and go nowhere.
+    account: Option<Account>,
+}
+
+/// Where a follow stood.
+struct Mark {
+    cluster: ClusterMark,
+    floor: Uuid,
+    position: Position,
+    as_of_ms: u64,
 }
 
 impl Follow {
@@ -78,9 +103,17 @@ impl Follow {
             position: begins.position,
             as_of_ms: begins.taken_ms,
             is_behind: false,
+            account: None,
         };
         follow.anchor(cluster);
         Ok(follow)
+    }
+
+    /// What waits for the client counts as this account's from now on.
+    #[must_use]
+    pub fn charged_to(mut self, account: Account) -> Self {
+        self.account = Some(account);
+        self
     }
 
     /// Where the client stands once it has everything that `next` returned.
@@ -111,8 +144,48 @@ impl Follow {
     }
 
     /// The next events of the topic, as soon as there are any; none when the wait is over or
-    /// the gateway stops, or if it takes long to catch up.
-    pub async fn next(&mut self, wait: Duration) -> Result<Vec<Entry>, Away> {
+    /// the gateway stops, or if it takes long to catch up. While its account has no room for
+    /// them they are not held.
+    pub async fn next(&mut self, wait: Duration) -> Result<Batch, Away> {
+        let began = Instant::now();
+        loop {
+            let mark = Mark {
+                cluster: self.cluster,
+                floor: self.floor,
+                position: self.position.clone(),
+                as_of_ms: self.as_of_ms,
+            };
+            let entries = self.find(wait.saturating_sub(began.elapsed())).await?;
+            let Some(account) = self.account.as_ref().filter(|_| !entries.is_empty()) else {
+                return Ok(Batch {
+                    entries,
+                    held: None,
+                });
+            };
+            let bytes = entries.iter().map(size).sum();
+            if let Some(held) = account.take(bytes) {
+                return Ok(Batch {
+                    entries,
+                    held: Some(Arc::new(held)),
+                });
+            }
+            drop(entries);
+            let Mark {
+                cluster,
+                floor,
+                position,
+                as_of_ms,
+            } = mark;
+            (self.cluster, self.floor) = (cluster, floor);
+            self.reach(position, as_of_ms);
+            if began.elapsed() > wait.max(CATCH_UP) {
+                return Ok(Batch::default());
+            }
+            sleep(ROOM).await;
+        }
+    }
+
+    async fn find(&mut self, wait: Duration) -> Result<Vec<Entry>, Away> {
         let began = Instant::now();
         loop {
             self.listener.reset();
@@ -126,8 +199,12 @@ impl Follow {
             };
             self.anchor(cluster);
             match self.gateway.hub.look(&self.position, &self.topic) {
-                Look::New { entries, end } => {
-                    self.is_behind = entries.len() == usize::from(STRETCH);
+                Look::New {
+                    entries,
+                    end,
+                    is_cut,
+                } => {
+                    self.is_behind = is_cut;
                     let entries = self.above_floor(entries);
                     self.reach(end, entries.last().map_or(self.as_of_ms, millis));
                     if !entries.is_empty() {
@@ -142,7 +219,8 @@ impl Follow {
                 Look::Unknown => {
                     let stretch = self.ask().await?;
                     self.is_behind = !stretch.is_all;
-                    let entries = self.entries(stretch);
+                    let mut entries = self.entries(stretch);
+                    self.cut(&mut entries);
                     if !entries.is_empty() || began.elapsed() > CATCH_UP {
                         return Ok(entries);
                     }
@@ -230,10 +308,31 @@ impl Follow {
         self.above_floor(entries)
     }
 
+    /// Takes away what is too much at a time; the position is behind the rest then.
+    fn cut(&mut self, entries: &mut Vec<Entry>) {
+        let mut bytes = 0;
+        let fit = entries.iter().take_while(|entry| {
+            bytes += entry.event.event.data.len();
+            bytes <= MOST_BYTES
+        });
+        let fit = fit.count().max(1);
+        if fit < entries.len() {
+            entries.truncate(fit);
+            if let Some(last) = entries.last() {
+                self.reach(last.behind.clone(), millis(last));
+            }
+            self.is_behind = true;
+        }
+    }
+
     fn above_floor(&self, mut entries: Vec<Entry>) -> Vec<Entry> {
         entries.retain(|entry| entry.event.event.id >= self.floor);
         entries
     }
+}
+
+fn size(entry: &Entry) -> usize {
+    TIMES * entry.event.event.data.len() + AROUND
 }
 
 fn millis(entry: &Entry) -> u64 {

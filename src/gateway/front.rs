@@ -1,5 +1,6 @@
 //! The front door: which address leads to which channel, and what every request passes.
 
+use std::error::Error;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
@@ -8,20 +9,28 @@ use axum::Router;
 use axum::body::Body;
 use axum::extract::{Request, State};
 use axum::http::header::{
-    AUTHORIZATION, CACHE_CONTROL, CONTENT_TYPE, HeaderName, REFERRER_POLICY, X_CONTENT_TYPE_OPTIONS,
+    ALLOW, AUTHORIZATION, CACHE_CONTROL, CONTENT_TYPE, HOST, HeaderName, REFERRER_POLICY,
+    X_CONTENT_TYPE_OPTIONS,
 };
-use axum::http::{HeaderMap, HeaderValue, Method};
+use axum::http::uri::Authority;
+use axum::http::{HeaderMap, HeaderValue, Method, Version};
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use bytes::Bytes;
 use http_body_util::{BodyExt, LengthLimitError, Limited};
+use hyper::body::Body as _;
 use tower_http::cors::{AllowOrigin, CorsLayer};
 
 use super::access::{Session, token_hash};
+use super::bodies::{Charged, Guarded, NoRoom};
+use super::budget::Account;
 use super::desk::Away;
+use super::line::Talk;
 use super::refusal::Refusal;
-use super::{Gateway, details, feed, page, security_token, session, soap, socket, transaction};
+use super::{
+    Gateway, details, door, feed, page, security_token, session, soap, socket, transaction,
+};
 use crate::http::metrics::Channel;
 use crate::store::tokens::{ApiTokenRow, TokenHash};
 
@@ -58,20 +67,68 @@ pub fn router(gateway: &Arc<Gateway>) -> Router {
         .method_not_allowed_fallback(async || Refusal::Method)
         .with_state(Arc::clone(gateway))
         .layer(socket::layer(gateway))
+        .layer(middleware::from_fn_with_state(
+            Arc::clone(gateway),
+            door::enter,
+        ))
         .layer(middleware::from_fn_with_state(Arc::clone(gateway), enter))
         .layer(cors(&gateway.settings.allowed_origins))
+        .layer(middleware::from_fn_with_state(
+            Arc::clone(gateway),
+            has_host,
+        ))
 }
 
-/// What every request passes: the limit of its address, and the counting.
-async fn enter(State(gateway): State<Arc<Gateway>>, request: Request, next: Next) -> Response {
+/// RFC 9112, section 3.2: a request of HTTP/1.1 names its host, and once. Whoever looks at
+/// another of two, such as a proxy, would be told something else than the gateway.
+async fn has_host(State(gateway): State<Arc<Gateway>>, request: Request, next: Next) -> Response {
+    const REMEDY: Refusal = Refusal::Malformed("send one header Host, with a host in it");
+    let mut hosts = request.headers().get_all(HOST).iter();
+    let is_named = match (hosts.next(), hosts.next()) {
+        (None, None) => request.version() < Version::HTTP_11,
+        (Some(host), None) => Authority::try_from(host.as_bytes())
+            .is_ok_and(|host| !host.host().is_empty() && !host.as_str().contains('@')),
+        _ => false,
+    };
+    if is_named {
+        next.run(request).await
+    } else {
+        gateway.metrics.gateway().refused(REMEDY.code());
+        REMEDY.into_response()
+    }
+}
+
+/// What every request passes: the limits of its address, the counting, and the form of what
+/// went wrong.
+async fn enter(State(gateway): State<Arc<Gateway>>, mut request: Request, next: Next) -> Response {
     let channel = channel(request.uri().path());
     let counts = gateway.metrics.gateway();
     counts.request(channel);
     let address = address(&gateway, &request);
-    let mut response = match gateway.limits.address(address) {
-        Ok(()) => next.run(request).await,
+    let caller = Caller {
+        address,
+        account: gateway.budget.account(address),
+    };
+    let allowed = gateway.limits.address(address);
+    let place = allowed.and_then(|()| gateway.requests.take(address));
+    let mut response = match place {
+        Ok(place) => {
+            request.extensions_mut().insert(caller.clone());
+            let request = request.map(|body| Charged::body(body, &caller.account));
+            let response = next.run(request).await;
+            response.map(|body| Guarded::body(body, place))
+        }
         Err(refusal) => refusal.into_response(),
     };
+    if response.extensions().get::<Refusal>().is_none()
+        && let Some(refusal) = Refusal::of_status(response.status())
+    {
+        let (made, without_form) = (refusal.into_response(), response);
+        response = made;
+        if let Some(allowed) = without_form.headers().get(ALLOW) {
+            response.headers_mut().insert(ALLOW, allowed.clone());
+        }
+    }
     if let Some(refusal) = response.extensions().get::<Refusal>() {
         counts.refused(refusal.code());
     }
@@ -98,28 +155,53 @@ fn channel(path: &str) -> Channel {
     }
 }
 
-/// Whom a connection comes from; the server puts it beside each request.
-#[derive(Clone, Copy, Debug)]
-pub struct Peer(pub SocketAddr);
+/// The connection that a request comes by; the server puts it beside each.
+#[derive(Clone, Debug)]
+pub struct Peer {
+    pub address: IpAddr,
+    pub talk: Arc<Talk>,
+}
 
-/// Whom a request comes from, behind trusted proxies. Read from the right: what stands left of the first address that is no trusted proxy may
-/// have been written by anybody.
+/// Whom a request comes from, behind trusted proxies, and whose bytes it takes.
+#[derive(Clone, Debug)]
+pub struct Caller {
+    pub address: IpAddr,
+    pub account: Account,
+}
+
+/// Whom a request comes from. Read from the right: what stands left of the first address that
+/// is no trusted proxy may have been written by anybody. Where a proxy has written what is no
+/// address, it is the proxy itself.
 fn address(gateway: &Gateway, request: &Request) -> IpAddr {
     let peer = request.extensions().get::<Peer>();
-    let mut address = peer.map_or(IpAddr::from([0, 0, 0, 0]), |peer| peer.0.ip());
+    let mut address = peer.map_or(IpAddr::from([0, 0, 0, 0]), |peer| peer.address);
     let forwarded = request.headers().get_all("x-forwarded-for");
-    let texts = forwarded.iter().filter_map(|value| value.to_str().ok());
-    let hops: Vec<&str> = texts.flat_map(|text| text.split(',')).collect();
-    for hop in hops.iter().rev() {
-        if !gateway.trusts(address) {
-            break;
-        }
-        let Ok(next) = hop.trim().parse() else {
+    // Bytes that are no text spoil the hop that they stand in, and no other.
+    let values: Vec<_> = forwarded.iter().map(HeaderValue::as_bytes).collect();
+    let mut hops = values
+        .iter()
+        .rev()
+        .flat_map(|value| value.rsplit(|byte| *byte == b','));
+    while gateway.trusts(address) {
+        let Some(next) = hops.next().and_then(hop) else {
             break;
         };
         address = next;
     }
     address
+}
+
+/// An address as proxies write it: some with the port beside it, and then IPv6 in brackets.
+fn hop(text: &[u8]) -> Option<IpAddr> {
+    let text = str::from_utf8(text).ok()?.trim_matches([' ', '\t']);
+    let in_brackets = text
+        .strip_prefix('[')
+        .and_then(|text| text.strip_suffix(']'));
+    let address = match in_brackets {
+        Some(address) => address.parse().ok().map(IpAddr::V6),
+        None => text.parse().ok(),
+    };
+    address.or_else(|| Some(text.parse::<SocketAddr>().ok()?.ip()))
 }
 
 fn cors(origins: &[String]) -> CorsLayer {
@@ -138,13 +220,27 @@ fn cors(origins: &[String]) -> CorsLayer {
 
 /// The body, if it comes in time and is not too large.
 pub async fn read_body(body: Body) -> Result<Bytes, Refusal> {
-    let collected = Limited::new(body, MAX_BODY).collect();
+    read_up_to(MAX_BODY, body).await
+}
+
+/// The same for another size than the usual.
+pub async fn read_up_to(most: usize, body: Body) -> Result<Bytes, Refusal> {
+    // What says so itself is not waited for.
+    if body.size_hint().lower() > most as u64 {
+        return Err(Refusal::TooLarge);
+    }
+    let collected = Limited::new(body, most).collect();
     match tokio::time::timeout(BODY_TIME, collected).await {
         Ok(Ok(body)) => Ok(body.to_bytes()),
         Ok(Err(error)) if error.is::<LengthLimitError>() => Err(Refusal::TooLarge),
+        Ok(Err(error)) if is_for_want_of_room(&*error) => Err(Refusal::Busy),
         Ok(Err(_)) => Err(Refusal::Malformed("the body breaks off; send all of it")),
         Err(_) => Err(Refusal::Slow),
     }
+}
+
+fn is_for_want_of_room(error: &(dyn Error + 'static)) -> bool {
+    error.is::<NoRoom>() || error.source().is_some_and(is_for_want_of_room)
 }
 
 /// The token of the Authorization header.
@@ -191,5 +287,40 @@ impl Gateway {
         let session = found.ok_or(Refusal::Unauthorized)?;
         self.limits.token(&hash)?;
         Ok(session)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_hop_is_an_address_with_or_without_a_port_and_nothing_else() {
+        for (text, address) in [
+            ("192.0.2.7", "192.0.2.7"),
+            (" 192.0.2.7:4711\t", "192.0.2.7"),
+            ("2001:db8::7", "2001:db8::7"),
+            ("[2001:db8::7]", "2001:db8::7"),
+            ("[2001:db8::7]:4711", "2001:db8::7"),
+        ] {
+            assert_eq!(hop(text.as_bytes()), address.parse().ok(), "{text}");
+        }
+        for junk in [
+            "",
+            " ",
+            "unknown",
+            "_hidden",
+            "192.0.2.7:",
+            "192.0.2.7:x",
+            "192.0.2.7:70000",
+            "192.0.2",
+            "[192.0.2.7]",
+            "[2001:db8::7",
+            "192.0.2.7 10.0.0.1",
+            "\"192.0.2.7\"",
+        ] {
+            assert_eq!(hop(junk.as_bytes()), None, "{junk}");
+        }
+        assert_eq!(hop(b"192.0.2.7\xff"), None);
     }
 }

@@ -10,8 +10,9 @@ use super::cursor::ClusterMark;
 use super::position::{Position, Stretch};
 use super::topic::{Keys, LogEvent, Topic};
 
-/// Events that a client is given at a time.
+/// Events that a client is given at a time, and bytes of their data; one at least.
 const MOST: usize = super::position::STRETCH as usize;
+pub const MOST_BYTES: usize = 256 * 1024;
 
 /// What memory may hold.
 #[derive(Clone, Copy, Debug)]
@@ -60,8 +61,12 @@ pub struct Entry {
 /// What the hub knows of a position.
 #[derive(Debug)]
 pub enum Look {
-    /// These are new; `end` is behind them. It may be that there are more.
-    New { entries: Vec<Entry>, end: Position },
+    /// These are new; `end` is behind them. Where they were cut, there are more.
+    New {
+        entries: Vec<Entry>,
+        end: Position,
+        is_cut: bool,
+    },
     /// Nothing is new, up to here.
     Nothing(Position),
     /// It lies too far back, or the reader has not read yet: the database knows.
@@ -198,17 +203,24 @@ impl Hub {
             let newer = newer.take_while(|kept| !at.includes(&kept.end)).cloned();
             (newer.collect::<Vec<_>>(), head.clone())
         };
-        let mut entries = Vec::new();
+        let mut entries: Vec<Entry> = Vec::new();
+        let mut bytes = 0;
         for kept in stretches.iter().rev() {
             for entry in &kept.events {
                 let LogEvent { xid, event, .. } = &*entry.event;
                 if !topic.matches(&entry.event) || at.has_seen(*xid, event.id) {
                     continue;
                 }
-                if entries.len() == MOST {
-                    let end = entries.last().map_or(at, |last: &Entry| &last.behind);
-                    let end = end.clone();
-                    return Look::New { entries, end };
+                bytes += event.data.len();
+                if let Some(last) = entries.last()
+                    && (entries.len() == MOST || bytes > MOST_BYTES)
+                {
+                    let end = last.behind.clone();
+                    return Look::New {
+                        entries,
+                        end,
+                        is_cut: true,
+                    };
                 }
                 entries.push(entry.clone());
             }
@@ -217,7 +229,11 @@ impl Hub {
         if entries.is_empty() {
             Look::Nothing(end)
         } else {
-            Look::New { entries, end }
+            Look::New {
+                entries,
+                end,
+                is_cut: false,
+            }
         }
     }
 

@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 use std::hash::Hash;
-use std::net::{IpAddr, Ipv6Addr};
+use std::net::IpAddr;
 use std::num::NonZeroU32;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -11,6 +11,7 @@ use governor::state::keyed::HashMapStateStore;
 use governor::{Quota, RateLimiter};
 
 use super::refusal::Refusal;
+use crate::http::seats::network;
 use crate::store::tokens::TokenHash;
 
 /// How often what was not heard of lately is forgotten.
@@ -81,13 +82,63 @@ fn check<K: Clone + Eq + Hash>(rate: &Rate<K>, key: &K) -> Result<(), Refusal> {
     rate.check_key(key).map_err(|_| Refusal::TooMany)
 }
 
-/// A household has a /64 of IPv6 addresses, and takes a new one whenever it likes.
-fn network(address: IpAddr) -> IpAddr {
-    match address.to_canonical() {
-        IpAddr::V4(address) => IpAddr::V4(address),
-        IpAddr::V6(address) => {
-            let prefix = address.to_bits() & !u128::from(u64::MAX);
-            IpAddr::V6(Ipv6Addr::from_bits(prefix))
+/// Places for what an address has under way at the same time.
+#[derive(Debug)]
+pub struct Places {
+    most: usize,
+    most_of_address: usize,
+    taken: Mutex<(usize, HashMap<IpAddr, usize>)>,
+}
+
+/// One of them, until it is dropped.
+#[derive(Debug)]
+pub struct Place {
+    places: Arc<Places>,
+    network: IpAddr,
+}
+
+impl Places {
+    /// So many of the process, and so many of one address.
+    #[must_use]
+    pub fn new(most: usize, most_of_address: usize) -> Arc<Self> {
+        Arc::new(Self {
+            most,
+            most_of_address,
+            taken: Mutex::default(),
+        })
+    }
+
+    pub fn take(self: &Arc<Self>, address: IpAddr) -> Result<Place, Refusal> {
+        let network = network(address);
+        let mut taken = self.taken.lock().unwrap_or_else(PoisonError::into_inner);
+        let (all, addresses) = &mut *taken;
+        if *all >= self.most {
+            return Err(Refusal::Busy);
+        }
+        let of_address = addresses.entry(network).or_default();
+        if *of_address >= self.most_of_address {
+            return Err(Refusal::TooMany);
+        }
+        *of_address += 1;
+        *all += 1;
+        Ok(Place {
+            places: Arc::clone(self),
+            network,
+        })
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        let taken = self.places.taken.lock();
+        let mut taken = taken.unwrap_or_else(PoisonError::into_inner);
+        let (all, addresses) = &mut *taken;
+        *all -= 1;
+        if let Some(of_address) = addresses.get_mut(&self.network) {
+            *of_address -= 1;
+            if *of_address == 0 {
+                addresses.remove(&self.network);
+            }
         }
     }
 }
@@ -133,6 +184,19 @@ mod tests {
         assert!(limits.address("2001:db8::ffff".parse().unwrap()).is_err());
         limits.address("2001:db8:0:1::1".parse().unwrap()).unwrap();
         limits.address("10.0.0.1".parse().unwrap()).unwrap();
+    }
+
+    #[test]
+    fn an_address_takes_so_many_places_and_leaves_the_others() {
+        let places = Places::new(3, 2);
+        let take = |address: &str| places.take(address.parse().unwrap());
+        let first = take("10.0.0.1").unwrap();
+        let _second = take("10.0.0.1").unwrap();
+        assert_eq!(take("10.0.0.1").unwrap_err(), Refusal::TooMany);
+        let _other = take("10.0.0.2").unwrap();
+        assert_eq!(take("10.0.0.3").unwrap_err(), Refusal::Busy);
+        drop(first);
+        let _again = take("10.0.0.1").unwrap();
     }
 
     #[test]

@@ -12,14 +12,20 @@
 //! there are. A gateway keeps nothing that another one needs: clients carry their position.
 
 mod access;
+mod bodies;
+mod budget;
 pub mod cursor;
 mod desk;
 mod details;
+mod door;
 mod feed;
 mod follow;
+mod frames;
 mod front;
+mod guests;
 mod hub;
 mod limits;
+mod line;
 mod page;
 pub mod position;
 mod reader;
@@ -31,9 +37,12 @@ mod soap;
 mod socket;
 mod topic;
 mod transaction;
+mod upgrade;
+mod wire;
 
 use std::net::IpAddr;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU16, Ordering};
 use std::time::{Duration, Instant};
 
 use chrono::DateTime;
@@ -47,9 +56,11 @@ use crate::model::TokenKey;
 use crate::store::feed::{FeedPage, FeedRequest, Slice, read_feeds, read_transactions};
 use crate::store::{DbClock, Pool};
 use access::Access;
+use budget::Budget;
 use desk::Desk;
+use guests::Guests;
 use hub::{Hub, Room};
-use limits::Limits;
+use limits::{Limits, Places};
 use position::STRETCH;
 use reader::Reader;
 
@@ -61,7 +72,13 @@ const HISTORY: i64 = 1_000;
 const SLICE: Slice = Slice {
     rows: 10_000,
     events: STRETCH,
+    bytes: 2 * hub::MOST_BYTES,
 };
+
+/// A question does not ask for more events than make so many slices, by the size that those
+/// of the last answers had, and never for fewer than these.
+const SLICES: usize = 4;
+const FEWEST: u16 = 8;
 
 /// What the gateway stands on.
 pub struct Ground {
@@ -87,6 +104,12 @@ pub struct Gateway {
     clock: DbClock,
     access: Access,
     limits: Limits,
+    /// Requests under way.
+    requests: Arc<Places>,
+    /// Sessions of Socket.IO.
+    sessions: Arc<Places>,
+    guests: Arc<Guests>,
+    budget: Arc<Budget>,
     feeds: Desk<FeedRequest, FeedPage>,
     /// By merchant and transaction id.
     transactions: Desk<(Box<str>, Box<str>), FeedPage>,
@@ -97,6 +120,7 @@ impl Gateway {
     fn new(settings: Settings, ground: &Ground) -> Self {
         let (pool, metrics) = (&ground.pool, &ground.metrics);
         let (feeds, transactions) = (pool.clone(), pool.clone());
+        let events = Arc::new(AtomicU16::new(STRETCH));
         Self {
             hub: Arc::new(Hub::new(Room {
                 events: settings.memory_events,
@@ -108,9 +132,28 @@ impl Gateway {
                 settings.rate_per_address,
                 settings.max_open_per_token,
             ),
+            requests: Places::new(usize::MAX, settings.max_connections_per_address),
+            sessions: Places::new(
+                settings.max_connections,
+                settings.max_connections_per_address,
+            ),
+            guests: Arc::default(),
+            budget: Budget::new(budget::Most {
+                process: settings.buffer_bytes,
+                address: settings.buffer_bytes_per_address,
+                token: settings.buffer_bytes_per_token,
+            }),
             feeds: Desk::open(metrics.clone(), move |requests: Vec<FeedRequest>| {
-                let pool = feeds.clone();
-                async move { read_feeds(&pool, &requests, SLICE).await }
+                let (pool, events) = (feeds.clone(), Arc::clone(&events));
+                async move {
+                    let slice = Slice {
+                        events: events.load(Ordering::Relaxed),
+                        ..SLICE
+                    };
+                    let pages = read_feeds(&pool, &requests, slice).await?;
+                    events.store(worth_asking(&pages), Ordering::Relaxed);
+                    Ok(pages)
+                }
             }),
             transactions: Desk::open(metrics.clone(), move |asked: Vec<_>| {
                 let pool = transactions.clone();
@@ -133,10 +176,18 @@ impl Gateway {
     }
 }
 
+/// How many events the next question asks for.
+fn worth_asking(pages: &[FeedPage]) -> u16 {
+    let sizes = pages.iter().flat_map(|page| &page.events);
+    let sizes = sizes.map(|(_, event)| event.data.len());
+    let (count, bytes) = sizes.fold((0, 0), |(count, bytes), size| (count + 1, bytes + size));
+    let fit = (SLICES * SLICE.bytes * count).checked_div(bytes);
+    let fit = u16::try_from(fit.unwrap_or(usize::MAX)).unwrap_or(u16::MAX);
+    fit.clamp(FEWEST, STRETCH)
+}
+
 /// Answers on `listener` until the ground's `stop`, and returns once every answer is out.
 pub async fn run(settings: Settings, ground: Ground, listener: TcpListener) {
-    let stop = ground.stop.clone();
-    let max_connections = settings.max_connections;
     let gateway = Arc::new(Gateway::new(settings, &ground));
     let reader = Reader {
         gateway: Arc::clone(&gateway),
@@ -149,7 +200,7 @@ pub async fn run(settings: Settings, ground: Ground, listener: TcpListener) {
     rooms.spawn(reader.run());
     rooms.spawn(sweep(Arc::clone(&gateway)));
     let router = front::router(&gateway);
-    server::serve(listener, router, max_connections, stop).await;
+    server::serve(listener, gateway, router).await;
     rooms.join_all().await;
 }
 

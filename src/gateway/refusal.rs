@@ -2,7 +2,7 @@
 //! the form of those that speak JSON.
 
 use axum::Json;
-use axum::http::header::{ALLOW, RETRY_AFTER, WWW_AUTHENTICATE};
+use axum::http::header::{RETRY_AFTER, WWW_AUTHENTICATE};
 use axum::http::{HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
 use serde_json::json;
@@ -24,6 +24,8 @@ pub enum Refusal {
     /// What is wrong, and what to send instead.
     Malformed(&'static str),
     Away,
+    /// The gateway has as many connections, sessions or bytes as it may.
+    Busy,
 }
 
 impl Refusal {
@@ -37,7 +39,7 @@ impl Refusal {
             Self::Slow => StatusCode::REQUEST_TIMEOUT,
             Self::Method => StatusCode::METHOD_NOT_ALLOWED,
             Self::Malformed(_) => StatusCode::BAD_REQUEST,
-            Self::Away => StatusCode::SERVICE_UNAVAILABLE,
+            Self::Away | Self::Busy => StatusCode::SERVICE_UNAVAILABLE,
         }
     }
 
@@ -53,6 +55,7 @@ impl Refusal {
             Self::Method => "method",
             Self::Malformed(_) => "malformed",
             Self::Away => "away",
+            Self::Busy => "busy",
         }
     }
 
@@ -71,7 +74,41 @@ impl Refusal {
             Self::Method => "this address takes another method",
             Self::Malformed(message) => message,
             Self::Away => "the database does not answer; try again in a moment",
+            Self::Busy => "there are too many clients, or too slow ones; try again in a moment",
         }
+    }
+
+    /// What an answer means that something else made without the form.
+    #[must_use]
+    pub fn of_status(status: StatusCode) -> Option<Self> {
+        match status {
+            StatusCode::UNAUTHORIZED => Some(Self::Unauthorized),
+            StatusCode::NOT_FOUND => Some(Self::NotFound),
+            StatusCode::METHOD_NOT_ALLOWED => Some(Self::Method),
+            StatusCode::REQUEST_TIMEOUT => Some(Self::Slow),
+            StatusCode::PAYLOAD_TOO_LARGE => Some(Self::TooLarge),
+            StatusCode::TOO_MANY_REQUESTS => Some(Self::TooMany),
+            _ if status.is_client_error() => Some(Self::Malformed(
+                "the path or the query is not in the form that this address takes",
+            )),
+            _ if status.is_server_error() => Some(Self::Busy),
+            _ => None,
+        }
+    }
+
+    /// The whole answer as it goes over the wire, for a connection that ends with it.
+    #[must_use]
+    pub fn raw(self, status: &str) -> String {
+        let body = self.json().to_string();
+        format!(
+            "HTTP/1.1 {status}\r\ncontent-type: application/json\r\ncontent-length: {}\r\n\
+             cache-control: no-store\r\nconnection: close\r\n\r\n{body}",
+            body.len()
+        )
+    }
+
+    fn json(self) -> serde_json::Value {
+        json!({ "error": { "code": self.code(), "message": self.message() } })
     }
 
     /// The status, the headers that go with it, and a body of the channel's own.
@@ -79,14 +116,11 @@ impl Refusal {
         let mut response = (self.status(), body).into_response();
         let headers = response.headers_mut();
         match self {
-            Self::TooMany | Self::Away => {
+            Self::TooMany | Self::Away | Self::Busy => {
                 headers.insert(RETRY_AFTER, HeaderValue::from_static("1"));
             }
             Self::Unauthorized => {
                 headers.insert(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
-            }
-            Self::Method => {
-                headers.insert(ALLOW, HeaderValue::from_static("GET, POST"));
             }
             _ => {}
         }
@@ -97,8 +131,7 @@ impl Refusal {
 
 impl IntoResponse for Refusal {
     fn into_response(self) -> Response {
-        let error = json!({ "code": self.code(), "message": self.message() });
-        self.with_body(Json(json!({ "error": error })))
+        self.with_body(Json(self.json()))
     }
 }
 

@@ -76,6 +76,10 @@ impl Session {
 /// A token that is not known is told the same: what ended long ago is kept no longer.
 pub const SPELLED_EXPIRED: &str = "EXPIRED";
 
+/// How long after a session's end its state is looked at. The database's clock is carried
+/// forward here and set anew each moment, and may be set back by some of a round trip.
+const BEHIND: Duration = Duration::from_millis(50);
+
 impl Gateway {
     /// The session's state, as soon as it is not new any more or the wait is over.
     pub async fn state_of(
@@ -97,9 +101,9 @@ impl Gateway {
                 continue;
             };
             let mut follow = Follow::begin(self, session.topic(), Start::At(read))?;
-            let left = session.left(self.clock.now());
+            let left = session.left(self.clock.now()) + BEHIND;
             let wait = until.saturating_duration_since(Instant::now()).min(left);
-            let entries = follow.next(wait).await?;
+            let entries = follow.next(wait).await?.entries;
             {
                 let mut progress = session.progress();
                 let mut events = entries.iter().map(|entry| &entry.event.event);

@@ -5,32 +5,40 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use serde::Deserialize;
+use socketioxide::SocketIo;
 use socketioxide::extract::{Extension, SocketRef, TryData};
 use socketioxide::handler::ConnectHandler;
 use socketioxide::layer::SocketIoLayer;
-use socketioxide::{SendError, SocketError, SocketIo};
-use tokio::time::sleep;
+use tokio::time::{sleep, timeout};
 
 use super::Gateway;
+use super::budget::Held;
+use super::door::PATH;
 use super::feed::{self, Reader};
-use super::follow::{Follow, Start};
+use super::follow::{Batch, Follow, Start};
+use super::guests::Guest;
 use super::hub::Entry;
 use super::refusal::Refusal;
 use super::topic::{Of, Topic};
 use super::transaction::transaction_id;
+use super::wire::LARGEST;
 use crate::http::metrics::Sent;
 
 /// The event's name (WIRE.md 3.5).
 const MESSAGE: &str = "message";
 
-/// The largest event with some room: a client that polls gets one in an answer.
-const MAX_PAYLOAD: u64 = 1024 * 1024 + 64 * 1024;
-
-/// Of messages for one client; a slower one is waited for.
+/// Of messages for one client: more than the events that may wait, so that there is always
+/// room for what the library has to say itself.
 const BUFFER: usize = 64;
 
-/// Before a full buffer, or a database that is away, is tried again.
+/// Before a database that is away is tried again.
 const AGAIN: Duration = Duration::from_millis(100);
+
+/// A client that has not taken an event after so long is to come back when it can.
+const SLOW: Duration = Duration::from_mins(1);
+
+/// What stands around an event's data.
+const AROUND: usize = 64;
 
 /// WebSocket frames come in pieces of this: clients say little.
 const READ_BUFFER: usize = 1024;
@@ -40,7 +48,9 @@ const DEVICE: &str = "id_";
 
 pub fn layer(gateway: &Arc<Gateway>) -> SocketIoLayer {
     let (layer, io) = SocketIo::builder()
-        .max_payload(MAX_PAYLOAD)
+        // What one request may say; an event that is larger is an answer of its own.
+        .max_payload(LARGEST)
+        .req_path(PATH)
         .max_buffer_size(BUFFER)
         .ws_read_buffer_size(READ_BUFFER)
         .connect_timeout(Duration::from_secs(10))
@@ -50,8 +60,10 @@ pub fn layer(gateway: &Arc<Gateway>) -> SocketIoLayer {
         let gateway = Arc::clone(&admits);
         async move { admit(&gateway, &socket, asked.unwrap_or_default()).await }
     };
-    let serve = async move |socket: SocketRef, Extension(admitted): Extension<Admitted>| {
-        tokio::spawn(serve(Arc::clone(&serves), socket, admitted));
+    let serve = async move |socket: SocketRef,
+                            Extension(admitted): Extension<Admitted>,
+                            Extension(guest): Extension<Arc<Guest>>| {
+        tokio::spawn(serve(Arc::clone(&serves), socket, admitted, guest));
     };
     io.ns("/", serve.with(admit));
     layer
@@ -88,11 +100,21 @@ impl fmt::Display for TurnedAway {
 }
 
 async fn admit(gateway: &Arc<Gateway>, socket: &SocketRef, auth: Asked) -> Result<(), TurnedAway> {
-    let query = socket.req_parts().uri.query().unwrap_or_default();
-    let admitted = admitted(gateway, auth, Asked::of_query(query)).await;
-    match admitted {
-        Ok(admitted) => {
+    let asked = socket.req_parts();
+    let query = Asked::of_query(asked.uri.query().unwrap_or_default());
+    let admitted = async {
+        let guest = asked.extensions.get::<Arc<Guest>>();
+        let guest = guest.ok_or(Refusal::Busy)?;
+        // One connection can ask as often as it likes.
+        gateway.limits.address(guest.caller.address)?;
+        let admitted = admitted(gateway, auth, query).await?;
+        guest.admit(*admitted.reader.token());
+        Ok::<_, Refusal>((admitted, Arc::clone(guest)))
+    };
+    match admitted.await {
+        Ok((admitted, guest)) => {
             socket.extensions.insert(admitted);
+            socket.extensions.insert(guest);
             Ok(())
         }
         Err(refusal) => {
@@ -192,38 +214,37 @@ fn of(id: Option<String>, transaction: Option<String>) -> Result<Of, Refusal> {
     Ok(Of::Device(transaction_id(device).ok_or(TOO_LONG)?))
 }
 
-async fn serve(gateway: Arc<Gateway>, socket: SocketRef, admitted: Admitted) {
+async fn serve(gateway: Arc<Gateway>, socket: SocketRef, admitted: Admitted, guest: Arc<Guest>) {
     let Admitted {
         topic,
         start,
         wants_cursor,
         reader,
     } = admitted;
-    let token = match &reader {
-        Reader::Merchant(hash) => *hash,
-        Reader::Session(session) => session.row.hash,
-    };
-    let opened = gateway.limits.open(&token);
+    let opened = gateway.limits.open(reader.token());
     let followed = Follow::begin(&gateway, topic, start);
-    let (Ok(_open), Ok(mut follow)) = (opened, followed) else {
+    let (Ok(_open), Ok(follow)) = (opened, followed) else {
         let _ = socket.disconnect();
         return;
     };
+    let mut follow = follow.charged_to(guest.account().clone());
     let _counted = gateway.metrics.gateway().sockets();
     while socket.connected() && !gateway.stop.is_cancelled() {
         if !reader.may_go_on(&gateway).await {
             break;
         }
-        let Ok(entries) = follow.next(reader.pause(&gateway)).await else {
+        let Ok(Batch { entries, held }) = follow.next(reader.pause(&gateway)).await else {
             sleep(AGAIN).await;
             continue;
         };
-        for entry in &entries {
+        for (entry, held) in entries.iter().zip(held.iter().cycle()) {
             let cursor = wants_cursor.then(|| {
                 let cursor = follow.cursor_behind(entry);
                 cursor.encode(&gateway.token_key)
             });
-            if send(&socket, entry, cursor.as_deref()).await.is_none() {
+            let sent = send(&socket, &guest, entry, cursor.as_deref(), held);
+            if !matches!(timeout(SLOW, sent).await, Ok(Some(()))) {
+                let _ = socket.disconnect();
                 return;
             }
         }
@@ -234,17 +255,34 @@ async fn serve(gateway: Arc<Gateway>, socket: SocketRef, admitted: Admitted) {
 }
 
 /// None: the client has gone.
-async fn send(socket: &SocketRef, entry: &Entry, cursor: Option<&str>) -> Option<()> {
+async fn send(
+    socket: &SocketRef,
+    guest: &Guest,
+    entry: &Entry,
+    cursor: Option<&str>,
+    held: &Arc<Held>,
+) -> Option<()> {
     let data = feed::data(&entry.event.event).ok()?;
-    loop {
-        let sent = match cursor {
-            Some(cursor) => socket.emit(MESSAGE, &(data, cursor)),
-            None => socket.emit(MESSAGE, &(data,)),
-        };
-        match sent {
-            Ok(()) => return Some(()),
-            Err(SendError::Socket(SocketError::InternalChannelFull)) => sleep(AGAIN).await,
-            Err(_) => return None,
-        }
+    let bytes = data.get().len() + cursor.map_or(0, str::len) + AROUND;
+    tokio::select! {
+        () = guest.room(bytes) => {}
+        () = gone(socket) => return None,
+    }
+    // Before it can have departed.
+    guest.waits(bytes, held);
+    let sent = match cursor {
+        Some(cursor) => socket.emit(MESSAGE, &(data, cursor)),
+        None => socket.emit(MESSAGE, &(data,)),
+    };
+    if sent.is_err() {
+        guest.waits_not();
+    }
+    sent.ok()
+}
+
+/// Resolves when the client is no longer connected.
+async fn gone(socket: &SocketRef) {
+    while socket.connected() {
+        sleep(AGAIN).await;
     }
 }

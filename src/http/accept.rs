@@ -1,6 +1,6 @@
 //! Taking connections, until told to stop.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
 use tokio::net::{TcpListener, TcpStream};
@@ -8,13 +8,16 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, warn};
 
+use super::seats::{Seat, Seats};
+
 /// How a server takes its connections.
 #[derive(Clone, Copy, Debug)]
 pub struct Accepting {
     /// What they are for, in the log.
     pub what: &'static str,
-    /// Beyond so many clients wait in the listener's queue.
+    /// Of all addresses, and of one (of IPv6, a /64).
     pub most: usize,
+    pub most_of_address: usize,
     /// After a failed accept, such as one for want of file descriptors: trying again at once
     /// would only spin.
     pub pause: Duration,
@@ -22,32 +25,50 @@ pub struct Accepting {
     pub grace: Duration,
 }
 
+/// What a server does with its connections.
+pub trait Host {
+    /// Whether an address stands for many clients, as a proxy does.
+    fn stands_for_many(&self, address: IpAddr) -> bool;
+
+    /// Converses until the client or its seat is gone. The seat may outlive the conversation,
+    /// with what became of the connection.
+    fn converse(
+        &self,
+        stream: TcpStream,
+        peer: SocketAddr,
+        seat: Seat,
+    ) -> impl Future<Output = ()> + Send + 'static;
+
+    /// There is no seat for this one.
+    fn turn_away(&self, stream: TcpStream);
+}
+
 impl Accepting {
     /// Converses with each client until `stop`, then waits for the conversations to end, and
     /// ends those that do not.
-    pub async fn run<C>(
-        self,
-        listener: TcpListener,
-        stop: CancellationToken,
-        converse: impl Fn(TcpStream, SocketAddr) -> C,
-    ) where
-        C: Future<Output = ()> + Send + 'static,
-    {
+    pub async fn run(self, listener: TcpListener, stop: CancellationToken, host: impl Host) {
         let Self {
             what,
             most,
+            most_of_address,
             pause,
             grace,
         } = self;
+        let seats = Seats::new(most, most_of_address);
         let mut connections = JoinSet::new();
         loop {
-            let room = connections.len() < most;
             tokio::select! {
                 () = stop.cancelled() => break,
                 Some(_) = connections.join_next() => {}
-                accepted = listener.accept(), if room => match accepted {
+                accepted = listener.accept() => match accepted {
                     Ok((stream, peer)) => {
-                        connections.spawn(converse(stream, peer));
+                        let address = peer.ip();
+                        match seats.take(address, host.stands_for_many(address)) {
+                            Some(seat) => {
+                                connections.spawn(host.converse(stream, peer, seat));
+                            }
+                            None => host.turn_away(stream),
+                        }
                     }
                     Err(error) => {
                         warn!(%error, "cannot accept a connection for {what}");

@@ -4,6 +4,7 @@ pub mod accept;
 pub mod health;
 pub mod histogram;
 pub mod metrics;
+pub mod seats;
 pub mod server;
 
 pub use health::Health;

@@ -1,6 +1,7 @@
 //! The worker's own HTTP endpoint, for the operator's tools only.
 
 use std::convert::Infallible;
+use std::net::{IpAddr, SocketAddr};
 use std::pin::pin;
 use std::time::Duration;
 
@@ -16,7 +17,8 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio_util::sync::CancellationToken;
 use tracing::debug;
 
-use super::accept::Accepting;
+use super::accept::{Accepting, Host};
+use super::seats::Seat;
 use super::{Health, Metrics};
 
 /// For a request's head, and for the next one on a connection that is kept alive: a
@@ -27,6 +29,7 @@ const ACCEPTING: Accepting = Accepting {
     what: "metrics and health",
     // A scraper and a few probes need far fewer; more would be held in memory for nothing.
     most: 64,
+    most_of_address: 16,
     pause: Duration::from_secs(1),
     // The answers are small and ready: what is not out after this has no reader.
     grace: Duration::from_secs(1),
@@ -47,7 +50,6 @@ pub async fn serve(
         metrics,
         health,
         stop,
-        head_time: HEAD_TIME,
     };
     endpoint.serve(listener).await;
 }
@@ -57,17 +59,33 @@ struct Endpoint {
     metrics: Metrics,
     health: Health,
     stop: CancellationToken,
-    head_time: Duration,
+}
+
+impl Host for Endpoint {
+    fn stands_for_many(&self, _: IpAddr) -> bool {
+        false
+    }
+
+    fn converse(
+        &self,
+        stream: TcpStream,
+        _: SocketAddr,
+        seat: Seat,
+    ) -> impl Future<Output = ()> + Send + 'static {
+        self.clone().converse(stream, seat)
+    }
+
+    fn turn_away(&self, _: TcpStream) {}
 }
 
 impl Endpoint {
     async fn serve(self, listener: TcpListener) {
         let stop = self.stop.clone();
-        let converse = |stream, _| self.clone().converse(stream);
-        ACCEPTING.run(listener, stop, converse).await;
+        ACCEPTING.run(listener, stop, self).await;
     }
 
-    async fn converse(self, stream: TcpStream) {
+    async fn converse(self, stream: TcpStream, seat: Seat) {
+        // Answers are ready at once: a connection that waits for one is idle all the same.
         let service = service_fn(|request: Request<Incoming>| {
             let answer = self.answer(request.method(), request.uri().path());
             async { Ok::<_, Infallible>(answer) }
@@ -75,11 +93,12 @@ impl Endpoint {
         let mut connection = pin!(
             http1::Builder::new()
                 .timer(TokioTimer::new())
-                .header_read_timeout(self.head_time)
+                .header_read_timeout(HEAD_TIME)
                 .serve_connection(TokioIo::new(stream), service)
         );
         let ended = tokio::select! {
             ended = connection.as_mut() => ended,
+            () = seat.lost() => return,
             () = self.stop.cancelled() => {
                 connection.as_mut().graceful_shutdown();
                 connection.await

@@ -2,6 +2,7 @@
 //! feeds from where they stopped, and the events of single transactions.
 
 use chrono::{DateTime, Utc};
+use futures::TryStreamExt;
 use uuid::Uuid;
 
 use super::{Pool, StoreError};
@@ -182,6 +183,8 @@ pub struct Slice {
     pub rows: u16,
     /// Events of the merchant that asks.
     pub events: u16,
+    /// Bytes of their data that are kept; one event at least.
+    pub bytes: usize,
 }
 
 /// The next events of each request by `(xid, id)`; one page a request, in their order. One
@@ -203,7 +206,7 @@ pub async fn read_feeds(
         .collect();
     let after: Vec<Uuid> = requests.iter().map(|r| r.part.after).collect();
     let floor: Vec<Uuid> = requests.iter().map(|r| r.floor).collect();
-    let rows = sqlx::query!(
+    let mut rows = sqlx::query!(
         r#"
         WITH asked AS MATERIALIZED (
             SELECT a.n, a.merchant, a.since::pg_snapshot AS since,
@@ -268,10 +271,10 @@ pub async fn read_feeds(
         i64::from(slice.rows),
         i64::from(slice.events),
     )
-    .fetch_all(pool)
-    .await?;
-    let mut pages = Pages::of(requests.len());
-    for row in rows {
+    .fetch(pool);
+    let mut pages = Pages::of(requests.len(), slice.bytes);
+    // Row by row, so that what is too much is nowhere.
+    while let Some(row) = rows.try_next().await? {
         let ends = row.first.zip(row.last).zip(row.last_id);
         let reached = ends.and_then(|((first, last), id)| {
             Some(Reached {
@@ -319,7 +322,7 @@ pub async fn read_transactions(
     )
     .fetch_all(pool)
     .await?;
-    let mut pages = Pages::of(transactions.len());
+    let mut pages = Pages::of(transactions.len(), usize::MAX);
     for row in rows {
         let event = written!(row);
         pages.add(row.n, &row.until, None, event)?;
@@ -328,11 +331,23 @@ pub async fn read_transactions(
 }
 
 /// The pages of one statement, by the numbers of what was asked.
-struct Pages(Vec<Option<FeedPage>>);
+struct Pages {
+    pages: Vec<Option<Page>>,
+    /// Of the data that each of them keeps.
+    most: usize,
+}
+
+struct Page {
+    page: FeedPage,
+    bytes: usize,
+}
 
 impl Pages {
-    fn of(count: usize) -> Self {
-        Self((0..count).map(|_| None).collect())
+    fn of(count: usize, most: usize) -> Self {
+        Self {
+            pages: (0..count).map(|_| None).collect(),
+            most,
+        }
     }
 
     /// Numbers count from 1, as WITH ORDINALITY does.
@@ -344,27 +359,94 @@ impl Pages {
         event: Option<(u64, Event)>,
     ) -> Result<(), StoreError> {
         let at = usize::try_from(n - 1).unwrap_or(usize::MAX);
-        let page = self.0.get_mut(at).ok_or(StoreError::Unreadable("a page"))?;
-        if page.is_none() {
-            *page = Some(FeedPage {
-                until: snapshot(until)?,
-                events: Vec::new(),
-                reached,
-            });
-        }
-        if let Some(page) = page {
-            page.events.extend(event);
+        let page = self.pages.get_mut(at);
+        let page = match page.ok_or(StoreError::Unreadable("a page"))? {
+            Some(page) => page,
+            none => none.insert(Page {
+                page: FeedPage {
+                    until: snapshot(until)?,
+                    events: Vec::new(),
+                    reached,
+                },
+                bytes: 0,
+            }),
+        };
+        if let Some(event) = event {
+            page.add(event, self.most);
         }
         Ok(())
     }
 
     fn all(self) -> Result<Vec<FeedPage>, StoreError> {
-        let pages: Option<Vec<FeedPage>> = self.0.into_iter().collect();
+        let pages = self.pages.into_iter();
+        let pages: Option<Vec<FeedPage>> = pages.map(|page| Some(page?.page)).collect();
         pages.ok_or(StoreError::Unreadable("a page"))
+    }
+}
+
+impl Page {
+    /// Keeps the first events by `(xid, id)`, as many as there is room for and one at least;
+    /// with the others it reaches no further than the last of those.
+    fn add(&mut self, event: (u64, Event), most: usize) {
+        let Self { page, bytes } = self;
+        let is_beyond = |reached: Reached| (event.0, event.1.id) > (reached.last, reached.id);
+        if page.reached.is_some_and(is_beyond) {
+            return;
+        }
+        *bytes += event.1.data.len();
+        page.events.push(event);
+        while *bytes > most && page.events.len() > 1 {
+            let key = |&at: &usize| (page.events[at].0, page.events[at].1.id);
+            let Some(last) = (0..page.events.len()).max_by_key(key) else {
+                return;
+            };
+            *bytes -= page.events.swap_remove(last).1.data.len();
+            let keys = page.events.iter().map(|(xid, event)| (*xid, event.id));
+            let (Some((first, _)), Some((last, id))) = (keys.clone().min(), keys.max()) else {
+                return;
+            };
+            let first = page.reached.map_or(first, |reached| reached.first);
+            page.reached = Some(Reached { first, last, id });
+        }
     }
 }
 
 fn snapshot(text: &str) -> Result<Snapshot, StoreError> {
     text.parse()
         .map_err(|_| StoreError::Unreadable("a snapshot"))
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "a panic is how a test fails")]
+    use super::*;
+    use crate::model::samples;
+
+    #[test]
+    fn a_page_keeps_its_first_events_and_reaches_no_further() {
+        let rows = [(9, 1, 40), (9, 2, 40), (10, 3, 40), (11, 4, 1), (9, 5, 1)];
+        // In whichever order the rows come.
+        for turn in 0..rows.len() {
+            let mut pages = Pages::of(1, 90);
+            for (xid, id, bytes) in rows.iter().cycle().skip(turn).take(rows.len()) {
+                let event = Event {
+                    id: Uuid::from_u128(*id),
+                    data: "x".repeat(*bytes).into(),
+                    ..samples::event()
+                };
+                pages.add(1, "20:20:", None, Some((*xid, event))).unwrap();
+            }
+            let page = pages.all().unwrap().remove(0);
+            let reached = page.reached.unwrap();
+            assert_eq!((reached.first, reached.last), (9, 9));
+            let mut ids: Vec<u128> = page.events.iter().map(|e| e.1.id.as_u128()).collect();
+            ids.sort_unstable();
+            // Which of the two depends on the order; what is reached is all there.
+            let last = reached.id.as_u128();
+            assert!(
+                ids == [1, 2] && last == 2 || ids == [1, 2, 5] && last == 5,
+                "{ids:?}"
+            );
+        }
+    }
 }

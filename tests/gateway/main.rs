@@ -10,9 +10,11 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod bounds;
 mod browser;
 mod client;
 mod clients;
+mod connections;
 mod feed;
 mod limits;
 mod others;
@@ -22,3 +24,4 @@ mod role;
 mod security_token;
 mod sockets;
 mod transactions;
+mod wire;

@@ -56,7 +56,7 @@ impl Channel {
 }
 
 /// The words of [`GatewayMetrics::refused`].
-const REASONS: [&str; 8] = [
+const REASONS: [&str; 9] = [
     "unauthorized",
     "not_found",
     "too_many",
@@ -65,6 +65,7 @@ const REASONS: [&str; 8] = [
     "method",
     "malformed",
     "away",
+    "busy",
 ];
 
 /// How events leave.
