@@ -15,6 +15,7 @@ pub mod model;
 pub mod dispatch;
 pub mod feed;
 pub mod judge;
+pub mod mask;
 pub mod plan;
 pub mod record;
 pub mod route;

@@ -240,7 +240,7 @@ fn table(found: &[Found], limit: i64) -> String {
             row.attempts.to_string(),
             http(row),
             when,
-            row.reason.clone().unwrap_or_default(),
+            why(row),
         ]);
     }
     let text = table.text("");
@@ -250,6 +250,13 @@ fn table(found: &[Found], limit: i64) -> String {
         return format!("{text}next page: --after {}\n", as_cursor(last.key()));
     }
     text
+}
+
+/// A reason goes with the payload that it may quote.
+fn why(row: &Found) -> String {
+    let purged = row.finished_at.is_some() && row.state != State::Delivered.as_str();
+    let absent = if purged { "(purged)" } else { "" };
+    row.reason.clone().unwrap_or_else(|| absent.to_owned())
 }
 
 /// The last answer's status, or what came instead of one.

@@ -10,8 +10,10 @@ use uuid::Uuid;
 use super::database::{DatabaseArgs, refusal};
 use crate::audit::versions::Wanted;
 use crate::audit::who_wanted;
+use crate::model::settings::url::without_credentials;
 use crate::store::evidence::{
-    Record, config_at, find_attempts, find_deliveries, find_facts, find_name, find_payload,
+    AttemptRecord, Payload, Record, config_at, find_answers, find_attempts, find_deliveries,
+    find_facts, find_name, find_payload,
 };
 use crate::store::{Pool, StoreError, connect};
 
@@ -27,7 +29,8 @@ pub struct Args {
     #[arg(long, value_name = "MERCHANT")]
     pub merchant: Option<String>,
 
-    /// Show the payload and the answers too; else there are their digests
+    /// Show the payload and the answers too, as far as the role may read them; else there
+    /// are their digests
     #[arg(long)]
     pub payload: bool,
 
@@ -67,16 +70,25 @@ async fn tell(
     {
         bail!("the event {event} is of another merchant than {merchant}");
     }
-    if let Some((digest, data)) = find_payload(pool, event).await.map_err(|e| refusal(&e))? {
-        facts["payload_digest"] = digest.into();
-        if with_payload {
-            facts["payload"] = data.into();
+    let mut withheld = Vec::new();
+    match find_payload(pool, event).await.map_err(|e| refusal(&e))? {
+        Payload::NotForThisRole => withheld.push("payload"),
+        Payload::Purged => {}
+        Payload::There { digest, data } => {
+            facts["payload_digest"] = digest.into();
+            if with_payload {
+                facts["payload"] = data.into();
+            }
         }
     }
     let story = Story::gather(pool, event, with_payload).await;
     let story = story.map_err(|error| refusal(&error))?;
+    if story.withholds_answers {
+        withheld.push("answers");
+    }
     Ok(json!({
         "event": facts,
+        "not_for_this_role": withheld,
         "wanted_by": story.wanted_by,
         "deliveries": story.deliveries,
         "configurations": story.configurations,
@@ -87,6 +99,7 @@ struct Story {
     wanted_by: Vec<Value>,
     deliveries: Vec<Value>,
     configurations: Vec<Value>,
+    withholds_answers: bool,
 }
 
 impl Story {
@@ -102,8 +115,21 @@ impl Story {
         }
         let mut attempts: BTreeMap<(Uuid, i32), Vec<Value>> = BTreeMap::new();
         let mut held: BTreeSet<(Uuid, i64)> = BTreeSet::new();
-        for (record, revision) in find_attempts(pool, event, with_answers).await? {
+        let answers = find_answers(pool, event).await?;
+        for attempt in find_attempts(pool, event).await? {
+            let AttemptRecord {
+                mut record,
+                number,
+                revision,
+            } = attempt;
             let key = (record.subscription_id, record.generation);
+            let answers = answers.as_ref();
+            if let Some((digest, text)) = answers.and_then(|it| it.get(&(key.0, key.1, number))) {
+                record.object["answer_digest"] = digest.clone().into();
+                if with_answers {
+                    record.object["answer"] = text.clone().into();
+                }
+            }
             // A delivery whose row is gone shows by its attempts.
             deliveries.entry(key).or_default();
             attempts.entry(key).or_default().push(record.object);
@@ -131,15 +157,29 @@ impl Story {
             configurations.push(json!({
                 "subscription_id": subscription_id,
                 "revision": revision,
-                "layers": config_at(pool, lane_id.unwrap_or(subscription_id), revision).await?,
+                "layers": layers(pool, lane_id.unwrap_or(subscription_id), revision).await?,
             }));
         }
         Ok(Self {
             wanted_by: wanted_by(pool, event).await?,
             deliveries: told,
             configurations,
+            withholds_answers: answers.is_none(),
         })
     }
+}
+
+/// The settings of a revision, but for a user name and a password in a URL.
+async fn layers(pool: &Pool, subscription: Uuid, revision: i64) -> Result<Vec<Value>, StoreError> {
+    let mut layers = config_at(pool, subscription, revision).await?;
+    for layer in &mut layers {
+        for key in ["url", "oauth2_token_url"] {
+            if let Some(Value::String(url)) = layer["settings"].get_mut(key) {
+                *url = without_credentials(url);
+            }
+        }
+    }
+    Ok(layers)
 }
 
 /// By the settings of the event's time and since.

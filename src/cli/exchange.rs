@@ -6,6 +6,7 @@ use std::io::{self, Write};
 use http::header::{ACCEPT, AUTHORIZATION, CONTENT_LENGTH, HOST, HeaderName, HeaderValue};
 
 use super::printable::Printable;
+use crate::mask::Mask;
 use crate::model::{Auth, Judgement, Outcome, Subscription, Verdict, Wire};
 use crate::shape::Request;
 
@@ -69,22 +70,21 @@ fn host(request: &Request) -> String {
     }
 }
 
-/// The answer, and what the subscription's rule says of it.
-pub fn outcome(outcome: &Outcome, judgement: &Judgement) -> String {
+/// The answer as it would be kept, and what the subscription's rule says of it.
+pub fn outcome(outcome: &Outcome, judgement: &Judgement, mask: &Mask) -> String {
     let mut text = String::new();
     match &outcome.wire {
         Wire::Answer(answer) => {
-            let _ = writeln!(text, "{} {}", answer.status, Printable(&answer.reason));
+            let _ = writeln!(text, "{} {}", answer.status, mask.line(&answer.reason));
             if let Some(retry_after) = &answer.retry_after {
-                let _ = writeln!(text, "retry-after: {}", Printable(retry_after));
+                let _ = writeln!(text, "retry-after: {}", mask.line(retry_after));
             }
-            if !answer.body.is_empty() {
-                let body = String::from_utf8_lossy(&answer.body);
+            if let Some(body) = mask.body(&answer.body) {
                 let _ = writeln!(text, "\n{}", Printable(&body));
             }
         }
         Wire::Failed { detail, .. } => {
-            let _ = writeln!(text, "no answer: {detail}");
+            let _ = writeln!(text, "no answer: {}", mask.line(detail));
         }
     }
     let verdict = match judgement.verdict {
@@ -97,7 +97,7 @@ pub fn outcome(outcome: &Outcome, judgement: &Judgement) -> String {
     let _ = writeln!(
         text,
         "\n{verdict}: {}, after {took:.1} ms",
-        judgement.reason
+        mask.line(&judgement.reason)
     );
     text
 }

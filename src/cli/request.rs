@@ -47,6 +47,7 @@ pub struct RequestArgs {
 pub struct Prepared {
     pub config: Config,
     pub subscription: Subscription,
+    pub event: Event,
     pub request: Request,
     /// The database's time.
     pub now: DateTime<Utc>,
@@ -94,6 +95,7 @@ impl RequestArgs {
         Ok(Prepared {
             config,
             subscription,
+            event,
             request,
             now,
         })

@@ -7,6 +7,7 @@ use anyhow::Context;
 
 use super::{exchange, request};
 use crate::judge::judge;
+use crate::mask::Mask;
 use crate::model::{Credential, Verdict};
 use crate::send::Sender;
 use crate::worker::ANSWER_CAP;
@@ -20,7 +21,7 @@ pub struct Args {
 }
 
 pub async fn run(args: Args) -> anyhow::Result<ExitCode> {
-    let prepared = args.request.prepare().await?;
+    let mut prepared = args.request.prepare().await?;
     let subscription = &prepared.subscription;
     let mut out = io::stdout();
     exchange::write_request(&prepared.request, subscription, &mut out)?;
@@ -30,14 +31,20 @@ pub async fn run(args: Args) -> anyhow::Result<ExitCode> {
     let sender = Sender::new(network.context("egress.proxy_pool")?, ANSWER_CAP);
     let outcome = sender
         .send(
-            prepared.request,
+            &mut prepared.request,
             subscription,
             Credential::Current,
             prepared.now,
         )
         .await;
     let judgement = judge(&outcome.wire, &subscription.success);
-    write!(out, "{}", exchange::outcome(&outcome, &judgement))?;
+    let mask = Mask::of(
+        &prepared.event,
+        subscription,
+        &prepared.request,
+        &outcome.wire,
+    );
+    write!(out, "{}", exchange::outcome(&outcome, &judgement, &mask))?;
     Ok(match judgement.verdict {
         Verdict::Delivered => ExitCode::SUCCESS,
         Verdict::Retry | Verdict::GiveUp | Verdict::Disable => ExitCode::FAILURE,

@@ -5,9 +5,9 @@ use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 
-use super::evidence::{excerpt, without_cards};
 use super::item::Item;
 use crate::judge::{judge, refuses_credential, with_another_left};
+use crate::mask::Mask;
 use crate::model::{Outcome, Subscription, TokenKey, Verdict, Wire};
 use crate::plan::{Circumstances, Next, parse_retry_after, plan};
 use crate::send::Sender;
@@ -47,7 +47,7 @@ pub async fn deliver(
         .transpose()?;
     let subscription = its_own.as_ref().unwrap_or(subscription);
     let started_at = with.clock.now();
-    let request = prepare(
+    let mut request = prepare(
         item,
         subscription,
         started_at,
@@ -56,11 +56,17 @@ pub async fn deliver(
     )?;
     let outcome = with
         .sender
-        .send(request, subscription, item.trial.credential, started_at)
+        .send(
+            &mut request,
+            subscription,
+            item.trial.credential,
+            started_at,
+        )
         .await;
     Ok(conclude(
         item,
         subscription,
+        &request,
         outcome,
         with.clock.now(),
         rand::random(),
@@ -87,9 +93,11 @@ pub fn prepare(
 }
 
 /// What the attempt's outcome means for the delivery; `chance` spreads the retries, 0 to 1.
+/// `request` is the one that was sent: what it had does not come back in what is recorded.
 pub fn conclude(
     item: &Item,
     subscription: &Subscription,
+    request: &Request,
     outcome: Outcome,
     now: DateTime<Utc>,
     chance: f64,
@@ -102,8 +110,8 @@ pub fn conclude(
     } = outcome;
     let number = item.attempts + 1;
     let mut judgement = judge(&wire, &subscription.success);
-    // A receiver chooses its reason phrase.
-    judgement.reason = without_cards(&judgement.reason);
+    let mask = Mask::of(&item.event, subscription, request, &wire);
+    judgement.reason = mask.line(&judgement.reason);
     let refused = refuses_credential(&wire);
     let other_credential = refused && item.trial.other_left;
     if other_credential {
@@ -117,18 +125,14 @@ pub fn conclude(
         chance,
     };
     let next = plan(&judgement, circumstances, &subscription.retry);
-    let (http_status, body) = match &wire {
-        Wire::Answer(answer) => (Some(answer.status), excerpt(&answer.body)),
-        Wire::Failed { .. } => (None, None),
-    };
     let attempt = Attempt {
         number,
         started_at,
         duration,
         outcome: judgement.class,
-        http_status,
+        http_status: status_of(&wire),
         reason: judgement.reason,
-        body,
+        body: mask.body(body_of(&wire)),
         revision: subscription.revision,
         sent,
     };
@@ -144,6 +148,20 @@ pub fn conclude(
 #[must_use]
 pub fn age(created_at: DateTime<Utc>, now: DateTime<Utc>) -> Duration {
     (now - created_at).to_std().unwrap_or_default()
+}
+
+const fn status_of(wire: &Wire) -> Option<u16> {
+    match wire {
+        Wire::Answer(answer) => Some(answer.status),
+        Wire::Failed { .. } => None,
+    }
+}
+
+fn body_of(wire: &Wire) -> &[u8] {
+    match wire {
+        Wire::Answer(answer) => &answer.body,
+        Wire::Failed { .. } => &[],
+    }
 }
 
 fn retry_after(wire: &Wire, now: DateTime<Utc>) -> Option<Duration> {

@@ -8,7 +8,6 @@ mod breaker;
 pub mod deliver;
 mod ended;
 pub mod errand;
-mod evidence;
 mod handover;
 pub mod input;
 mod intake;
@@ -101,6 +100,8 @@ pub struct Dispatcher {
     out: Outlets,
     routes: Routes,
     owned: HashMap<Shard, Owned>,
+    /// How often this room was told of lost shards ([`Lease::is_valid`]).
+    losses: u64,
     checkpoints: Checkpoints,
     lanes: Lanes,
     sends: Flights,
@@ -128,6 +129,7 @@ impl Dispatcher {
             out,
             routes: Routes::default(),
             owned: HashMap::new(),
+            losses: 0,
             checkpoints: Checkpoints::default(),
             lanes: Lanes::default(),
             sends: HashMap::new(),

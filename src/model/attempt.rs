@@ -109,12 +109,13 @@ pub enum Verdict {
     Disable,
 }
 
-/// A verdict with its reason: the line that support staff read.
+/// A verdict with its reason: what support staff read once it was masked.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Judgement {
     pub verdict: Verdict,
     pub class: OutcomeClass,
-    /// Short and human, such as `503 Service Unavailable`; no payload, no secret.
+    /// Such as `503 Service Unavailable`. It has the receiver's own words, which may quote
+    /// what was sent: [`Mask::line`](crate::mask::Mask::line) comes before anybody sees it.
     pub reason: String,
 }
 

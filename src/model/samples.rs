@@ -60,6 +60,7 @@ pub fn subscription() -> Subscription {
         auth: Auth::None,
         auth_previous: None,
         signing: Signing::None,
+        unsent: Vec::new(),
         tls: TlsSettings::default(),
         exit: Exit::default(),
         success: SuccessRule {

@@ -42,6 +42,9 @@ pub struct Subscription {
     /// What `auth` takes the place of; for where the receiver refuses the new one.
     pub auth_previous: Option<Auth>,
     pub signing: Signing,
+    /// Signing secrets as they were given, and a PKCS#12 file's password: they are not sent,
+    /// but a receiver knows the former, and an answer must show neither.
+    pub unsent: Vec<SecretSlice<u8>>,
     pub tls: TlsSettings,
     pub exit: Exit,
     pub success: SuccessRule,

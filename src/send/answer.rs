@@ -10,9 +10,6 @@ use url::Url;
 
 use crate::model::Answer;
 
-/// A reason phrase is a line for people; a longer one is not kept whole.
-const REASON_CHARS: usize = 200;
-
 /// Both forms of `Retry-After` are shorter: an HTTP date has 29 bytes.
 const RETRY_AFTER_BYTES: usize = 64;
 
@@ -67,7 +64,8 @@ fn reason(response: &Response<Incoming>) -> String {
         .map(|phrase| String::from_utf8_lossy(phrase.as_bytes()))
         .filter(|phrase| !phrase.is_empty());
     match sent {
-        Some(phrase) => phrase.chars().take(REASON_CHARS).collect(),
+        // Whole, so that what is secret in it can be found: the head is bounded.
+        Some(phrase) => phrase.into_owned(),
         None => response
             .status()
             .canonical_reason()

@@ -7,11 +7,13 @@ use std::io;
 use std::time::Duration;
 
 use hyper_util::client::legacy;
+use rustls::pki_types::InvalidDnsNameError;
 use rustls::{AlertDescription, CertificateError};
 
 use super::connector::ConnectError;
 use super::egress::Refusal;
 use super::meter::TooMuch;
+use super::resolver::LookupError;
 use super::tls::TlsError;
 use crate::model::{FailureClass, Wire};
 
@@ -67,15 +69,19 @@ impl From<TlsError> for Failure {
 
 impl From<&ConnectError> for Failure {
     fn from(error: &ConnectError) -> Self {
-        let class = match error {
-            ConnectError::Refused(_) => FailureClass::Refused,
-            ConnectError::Lookup(_) => FailureClass::Dns,
-            ConnectError::Dial(_)
-            | ConnectError::NoProxy(..)
-            | ConnectError::Proxy(..)
-            | ConnectError::Late => FailureClass::Connect,
-        };
-        Self::new(class, error.to_string())
+        Self::new(class_of(error), error.to_string())
+    }
+}
+
+fn class_of(error: &ConnectError) -> FailureClass {
+    match error {
+        ConnectError::Refused(_) => FailureClass::Refused,
+        ConnectError::Lookup(_) => FailureClass::Dns,
+        // The proxy's own name, or its address.
+        ConnectError::NoProxy(_, cause) => class_of(cause),
+        ConnectError::Dial(_) | ConnectError::Proxy(..) | ConnectError::Late => {
+            FailureClass::Connect
+        }
     }
 }
 
@@ -85,6 +91,11 @@ impl From<legacy::Error> for Failure {
         for cause in causes(&error) {
             if let Some(connect) = cause.downcast_ref::<ConnectError>() {
                 return connect.into();
+            }
+            // TLS reads the name before anybody looks it up. What is no name for it is none
+            // for the DNS either.
+            if cause.is::<InvalidDnsNameError>() {
+                return (&ConnectError::Lookup(LookupError::NotAName)).into();
             }
             if let Some(tls) = cause.downcast_ref::<rustls::Error>() {
                 return Self::new(FailureClass::Tls, tls_cause(tls));

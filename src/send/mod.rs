@@ -85,11 +85,12 @@ impl Sender {
     ///
     /// The request goes out as it is; the client adds `host`, `content-length` and,
     /// where the request has none, `accept: */*`, which means the same as no `accept`
-    /// (RFC 9110, 12.5.1). A bearer token is added here, because it is had by an exchange.
+    /// (RFC 9110, 12.5.1). A bearer token is added to the request here, because it is had by
+    /// an exchange.
     /// `started_at` is the database's time and is only passed on.
     pub async fn send(
         &self,
-        mut request: Request,
+        request: &mut Request,
         subscription: &Subscription,
         credential: Credential,
         started_at: DateTime<Utc>,
@@ -102,7 +103,7 @@ impl Sender {
                     request.headers.insert(AUTHORIZATION, bearer.clone());
                 }
                 let target = host_and_port(&request.url);
-                let (exchanged, sent) = self.exchange(request, subscription, began).await;
+                let (exchanged, sent) = self.exchange(request.clone(), subscription, began).await;
                 if let (Ok(Answer { status: 401, .. }), Some(bearer)) = (&exchanged, &bearer) {
                     self.tokens.refused(subscription.id, credential, bearer);
                 }

@@ -1,5 +1,7 @@
 //! Everything that the database knows of one event.
 
+use std::collections::HashMap;
+
 use serde_json::Value;
 use uuid::Uuid;
 
@@ -21,19 +23,23 @@ pub async fn find_facts(pool: &Pool, event: Uuid) -> Result<Option<Value>, Store
     .await?)
 }
 
-/// The payload's digest, and its text; none where it was purged, or where the role may not
-/// read payloads.
-pub async fn find_payload(
-    pool: &Pool,
-    event: Uuid,
-) -> Result<Option<(String, String)>, StoreError> {
+/// What of a payload there is for a role.
+#[derive(Debug)]
+pub enum Payload {
+    NotForThisRole,
+    Purged,
+    There { digest: String, data: String },
+}
+
+/// The payload's digest, and its text.
+pub async fn find_payload(pool: &Pool, event: Uuid) -> Result<Payload, StoreError> {
     let may_read = sqlx::query_scalar!(
         r#"SELECT has_column_privilege('posthorn.events', 'data', 'SELECT') AS "may!""#
     )
     .fetch_one(pool)
     .await?;
     if !may_read {
-        return Ok(None);
+        return Ok(Payload::NotForThisRole);
     }
     let row = sqlx::query!(
         r#"
@@ -44,7 +50,10 @@ pub async fn find_payload(
     )
     .fetch_optional(pool)
     .await?;
-    Ok(row.map(|row| (row.digest, row.data)))
+    Ok(row.map_or(Payload::Purged, |row| Payload::There {
+        digest: row.digest,
+        data: row.data,
+    }))
 }
 
 /// A delivery or an attempt, as a JSON object.
@@ -63,6 +72,7 @@ pub async fn find_deliveries(pool: &Pool, event: Uuid) -> Result<Vec<Record>, St
         SELECT subscription_id AS "subscription_id!", generation AS "generation!", object AS "object!"
           FROM (SELECT d.subscription_id, d.generation, json_build_object(
                        'state', d.state, 'attempts', d.attempts, 'reason', d.reason,
+                       'reason_digest', encode(coalesce(d.reason_digest, sha256(convert_to(d.reason, 'UTF8'))), 'hex'),
                        'finished_at', d.finished_at,
                        'seal', (SELECT json_build_object('day', s.day, 'seal', encode(s.seal, 'hex'))
                                   FROM posthorn.seals s
@@ -87,20 +97,24 @@ pub async fn find_deliveries(pool: &Pool, event: Uuid) -> Result<Vec<Record>, St
     Ok(records.collect())
 }
 
-/// The event's attempts in their order, each with the seal that covers it. Of the answer's
-/// text, which may echo the payload, only the digest unless `with_answers`.
-pub async fn find_attempts(
-    pool: &Pool,
-    event: Uuid,
-    with_answers: bool,
-) -> Result<Vec<(Record, Option<i64>)>, StoreError> {
+/// An attempt without the answer's text, and what tells which it is.
+#[derive(Debug)]
+pub struct AttemptRecord {
+    pub record: Record,
+    pub number: i32,
+    pub revision: Option<i64>,
+}
+
+/// The event's attempts in their order, each with the seal that covers it. Of the answers'
+/// text, which not every role may read, only the digests of what was purged.
+pub async fn find_attempts(pool: &Pool, event: Uuid) -> Result<Vec<AttemptRecord>, StoreError> {
     let rows = sqlx::query!(
         r#"
-        SELECT a.subscription_id, a.generation, a.revision, json_build_object(
+        SELECT a.subscription_id, a.generation, a.number, a.revision, json_build_object(
                    'number', a.number, 'started_at', a.started_at, 'duration_us', a.duration_us,
                    'outcome', a.outcome, 'http_status', a.http_status, 'reason', a.reason,
-                   'answer_digest', encode(coalesce(a.answer_digest, sha256(convert_to(a.body, 'UTF8'))), 'hex'),
-                   'answer', CASE WHEN $2 THEN a.body END,
+                   'reason_digest', encode(coalesce(a.reason_digest, sha256(convert_to(a.reason, 'UTF8'))), 'hex'),
+                   'answer', NULL, 'answer_digest', encode(a.answer_digest, 'hex'),
                    'peer', host(a.peer), 'proxy', host(a.proxy),
                    'tls', CASE a.tls WHEN 12 THEN '1.2' WHEN 13 THEN '1.3' END,
                    'head_digest', encode(a.head_digest, 'hex'),
@@ -112,20 +126,54 @@ pub async fn find_attempts(
           FROM posthorn.attempts a WHERE a.event_id = $1
          ORDER BY a.subscription_id, a.generation, a.number
         "#,
-        event,
-        with_answers
+        event
     )
     .fetch_all(pool)
     .await?;
-    let records = rows.into_iter().map(|row| {
-        let record = Record {
+    let records = rows.into_iter().map(|row| AttemptRecord {
+        record: Record {
             subscription_id: row.subscription_id,
             generation: row.generation,
             object: row.object,
-        };
-        (record, row.revision)
+        },
+        number: row.number,
+        revision: row.revision,
     });
     Ok(records.collect())
+}
+
+/// Of an attempt: its subscription, generation and number.
+pub type AttemptKey = (Uuid, i32, i32);
+
+/// The text of each answer that is there, with its digest; none where the role may not read
+/// answers.
+pub async fn find_answers(
+    pool: &Pool,
+    event: Uuid,
+) -> Result<Option<HashMap<AttemptKey, (String, String)>>, StoreError> {
+    let may_read = sqlx::query_scalar!(
+        r#"SELECT has_column_privilege('posthorn.attempts', 'body', 'SELECT') AS "may!""#
+    )
+    .fetch_one(pool)
+    .await?;
+    if !may_read {
+        return Ok(None);
+    }
+    let rows = sqlx::query!(
+        r#"
+        SELECT subscription_id, generation, number,
+               encode(sha256(convert_to(body, 'UTF8')), 'hex') AS "digest!", body AS "body!"
+          FROM posthorn.attempts WHERE event_id = $1 AND body IS NOT NULL
+        "#,
+        event
+    )
+    .fetch_all(pool)
+    .await?;
+    let answers = rows.into_iter().map(|row| {
+        let key = (row.subscription_id, row.generation, row.number);
+        (key, (row.digest, row.body))
+    });
+    Ok(Some(answers.collect()))
 }
 
 /// What a subscription, or a transaction's, is.

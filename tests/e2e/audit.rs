@@ -30,7 +30,7 @@ async fn settled(database: &Database) -> (Option<i32>, Vec<Value>, Value) {
 /// As a fault or somebody with a superuser's rights would.
 async fn forget(database: &Database, event: Uuid) {
     database
-        .execute(&format!(
+        .as_superuser(&format!(
             "SET LOCAL session_replication_role = replica;
              DELETE FROM posthorn.attempts WHERE event_id = '{event}';
              DELETE FROM posthorn.deliveries WHERE event_id = '{event}'"

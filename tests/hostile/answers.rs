@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use chrono::Utc;
 use posthorn::judge::judge;
+use posthorn::mask::Mask;
 use posthorn::model::{Credential, Settings, Wire};
 use posthorn::send::{EgressPolicy, Network, Sender};
 use proptest::prelude::*;
@@ -76,20 +77,25 @@ fn any_bytes_are_an_answer_or_a_failure() {
     let (answers, failures) = (AtomicUsize::new(0), AtomicUsize::new(0));
     TestRunner::new(cases(4_000))
         .run(&strategy, |bytes| {
-            let request = shaped(&event("approved", "{}"), &subscription).unwrap();
+            let event = event("approved", "{}");
+            let mut request = shaped(&event, &subscription).unwrap();
             *answer.lock().unwrap() = bytes;
             let outcome = runtime.block_on(sender.send(
-                request,
+                &mut request,
                 &subscription,
                 Credential::Current,
                 Utc::now(),
             ));
             let judgement = judge(&outcome.wire, &subscription.success);
-            prop_assert!(judgement.reason.chars().count() <= 200);
-            prop_assert!(!judgement.reason.chars().any(char::is_control));
+            let mask = Mask::of(&event, &subscription, &request, &outcome.wire);
+            let reason = mask.line(&judgement.reason);
+            prop_assert!(reason.chars().count() <= 200);
+            prop_assert!(!reason.chars().any(char::is_control));
             match outcome.wire {
                 Wire::Answer(answer) => {
                     prop_assert!(answer.body.len() <= CAP);
+                    let kept = mask.body(&answer.body).unwrap_or_default();
+                    prop_assert!(kept.len() <= 2048 && !kept.contains('\0'));
                     answers.fetch_add(1, Ordering::Relaxed);
                 }
                 Wire::Failed { .. } => {

@@ -115,13 +115,13 @@ fn nothing_is_added_to_a_request() {
                 return Ok(());
             };
             let data = json!({ &data: &data }).to_string();
-            let Ok(request) = shaped(&event(&secret, &data), &subscription) else {
+            let Ok(mut request) = shaped(&event(&secret, &data), &subscription) else {
                 return Ok(());
             };
             let body = request.body.clone();
             let exchange = async {
                 tokio::join!(
-                    sender.send(request, &subscription, Credential::Current, Utc::now()),
+                    sender.send(&mut request, &subscription, Credential::Current, Utc::now()),
                     received(&listener)
                 )
             };

@@ -2,13 +2,14 @@
 
 use std::io::{self, Write};
 
+use super::words;
 use crate::cli::database::{DatabaseArgs, refusal};
 use crate::model::declaration::{Entry, Owner};
 use crate::store::connect;
 use crate::store::declared::load_stored;
 
 /// Prints the profiles, locks and subscriptions of the database as a configuration file,
-/// URLs whole. Secrets are references there and here.
+/// URLs whole but for a user name and a password. Secrets are references there and here.
 #[derive(Debug, clap::Args)]
 pub struct Args {
     #[command(flatten)]
@@ -56,9 +57,10 @@ fn file_of(entries: &[Entry]) -> String {
 /// The section of one entry.
 pub(super) fn section_of(entry: &Entry) -> String {
     let names = entry.kind.identity().iter().copied();
-    let lines = names
-        .chain(entry.keys())
-        .filter_map(|key| Some(line(key, &entry.to_toml(key)?)));
+    let lines = names.chain(entry.keys()).filter_map(|key| {
+        let value = words::without_credentials(key, &entry.to_toml(key)?);
+        Some(line(key, &value))
+    });
     format!(
         "[[{}]]\n{}",
         entry.kind.section(),

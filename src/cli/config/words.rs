@@ -6,6 +6,7 @@ use std::path::Path;
 use url::Url;
 
 use crate::model::declaration::{Alteration, Change, Entry, Kind};
+use crate::model::settings::url::without_credentials as without_credentials_of;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Tense {
@@ -122,6 +123,7 @@ fn value_of(entry: &Entry, key: &str) -> String {
 /// A setting's value in the spelling of the file; of a URL's query only the names, because
 /// a value there may be a token.
 pub fn shown(key: &str, value: &toml::Value) -> String {
+    let value = without_credentials(key, value);
     let url = if key.ends_with("url") {
         value.as_str()
     } else {
@@ -137,6 +139,16 @@ pub fn shown(key: &str, value: &toml::Value) -> String {
             format!("\"{url}?{}\"", names.join("&"))
         }
         _ => value.to_string(),
+    }
+}
+
+/// A value as it stands, but for a user name and a password in a URL.
+pub fn without_credentials(key: &str, value: &toml::Value) -> toml::Value {
+    match value {
+        toml::Value::String(text) if key.ends_with("url") => {
+            toml::Value::String(without_credentials_of(text))
+        }
+        _ => value.clone(),
     }
 }
 
@@ -178,6 +190,16 @@ mod tests {
              - subscription acme/hook: disabled, because the file no longer has it\n\
              1 to add, 1 to change, 1 to disable\n"
         );
+    }
+
+    #[test]
+    fn a_password_in_a_url_is_not_told() {
+        for key in ["url", "oauth2_token_url"] {
+            let value = toml::Value::from("https://acme:s3cret@h/a?token=s3cret");
+            assert_eq!(shown(key, &value), r#""https://***@h/a?token=…""#);
+            let exported = without_credentials(key, &value);
+            assert_eq!(exported.as_str(), Some("https://***@h/a?token=s3cret"));
+        }
     }
 
     #[test]

@@ -175,6 +175,14 @@ impl Settings {
             .collect()
     }
 
+    /// Whether it is a reference to a secret that no request carries and that is text.
+    pub(super) fn names_unsent(&self, reference: &str) -> bool {
+        let signing = self.signing_secrets.iter().flatten();
+        signing
+            .chain(&self.client_pkcs12_password)
+            .any(|text| text == reference)
+    }
+
     /// Every reference to a row of `posthorn.secrets`: the key, and the secret's name.
     #[must_use]
     pub fn stored_secrets(&self) -> Vec<(&'static str, String)> {

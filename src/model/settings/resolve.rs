@@ -1,5 +1,7 @@
 //! From settings to the subscription that takes effect: the same for TOML and SQL.
 
+use std::cell::RefCell;
+
 use chrono::{DateTime, Utc};
 use uuid::Uuid;
 
@@ -100,6 +102,14 @@ pub fn resolve(
 ) -> Result<Subscription, Vec<Problem>> {
     let mut problems = Vec::new();
     let checked = check(settings, &mut problems);
+    let unsent = RefCell::new(Vec::new());
+    let read = &|from: &SecretRef| {
+        let secret = read(from)?;
+        if settings.names_unsent(&from.to_string()) {
+            unsent.borrow_mut().push(secret.clone());
+        }
+        Ok(secret)
+    };
     let auth = checked.credentials.auth(read, &mut problems);
     let tls = checked.credentials.certificates.tls(read, &mut problems);
     let signing = checked
@@ -152,6 +162,7 @@ pub fn resolve(
         auth,
         auth_previous,
         signing,
+        unsent: unsent.into_inner(),
         tls,
         exit,
         success,

@@ -28,6 +28,19 @@ pub(super) fn check_token_url(text: &str, problems: &mut Vec<Problem>) -> Option
     note("oauth2_token_url", parse(text), problems)
 }
 
+/// The text with `***` for a user name and a password before the host: [`parse`] refuses a URL
+/// that has them, but rows of another hand can. Whether it is a URL otherwise does not matter.
+#[must_use]
+pub fn without_credentials(text: &str) -> String {
+    let start = text.find("//").map_or(0, |at| at + "//".len());
+    let (scheme, rest) = text.split_at(start);
+    let authority = rest.split(['/', '?', '#']).next().unwrap_or_default();
+    match authority.rfind('@') {
+        Some(at) => format!("{scheme}***{}", &rest[at..]),
+        None => text.to_owned(),
+    }
+}
+
 /// Stricter than [`Url::parse`], which repairs what it reads: it drops control
 /// characters and takes `https:///hook` for the host `hook`. No message repeats the text:
 /// its path or query may hold a token.
@@ -64,4 +77,24 @@ pub fn parse(text: &str) -> Result<Url, &'static str> {
         return Err("a URL with port 0; give a port from 1 to 65535, or none");
     }
     Ok(url)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn credentials_in_a_url_do_not_show() {
+        for (text, shown) in [
+            ("https://acme:s3cret@h/a@b", "https://***@h/a@b"),
+            ("https://s3cret@h", "https://***@h"),
+            ("HTTP://a:p@ss@h?x", "HTTP://***@h?x"),
+            ("acme:s3cret@h", "***@h"),
+            ("https://h/a@b?c@d", "https://h/a@b?c@d"),
+            ("https://h", "https://h"),
+            ("", ""),
+        ] {
+            assert_eq!(without_credentials(text), shown);
+        }
+    }
 }

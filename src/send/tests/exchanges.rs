@@ -77,7 +77,7 @@ async fn the_request_goes_out_as_it_was_shaped() {
     request.body = Bytes::from_static(b"{\"id\":\"1\"}");
     answer(
         sender
-            .send(request, &subscription, Credential::Current, Utc::now())
+            .send(&mut request, &subscription, Credential::Current, Utc::now())
             .await,
     );
     assert_eq!(
@@ -99,7 +99,7 @@ async fn the_request_goes_out_as_it_was_shaped() {
     request.body = Bytes::new();
     answer(
         sender
-            .send(request, &subscription, Credential::Current, Utc::now())
+            .send(&mut request, &subscription, Credential::Current, Utc::now())
             .await,
     );
     assert_eq!(
@@ -157,7 +157,7 @@ async fn an_outcome_carries_the_time_that_it_was_given() {
     let database_time = Utc::now() - TimeDelta::days(1);
     let outcome = loopback_sender()
         .send(
-            post(&receiver.url()),
+            &mut post(&receiver.url()),
             &subscription,
             Credential::Current,
             database_time,

@@ -199,7 +199,12 @@ async fn a_url_that_cannot_be_meant_is_refused() {
         format!("data:{CANARY}"),
     ] {
         let outcome = loopback_sender()
-            .send(post(&url), &subscription, Credential::Current, Utc::now())
+            .send(
+                &mut post(&url),
+                &subscription,
+                Credential::Current,
+                Utc::now(),
+            )
             .await;
         let (class, detail) = failure(outcome);
         assert_eq!(class, FailureClass::Refused, "{url}");

@@ -13,6 +13,7 @@ mod exit;
 mod failures;
 mod hostile;
 mod mutual_tls;
+mod names;
 mod oauth2;
 mod rebinding;
 mod receiver;
@@ -63,7 +64,12 @@ fn post(url: &str) -> Request {
 
 async fn send(sender: &Sender, url: &str, subscription: &Subscription) -> Outcome {
     sender
-        .send(post(url), subscription, Credential::Current, Utc::now())
+        .send(
+            &mut post(url),
+            subscription,
+            Credential::Current,
+            Utc::now(),
+        )
         .await
 }
 

@@ -86,7 +86,7 @@ fn status(status: &str) -> String {
     format!("HTTP/1.1 {status}\r\ncontent-length: 0\r\n\r\n")
 }
 
-fn client(token_url: &str) -> Auth {
+pub(super) fn client(token_url: &str) -> Auth {
     Auth::OAuth2(Box::new(OAuth2Client {
         token_url: token_url.parse().unwrap(),
         id: "posthorn".to_owned(),
@@ -134,7 +134,13 @@ async fn many_sends_at_once_ask_for_one_token() {
         ..subscription
     };
     answer(send(&sender, &url, &other).await);
-    let previous = sender.send(post(&url), &other, Credential::Previous, chrono::Utc::now());
+    let mut request = post(&url);
+    let previous = sender.send(
+        &mut request,
+        &other,
+        Credential::Previous,
+        chrono::Utc::now(),
+    );
     answer(previous.await);
     assert_eq!(receiver.bearers()[200..], ["token-2", "token-3"]);
 }
