@@ -75,8 +75,8 @@ impl PrivatePostgres {
         Self::run(&binaries::find()?, settings, None)
     }
 
-    /// The same with the binaries of a directory: `initdb`, `pg_ctl` and `postgres`. The
-    /// account that PostgreSQL runs as has to be able to read them.
+    /// Makes and starts a cluster with the binaries of a directory: `initdb`, `pg_ctl` and
+    /// `postgres`. The account that PostgreSQL runs as has to be able to read them.
     pub fn start_from(binaries: &Path, settings: &Settings) -> Result<Self, StartError> {
         Self::run(binaries, settings, None)
     }
@@ -127,7 +127,7 @@ impl PrivatePostgres {
         self.url_of(OWNER, database)
     }
 
-    /// The same as any role of the cluster.
+    /// `postgres://…` for a database, as any role of the cluster.
     #[must_use]
     pub fn url_of(&self, role: &str, database: &str) -> String {
         format!("postgres://{role}@127.0.0.1:{}/{database}", self.port)

@@ -32,7 +32,7 @@ struct Used {
     tokens: HashMap<TokenHash, usize>,
 }
 
-/// Whose bytes they are.
+/// Whom bytes in memory are charged to: an address, and a token once it is known.
 #[derive(Clone, Debug)]
 pub struct Account {
     budget: Arc<Budget>,
@@ -109,7 +109,7 @@ impl Account {
 }
 
 impl Held {
-    /// As many more; false where these would be too many.
+    /// Charges so many bytes more to the account; false where these would be too many.
     #[must_use]
     pub fn grow(&mut self, bytes: usize) -> bool {
         let Some(mut more) = self.account.take(bytes) else {

@@ -154,7 +154,7 @@ fn packets(body: &[u8]) -> impl Iterator<Item = &[u8]> {
     body.split(|byte| *byte == BETWEEN)
 }
 
-/// Of a session that has just been opened.
+/// The id of a Socket.IO session that has just been opened, out of the answer that says so.
 fn id(body: &[u8]) -> Option<String> {
     #[derive(Deserialize)]
     struct Opened {

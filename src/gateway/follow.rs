@@ -30,7 +30,8 @@ const CATCH_UP: Duration = Duration::from_secs(5);
 /// Before the database is asked again about what the hub does not know yet.
 const AGAIN: Duration = Duration::from_millis(10);
 
-/// Of an event while it waits: as it is, as it is sent, and what stands around it.
+/// What an event takes while it waits for a socket: its size as it was read and as it is sent,
+/// and bytes of what stands around it.
 const TIMES: usize = 2;
 const AROUND: usize = 1024;
 

@@ -8,7 +8,7 @@ pub struct Head {
     /// Three bits that only an extension may use; none is ever agreed upon.
     pub has_extension: bool,
     pub opcode: u8,
-    /// Of the payload, without head and mask.
+    /// The payload's length in bytes, without head and mask.
     pub length: u64,
 }
 

@@ -223,7 +223,7 @@ pub async fn read_body(body: Body) -> Result<Bytes, Refusal> {
     read_up_to(MAX_BODY, body).await
 }
 
-/// The same for another size than the usual.
+/// Reads a request's body of up to `most` bytes, in the time that a body may take.
 pub async fn read_up_to(most: usize, body: Body) -> Result<Bytes, Refusal> {
     // What says so itself is not waited for.
     if body.size_hint().lower() > most as u64 {

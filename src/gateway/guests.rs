@@ -60,7 +60,7 @@ impl Guests {
         })
     }
 
-    /// It is to be found by this id from now on.
+    /// Lets a guest be found by the id of its session from now on.
     pub fn name(&self, guest: &Arc<Guest>, id: &str) {
         if guest.id.set(id.into()).is_ok() {
             self.lock().insert(id.into(), Arc::downgrade(guest));
@@ -86,7 +86,8 @@ impl Drop for Guest {
 }
 
 impl Guest {
-    /// Whose bytes it takes: those of its address, and of its token once that is known.
+    /// The account that the guest's bytes are charged to: its address's, and its token's once
+    /// that is known.
     #[must_use]
     pub fn account(&self) -> &Account {
         self.account.get().unwrap_or(&self.caller.account)

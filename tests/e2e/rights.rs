@@ -48,25 +48,16 @@ const ROLES: [(&str, &[&str]); 5] = [
     ("viewer", &["--viewer"]),
 ];
 
+/// A table that can be a source.
+const SHOP: &str = "CREATE SCHEMA shop;
+    CREATE TABLE shop.payments (id int PRIMARY KEY, merchant text, status text)";
+
 #[tokio::test]
 async fn every_role_has_the_rights_that_the_documentation_says_and_no_other() {
     let database = Database::new().await;
     // With a source, which makes a function and triggers.
-    database
-        .execute("CREATE SCHEMA shop; CREATE TABLE shop.payments (id int PRIMARY KEY, merchant text, status text)")
-        .await;
-    let attach = [
-        "source",
-        "attach",
-        "shop.payments",
-        "--merchant",
-        "merchant",
-        "--id",
-        "id",
-        "--status",
-        "status",
-    ];
-    run(&database, &attach).await;
+    database.execute(SHOP).await;
+    attach(&database, &[]).await;
     let none: Vec<String> = database.value(HELD).await;
     assert_eq!(
         none,
@@ -163,26 +154,10 @@ async fn a_role_that_could_be_the_owner_is_given_no_part() {
 #[tokio::test]
 async fn no_function_of_the_schema_depends_on_a_search_path() {
     let database = Database::new().await;
-    database
-        .execute("CREATE SCHEMA shop; CREATE TABLE shop.payments (id int PRIMARY KEY, merchant text, status text)")
-        .await;
+    database.execute(SHOP).await;
     for failure in ["block", "record"] {
         let name = format!("--name={failure}");
-        let attach = [
-            "source",
-            "attach",
-            "shop.payments",
-            "--merchant",
-            "merchant",
-            "--id",
-            "id",
-            "--status",
-            "status",
-            &name,
-            "--on-failure",
-            failure,
-        ];
-        run(&database, &attach).await;
+        attach(&database, &[&name, "--on-failure", failure]).await;
     }
     let unpinned: Vec<String> = database
         .value(
@@ -331,6 +306,12 @@ fn findings(functions: &Value) -> String {
     let output = parser.wait_with_output().unwrap();
     assert!(output.status.success());
     String::from_utf8(output.stdout).unwrap().trim().to_owned()
+}
+
+async fn attach(database: &Database, options: &[&str]) {
+    let columns = ["--merchant=merchant", "--id=id", "--status=status"];
+    let attach = ["source", "attach", "shop.payments"];
+    run(database, &[&attach[..], &columns, options].concat()).await;
 }
 
 async fn run(database: &Database, arguments: &[&str]) {

@@ -48,18 +48,7 @@ pub async fn types_of_the_application(scene: &Scene) {
             "record",
         ],
     ] {
-        let attach = [
-            "source",
-            "attach",
-            &table,
-            "--merchant",
-            "merchant",
-            "--id",
-            "id",
-            "--status",
-            "status",
-        ];
-        scene.posthorn(&[&attach[..], options].concat()).await;
+        attach(scene, &table, options).await;
         scene.database.execute("DELETE FROM posthorn.events").await;
         application
             .run(
@@ -126,20 +115,8 @@ async fn texts_in_expressions(scene: &Scene, application: &mut Attacker) {
         .await;
     let tagged = format!("{}.tagged", application.role);
     for dry in [&["--dry-run"][..], &[]] {
-        let attach = [
-            "source",
-            "attach",
-            &tagged,
-            "--merchant",
-            "merchant",
-            "--id",
-            "id",
-            "--status",
-            "status",
-            "--when",
-            "new.tags @> '{vip}'",
-        ];
-        scene.posthorn(&[&attach[..], dry].concat()).await;
+        let when = ["--when", "new.tags @> '{vip}'"];
+        attach(scene, &tagged, &[&when[..], dry].concat()).await;
     }
 }
 
@@ -154,19 +131,7 @@ pub async fn events_that_no_row_is_of(scene: &Scene) {
         )
         .await;
     let table = format!("{}.orders", application.role);
-    scene
-        .posthorn(&[
-            "source",
-            "attach",
-            &table,
-            "--merchant",
-            "merchant",
-            "--id",
-            "id",
-            "--status",
-            "status",
-        ])
-        .await;
+    attach(scene, &table, &[]).await;
     scene.database.execute("DELETE FROM posthorn.events").await;
     // The settings by which the rows travel, set beforehand at every depth.
     let forge = "SET search_path = pg_catalog;
@@ -222,5 +187,13 @@ pub async fn events_that_no_row_is_of(scene: &Scene) {
              END $$;
              COMMIT"
         ))
+        .await;
+}
+
+async fn attach(scene: &Scene, table: &str, options: &[&str]) {
+    let columns = ["--merchant=merchant", "--id=id", "--status=status"];
+    let attach = ["source", "attach", table];
+    scene
+        .posthorn(&[&attach[..], &columns, options].concat())
         .await;
 }
