@@ -1,0 +1,1 @@
+//! How receivers answer and how they treat connections.

@@ -1,0 +1,1 @@
+//! Servers, encodings and defaults of databases.

@@ -1,0 +1,1 @@
+//! What receivers say of the pace, and how work is withdrawn.

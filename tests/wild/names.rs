@@ -1,0 +1,1 @@
+//! Name servers, certificates, encodings of answers and credentials.

@@ -1,0 +1,1 @@
+//! What old and particular receivers want of a request.
