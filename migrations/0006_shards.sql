@@ -80,6 +80,8 @@ CREATE FUNCTION posthorn.settle_foreign_events() RETURNS bigint
     LANGUAGE sql VOLATILE SECURITY DEFINER
     SET search_path = pg_catalog, pg_temp
 BEGIN ATOMIC
+    -- Rows that are being moved to their day's partition would be passed over.
+    SELECT pg_advisory_xact_lock(hashtext('posthorn.partitions'));
     WITH foreign_events AS (
         UPDATE posthorn.events SET xid = '3'
          WHERE xid >= pg_snapshot_xmax(pg_current_snapshot())

@@ -9,35 +9,13 @@ AS $$
 DECLARE
     day date;
     parent text;
-    part text;
-    key text;
-    columns text;
-    low uuid;
-    high uuid;
     made int := 0;
 BEGIN
-    PERFORM pg_advisory_xact_lock(hashtext('posthorn.partitions'));
     FOR day IN SELECT generate_series(current_date, current_date + days_ahead, interval '1 day')::date LOOP
-        low := posthorn.uuid_floor(day::timestamptz);
-        high := posthorn.uuid_floor((day + 1)::timestamptz);
         FOREACH parent IN ARRAY ARRAY['events', 'deliveries', 'attempts'] LOOP
-            part := parent || '_' || to_char(day, 'YYYYMMDD');
-            CONTINUE WHEN to_regclass('posthorn.' || part) IS NOT NULL;
-            key := CASE parent WHEN 'events' THEN 'id' ELSE 'event_id' END;
-            SELECT string_agg(quote_ident(attname), ', ') INTO columns
-              FROM pg_attribute
-             WHERE attrelid = ('posthorn.' || parent)::regclass
-               AND attnum > 0 AND NOT attisdropped AND attgenerated = '';
-            EXECUTE format('CREATE TABLE posthorn.%I (LIKE posthorn.%I INCLUDING DEFAULTS INCLUDING GENERATED INCLUDING CONSTRAINTS)',
-                           part, parent);
-            -- Rows that came before their partition did; their xid is copied, so the
-            -- feed sees them where they were.
-            EXECUTE format('WITH moved AS (DELETE FROM posthorn.%I WHERE %I >= %L AND %I < %L RETURNING %s)
-                            INSERT INTO posthorn.%I (%s) SELECT %s FROM moved',
-                           parent || '_default', key, low, key, high, columns, part, columns, columns);
-            -- ATTACH locks the parent less than CREATE … PARTITION OF: readers go on.
-            EXECUTE format('ALTER TABLE posthorn.%I ATTACH PARTITION posthorn.%I FOR VALUES FROM (%L) TO (%L)',
-                           parent, part, low, high);
+            EXECUTE format('CREATE TABLE posthorn.%I PARTITION OF posthorn.%I FOR VALUES FROM (%L) TO (%L)',
+                           parent || to_char(day, '_YYYYMMDD'), parent,
+                           posthorn.uuid_floor(day::timestamptz), posthorn.uuid_floor((day + 1)::timestamptz));
             made := made + 1;
         END LOOP;
     END LOOP;

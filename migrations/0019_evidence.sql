@@ -115,71 +115,165 @@ BEGIN
     END LOOP;
 END $$;
 
--- As in 0007, and with the triggers.
+-- Whoever reads takes a lock on the parent first, then the list of its partitions, then a
+-- snapshot. Between the last two, rows that are moved would be in a partition that is not on
+-- the list (docs/decisions/0059-days-are-made-with-the-log-to-oneself.md). So rows move, and a
+-- day begins that is here already, while nobody else has the parent's lock.
+--
+-- Others stand in line behind a lock that is waited for, publishers too: each try is short, and
+-- so is what is done under the lock. Now and then one is long enough for autovacuum to be sent
+-- away, which takes deadlock_timeout.
+CREATE FUNCTION posthorn.have_alone(parent text) RETURNS void
+    LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    tries int := 60;
+BEGIN
+    FOR try IN 1..tries LOOP
+        BEGIN
+            PERFORM set_config('lock_timeout', CASE WHEN try % 10 = 0 THEN '1200ms' ELSE '100ms' END, true);
+            EXECUTE format('LOCK TABLE ONLY posthorn.%I, posthorn.%I IN ACCESS EXCLUSIVE MODE',
+                           parent, parent || '_default');
+            RETURN;
+        EXCEPTION WHEN lock_not_available OR deadlock_detected THEN
+            IF try = tries THEN
+                RAISE;
+            END IF;
+        END;
+        PERFORM pg_sleep(1);
+    END LOOP;
+END $$;
+COMMENT ON FUNCTION posthorn.have_alone IS 'Locks events, deliveries or attempts against everybody else, in short tries; fails after a minute.';
+
+-- Rows that came before their partition did; their xid is copied, so the feed sees them where
+-- they were.
+CREATE FUNCTION posthorn.move_rows(parent text, part text, low uuid, high uuid) RETURNS void
+    LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    key text := CASE parent WHEN 'events' THEN 'id' ELSE 'event_id' END;
+    columns text;
+BEGIN
+    SELECT string_agg(quote_ident(attname), ', ') INTO columns
+      FROM pg_attribute
+     WHERE attrelid = ('posthorn.' || parent)::regclass
+       AND attnum > 0 AND NOT attisdropped AND attgenerated = '';
+    EXECUTE format('WITH moved AS (DELETE FROM posthorn.%I WHERE %I >= %L AND %I < %L RETURNING %s)
+                    INSERT INTO posthorn.%I (%s) SELECT %s FROM moved',
+                   parent || '_default', key, low, key, high, columns, part, columns, columns);
+END $$;
+COMMENT ON FUNCTION posthorn.move_rows IS 'Moves the rows of a day out of the default partition.';
+
+-- One day of one table. With rows to move, the application waits only for those that came
+-- since the others were moved.
+CREATE FUNCTION posthorn.make_partition(parent text, day date) RETURNS void
+    LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    low uuid := posthorn.uuid_floor(day::timestamptz);
+    high uuid := posthorn.uuid_floor((day + 1)::timestamptz);
+    key text := CASE parent WHEN 'events' THEN 'id' ELSE 'event_id' END;
+    part text := parent || to_char(day, '_YYYYMMDD');
+    rest text := parent || '_default';
+    moves boolean;
+    grantee text;
+BEGIN
+    EXECUTE format('SELECT EXISTS (SELECT FROM posthorn.%I WHERE %I >= %L AND %I < %L)',
+                   rest, key, low, key, high) INTO moves;
+    IF moves THEN
+        -- Before anything is moved in vain: is there a reader who stays?
+        BEGIN
+            PERFORM posthorn.have_alone(parent);
+            RAISE EXCEPTION USING ERRCODE = 'PH001';
+        EXCEPTION WHEN SQLSTATE 'PH001' THEN
+        END;
+    END IF;
+    EXECUTE format('CREATE TABLE posthorn.%I (LIKE posthorn.%I INCLUDING DEFAULTS INCLUDING GENERATED
+                        INCLUDING CONSTRAINTS INCLUDING INDEXES,
+                        CONSTRAINT of_its_day CHECK (%I >= %L AND %I < %L))', part, parent, key, low, key, high);
+    -- Rights are the parent's; the owner's default privileges may have given others.
+    FOR grantee IN SELECT DISTINCT CASE a.grantee WHEN 0 THEN 'PUBLIC' ELSE a.grantee::regrole::text END
+                     FROM pg_class c, aclexplode(c.relacl) a
+                    WHERE c.oid = ('posthorn.' || part)::regclass AND a.grantee <> c.relowner LOOP
+        EXECUTE format('REVOKE ALL ON posthorn.%I FROM %s', part, grantee);
+    END LOOP;
+    IF moves AND parent = 'events' THEN
+        PERFORM posthorn.move_rows(parent, part, low, high);
+    END IF;
+    IF moves OR day <= current_date THEN
+        PERFORM posthorn.have_alone(parent);
+    END IF;
+    IF moves THEN
+        -- The move is no change: the trigger that would refuse it is off for this
+        -- transaction, which has the table to itself.
+        IF parent <> 'events' THEN
+            EXECUTE format('ALTER TABLE posthorn.%I DISABLE TRIGGER append_only', rest);
+        END IF;
+        PERFORM posthorn.move_rows(parent, part, low, high);
+        IF parent <> 'events' THEN
+            EXECUTE format('ALTER TABLE posthorn.%I ENABLE TRIGGER append_only', rest);
+        END IF;
+    END IF;
+    -- ATTACH locks the parent less than CREATE … PARTITION OF: readers go on.
+    EXECUTE format('ALTER TABLE posthorn.%I ATTACH PARTITION posthorn.%I FOR VALUES FROM (%L) TO (%L)',
+                   parent, part, low, high);
+    EXECUTE format('ALTER TABLE posthorn.%I DROP CONSTRAINT of_its_day', part);
+    IF parent <> 'events' THEN
+        EXECUTE format('CREATE TRIGGER no_truncate BEFORE TRUNCATE ON posthorn.%I
+                        FOR EACH STATEMENT EXECUTE FUNCTION posthorn.refuse_change()', part);
+    END IF;
+END $$;
+COMMENT ON FUNCTION posthorn.make_partition IS 'Makes one daily partition of events, deliveries or attempts.';
+
+-- Each in a transaction of its own: the parent's lock lasts to its end.
+CREATE FUNCTION posthorn.make_next_partition(days_ahead int) RETURNS text
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path = pg_catalog, pg_temp SET timezone = 'UTC' SET lock_timeout = '1s'
+AS $$
+DECLARE
+    parent text;
+    day date;
+    oldest uuid;
+BEGIN
+    PERFORM pg_advisory_xact_lock(hashtext('posthorn.partitions'));
+    FOREACH parent IN ARRAY ARRAY['events', 'deliveries', 'attempts'] LOOP
+        SELECT d.day::date INTO day
+          FROM generate_series(current_date, current_date + days_ahead, interval '1 day') AS d (day)
+         WHERE to_regclass('posthorn.' || parent || to_char(d.day, '_YYYYMMDD')) IS NULL
+         ORDER BY 1 LIMIT 1;
+        -- Days that passed while no worker ran: retention drops partitions, and no rows. What is
+        -- older than any retention has an id that tells no time.
+        IF NOT FOUND THEN
+            EXECUTE format('SELECT %1$I FROM posthorn.%2$I WHERE %1$I >= $1 AND %1$I < $2 ORDER BY 1 LIMIT 1',
+                           CASE parent WHEN 'events' THEN 'id' ELSE 'event_id' END, parent || '_default')
+               INTO oldest
+              USING posthorn.uuid_floor((current_date - 3650)::timestamptz), posthorn.uuid_floor(current_date::timestamptz);
+            day := posthorn.event_day(oldest);
+        END IF;
+        IF day IS NOT NULL THEN
+            PERFORM posthorn.make_partition(parent, day);
+            RETURN parent || to_char(day, '_YYYYMMDD');
+        END IF;
+    END LOOP;
+    RETURN NULL;
+END $$;
+COMMENT ON FUNCTION posthorn.make_next_partition IS 'Makes one daily partition that is missing, of the days from today to so many ahead and of those that have rows, and returns its name; NULL when none is missing.';
+
 CREATE OR REPLACE FUNCTION posthorn.make_partitions(days_ahead int) RETURNS int
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path = pg_catalog, pg_temp SET timezone = 'UTC' SET lock_timeout = '1s'
 AS $$
 DECLARE
-    day date;
-    parent text;
-    part text;
-    key text;
-    columns text;
-    low uuid;
-    high uuid;
-    waiting boolean;
-    grantee text;
     made int := 0;
 BEGIN
-    PERFORM pg_advisory_xact_lock(hashtext('posthorn.partitions'));
-    FOR day IN SELECT generate_series(current_date, current_date + days_ahead, interval '1 day')::date LOOP
-        low := posthorn.uuid_floor(day::timestamptz);
-        high := posthorn.uuid_floor((day + 1)::timestamptz);
-        FOREACH parent IN ARRAY ARRAY['events', 'deliveries', 'attempts'] LOOP
-            part := parent || '_' || to_char(day, 'YYYYMMDD');
-            CONTINUE WHEN to_regclass('posthorn.' || part) IS NOT NULL;
-            key := CASE parent WHEN 'events' THEN 'id' ELSE 'event_id' END;
-            SELECT string_agg(quote_ident(attname), ', ') INTO columns
-              FROM pg_attribute
-             WHERE attrelid = ('posthorn.' || parent)::regclass
-               AND attnum > 0 AND NOT attisdropped AND attgenerated = '';
-            EXECUTE format('CREATE TABLE posthorn.%I (LIKE posthorn.%I INCLUDING DEFAULTS INCLUDING GENERATED INCLUDING CONSTRAINTS)',
-                           part, parent);
-            -- Rights are the parent's; the owner's default privileges may have given others.
-            FOR grantee IN SELECT DISTINCT CASE a.grantee WHEN 0 THEN 'PUBLIC' ELSE a.grantee::regrole::text END
-                             FROM pg_class c, aclexplode(c.relacl) a
-                            WHERE c.oid = ('posthorn.' || part)::regclass AND a.grantee <> c.relowner LOOP
-                EXECUTE format('REVOKE ALL ON posthorn.%I FROM %s', part, grantee);
-            END LOOP;
-            -- Rows that came before their partition did; their xid is copied, so the
-            -- feed sees them where they were. The move is no change: the trigger that
-            -- would refuse it is off for this transaction, which has the table to itself.
-            EXECUTE format('SELECT EXISTS (SELECT FROM posthorn.%I WHERE %I >= %L AND %I < %L)',
-                           parent || '_default', key, low, key, high) INTO waiting;
-            IF waiting THEN
-                IF parent <> 'events' THEN
-                    EXECUTE format('ALTER TABLE posthorn.%I DISABLE TRIGGER append_only', parent || '_default');
-                END IF;
-                EXECUTE format('WITH moved AS (DELETE FROM posthorn.%I WHERE %I >= %L AND %I < %L RETURNING %s)
-                                INSERT INTO posthorn.%I (%s) SELECT %s FROM moved',
-                               parent || '_default', key, low, key, high, columns, part, columns, columns);
-                IF parent <> 'events' THEN
-                    EXECUTE format('ALTER TABLE posthorn.%I ENABLE TRIGGER append_only', parent || '_default');
-                END IF;
-            END IF;
-            -- ATTACH locks the parent less than CREATE … PARTITION OF: readers go on.
-            EXECUTE format('ALTER TABLE posthorn.%I ATTACH PARTITION posthorn.%I FOR VALUES FROM (%L) TO (%L)',
-                           parent, part, low, high);
-            IF parent <> 'events' THEN
-                EXECUTE format('CREATE TRIGGER no_truncate BEFORE TRUNCATE ON posthorn.%I
-                                FOR EACH STATEMENT EXECUTE FUNCTION posthorn.refuse_change()', part);
-            END IF;
-            made := made + 1;
-        END LOOP;
+    WHILE posthorn.make_next_partition(days_ahead) IS NOT NULL LOOP
+        made := made + 1;
     END LOOP;
     RETURN made;
 END $$;
+COMMENT ON FUNCTION posthorn.make_partitions IS 'Makes all of them at once, and returns how many. Where rows have to be moved, publishers wait until it has ended: a worker makes one after the other.';
+
+REVOKE ALL ON FUNCTION posthorn.have_alone, posthorn.move_rows, posthorn.make_partition, posthorn.make_next_partition FROM PUBLIC;
 
 -- Every version of the configuration. Rows name secrets and do not hold them.
 

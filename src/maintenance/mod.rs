@@ -14,9 +14,9 @@ use crate::store::Pool;
 use chrono::{DateTime, NaiveDate, Utc};
 use cron::Schedule;
 use tokio_util::sync::CancellationToken;
-use tracing::{info, warn};
+use tracing::{debug, info, warn};
 
-use crate::store::partitions::{drop_partitions, make_partitions, purge_payloads};
+use crate::store::partitions::{drop_partitions, make_next_partition, purge_payloads};
 use crate::store::seals::seal_next_day;
 use crate::store::tokens::drop_sessions;
 use crate::store::transactions::drop_transaction_subscriptions;
@@ -67,11 +67,9 @@ async fn rounds(pool: &Pool, clock: &DbClock, settings: &Settings) -> Infallible
 /// being made, nor the other way round.
 async fn maintain(pool: &Pool, settings: &Settings) -> bool {
     let ahead = settings.partitions_ahead_days;
-    let made = within(DEADLINE, make_partitions(pool, ahead)).await;
-    match &made {
-        Ok(0) => {}
-        Ok(made) => info!(made, ahead_days = ahead, "made partitions"),
-        Err(error) => warn!(%error, "cannot make partitions; trying again in a minute"),
+    let made = make(pool, ahead).await;
+    if let Err(error) = &made {
+        warn!(%error, "cannot make partitions; trying again in a minute");
     }
     let sealed = seal(pool).await;
     if let Err(error) = &sealed {
@@ -120,6 +118,18 @@ async fn maintain(pool: &Pool, settings: &Settings) -> bool {
         && ended.is_ok()
         && purged.is_ok()
         && sessions.is_ok()
+}
+
+async fn make(pool: &Pool, ahead: u16) -> Result<(), StoreError> {
+    let mut made = 0;
+    while let Some(name) = within(DEADLINE, make_next_partition(pool, ahead)).await? {
+        debug!(name, "made a partition");
+        made += 1;
+    }
+    if made > 0 {
+        info!(made, ahead_days = ahead, "made partitions");
+    }
+    Ok(())
 }
 
 /// Each day that is closed. Every row of it is read.

@@ -60,7 +60,7 @@ GRANT INSERT, UPDATE, DELETE ON posthorn.profiles, posthorn.locks TO {role};
 GRANT UPDATE ON posthorn.config_revision TO {role};
 GRANT EXECUTE ON FUNCTION posthorn.advance_replays, posthorn.cluster, posthorn.declare,
     posthorn.drop_partitions, posthorn.drop_sessions, posthorn.drop_transaction_subscriptions,
-    posthorn.issue_device_session, posthorn.issue_session, posthorn.make_partitions,
+    posthorn.issue_device_session, posthorn.issue_session, posthorn.make_next_partition,
     posthorn.purge_payloads, posthorn.seal_next_day, posthorn.settle_foreign_events,
     posthorn.shard_of, posthorn.uuid_floor, posthorn.uuid_time, posthorn.uuid_v7 TO {role};
 ";

@@ -4,10 +4,15 @@ use chrono::NaiveDate;
 
 use super::{Pool, StoreError};
 
-/// Makes the partitions from today to so many days ahead; returns how many it made.
-pub async fn make_partitions(pool: &Pool, days_ahead: u16) -> Result<i32, StoreError> {
+/// Makes a missing partition of the days from today to so many ahead, or of an earlier one
+/// that has rows, and returns its name; none when no day is missing. One in a transaction: for
+/// a moment it keeps everybody out of the table.
+pub async fn make_next_partition(
+    pool: &Pool,
+    days_ahead: u16,
+) -> Result<Option<String>, StoreError> {
     Ok(sqlx::query_scalar!(
-        r#"SELECT posthorn.make_partitions($1) AS "made!""#,
+        "SELECT posthorn.make_next_partition($1)",
         i32::from(days_ahead)
     )
     .fetch_one(pool)

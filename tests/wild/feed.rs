@@ -1,1 +1,3 @@
 //! How events come to be read.
+
+mod partitions;

@@ -140,7 +140,7 @@ pub async fn shadowed_names(scene: &Scene) {
             "INSERT INTO posthorn.own_events (merchant, kind, transaction_id, status) VALUES ('other', 'k', 't', 's')",
             "SELECT * FROM posthorn.preview_replay('acme')",
             "SELECT * FROM posthorn.preview_replay(since => '2020-01-01')",
-            "SELECT posthorn.make_partitions(9)",
+            "SELECT posthorn.make_next_partition(9)",
             "SELECT posthorn.drop_partitions(1)",
             "SELECT posthorn.purge_payloads(1, NULL)",
             "SELECT posthorn.seal_next_day()",
