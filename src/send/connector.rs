@@ -15,16 +15,19 @@ use hyper_rustls::{HttpsConnector, MaybeHttpsStream};
 use hyper_util::rt::TokioIo;
 use rustls::{ClientConfig, ProtocolVersion};
 use tokio::net::TcpStream;
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout};
 use tower_service::Service;
 
-use super::dial::{self, Dial, DialError, any, first_to_open};
+use super::dial::{self, Dial, DialError, Targets, any, first_to_open};
 use super::egress::{Channel, EgressPolicy, Refusal};
 use super::meter::Metered;
 use super::proxy::Proxy;
 use super::resolver::{LookupError, Names};
 use crate::model::TlsVersion;
 use crate::model::subscription::Exit;
+
+/// What a look-up may take of the connect timeout: what fails then is said to be the look-up.
+const LOOK_UP_SHARE: f64 = 0.8;
 
 /// What the operator says of the network.
 #[derive(Clone, Debug, Default)]
@@ -83,25 +86,27 @@ pub(super) enum ConnectError {
 pub(super) struct Vetting {
     outside: Arc<Outside>,
     exit: Exit,
+    limit: Duration,
 }
 
 impl Vetting {
     async fn connect(self, target: Uri) -> Result<TokioIo<Metered>, ConnectError> {
-        let vetted = self.vetted(&target).await?;
+        let found_by = Instant::now() + self.limit.mul_f64(LOOK_UP_SHARE);
+        let vetted = self.vetted(&target, found_by).await?;
         let metered = match &self.exit.proxy_pool {
             None => {
-                let stream = self.dial(&vetted).await?;
+                let stream = self.dial(vetted).await?;
                 let address = dialled(&stream)?;
                 Metered::new(stream, address, None)
             }
-            Some(pool) => self.through(pool, &vetted).await?,
+            Some(pool) => self.through(pool, &vetted.ready, found_by).await?,
         };
         Ok(TokioIo::new(metered))
     }
 
-    /// The host's addresses, all of which the policy allows. One that it forbids spoils the
-    /// name: the others may be bait.
-    async fn vetted(&self, target: &Uri) -> Result<Vec<SocketAddr>, ConnectError> {
+    /// The host's addresses, all of which the policy allows. One that it forbids spoils those
+    /// that were found with it: they may be bait.
+    async fn vetted(&self, target: &Uri, found_by: Instant) -> Result<Targets, ConnectError> {
         let scheme = target.scheme_str().unwrap_or_default();
         let channel = Channel::of(scheme).ok_or(Refusal::Scheme)?;
         let host = target.host().ok_or(Refusal::NoHost)?;
@@ -109,42 +114,69 @@ impl Vetting {
             Channel::Tls => 443,
             Channel::Plain => 80,
         });
-        let found = self.addresses(host, port).await?;
-        for &address in &found {
-            self.outside.policy.check(address, channel)?;
-        }
-        Ok(found)
-    }
-
-    async fn addresses(&self, host: &str, port: u16) -> Result<Vec<SocketAddr>, LookupError> {
-        let literal = host.trim_start_matches('[').trim_end_matches(']');
-        let found = match literal.parse::<IpAddr>() {
-            Ok(address) => vec![address],
-            Err(_) => self.outside.names.look_up(host).await?,
+        let outside = Arc::clone(&self.outside);
+        let vet = move |found: &[SocketAddr]| {
+            let mut found = found.iter();
+            found.try_for_each(|&address| outside.policy.check(address, channel))
         };
-        Ok(found
-            .into_iter()
-            .map(|address| SocketAddr::new(address, port))
-            .collect())
+        let found = self.addresses(host, port, found_by).await?;
+        vet(&found.ready)?;
+        let late = found.late.map(|late| {
+            late.map(move |found| found.and_then(|found| vet(&found).map(|()| found)))
+                .boxed()
+        });
+        Ok(Targets { late, ..found })
     }
 
-    async fn dial(&self, targets: &[SocketAddr]) -> Result<TcpStream, DialError> {
+    async fn addresses(
+        &self,
+        host: &str,
+        port: u16,
+        found_by: Instant,
+    ) -> Result<Targets, LookupError> {
+        let at_port = move |found: Vec<IpAddr>| {
+            let found = found.into_iter();
+            found
+                .map(|address| SocketAddr::new(address, port))
+                .collect()
+        };
+        let literal = host.trim_start_matches('[').trim_end_matches(']');
+        if let Ok(address) = literal.parse::<IpAddr>() {
+            return Ok(Targets {
+                ready: at_port(vec![address]),
+                late: None,
+            });
+        }
+        let found = self.outside.names.look_up(host, found_by).await?;
+        let late = found.late;
+        Ok(Targets {
+            ready: at_port(found.addresses),
+            late: late.map(|late| late.map(move |found| Ok(at_port(found))).boxed()),
+        })
+    }
+
+    async fn dial(&self, targets: Targets) -> Result<TcpStream, DialError> {
         first_to_open(&self.outside.dial, targets, &self.exit.source_addresses).await
     }
 
     /// By any proxy of the pool, so that all are used alike; the retry of a delivery takes
     /// another one by and by.
-    async fn through(&self, pool: &str, vetted: &[SocketAddr]) -> Result<Metered, ConnectError> {
+    async fn through(
+        &self,
+        pool: &str,
+        vetted: &[SocketAddr],
+        found_by: Instant,
+    ) -> Result<Metered, ConnectError> {
         let proxies = self.outside.proxy_pools.get(pool);
         let proxy = proxies
             .and_then(|proxies| any(proxies.iter()))
             .ok_or_else(|| Refusal::NoProxyPool(pool.to_owned()))?;
         let unreachable =
             |cause: ConnectError| ConnectError::NoProxy(proxy.to_string(), Box::new(cause));
-        let at = self.addresses(&proxy.host, proxy.port).await;
+        let at = self.addresses(&proxy.host, proxy.port, found_by).await;
         let at = at.map_err(|error| unreachable(error.into()))?;
         let stream = self
-            .dial(&at)
+            .dial(at)
             .await
             .map_err(|error| unreachable(error.into()))?;
         let at = dialled(&stream)?;
@@ -191,7 +223,14 @@ impl Connector {
         limit: Duration,
     ) -> Self {
         Self {
-            https: HttpsConnector::from((Vetting { outside, exit }, tls)),
+            https: HttpsConnector::from((
+                Vetting {
+                    outside,
+                    exit,
+                    limit,
+                },
+                tls,
+            )),
             limit,
         }
     }

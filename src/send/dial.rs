@@ -3,18 +3,17 @@
 use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
-use std::time::Duration;
 
-use futures::FutureExt;
-use futures::future::BoxFuture;
-use futures::stream::{FuturesUnordered, StreamExt};
+use futures::future::{BoxFuture, ready};
+use futures::stream::{self, StreamExt};
+use futures::{FutureExt, TryFutureExt};
 use tokio::net::{TcpSocket, TcpStream};
 
-/// How long one address is tried alone (RFC 8305, section 8).
-const HEAD_START: Duration = Duration::from_millis(250);
+use super::egress::Refusal;
+use super::in_turn::first_to_succeed;
 
 /// A name with more addresses than these is not tried at all of them: whoever answers for
-/// the name decides how many it has.
+/// the name decides how many it has. What comes late counts for itself.
 const MOST_TRIED: usize = 8;
 
 /// What the kernel keeps of an answer that is not read yet, bytes: about as much as is read
@@ -36,6 +35,8 @@ pub(super) enum DialError {
     NotOurs(IpAddr),
     #[error("no source address is of the same family as the receiver's addresses")]
     OtherFamily,
+    #[error(transparent)]
+    Refused(#[from] Refusal),
 }
 
 pub(super) fn tcp() -> Dial {
@@ -56,31 +57,36 @@ async fn open(target: SocketAddr, source: Option<IpAddr>) -> io::Result<TcpStrea
     Ok(stream)
 }
 
-/// The first connection that opens. The addresses are tried one after the other, the next
-/// one as soon as one fails or its head start is over.
+/// Where a connection can be made to: what there is, and what a slow look-up may add to it.
+pub(super) struct Targets {
+    pub(super) ready: Vec<SocketAddr>,
+    pub(super) late: Option<BoxFuture<'static, Result<Vec<SocketAddr>, Refusal>>>,
+}
+
+/// The first connection that opens.
 pub(super) async fn first_to_open(
     dial: &Dial,
-    targets: &[SocketAddr],
+    targets: Targets,
     sources: &[IpAddr],
 ) -> Result<TcpStream, DialError> {
-    let mut routes = routes(targets, sources).into_iter();
-    let mut trying = FuturesUnordered::new();
-    let mut failure = DialError::OtherFamily;
-    loop {
-        if let Some((target, source)) = routes.next() {
-            trying.push(dial(target, source).map(move |opened| (opened, source)));
-        }
-        if trying.is_empty() {
-            return Err(failure);
-        }
-        tokio::select! {
-            Some((opened, source)) = trying.next() => match opened {
-                Ok(stream) => return Ok(stream),
-                Err(error) => failure = explained(error, source),
-            },
-            () = tokio::time::sleep(HEAD_START), if routes.len() > 0 => {}
-        }
-    }
+    let at_once = stream::once(ready(Ok(targets.ready)));
+    let late = stream::iter(targets.late).then(|late| late);
+    let dials = at_once.chain(late).flat_map(|targets| {
+        let dials: Vec<_> = match targets {
+            Ok(targets) => routes(&targets, sources)
+                .into_iter()
+                .map(|(target, source)| {
+                    let opening = dial(target, source);
+                    opening
+                        .map_err(move |error| explained(error, source))
+                        .boxed()
+                })
+                .collect(),
+            Err(refusal) => vec![ready(Err(refusal.into())).boxed()],
+        };
+        stream::iter(dials)
+    });
+    first_to_succeed(dials, DialError::OtherFamily).await
 }
 
 /// Each target with the source address of its family, IPv4 and IPv6 in turn. IPv4 first:
@@ -124,6 +130,14 @@ fn explained(error: io::Error, source: Option<IpAddr>) -> DialError {
 #[allow(clippy::unwrap_used, reason = "the addresses are literals")]
 mod tests {
     use super::*;
+    use crate::send::in_turn::HEAD_START;
+
+    fn at<const N: usize>(ready: [SocketAddr; N]) -> Targets {
+        Targets {
+            ready: ready.to_vec(),
+            late: None,
+        }
+    }
 
     fn addresses<const N: usize>(texts: [&str; N]) -> Vec<SocketAddr> {
         texts.map(|text| text.parse().unwrap()).to_vec()
@@ -162,7 +176,7 @@ mod tests {
             _ => TcpStream::connect(target).boxed(),
         });
         let started = tokio::time::Instant::now();
-        first_to_open(&dial, &[silent, silent, open], &[])
+        first_to_open(&dial, at([silent, silent, open]), &[])
             .await
             .unwrap();
         assert!(started.elapsed() >= 2 * HEAD_START);
@@ -173,7 +187,7 @@ mod tests {
     async fn a_source_address_of_another_machine_is_named() {
         let (listener, open) = listening().await;
         let foreign = "192.0.2.1".parse().unwrap();
-        let failed = first_to_open(&tcp(), &[open], &[foreign])
+        let failed = first_to_open(&tcp(), at([open]), &[foreign])
             .await
             .unwrap_err();
         assert_eq!(
@@ -181,7 +195,7 @@ mod tests {
             "this machine does not have the source address 192.0.2.1"
         );
         let of_the_other_family = "::1".parse().unwrap();
-        let failed = first_to_open(&tcp(), &[open], &[of_the_other_family]).await;
+        let failed = first_to_open(&tcp(), at([open]), &[of_the_other_family]).await;
         assert!(matches!(failed, Err(DialError::OtherFamily)));
         drop(listener);
     }

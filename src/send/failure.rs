@@ -11,6 +11,7 @@ use rustls::pki_types::InvalidDnsNameError;
 use rustls::{AlertDescription, CertificateError};
 
 use super::connector::ConnectError;
+use super::dial::DialError;
 use super::egress::Refusal;
 use super::meter::TooMuch;
 use super::resolver::LookupError;
@@ -75,7 +76,9 @@ impl From<&ConnectError> for Failure {
 
 fn class_of(error: &ConnectError) -> FailureClass {
     match error {
-        ConnectError::Refused(_) => FailureClass::Refused,
+        ConnectError::Refused(_) | ConnectError::Dial(DialError::Refused(_)) => {
+            FailureClass::Refused
+        }
         ConnectError::Lookup(_) => FailureClass::Dns,
         // The proxy's own name, or its address.
         ConnectError::NoProxy(_, cause) => class_of(cause),

@@ -20,6 +20,7 @@ mod dial;
 mod digest;
 mod egress;
 mod failure;
+mod in_turn;
 mod meter;
 mod proxy;
 mod request;

@@ -1,1 +1,4 @@
-//! Name servers, certificates, encodings of answers and credentials.
+//! Names, certificates, texts and credentials as they are out there.
+
+mod answers_in_time;
+mod name_server;
