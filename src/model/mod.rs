@@ -2,6 +2,7 @@
 
 pub mod attempt;
 pub mod change;
+pub mod client_identity;
 pub mod declaration;
 pub mod delivery;
 pub mod endpoint;

@@ -14,6 +14,7 @@ use super::connector::ConnectError;
 use super::dial::DialError;
 use super::egress::Refusal;
 use super::meter::TooMuch;
+use super::pinned::webpki_error;
 use super::resolver::LookupError;
 use super::tls::TlsError;
 use crate::model::{FailureClass, Wire};
@@ -147,7 +148,7 @@ fn tls_cause(error: &rustls::Error) -> String {
         InvalidCertificate(CertificateError::UnknownIssuer) => {
             "the receiver's certificate is not signed by a trusted authority".to_owned()
         }
-        InvalidCertificate(reason) => format!("the receiver's certificate is refused: {reason}"),
+        InvalidCertificate(reason) => certificate_cause(reason),
         AlertReceived(AlertDescription::CertificateRequired) => {
             "the receiver demands a client certificate".to_owned()
         }
@@ -168,6 +169,24 @@ fn tls_cause(error: &rustls::Error) -> String {
         InvalidMessage(_) => "the receiver does not speak TLS".to_owned(),
         other => format!("TLS failed: {other}"),
     }
+}
+
+fn certificate_cause(refused: &CertificateError) -> String {
+    let cause = match (refused, webpki_error(refused)) {
+        (CertificateError::NotValidForNameContext { presented, .. }, _) if presented.is_empty() => {
+            "it names no host as its subjectAltName, and a common name is not enough; it has to be \
+             issued anew with one"
+        }
+        (_, Some(webpki::Error::CaUsedAsEndEntity)) => {
+            "it is marked as an authority's; name this very certificate in ca_cert, or have it \
+             issued anew"
+        }
+        (_, Some(webpki::Error::UnsupportedCertVersion)) => {
+            "it is of X.509 version 1, which names no host; it has to be issued anew as version 3"
+        }
+        _ => return format!("the receiver's certificate is refused: {refused}"),
+    };
+    format!("the receiver's certificate is refused: {cause}")
 }
 
 fn handshake_cause(error: &(dyn Error + 'static)) -> String {

@@ -22,6 +22,7 @@ mod egress;
 mod failure;
 mod in_turn;
 mod meter;
+mod pinned;
 mod proxy;
 mod request;
 mod resolver;

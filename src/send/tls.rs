@@ -3,15 +3,18 @@
 
 use std::sync::Arc;
 
-use rustls::client::Resumption;
+use rustls::client::{Resumption, VerifierBuilderError, WebPkiServerVerifier};
 use rustls::crypto::{CryptoProvider, ring};
+use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;
-use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use rustls::sign::SingleCertAndKey;
 use rustls::version::{TLS12, TLS13};
 use rustls::{ClientConfig, RootCertStore};
 use secrecy::ExposeSecret;
 use tracing::warn;
 
+use super::pinned::Pinned;
+use crate::model::client_identity::{IdentityError, client_identity};
 use crate::model::subscription::TlsSettings;
 
 /// Sessions that a client can resume; a merchant has few endpoints, and rustls keeps eight
@@ -22,20 +25,16 @@ const SESSIONS: usize = 32;
 /// the text beside a misplaced PEM marker may be a private key.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum TlsError {
-    #[error("client_cert cannot be read as PEM")]
-    ClientCertificate,
-    #[error("client_cert holds no certificate")]
-    NoClientCertificate,
-    #[error("client_key holds no private key that can be read as PEM")]
-    ClientKey,
-    #[error("client_cert and client_key cannot be used together: {0}")]
-    Identity(rustls::Error),
+    #[error(transparent)]
+    Identity(#[from] IdentityError),
     #[error("ca_cert cannot be read as PEM")]
     Ca,
     #[error("ca_cert holds no certificate")]
     NoCa,
     #[error("ca_cert cannot be trusted as an authority: {0}")]
     UnusableCa(rustls::Error),
+    #[error("ca_cert cannot be used: {0}")]
+    Verifier(#[from] VerifierBuilderError),
     #[error("TLS cannot be set up: {0}")]
     Versions(rustls::Error),
 }
@@ -58,15 +57,19 @@ impl TlsFactory {
     pub(super) fn config(&self, settings: &TlsSettings) -> Result<ClientConfig, TlsError> {
         let builder = ClientConfig::builder_with_provider(Arc::clone(&self.provider))
             .with_protocol_versions(&[&TLS13, &TLS12])
-            .map_err(TlsError::Versions)?
-            .with_root_certificates(self.roots(settings.ca.as_deref())?);
+            .map_err(TlsError::Versions)?;
+        let builder = match settings.ca.as_deref() {
+            // Shared where the subscription adds nothing.
+            None => builder.with_root_certificates(Arc::clone(&self.system_roots)),
+            Some(pem) => builder
+                .dangerous()
+                .with_custom_certificate_verifier(Arc::new(self.trusting(pem)?)),
+        };
         let mut config = match &settings.client_identity {
             None => builder.with_no_client_auth(),
             Some(pem) => {
-                let (chain, key) = identity(pem.expose_secret())?;
-                builder
-                    .with_client_auth_cert(chain, key)
-                    .map_err(TlsError::Identity)?
+                let identity = client_identity(pem.expose_secret())?;
+                builder.with_client_cert_resolver(Arc::new(SingleCertAndKey::from(identity)))
             }
         };
         config.alpn_protocols = vec![b"http/1.1".to_vec()];
@@ -75,20 +78,18 @@ impl TlsFactory {
         Ok(config)
     }
 
-    /// Shared where the subscription adds nothing.
-    fn roots(&self, ca: Option<&[u8]>) -> Result<Arc<RootCertStore>, TlsError> {
-        let Some(pem) = ca else {
-            return Ok(Arc::clone(&self.system_roots));
-        };
+    fn trusting(&self, pem: &[u8]) -> Result<Pinned, TlsError> {
         let authorities = certificates(pem).ok_or(TlsError::Ca)?;
         if authorities.is_empty() {
             return Err(TlsError::NoCa);
         }
         let mut roots = RootCertStore::clone(&self.system_roots);
-        for authority in authorities {
-            roots.add(authority).map_err(TlsError::UnusableCa)?;
+        for authority in &authorities {
+            roots.add(authority.clone()).map_err(TlsError::UnusableCa)?;
         }
-        Ok(Arc::new(roots))
+        let provider = Arc::clone(&self.provider);
+        let chains = WebPkiServerVerifier::builder_with_provider(Arc::new(roots), provider).build();
+        Ok(Pinned::new(authorities, chains?))
     }
 }
 
@@ -101,18 +102,6 @@ fn system_roots() -> RootCertStore {
         warn!("the system has no root certificates: only receivers with a ca_cert can be reached");
     }
     roots
-}
-
-/// The chain, leaf first, and the key, in whichever order they stand.
-fn identity(
-    pem: &[u8],
-) -> Result<(Vec<CertificateDer<'static>>, PrivateKeyDer<'static>), TlsError> {
-    let chain = certificates(pem).ok_or(TlsError::ClientCertificate)?;
-    if chain.is_empty() {
-        return Err(TlsError::NoClientCertificate);
-    }
-    let key = PrivateKeyDer::from_pem_slice(pem).map_err(|_| TlsError::ClientKey)?;
-    Ok((chain, key))
 }
 
 fn certificates(pem: &[u8]) -> Option<Vec<CertificateDer<'static>>> {

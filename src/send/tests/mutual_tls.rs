@@ -219,7 +219,7 @@ async fn bad_pem_is_a_reason_and_never_quoted() {
         (
             Some(certificate + &stranger.serialize_pem()),
             None,
-            "client_cert and client_key cannot be used together: ",
+            "client_key does not belong to client_cert",
         ),
         (
             None,

@@ -1,11 +1,13 @@
 //! The client certificate with its key, in PEM or PKCS#12, and further authorities.
 
+use rustls::RootCertStore;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use secrecy::{ExposeSecret, SecretSlice, SecretString};
 
 use super::pkcs12::{Closed, open};
 use super::{content, reference};
+use crate::model::client_identity::{IdentityError, client_identity};
 use crate::model::secret::{ReadSecret, SecretRef, as_text};
 use crate::model::settings::problem::note;
 use crate::model::settings::{Problem, Settings};
@@ -73,10 +75,17 @@ impl Certificates {
             };
         let chain = pem("client_cert", self.cert.as_ref(), chain);
         let key = pem("client_key", self.key.as_ref(), private_key);
-        let ca = pem("ca_cert", self.ca.as_ref(), self::chain);
-        let of_pem = chain.zip(key).map(|(chain, key)| joined(&chain, &key));
+        let ca = pem("ca_cert", self.ca.as_ref(), authorities);
+        let identity = match (chain.zip(key), &self.key) {
+            (Some((chain, key)), Some(from)) => {
+                let pem = joined(&chain, &key);
+                let proof = content(from, proved(&pem));
+                note("client_key", proof, problems).map(|()| pem)
+            }
+            _ => self.of_pkcs12(read, problems),
+        };
         TlsSettings {
-            client_identity: of_pem.or_else(|| self.of_pkcs12(read, problems)),
+            client_identity: identity,
             ca: ca.map(|pem| pem.expose_secret().to_vec()),
         }
     }
@@ -111,9 +120,10 @@ impl Certificates {
             ),
             (Closed::Content(remedy), _) => (FILE, format!("the content of {from} {remedy}")),
         });
-        opened
+        let pem = opened
             .map_err(|(key, message)| problems.push(Problem::new(key, message)))
-            .ok()
+            .ok()?;
+        note(FILE, content(from, proved(&pem)), problems).map(|()| pem)
     }
 }
 
@@ -131,6 +141,37 @@ fn private_key(pem: &[u8]) -> Result<(), &'static str> {
     PrivateKeyDer::from_pem_slice(pem)
         .map(drop)
         .map_err(|_| "has no private key in PEM; give one unencrypted PRIVATE KEY block")
+}
+
+fn authorities(pem: &[u8]) -> Result<(), &'static str> {
+    chain(pem)?;
+    let mut roots = RootCertStore::empty();
+    let mut found = CertificateDer::pem_slice_iter(pem).flatten();
+    found.try_for_each(|authority| {
+        roots.add(authority).map_err(
+            |_| "has a CERTIFICATE block that is not a certificate; give it as it was issued",
+        )
+    })
+}
+
+/// Proves that key and certificate can be used together, before a delivery is spent on it.
+fn proved(pem: &SecretSlice<u8>) -> Result<(), &'static str> {
+    client_identity(pem.expose_secret())
+        .map(drop)
+        .map_err(|error| match error {
+            IdentityError::Certificate | IdentityError::NoCertificate => {
+                "comes with a certificate that cannot be read; give it as it was issued"
+            }
+            IdentityError::Key => "holds a key that cannot be read; give it as it was made",
+            IdentityError::KindOfKey => {
+                "holds a key of a kind that TLS cannot use here; give RSA of 2048 to 8192 bits, \
+                 ECDSA on P-256 or P-384, or Ed25519"
+            }
+            IdentityError::NotTogether => {
+                "holds a key that does not belong to the certificate; give the key that the first \
+                 certificate was issued for"
+            }
+        })
 }
 
 /// Chain and key in one PEM text, as [`TlsSettings::client_identity`] holds them.
