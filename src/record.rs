@@ -1,6 +1,8 @@
 //! Record: gathers what became of deliveries and writes it in batches, each in one fenced
 //! transaction.
 
+mod lesser;
+
 use std::collections::HashSet;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -11,13 +13,18 @@ use tokio::time::timeout_at;
 use tracing::{error, warn};
 use uuid::Uuid;
 
+use self::lesser::lesser;
 use crate::crash::Point;
 use crate::dispatch::input::{Input, Recorded, RecordedKind};
 use crate::feed::checkpoint::PageId;
 use crate::http::metrics::Metrics;
-use crate::model::{DeliveryKey, Shard, State};
+use crate::model::{DeliveryKey, Shard};
 use crate::store::ledger::{Change, Entry, Written, write_batch};
 use crate::store::{AWAY, Pool, STATEMENT, StoreError, within};
+
+/// How often a batch is written again because rows of it are there: an earlier try of it that
+/// was under way shows at the first, so what still stands there is another one's.
+const REPETITIONS: u32 = 3;
 
 #[derive(Clone, Copy, Debug)]
 pub struct RecorderSettings {
@@ -194,7 +201,7 @@ impl Recorder {
                 }
                 Err(error) => {
                     for (entry, page) in entries.into_iter().zip(pages) {
-                        recorded.extend(self.write_unwritable(entry, page, &error).await);
+                        recorded.extend(self.write_less(entry, page, &error).await);
                     }
                 }
             }
@@ -206,7 +213,7 @@ impl Recorder {
 
     /// Waits out a database that is away; returns an error only for what it refuses.
     async fn write_until_answered(&self, entries: &[Entry]) -> Result<Written, StoreError> {
-        let (mut said, mut again) = (false, false);
+        let (mut said, mut again, mut repetitions) = (false, false, 0);
         loop {
             let started = Instant::now();
             Point::BeforeCommit.pass();
@@ -230,7 +237,11 @@ impl Recorder {
                     return Ok(written);
                 }
                 Err(error) if is_refusal(&error) => return Err(error),
-                Err(error) if is_repetition(&error) && !again => again = true,
+                Err(error) if is_repetition(&error) && repetitions < REPETITIONS => {
+                    again = true;
+                    repetitions += 1;
+                }
+                Err(error) if is_repetition(&error) => return Err(error),
                 Err(error) => {
                     // It may have been committed all the same.
                     again = true;
@@ -245,31 +256,29 @@ impl Recorder {
         }
     }
 
-    /// An entry that the database refuses by itself ends as a posting error that says so:
-    /// it must not stop the lane. If even that is refused, it is left open for the audit.
-    async fn write_unwritable(
+    /// Of an entry that the database refuses by itself, as much as it takes is written: it must
+    /// not stop the lane. If it takes nothing, the dispatcher is told.
+    async fn write_less(
         &self,
-        mut entry: Entry,
+        entry: Entry,
         page: Option<PageId>,
         error: &StoreError,
     ) -> Vec<Recorded> {
-        error!(event = %entry.key.event_id, subscription = %entry.key.subscription_id, %error,
-               "the database refuses to record this delivery as it is");
-        entry.attempt = None;
-        entry.change = Change::Finish {
-            state: State::PostingError,
-            attempts: 0,
-            reason: Some("its outcome could not be recorded; see the worker's log".to_owned()),
-            had_row: true,
-        };
-        let entries = vec![entry];
-        match self.write_until_answered(&entries).await {
-            Ok(written) => acknowledge(&entries, &[page], &written, Instant::now()).collect(),
-            Err(error) => {
-                error!(%error, "nor as a posting error; it stays open");
-                Vec::new()
+        let (event, subscription) = (entry.key.event_id, entry.key.subscription_id);
+        error!(%event, %subscription, %error, "the database refuses to record this delivery as it is");
+        self.metrics.entry_refused();
+        for less in lesser(&entry) {
+            let less = [less];
+            if let Ok(written) = self.write_until_answered(&less).await {
+                return acknowledge(&less, &[page], &written, Instant::now()).collect();
             }
         }
+        error!(%event, %subscription, "nor anything less of it; nothing is recorded");
+        // The dispatcher is gone only when the worker ends.
+        let _ = self
+            .dispatcher
+            .send(Input::Refused(Box::new(ToRecord { entry, page })));
+        Vec::new()
     }
 }
 
@@ -285,7 +294,7 @@ pub fn acknowledge(
         .zip(pages)
         .map(move |(entry, page)| Recorded {
             key: entry.key,
-            lane_id: entry.lane_id(),
+            lane_id: entry.lane_id,
             shard: entry.shard,
             page: *page,
             kind: if written.lost.contains(&entry.shard) {
@@ -305,16 +314,16 @@ fn kind_of(change: &Change, now: Instant) -> RecordedKind {
     }
 }
 
-/// SQLSTATE classes 22 (data exception), 23 (integrity constraint violation) and 54 (limit
-/// exceeded, such as a transaction id too long for an index): the rows are at fault, not
-/// the connection or the server. A repetition is none.
+/// SQLSTATE classes 22 (data exception), 23 (integrity constraint violation), 54 (limit
+/// exceeded, such as a transaction id too long for an index) and P0 (somebody's own trigger
+/// raises): the rows are at fault, not the connection or the server. A repetition is none.
 fn is_refusal(error: &StoreError) -> bool {
     let StoreError::Database(sqlx::Error::Database(refusal)) = error else {
         return false;
     };
     !is_repetition(error)
         && refusal.code().is_some_and(|code| {
-            ["22", "23", "54"]
+            ["22", "23", "54", "P0"]
                 .iter()
                 .any(|class| code.starts_with(class))
         })

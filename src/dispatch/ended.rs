@@ -64,7 +64,7 @@ impl Dispatcher {
         (self.out.errands)(Errand::Disable(Gone {
             merchant: item.event.merchant.clone(),
             subscription_id: item.key.subscription_id,
-            lane_id: item.lane_id(),
+            lane_id: item.lane_id,
             of_transaction: item.endpoint.is_some(),
         }));
     }

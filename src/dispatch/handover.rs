@@ -89,6 +89,7 @@ impl Dispatcher {
         self.draining.remove(&shard);
         self.routes.remove_shard(shard);
         self.checkpoints.drop_shard(shard);
+        self.rowless.retain(|_, rowless| rowless.shard != shard);
         self.owned.remove(&shard);
     }
 

@@ -10,6 +10,7 @@ use uuid::Uuid;
 use super::deliver::Tried;
 use crate::feed::checkpoint::PageId;
 use crate::model::{DeliveryKey, Endpoint, Epoch, Event, Shard, Snapshot, State, Subscription};
+use crate::record::ToRecord;
 use crate::shape::Unsendable;
 use crate::store::pending::{NextDue, Refilled, Waiting};
 
@@ -37,6 +38,8 @@ pub enum Input {
     Landed(Landed),
     /// From the recorder: these entries are durable.
     Recorded(Vec<Recorded>),
+    /// From the recorder: the database refuses this entry, and anything less of it.
+    Refused(Box<ToRecord>),
     /// From a refill.
     Refilled(Vec<LaneRefill>),
     /// From the replays: rows of one that was cancelled, to be withdrawn.
@@ -116,6 +119,8 @@ pub enum RecordedKind {
     Retry(Instant),
     Spilled,
     SupersededOlder,
+    /// The database refuses it: nothing was written.
+    Refused,
     /// The shard is another worker's: nothing was written.
     Fenced,
 }

@@ -150,6 +150,7 @@ impl Dispatcher {
         };
         let item = Item {
             key: DeliveryKey::first(event.id, id),
+            lane_id: subscription.id,
             opened_at: event.created_at,
             event,
             endpoint,
@@ -188,7 +189,7 @@ impl Dispatcher {
         let series = item.series();
         let superseded = self
             .lanes
-            .with(item.lane_id(), |lane| lane.supersede(&series));
+            .with(item.lane_id, |lane| lane.supersede(&series));
         let Some(result) = superseded else {
             return false;
         };

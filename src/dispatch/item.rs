@@ -15,6 +15,8 @@ use crate::store::pending::Refilled;
 #[derive(Clone, Debug)]
 pub struct Item {
     pub key: DeliveryKey,
+    /// The subscription whose lane it takes.
+    pub lane_id: Uuid,
     pub event: Arc<Event>,
     /// Of a transaction's subscription: where it goes instead of its lane's.
     pub endpoint: Option<Arc<Endpoint>>,
@@ -55,6 +57,7 @@ impl Item {
     pub fn of_row(row: Refilled, now: Instant) -> Self {
         Self {
             key: row.key,
+            lane_id: row.lane_id,
             opened_at: if row.key.is_replay() {
                 row.opened_at
             } else {
@@ -68,13 +71,6 @@ impl Item {
             since: now,
             trial: Trial::default(),
         }
-    }
-
-    /// The subscription whose lane it takes.
-    #[must_use]
-    pub fn lane_id(&self) -> Uuid {
-        let template = self.endpoint.as_ref().map(|endpoint| endpoint.template_id);
-        template.unwrap_or(self.key.subscription_id)
     }
 
     #[must_use]

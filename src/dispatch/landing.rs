@@ -88,7 +88,7 @@ impl Dispatcher {
         let had_row = item.row != Row::None;
         if had_row {
             self.lanes
-                .with(item.lane_id(), |lane| lane.shelf.row_changes(item.key));
+                .with(item.lane_id, |lane| lane.shelf.row_changes(item.key));
         }
         self.record(
             item,
@@ -115,7 +115,7 @@ impl Dispatcher {
 
     fn retry(&mut self, item: &Item, delay: Duration, attempt: Attempt, now: Instant) {
         self.out.metrics.retry_planned();
-        let id = item.lane_id();
+        let id = item.lane_id;
         let followers = self
             .lanes
             .with(id, |lane| lane.await_retry(item))
@@ -144,9 +144,8 @@ impl Dispatcher {
             Point::Spill.pass();
             self.out.metrics.spilled(1);
             self.record(item, item.page, Change::Spill, None);
-        } else {
-            self.lanes
-                .with(item.lane_id(), |lane| lane.shelf.due_at(now));
+        } else if !self.leaves_without_row(item) {
+            self.lanes.with(item.lane_id, |lane| lane.shelf.due_at(now));
         }
     }
 
@@ -157,25 +156,54 @@ impl Dispatcher {
         change: Change,
         attempt: Option<Attempt>,
     ) {
-        let Some(owned) = self.owned.get_mut(&item.event.shard) else {
-            return;
-        };
-        owned.unrecorded += 1;
-        let epoch = owned.epoch;
-        self.lanes
-            .with(item.lane_id(), |lane| lane.shelf.handed_to_recorder());
-        let entry = Entry {
+        if let Some(entry) = self.entry(item, change, attempt) {
+            self.hand_to_recorder(entry, page);
+        }
+    }
+
+    /// None if the delivery's shard is not held any more.
+    pub(super) fn entry(
+        &self,
+        item: &Item,
+        change: Change,
+        attempt: Option<Attempt>,
+    ) -> Option<Entry> {
+        let shard = item.event.shard;
+        Some(Entry {
             key: item.key,
-            template_id: item.endpoint.as_ref().map(|endpoint| endpoint.template_id),
-            shard: item.event.shard,
-            epoch,
+            lane_id: item.lane_id,
+            shard,
+            epoch: self.owned.get(&shard)?.epoch,
             transaction_id: item.event.transaction_id.clone(),
             change,
             attempt,
-        };
+        })
+    }
+
+    pub(super) fn hand_to_recorder(&mut self, entry: Entry, page: Option<PageId>) {
+        if let Some(owned) = self.owned.get_mut(&entry.shard) {
+            owned.unrecorded += 1;
+        }
+        self.lanes
+            .with(entry.lane_id, |lane| lane.shelf.handed_to_recorder());
         self.out.backlog.add(&entry);
         if self.out.recorder.send(ToRecord { entry, page }).is_err() {
             error!("the recorder has ended before the dispatcher; outcomes are lost");
+        }
+    }
+
+    /// The recorder has dealt with an entry of this shard.
+    pub(super) fn written(&mut self, shard: Shard) {
+        if let Some(owned) = self.owned.get_mut(&shard) {
+            owned.unrecorded = owned.unrecorded.saturating_sub(1);
+        }
+    }
+
+    /// No checkpoint waits for the delivery any more.
+    pub(super) fn settle(&mut self, key: DeliveryKey, shard: Shard, page: Option<PageId>) {
+        let rowless = self.rowless.remove(&key).and_then(|rowless| rowless.page);
+        for page in page.into_iter().chain(rowless) {
+            self.checkpoints.settle(shard, page);
         }
     }
 
@@ -190,13 +218,9 @@ impl Dispatcher {
             kind,
         } in recorded
         {
-            if let Some(owned) = self.owned.get_mut(shard) {
-                owned.unrecorded = owned.unrecorded.saturating_sub(1);
-            }
-            if let Some(page) = page
-                && *kind != RecordedKind::Fenced
-            {
-                self.checkpoints.settle(*shard, *page);
+            self.written(*shard);
+            if *kind != RecordedKind::Fenced {
+                self.settle(*key, *shard, *page);
             }
             self.lanes.with(*id, |lane| {
                 lane.shelf.recorded(*key, *kind);

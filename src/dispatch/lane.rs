@@ -324,7 +324,10 @@ impl Lane {
     pub fn recorded(&mut self, key: DeliveryKey, kind: RecordedKind, now: Instant) {
         if matches!(
             kind,
-            RecordedKind::SupersededOlder | RecordedKind::Retry(_) | RecordedKind::Fenced
+            RecordedKind::SupersededOlder
+                | RecordedKind::Retry(_)
+                | RecordedKind::Refused
+                | RecordedKind::Fenced
         ) {
             self.bar_is_written(key);
         }
@@ -335,7 +338,9 @@ impl Lane {
         }
         match kind {
             RecordedKind::Retry(due) => self.shelf.due_at(due),
-            RecordedKind::Spilled | RecordedKind::SupersededOlder if self.shelf.all_rows() > 0 => {
+            RecordedKind::Spilled | RecordedKind::SupersededOlder | RecordedKind::Refused
+                if self.shelf.all_rows() > 0 =>
+            {
                 self.shelf.due_at(now);
             }
             // The next event of the transaction may wait for this one.
@@ -393,6 +398,12 @@ impl Lane {
     #[must_use]
     pub fn in_flight(&self) -> usize {
         self.in_flight.len()
+    }
+
+    /// Whether the delivery is in memory.
+    #[must_use]
+    pub fn holds(&self, key: DeliveryKey) -> bool {
+        self.in_flight.contains_key(&key) || self.queue.iter().any(|item| item.key == key)
     }
 
     #[must_use]

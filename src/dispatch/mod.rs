@@ -17,6 +17,7 @@ mod lane;
 mod lanes;
 mod pace;
 pub mod refill;
+mod refused;
 mod service;
 mod shelf;
 mod turns;
@@ -33,10 +34,11 @@ use self::input::{Drained, Input};
 pub use self::lane::LaneSettings;
 use self::lanes::Lanes;
 pub use self::lanes::Sums;
+use self::refused::Rowless;
 use crate::feed::checkpoint::Checkpoints;
 use crate::feed::lease::Lease;
 use crate::http::metrics::Metrics;
-use crate::model::{Epoch, Shard};
+use crate::model::{DeliveryKey, Epoch, Shard};
 use crate::record::{Backlog, ToRecord};
 use crate::route::Routes;
 use crate::store::DbClock;
@@ -103,6 +105,8 @@ pub struct Dispatcher {
     /// How often this room was told of lost shards ([`Lease::is_valid`]).
     losses: u64,
     checkpoints: Checkpoints,
+    /// Deliveries in memory that can have no row, as the database refuses it.
+    rowless: HashMap<DeliveryKey, Rowless>,
     lanes: Lanes,
     sends: Flights,
     /// Shards being handed over, and until when what is in the air may take; none once it
@@ -131,6 +135,7 @@ impl Dispatcher {
             owned: HashMap::new(),
             losses: 0,
             checkpoints: Checkpoints::default(),
+            rowless: HashMap::new(),
             lanes: Lanes::default(),
             sends: HashMap::new(),
             draining: BTreeMap::new(),

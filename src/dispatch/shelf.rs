@@ -155,10 +155,14 @@ impl Shelf {
     }
 
     /// The recorder has written what concerns this delivery. One that was spilled may have
-    /// landed since: the row that was just made is still to be changed or removed.
+    /// landed since: the row that was just made is still to be changed or removed. A row that
+    /// the database refuses to change or remove stays, and is passed over.
     pub fn recorded(&mut self, key: DeliveryKey, kind: RecordedKind) {
         self.unrecorded = self.unrecorded.saturating_sub(1);
-        if matches!(kind, RecordedKind::Spilled | RecordedKind::SupersededOlder) {
+        if matches!(
+            kind,
+            RecordedKind::Spilled | RecordedKind::SupersededOlder | RecordedKind::Refused
+        ) {
             return;
         }
         if self.refill.is_some() {

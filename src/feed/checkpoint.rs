@@ -34,6 +34,8 @@ struct Track {
 struct OpenPage {
     id: PageId,
     undurable: usize,
+    /// Of those, the ones that are left to the next owner.
+    left: usize,
     /// The end of the window that is complete with this page.
     ends: Option<Snapshot>,
 }
@@ -63,6 +65,7 @@ impl Checkpoints {
             track.open.push_back(OpenPage {
                 id,
                 undurable,
+                left: 0,
                 ends: None,
             });
         }
@@ -97,12 +100,22 @@ impl Checkpoints {
         }
     }
 
-    /// Whether nothing of a shard is only in memory.
+    /// Notes that one delivery of a page gets no row here: the checkpoint stays before it, and
+    /// who reads on from there meets it again.
+    pub fn leave(&mut self, shard: Shard, id: PageId) {
+        let pages = self.shards.get_mut(&shard).map(|track| &mut track.open);
+        let page = pages.and_then(|pages| pages.iter_mut().find(|page| page.id == id));
+        if let Some(page) = page {
+            page.left += 1;
+        }
+    }
+
+    /// Whether nothing of a shard is only in memory, but for what is left to the next owner.
     #[must_use]
     pub fn is_settled(&self, shard: Shard) -> bool {
         self.shards
             .get(&shard)
-            .is_none_or(|track| track.open.is_empty())
+            .is_none_or(|track| track.open.iter().all(|page| page.undurable == page.left))
     }
 
     /// Up to where everything is durable, as far as this worker has read.
@@ -204,6 +217,18 @@ mod tests {
         assert_eq!(checkpoints.checkpoint(SHARD), None);
         checkpoints.settle(SHARD, page);
         assert_eq!(checkpoints.checkpoint(SHARD), Some(&at(3)));
+    }
+
+    #[test]
+    fn what_is_left_to_the_next_owner_holds_the_checkpoint_and_no_hand_over() {
+        let mut checkpoints = adopted();
+        let page = read(&mut checkpoints, 2);
+        checkpoints.window_read(&[SHARD], &at(2));
+        checkpoints.leave(SHARD, page);
+        assert!(!checkpoints.is_settled(SHARD), "the other one is under way");
+        checkpoints.settle(SHARD, page);
+        assert!(checkpoints.is_settled(SHARD));
+        assert_eq!(checkpoints.checkpoint(SHARD), None);
     }
 
     #[test]

@@ -67,6 +67,7 @@ struct Inner {
     unrecorded: Level,
     fenced_off: Counter,
     ledger_conflicts: Counter,
+    entries_refused: Counter,
 
     shards_held: Level,
     checkpoint_age: Seconds,
@@ -163,6 +164,10 @@ impl Metrics {
             fenced_off: names.counter(
                 "posthorn_fenced_off",
                 "Results that the database refused because the shard has another owner now",
+            ),
+            entries_refused: names.counter(
+                "posthorn_entries_refused",
+                "Results of deliveries that the database refused to record as they were",
             ),
             ledger_conflicts: names.counter(
                 "posthorn_ledger_conflicts",
@@ -287,6 +292,10 @@ impl Metrics {
 
     pub fn fenced_off(&self, entries: u64) {
         self.0.fenced_off.inc_by(entries);
+    }
+
+    pub fn entry_refused(&self) {
+        self.0.entries_refused.inc();
     }
 
     pub fn ledger_conflicts(&self, n: u64) {

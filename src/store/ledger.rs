@@ -10,11 +10,11 @@ use super::{Pool, StoreError};
 use crate::model::{DeliveryKey, Epoch, OutcomeClass, Sent, Shard, State, TlsVersion};
 
 /// What one delivery has become, and the attempt that made it so, if there was one.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Entry {
     pub key: DeliveryKey,
-    /// Of a transaction's subscription.
-    pub template_id: Option<Uuid>,
+    /// The subscription whose lane the delivery takes.
+    pub lane_id: Uuid,
     pub shard: Shard,
     /// Under which the shard was held when this came about.
     pub epoch: Epoch,
@@ -24,14 +24,13 @@ pub struct Entry {
 }
 
 impl Entry {
-    /// The subscription whose lane the delivery takes.
-    #[must_use]
-    pub fn lane_id(&self) -> Uuid {
-        self.template_id.unwrap_or(self.key.subscription_id)
+    /// Of a transaction's subscription: whose lane it takes instead of one of its own.
+    fn template_id(&self) -> Option<Uuid> {
+        (self.lane_id != self.key.subscription_id).then_some(self.lane_id)
     }
 }
 
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub enum Change {
     /// A final state. `had_row`: it waited in `pending_deliveries`, and leaves it.
     Finish {
@@ -54,7 +53,7 @@ pub enum Change {
 }
 
 /// A row of `posthorn.attempts`, apart from its key.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Attempt {
     pub number: u32,
     pub started_at: DateTime<Utc>,
@@ -376,7 +375,7 @@ impl<'a> Columns<'a> {
         self.wait_attempts.push(int(attempts));
         self.wait_delays.push(delay.as_secs_f64());
         self.wait_reasons.push(reason);
-        self.wait_templates.push(entry.template_id);
+        self.wait_templates.push(entry.template_id());
     }
 
     fn push_attempt(&mut self, entry: &Entry, attempt: &'a Attempt) {

@@ -353,7 +353,7 @@ impl Both {
         });
         Some(Entry {
             key,
-            template_id: None,
+            lane_id: key.subscription_id,
             shard: event.shard,
             epoch,
             transaction_id: event.transaction_id,

@@ -1,1 +1,4 @@
-//! What receivers say of the pace, and how work is withdrawn.
+//! What receivers say of the pace, what the database refuses, and how work is withdrawn.
+
+mod refused;
+mod withdrawn;

@@ -34,6 +34,7 @@ fn item(number: u128, transaction_id: &str, now: Instant) -> Item {
             subscription_id: Uuid::nil(),
             generation: 0,
         },
+        lane_id: Uuid::nil(),
         opened_at: event.created_at,
         event: Arc::new(event),
         endpoint: None,

@@ -124,6 +124,7 @@ fn what_the_loops_say_is_what_an_operator_sees() {
     metrics.refilled(8);
     metrics.batch_written(9, Duration::from_millis(3));
     metrics.fenced_off(10);
+    metrics.entry_refused();
     metrics.ledger_conflicts(11);
     metrics.database_error();
     metrics.set_shards_held(64);
@@ -144,6 +145,7 @@ fn what_the_loops_say_is_what_an_operator_sees() {
         "posthorn_batch_entries_total 9",
         "posthorn_batch_duration_seconds_count 1",
         "posthorn_fenced_off_total 10",
+        "posthorn_entries_refused_total 1",
         "posthorn_ledger_conflicts_total 11",
         "posthorn_database_errors_total 1",
         "posthorn_shards_held 64",
