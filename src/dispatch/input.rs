@@ -32,6 +32,8 @@ pub enum Input {
     /// From the feed, now and then: what waits in the database. Hand-run SQL may have made
     /// something due.
     Waiting(Vec<Waiting>),
+    /// From the replays: all of them that wait in the database, now and then.
+    Replays(Vec<Waiting>),
     /// From the keeper: which checkpoints have moved?
     Checkpoints(oneshot::Sender<Vec<(Shard, Epoch, Snapshot)>>),
     /// From a send.

@@ -68,6 +68,13 @@ impl Dispatcher {
         }
     }
 
+    /// Lanes that are not among these have no replay that waits: one that was cancelled is gone.
+    pub(super) fn found_replays(&mut self, waiting: Vec<Waiting>, now: Instant) {
+        let with_replays = waiting.iter().map(|waiting| waiting.lane_id).collect();
+        self.lanes.without_replays_but(&with_replays);
+        self.found_waiting(waiting, now);
+    }
+
     pub(super) fn configure(&mut self, changed: Vec<Arc<Subscription>>, now: Instant) {
         for subscription in changed {
             let known = self.routes.get(subscription.id).map(|known| known.revision);

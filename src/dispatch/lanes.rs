@@ -69,6 +69,14 @@ impl Lanes {
         }
     }
 
+    /// All lanes but these have no replay that waits.
+    pub fn without_replays_but(&mut self, these: &HashSet<Uuid>) {
+        let others = self.by_id.iter_mut().filter(|(id, _)| !these.contains(id));
+        for (_, lane) in others {
+            lane.shelf.found_no_replays();
+        }
+    }
+
     #[must_use]
     pub fn of_shard(&self, shard: Shard) -> Vec<Uuid> {
         self.by_shard.get(&shard).cloned().unwrap_or_default()

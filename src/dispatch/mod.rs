@@ -203,7 +203,9 @@ impl Dispatcher {
             }
             Input::Landed(landed) => self.land(landed, now),
             Input::Waiting(waiting) => self.found_waiting(waiting, now),
+            Input::Replays(waiting) => self.found_replays(waiting, now),
             Input::Recorded(recorded) => self.recorded(&recorded, now),
+            Input::Refused(refused) => self.refused(*refused, now),
             Input::Refilled(answers) => self.refilled(answers, now),
             Input::Withdrawn(rows) => self.withdraw_rows(rows, now),
             Input::Ended {

@@ -4,10 +4,14 @@
 //! the backlog (invariant 6).
 
 use std::collections::HashMap;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use super::input::RecordedKind;
 use crate::model::DeliveryKey;
+
+/// How soon to look again for rows that are counted and were not found while entries of theirs
+/// were on their way: by then these are written.
+const LOOK_AGAIN: Duration = Duration::from_secs(1);
 
 #[derive(Debug, Default)]
 pub struct Shelf {
@@ -73,6 +77,14 @@ impl Shelf {
     pub fn found_replays(&mut self, rows: u64, due: Instant) {
         self.replays = self.replays.max(rows);
         self.next_replay = Some(earlier(self.next_replay, due));
+    }
+
+    /// No replay of the lane was found, but for what is on its way to the database.
+    pub const fn found_no_replays(&mut self) {
+        if self.refill.is_none() && self.unrecorded == 0 {
+            self.replays = 0;
+            self.next_replay = None;
+        }
     }
 
     /// Without replays.
@@ -225,16 +237,20 @@ impl Shelf {
         self.changing.retain(|_, changed| !*changed);
         self.rows = self.rows.saturating_sub(taken.deliveries as u64);
         self.replays = self.replays.saturating_sub(taken.replays as u64);
-        // Nothing is there and nothing is on its way: hand-run SQL, or a newer event, may
-        // have removed rows that were counted.
-        let nothing = |found| found == 0 && self.unrecorded == 0 && !refill.passes_over;
+        // Hand-run SQL, or a newer event, may have removed rows that were counted: if nothing is
+        // on its way, what was not found is not there.
+        let is_certain = self.unrecorded == 0 && !refill.passes_over;
+        let again = (!is_certain).then_some(now + LOOK_AGAIN);
         let more = found.deliveries >= refill.asked.deliveries;
         self.behind = more || refill.shelved_since;
         if let Some(due) = more.then_some(now).or(next_due.deliveries) {
             self.next_due = Some(earlier(self.next_due, due));
-        } else if nothing(found.deliveries) && self.next_due.is_none() {
-            self.rows = 0;
-            self.behind = false;
+        } else if found.deliveries == 0 && self.next_due.is_none() && self.rows > 0 {
+            self.next_due = again;
+            if is_certain {
+                self.rows = 0;
+                self.behind = false;
+            }
         }
         if refill.asked.replays == 0 {
             return;
@@ -242,8 +258,11 @@ impl Shelf {
         let more = found.replays >= refill.asked.replays;
         if let Some(due) = more.then_some(now).or(next_due.replays) {
             self.next_replay = Some(earlier(self.next_replay, due));
-        } else if nothing(found.replays) && self.next_replay.is_none() {
-            self.replays = 0;
+        } else if found.replays == 0 && self.next_replay.is_none() && self.replays > 0 {
+            self.next_replay = again;
+            if is_certain {
+                self.replays = 0;
+            }
         }
     }
 
@@ -362,6 +381,23 @@ mod tests {
         let _ = shelf.begin_refill(rows(9, 0), false);
         shelf.end_refill(rows(0, 0), rows(0, 0), Due::default(), now);
         assert_eq!((shelf.rows(), shelf.is_behind()), (0, false));
+    }
+
+    #[test]
+    fn rows_that_may_be_on_their_way_are_looked_for_again() {
+        let now = Instant::now();
+        let mut shelf = found(7, now);
+        shelf.handed_to_recorder();
+        let _ = shelf.begin_refill(rows(9, 0), false);
+        shelf.end_refill(rows(0, 0), rows(0, 0), Due::default(), now);
+        assert_eq!(
+            (shelf.rows(), shelf.next_due()),
+            (7, Some(now + LOOK_AGAIN))
+        );
+        shelf.recorded(KEY, RecordedKind::Finished(State::Cancelled));
+        let _ = shelf.begin_refill(rows(9, 0), false);
+        shelf.end_refill(rows(0, 0), rows(0, 0), Due::default(), now);
+        assert_eq!((shelf.rows(), shelf.next_due()), (0, None));
     }
 
     #[test]

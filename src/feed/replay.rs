@@ -68,7 +68,7 @@ impl Replays {
         metrics.set_replays(advanced.running);
         let waiting = within(STATEMENT, count_replays(pool, *worker)).await?;
         // The dispatcher is gone only when the worker ends.
-        let _ = dispatcher.send(Input::Waiting(waiting));
+        let _ = dispatcher.send(Input::Replays(waiting));
         if advanced.running == 0 {
             return Ok(IDLE);
         }

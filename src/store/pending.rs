@@ -35,7 +35,8 @@ pub struct Refilled {
     pub key: DeliveryKey,
     /// Of a transaction's subscription.
     pub endpoint: Option<Endpoint>,
-    /// The transaction's subscription has ended: the delivery is to be withdrawn.
+    /// The transaction's subscription has ended or is gone: the delivery is to be withdrawn, and
+    /// never goes to the template's own address.
     pub ended: bool,
     pub event: Arc<Event>,
     pub attempts: u32,
@@ -82,7 +83,8 @@ pub async fn refill_lanes(
                due.generation AS "generation!", due.attempts AS "attempts!",
                due.opened_at AS "opened_at!",
                due.template_id AS "template_id?", t.url AS "url?", t.method AS "method?",
-               t.success_body AS "success_body?", t.ended_at AS "ended_at?",
+               t.success_body AS "success_body?",
+               due.template_id IS NOT NULL AND t.is_open IS NOT TRUE AS "ended!",
                e.shard AS "shard!", e.merchant AS "merchant!", e.kind AS "kind!",
                e.transaction_id AS "transaction_id!", e.status AS "status!",
                coalesce(e.data::text, '') AS "data!", e.created_at AS "created_at!"
@@ -119,7 +121,7 @@ pub async fn refill_lanes(
          CROSS JOIN LATERAL (
             SELECT v.* FROM posthorn.events v WHERE v.id = due.event_id OFFSET 0) AS e
           LEFT JOIN LATERAL (
-            SELECT s.url, s.method, s.success_body, s.ended_at
+            SELECT s.url, s.method, s.success_body, s.ended_at IS NULL AS is_open
               FROM posthorn.transaction_subscriptions s
              WHERE due.template_id IS NOT NULL AND s.id = due.subscription_id
             OFFSET 0) AS t ON true
@@ -147,7 +149,7 @@ pub async fn refill_lanes(
                 method: row.method.map(Into::into),
                 success_body: row.success_body.map(Into::into),
             }),
-            ended: row.ended_at.is_some(),
+            ended: row.ended,
             key: DeliveryKey {
                 event_id: row.event_id,
                 subscription_id: row.subscription_id,
