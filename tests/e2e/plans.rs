@@ -20,7 +20,7 @@ async fn finish(pool: &Pool, owner: Uuid, entries: &[(Uuid, Uuid, i16)]) {
         .iter()
         .map(|(event, subscription, shard)| Entry {
             key: DeliveryKey::first(*event, *subscription),
-            template_id: None,
+            lane_id: *subscription,
             shard: Shard(*shard),
             epoch: Epoch(1),
             transaction_id: "t".into(),
