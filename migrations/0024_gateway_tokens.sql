@@ -49,7 +49,7 @@ CREATE TABLE posthorn.sessions (
     transaction_id text        CHECK (octet_length(transaction_id) BETWEEN 1 AND 1000),
     device         text        CHECK (octet_length(device) BETWEEN 1 AND 1000),
     complete_on    text[]      CHECK (array_position(complete_on, NULL) IS NULL),
-    complete_as    text        NOT NULL DEFAULT 'COMPLETE' CHECK (complete_as ~ '^[A-Za-z_]{1,40}$'),
+    complete_as    text        NOT NULL DEFAULT 'complete' CHECK (complete_as ~ '^[A-Za-z_]{1,40}$'),
     issued_at      timestamptz NOT NULL DEFAULT clock_timestamp(),
     expires_at     timestamptz NOT NULL,
     PRIMARY KEY (token_hash),
@@ -63,7 +63,7 @@ COMMENT ON COLUMN posthorn.sessions.merchant IS 'Whose transaction or device it 
 COMMENT ON COLUMN posthorn.sessions.transaction_id IS 'The one transaction that it reads.';
 COMMENT ON COLUMN posthorn.sessions.device IS 'The device whose events it reads: those that have it where [gateway] device points.';
 COMMENT ON COLUMN posthorn.sessions.complete_on IS 'Patterns of the statuses that complete it, * for any run of characters; NULL: any.';
-COMMENT ON COLUMN posthorn.sessions.complete_as IS 'How the client expects the state COMPLETE to be spelled.';
+COMMENT ON COLUMN posthorn.sessions.complete_as IS 'What the client is told once the transaction is complete.';
 COMMENT ON COLUMN posthorn.sessions.issued_at IS 'When it was issued.';
 COMMENT ON COLUMN posthorn.sessions.expires_at IS 'EXPIRED from then on, unless the transaction was complete before.';
 CREATE INDEX sessions_expiry ON posthorn.sessions (expires_at);
@@ -86,7 +86,7 @@ CREATE TRIGGER take_gateway_revision AFTER UPDATE OR DELETE OR TRUNCATE ON posth
 -- table. Parameters are numbered: a column of the same name would be ambiguous.
 CREATE FUNCTION posthorn.issue_session(
     merchant text, transaction_id text, lifetime interval DEFAULT '15 minutes',
-    complete_on text[] DEFAULT NULL, complete_as text DEFAULT 'COMPLETE'
+    complete_on text[] DEFAULT NULL, complete_as text DEFAULT 'complete'
 ) RETURNS text LANGUAGE plpgsql VOLATILE SECURITY DEFINER
     SET search_path = pg_catalog, pg_temp
 AS $$
@@ -94,7 +94,7 @@ DECLARE
     token text := posthorn.new_token('phs_');
 BEGIN
     INSERT INTO posthorn.sessions (token_hash, merchant, transaction_id, complete_on, complete_as, expires_at)
-    VALUES (posthorn.token_hash(token), $1, $2, $4, coalesce($5, 'COMPLETE'),
+    VALUES (posthorn.token_hash(token), $1, $2, $4, coalesce($5, 'complete'),
             clock_timestamp() + coalesce($3, interval '15 minutes'));
     RETURN token;
 END $$;

@@ -1,4 +1,5 @@
-//! `ViewReceipt`: a completed transaction's details as name-value pairs (WIRE.md 2.4).
+//! `ViewReceipt`: the details of the event that completed a session, as name-value pairs
+//! (WIRE.md 2.4).
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -67,8 +68,11 @@ async fn receipt(gateway: &Arc<Gateway>, body: Body) -> Result<String, Refusal> 
     }
     let asked = (session.row.merchant.clone(), transaction.clone());
     let page = gateway.transactions.ask(asked).await?;
-    let latest = page.events.iter().max_by_key(|(_, event)| event.id);
-    let (_, event) = latest.ok_or(Refusal::NotFound)?;
+    let events = page.events.iter().map(|(_, event)| event);
+    let completed = events.filter(|event| session.completes(event));
+    // Whatever came after it, such as the settlement of days later, is not what was paid then.
+    let first = completed.min_by_key(|event| event.id);
+    let event = first.ok_or(Refusal::NotFound)?;
     let receipt = &gateway.settings.receipt;
     shape::name_value_pairs(event, receipt, &gateway.token_key, gateway.clock.now()).map_err(
         |unsendable| {

@@ -64,7 +64,8 @@ impl Session {
         (self.row.expires_at - now).to_std().unwrap_or_default()
     }
 
-    fn completes(&self, event: &Event) -> bool {
+    /// Whether the event brings the transaction to a status that completes the session.
+    pub fn completes(&self, event: &Event) -> bool {
         event.created_at < self.row.expires_at
             && self.complete_on.as_ref().is_none_or(|patterns| {
                 let mut patterns = patterns.iter();
