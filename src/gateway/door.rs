@@ -76,7 +76,11 @@ async fn passed(gateway: &Gateway, request: Request, next: Next) -> Result<Respo
             body.map_or_else(Ok, |(parts, bytes)| Ok(parts.map(|()| bytes.into())))
         }
         (Some(guest), &Method::GET, false) => {
-            let response = next.run(with(&guest, request, None)).await;
+            let answering = next.run(with(&guest, request, None));
+            let response = tokio::select! {
+                response = answering => response,
+                () = guest.left() => return Err(Refusal::Busy),
+            };
             let answered = answer(response).await;
             answered.map_or_else(Ok, |(parts, bytes)| {
                 let held: Vec<_> = packets(&bytes)
@@ -107,7 +111,8 @@ fn opened(gateway: &Gateway, request: &Request) -> Result<Arc<Guest>, Refusal> {
     let place = gateway.sessions.take(caller.address)?;
     let size = request.uri().path().len() + request.uri().query().map_or(0, str::len);
     let held = caller.account.take(size).ok_or(Refusal::Busy)?;
-    Ok(gateway.guests.open(caller.clone(), place, held))
+    let guests = &gateway.guests;
+    Ok(guests.open(caller.clone(), place, held, &gateway.stop))
 }
 
 /// The request as far as the library needs it, which keeps it for as long as the session: not

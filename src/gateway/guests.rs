@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
 
 use tokio::sync::Notify;
+use tokio_util::sync::{CancellationToken, WaitForCancellationFutureOwned};
 
 use super::budget::{Account, Held};
 use super::front::Caller;
@@ -28,6 +29,8 @@ pub struct Guest {
     has_departed: Notify,
     guests: Arc<Guests>,
     id: OnceLock<Box<str>>,
+    /// Its connections are to end, without a word.
+    leave: CancellationToken,
     _place: Place,
     /// The request that opened it, which the library keeps.
     _request: Held,
@@ -44,9 +47,16 @@ struct Waiting {
 pub struct Guests(Mutex<HashMap<Box<str>, Weak<Guest>>>);
 
 impl Guests {
-    /// A new one of this caller, with its place and what its first request takes.
+    /// A new one of this caller, with its place and what its first request takes, until
+    /// `stop` at the latest.
     #[must_use]
-    pub fn open(self: &Arc<Self>, caller: Caller, place: Place, request: Held) -> Arc<Guest> {
+    pub fn open(
+        self: &Arc<Self>,
+        caller: Caller,
+        place: Place,
+        request: Held,
+        stop: &CancellationToken,
+    ) -> Arc<Guest> {
         Arc::new(Guest {
             caller,
             account: OnceLock::new(),
@@ -55,6 +65,7 @@ impl Guests {
             has_departed: Notify::new(),
             guests: Arc::clone(self),
             id: OnceLock::new(),
+            leave: stop.child_token(),
             _place: place,
             _request: request,
         })
@@ -102,6 +113,17 @@ impl Guest {
     #[must_use]
     pub fn is_admitted(&self) -> bool {
         self.account.get().is_some()
+    }
+
+    /// Ends its connections. Where a client loses one it comes back by itself, which it does
+    /// not when the server takes its leave with a packet of Socket.IO.
+    pub fn leave(&self) {
+        self.leave.cancel();
+    }
+
+    /// Resolves when its connections are to end.
+    pub fn left(&self) -> WaitForCancellationFutureOwned {
+        self.leave.clone().cancelled_owned()
     }
 
     /// The right to be its one WebSocket; false where there is one.

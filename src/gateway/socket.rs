@@ -223,15 +223,22 @@ async fn serve(gateway: Arc<Gateway>, socket: SocketRef, admitted: Admitted, gue
     } = admitted;
     let opened = gateway.limits.open(reader.token());
     let followed = Follow::begin(&gateway, topic, start);
-    let (Ok(_open), Ok(follow)) = (opened, followed) else {
+    let Ok(_open) = opened else {
         let _ = socket.disconnect();
+        return;
+    };
+    let Ok(follow) = followed else {
+        guest.leave();
         return;
     };
     let mut follow = follow.charged_to(guest.account().clone());
     let _counted = gateway.metrics.gateway().sockets();
+    // A gateway that stops ends the connections of its guests: they come back to another one,
+    // and go on where they were.
     while socket.connected() && !gateway.stop.is_cancelled() {
         if !reader.may_go_on(&gateway).await {
-            break;
+            let _ = socket.disconnect();
+            return;
         }
         let Ok(Batch { entries, held }) = follow.next(reader.pause(&gateway)).await else {
             sleep(AGAIN).await;
@@ -244,14 +251,12 @@ async fn serve(gateway: Arc<Gateway>, socket: SocketRef, admitted: Admitted, gue
             });
             let sent = send(&socket, &guest, entry, cursor.as_deref(), held);
             if !matches!(timeout(SLOW, sent).await, Ok(Some(()))) {
-                let _ = socket.disconnect();
+                guest.leave();
                 return;
             }
         }
         gateway.metrics.gateway().sent(Sent::Socket, entries.len());
     }
-    // Its client connects again, and goes on where it was.
-    let _ = socket.disconnect();
 }
 
 /// None: the client has gone.

@@ -14,6 +14,7 @@ use hyper::upgrade::{OnUpgrade, Upgraded};
 use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::{Instant, Sleep, sleep};
+use tokio_util::sync::WaitForCancellationFutureOwned;
 
 use super::budget::Held;
 use super::frames::{CONTINUATION, CONTROL, Frames, Head, Part, TEXT};
@@ -47,6 +48,7 @@ pub struct Wire {
     hears: Hearing,
     says: Saying,
     silence: Pin<Box<Sleep>>,
+    left: Pin<Box<WaitForCancellationFutureOwned>>,
     /// Whether the client is still to be admitted.
     is_new: bool,
 }
@@ -62,6 +64,7 @@ impl Wire {
         Self {
             to: Client::Upgrades(upgrade),
             is_new: !guest.is_admitted(),
+            left: Box::pin(guest.left()),
             guest,
             talk,
             hears: Hearing::default(),
@@ -107,6 +110,9 @@ impl AsyncRead for Wire {
         cx: &mut Context<'_>,
         buf: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
+        if self.left.as_mut().poll(cx).is_ready() {
+            return Poll::Ready(Err(io::ErrorKind::ConnectionAborted.into()));
+        }
         if self.is_too_silent(cx) {
             return Poll::Ready(Err(io::ErrorKind::TimedOut.into()));
         }

@@ -235,3 +235,36 @@ async fn a_socket_whose_gateway_is_killed_misses_nothing_and_sees_nothing_twice(
     assert_eq!(distinct.len(), seen.len(), "some came twice");
     assert_eq!(seen, (1..EVENTS).collect::<Vec<_>>());
 }
+
+/// Its authors' client stays away where the server takes its leave in Socket.IO's own words.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_socket_whose_gateway_stops_comes_back_by_itself() {
+    let database = Database::new().await;
+    let token = database.token("acme").await;
+    for transport in ["websocket", "polling"] {
+        let mut running = Setup::gateway(&database).start().await;
+        let gateway = running.gateway();
+        let wanted = json!({
+            "url": gateway, "auth": { "token": token, "after": "now" },
+            "transports": [transport], "follow": true,
+        });
+        let mut client = Client::start("listen_by_socket.js", &[&wanted.to_string()]);
+        client.hears("connected").await;
+        let publish = async |at: i64| {
+            let data = format!("{{\"at\": {at}}}");
+            database.publish("acme", "t", "changed", &data).await;
+        };
+        publish(0).await;
+        assert_eq!(client.hears("message").await[0]["at"], 0);
+        assert!(running.sigterm().await.success());
+        let reason = client.hears("disconnected").await;
+        assert_ne!(reason, "io server disconnect", "{transport}");
+        publish(1).await;
+        let listen = format!(
+            "[gateway]\nlisten = '{}'",
+            gateway.trim_start_matches("http://")
+        );
+        let _running = Setup::gateway(&database).toml(&listen).start().await;
+        assert_eq!(client.hears("message").await[0]["at"], 1, "{transport}");
+    }
+}

@@ -23,10 +23,7 @@ socket.on("connect_error", (error) => {
   say({ refused: error.message });
   process.exit();
 });
-socket.on("disconnect", (reason) => {
-  say({ disconnected: reason });
-  if (wanted.follow && reason === "io server disconnect") socket.connect();
-});
+socket.on("disconnect", (reason) => say({ disconnected: reason }));
 socket.on("message", (...message) => {
   if (message.length > 1) after = message[1];
   say({ message });
