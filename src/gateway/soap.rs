@@ -10,7 +10,7 @@ use axum::extract::State;
 use axum::http::header::{CONTENT_TYPE, HOST};
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
-use quick_xml::escape::escape;
+use quick_xml::escape::{escape, unescape};
 use quick_xml::events::Event;
 use quick_xml::name::ResolveResult;
 use quick_xml::reader::NsReader;
@@ -140,7 +140,8 @@ fn read(text: &str) -> Option<Call> {
                         if name != METHOD || namespace.is_some() {
                             return None;
                         }
-                        namespace = Some(of.to_owned());
+                        // As it stands in the attribute, with its escapes.
+                        namespace = Some(unescape(of).ok()?.into_owned());
                     }
                     // Its one parameter, whatever its name.
                     (4, _) if in_body => {
@@ -171,14 +172,14 @@ fn read(text: &str) -> Option<Call> {
             _ => {}
         }
     }
-    let token = token.trim();
-    if depth != 0 || !has_token || token.is_empty() {
+    if depth != 0 || !has_token {
         return None;
     }
     Some(Call {
         version: version?,
         namespace: namespace?,
-        token: token.to_owned(),
+        // An empty one is no session's, as any other that is not known.
+        token: token.trim().to_owned(),
     })
 }
 
@@ -267,6 +268,26 @@ mod tests {
     }
 
     #[test]
+    fn a_call_may_have_an_empty_token_and_an_escaped_namespace() {
+        for token in [
+            "<token/>",
+            "<token></token>",
+            "<token> </token>",
+            "<token nil=\"true\"/>",
+        ] {
+            let call = format!(
+                "<GetSSOTokenStatus xmlns=\"urn:a?b&amp;c=&quot;&#x31;\">{token}</GetSSOTokenStatus>"
+            );
+            let call = read(&envelope(SOAP_11, &call)).map(|call| (call.namespace, call.token));
+            assert_eq!(
+                call,
+                Some(("urn:a?b&c=\"1".to_owned(), String::new())),
+                "{token}"
+            );
+        }
+    }
+
+    #[test]
     fn what_is_no_call_is_refused() {
         let call = "<GetSSOTokenStatus><token>T</token></GetSSOTokenStatus>";
         for text in [
@@ -277,7 +298,6 @@ mod tests {
             envelope(SOAP_11, ""),
             envelope(SOAP_11, "<Other><token>T</token></Other>"),
             envelope(SOAP_11, "<GetSSOTokenStatus/>"),
-            envelope(SOAP_11, "<GetSSOTokenStatus><token/></GetSSOTokenStatus>"),
             envelope(SOAP_11, &format!("{call}{call}")),
             envelope(SOAP_11, &call.replace("<token>", "<token>a</token><token>")),
             envelope(SOAP_11, &call.replace("T</", "<b>T</b></")),
