@@ -1,6 +1,7 @@
 //! What a worker answers over HTTP: metrics for Prometheus, health for orchestrators.
 
 pub mod accept;
+mod exposition;
 pub mod health;
 pub mod histogram;
 pub mod metrics;

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use http::header::{ALLOW, CACHE_CONTROL, CONTENT_TYPE};
-use http::{HeaderValue, Method, Request, Response, StatusCode};
+use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode};
 use http_body_util::Full;
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
@@ -19,7 +19,7 @@ use tracing::debug;
 
 use super::accept::{Accepting, Host};
 use super::seats::Seat;
-use super::{Health, Metrics};
+use super::{Health, Metrics, exposition};
 
 /// For a request's head, and for the next one on a connection that is kept alive: a
 /// client that says nothing must not hold one of the few connections.
@@ -37,6 +37,9 @@ const ACCEPTING: Accepting = Accepting {
 
 const OPENMETRICS: HeaderValue =
     HeaderValue::from_static("application/openmetrics-text; version=1.0.0; charset=utf-8");
+/// The form that tools read which do not ask for another, `promtool` among them.
+const PROMETHEUS: HeaderValue =
+    HeaderValue::from_static("text/plain; version=0.0.4; charset=utf-8");
 const TEXT: HeaderValue = HeaderValue::from_static("text/plain; charset=utf-8");
 
 /// Answers until `stop`, finishes the answers under way, and returns.
@@ -87,7 +90,8 @@ impl Endpoint {
     async fn converse(self, stream: TcpStream, seat: Seat) {
         // Answers are ready at once: a connection that waits for one is idle all the same.
         let service = service_fn(|request: Request<Incoming>| {
-            let answer = self.answer(request.method(), request.uri().path());
+            let (path, headers) = (request.uri().path(), request.headers());
+            let answer = self.answer(request.method(), path, headers);
             async { Ok::<_, Infallible>(answer) }
         });
         let mut connection = pin!(
@@ -109,7 +113,7 @@ impl Endpoint {
         }
     }
 
-    fn answer(&self, method: &Method, path: &str) -> Response<Full<Bytes>> {
+    fn answer(&self, method: &Method, path: &str, headers: &HeaderMap) -> Response<Full<Bytes>> {
         // hyper leaves out the body where the method is HEAD (RFC 9110 section 9.3.2).
         let reads = method == Method::GET || method == Method::HEAD;
         match path {
@@ -119,7 +123,13 @@ impl Endpoint {
                 refusal.headers_mut().insert(ALLOW, allowed);
                 refusal
             }
-            "/metrics" => respond(StatusCode::OK, OPENMETRICS, self.metrics.render()),
+            "/metrics" if exposition::wants_openmetrics(headers) => {
+                respond(StatusCode::OK, OPENMETRICS, self.metrics.render())
+            }
+            "/metrics" => {
+                let text = exposition::of_openmetrics(&self.metrics.render());
+                respond(StatusCode::OK, PROMETHEUS, text)
+            }
             "/healthz" => text(StatusCode::OK, "alive\n"),
             "/readyz" => match self.health.is_ready() {
                 Ok(()) => text(StatusCode::OK, "ready\n"),

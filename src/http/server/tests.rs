@@ -37,8 +37,14 @@ async fn start() -> Running {
 impl Running {
     /// The whole answer, head and body.
     async fn ask(&self, method: &str, path: &str) -> String {
+        self.ask_for("*/*", method, path).await
+    }
+
+    async fn ask_for(&self, accept: &str, method: &str, path: &str) -> String {
         let mut stream = TcpStream::connect(self.address).await.unwrap();
-        let request = format!("{method} {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n");
+        let request = format!(
+            "{method} {path} HTTP/1.1\r\nHost: x\r\nAccept: {accept}\r\nConnection: close\r\n\r\n"
+        );
         stream.write_all(request.as_bytes()).await.unwrap();
         let mut answer = String::new();
         stream.read_to_string(&mut answer).await.unwrap();
@@ -55,14 +61,36 @@ fn body(answer: &str) -> &str {
 }
 
 #[tokio::test]
-async fn metrics_come_as_openmetrics() {
+async fn metrics_come_as_openmetrics_where_it_is_asked_for() {
     let running = start().await;
     running.metrics.events_read(42);
-    let answer = running.ask("GET", "/metrics?name=value").await;
+    let prometheus = "application/openmetrics-text;version=1.0.0;q=0.5,text/plain;q=0.3";
+    let answer = running
+        .ask_for(prometheus, "GET", "/metrics?name=value")
+        .await;
     assert_eq!(status(&answer), "200");
     assert!(answer.contains("content-type: application/openmetrics-text; version=1.0.0"));
     assert!(body(&answer).contains("\nposthorn_events_read_total 42\n"));
     assert!(body(&answer).ends_with("# EOF\n"));
+
+    let answer = running.ask("GET", "/metrics").await;
+    assert!(answer.contains("content-type: text/plain; version=0.0.4; charset=utf-8"));
+    assert!(
+        body(&answer).contains(
+            "\n# TYPE posthorn_events_read_total counter\nposthorn_events_read_total 42\n"
+        )
+    );
+    assert!(!body(&answer).contains("# EOF"));
+    let samples = body(&answer).lines().filter(|line| !line.starts_with('#'));
+    for name in samples.filter_map(|line| line.split(['{', ' ']).next()) {
+        let series = ["_bucket", "_count", "_sum"];
+        let family = series
+            .iter()
+            .find_map(|it| name.strip_suffix(it))
+            .unwrap_or(name);
+        let said = |family: &str| body(&answer).contains(&format!("# HELP {family} "));
+        assert!(said(family) || said(name), "{name} has a help text");
+    }
 }
 
 #[tokio::test]
