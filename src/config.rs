@@ -21,6 +21,7 @@ mod settings;
 mod subscriptions;
 #[cfg(test)]
 mod tests;
+pub mod text;
 mod value;
 mod worker;
 
@@ -64,7 +65,7 @@ pub struct Config {
 
 impl Config {
     pub fn load(path: &Path) -> Result<Self, ConfigError> {
-        let text = std::fs::read_to_string(path).map_err(|source| ConfigError::Unreadable {
+        let text = text::read(path).map_err(|source| ConfigError::Unreadable {
             path: path.to_owned(),
             source,
         })?;

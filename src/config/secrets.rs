@@ -6,6 +6,7 @@ use std::path::PathBuf;
 
 use secrecy::{ExposeSecret, SecretSlice, SecretString};
 
+use super::text::without_mark;
 use crate::model::secret::{SecretError, SecretRef, as_text};
 
 /// More than any password or certificate chain. A reference to a device or a log must
@@ -13,7 +14,7 @@ use crate::model::secret::{SecretError, SecretRef, as_text};
 const LARGEST: u64 = 1024 * 1024;
 
 /// The secret's bytes. The line end that editors put behind a file's last line is no
-/// part of it. Blocks on the file system.
+/// part of it, nor is a byte order mark before its first. Blocks on the file system.
 pub fn read(from: &SecretRef) -> Result<SecretSlice<u8>, SecretError> {
     match from {
         SecretRef::Env(name) => {
@@ -51,10 +52,14 @@ fn content(stream: impl Read) -> io::Result<Vec<u8>> {
     let mut bytes = Vec::new();
     stream.take(LARGEST + 3).read_to_end(&mut bytes)?;
     // In a binary file, such as PKCS#12, the same bytes may be its own.
-    if std::str::from_utf8(&bytes).is_ok() && bytes.last() == Some(&b'\n') {
-        bytes.pop();
-        if bytes.last() == Some(&b'\r') {
+    if std::str::from_utf8(&bytes).is_ok() {
+        let mark = bytes.len() - without_mark(&bytes).len();
+        bytes.drain(..mark);
+        if bytes.last() == Some(&b'\n') {
             bytes.pop();
+            if bytes.last() == Some(&b'\r') {
+                bytes.pop();
+            }
         }
     }
     Ok(bytes)
@@ -91,6 +96,7 @@ mod tests {
             ("a:b\r\n", "a:b"),
             ("a\n\n", "a\n"),
             (" a", " a"),
+            ("\u{feff}a:b\r\n", "a:b"),
         ] {
             std::fs::write(&path, content).unwrap();
             assert_eq!(read_text(&from).unwrap().expose_secret(), expected);

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use anyhow::{Context, bail};
 
 use super::export::section_of;
-use crate::config::{Config, ConfigError};
+use crate::config::{Config, ConfigError, text};
 use crate::model::declaration::Entry;
 
 /// Prints the `[[subscription]]` that a merchant's InstaMed Connect options stand for.
@@ -27,8 +27,7 @@ pub struct Args {
 
 pub fn run(args: &Args) -> anyhow::Result<()> {
     let shown = args.file.display().to_string();
-    let options =
-        std::fs::read_to_string(&args.file).with_context(|| format!("cannot read {shown}"))?;
+    let options = text::read(&args.file).with_context(|| format!("cannot read {shown}"))?;
     let head = format!(
         "[[subscription]]\nmerchant = {}\nname = {}\n",
         quoted(&args.merchant),
