@@ -36,9 +36,10 @@ pub async fn run(args: Args) -> anyhow::Result<()> {
     }
     allow_open_files(config.gateway.max_connections);
     let (metrics, health) = (Metrics::new(), Health::without_shards());
-    let listener = TcpListener::bind(config.http.listen)
+    let address = config.gateway.health_listen;
+    let listener = TcpListener::bind(address)
         .await
-        .with_context(|| format!("http.listen: cannot listen on {}", config.http.listen))?;
+        .with_context(|| format!("gateway.health_listen: cannot listen on {address}"))?;
     info!(address = %listener.local_addr()?, "metrics and health");
     let ground = Ground {
         pool: pool.clone(),

@@ -38,6 +38,8 @@ const RECEIPT: [&str; 17] = [
 #[derive(Clone, Debug)]
 pub struct Gateway {
     pub listen: SocketAddr,
+    /// Of a gateway that is a process of its own: metrics and health.
+    pub health_listen: SocketAddr,
     /// How clients reach it, for addresses that it hands out; none: as they asked.
     pub url: Option<Url>,
     /// Whose pages may read answers and embed the page that listens.
@@ -82,6 +84,7 @@ impl Default for Gateway {
         Self {
             // Loopback: what reaches the world is a proxy that speaks TLS.
             listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 8090)),
+            health_listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 9465)),
             url: None,
             allowed_origins: Vec::new(),
             trusted_proxies: Vec::new(),
@@ -120,6 +123,9 @@ impl Gateway {
             listen: section
                 .read("listen", http::address)
                 .unwrap_or(default.listen),
+            health_listen: section
+                .read("health_listen", http::address)
+                .unwrap_or(default.health_listen),
             url: section.read("url", url),
             allowed_origins: section.list("allowed_origins", origin).unwrap_or_default(),
             trusted_proxies: section

@@ -23,7 +23,17 @@ fn problems(text: &str) -> Vec<Problem> {
     }
 }
 
-/// The example with each optional key, `# key = value`, and section, `# [[section]]`,
+/// The example with its sample of a subscription, whose lines stand behind a `#` without a
+/// space, switched on.
+fn example_with_its_sample() -> String {
+    let lines = EXAMPLE.lines().map(|line| match line.strip_prefix('#') {
+        Some(rest) if rest.starts_with(|it: char| it != ' ') => format!("{rest}\n"),
+        _ => format!("{line}\n"),
+    });
+    lines.collect()
+}
+
+/// The same with each optional key, `# key = value`, and section, `# [[section]]`,
 /// switched on.
 fn example_with_all_keys() -> String {
     let is_key = |text: &str| {
@@ -33,7 +43,7 @@ fn example_with_all_keys() -> String {
                 .bytes()
                 .all(|byte| matches!(byte, b'a'..=b'z' | b'0'..=b'9' | b'_'))
     };
-    EXAMPLE
+    example_with_its_sample()
         .lines()
         .map(|line| match line.strip_prefix("# ") {
             Some(rest) if is_key(rest) || rest.starts_with("[[") => format!("{rest}\n"),
@@ -45,6 +55,8 @@ fn example_with_all_keys() -> String {
 #[test]
 fn the_example_loads_as_it_stands_and_with_every_optional_key() {
     let config = Config::parse("config.toml.example", EXAMPLE).unwrap();
+    assert_eq!(config.subscriptions.len(), 0, "a copy of it sends nothing");
+    let config = Config::parse("config.toml.example", &example_with_its_sample()).unwrap();
     assert_eq!(config.subscriptions.len(), 1);
     let every_key = example_with_all_keys();
     // The client certificate stands in PEM or in PKCS#12.
@@ -90,7 +102,7 @@ fn the_example_has_every_key_that_is_read() {
 
 #[test]
 fn the_example_shows_the_defaults() {
-    let example = Config::parse("config.toml.example", EXAMPLE).unwrap();
+    let example = Config::parse("config.toml.example", &example_with_its_sample()).unwrap();
     let default = Config::default();
     let sections = |config: &Config| {
         format!(

@@ -32,6 +32,7 @@ const BASE: &str = r#"
     listen = "127.0.0.1:0"
     [gateway]
     listen = "127.0.0.1:0"
+    health_listen = "127.0.0.1:0"
 "#;
 
 /// For tests in which a worker goes without handing its shards over, and another one is
