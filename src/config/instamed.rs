@@ -3,6 +3,7 @@
 
 use toml::de::DeValue;
 
+use super::FileProfile;
 use super::document::Section;
 use super::subscriptions::FileSubscription;
 use super::value;
@@ -14,13 +15,20 @@ const PAYMENTS: &str = "MerchantPaymentTransactionNotificationSendPaymentNotific
 const PLANS: &str = "MerchantPaymentTransactionNotificationSendPaymentPlanNotifications";
 const INTERFACE: &str = "MerchantPaymentNotificationInterface";
 
+const INTERFACE_DEFAULT: &str = "nvp";
+
 /// What each of the two switches stands for: the kinds of the page's two lists.
 const PAYMENT_KINDS: &str = "payment.*";
 const PLAN_KINDS: &str = "payment_plan.*";
 
 /// Puts the options in the place of the settings that they stand for. Where one is there, so
-/// is the profile `instamed`, unless another is named.
-pub(super) fn read(section: &mut Section<'_>, subscription: &mut FileSubscription) {
+/// is the profile `instamed`, unless another is named; what that one leaves open is as the
+/// options' page has it: NVP, and nothing is sent until it is switched on.
+pub(super) fn read(
+    section: &mut Section<'_>,
+    subscription: &mut FileSubscription,
+    profiles: &[FileProfile],
+) {
     let url = section.text(URL);
     let payments = section.read(PAYMENTS, switch);
     let plans = section.read(PLANS, switch);
@@ -55,6 +63,20 @@ pub(super) fn read(section: &mut Section<'_>, subscription: &mut FileSubscriptio
             .filter(|(switch, _)| *switch == Some(true))
             .map(|(_, kinds)| kinds.to_owned());
         settings.kinds = Some(kinds.collect());
+    }
+    let profile = subscription.profile_of(profiles).map(|it| &it.settings);
+    let is_open = |key| profile.is_some_and(|it| !it.has(key));
+    let settings = &mut subscription.settings;
+    if settings.kinds.is_none() && is_open("kinds") {
+        settings.kinds = Some(Vec::new());
+    }
+    // A GET of a profile's own has the one encoding that it can have.
+    if settings.encoding.is_none()
+        && settings.method.is_none()
+        && is_open("encoding")
+        && is_open("method")
+    {
+        settings.encoding = Some(INTERFACE_DEFAULT.to_owned());
     }
 }
 

@@ -38,12 +38,13 @@ pub struct FileSubscription {
 }
 
 impl FileSubscription {
+    pub(super) fn profile_of<'p>(&self, profiles: &'p [FileProfile]) -> Option<&'p FileProfile> {
+        let mut known = profiles.iter().chain(builtin::profiles());
+        known.find(|profile| Some(&profile.name) == self.profile.as_ref())
+    }
+
     pub(super) fn layers(&self, profiles: &[FileProfile], locks: &[FileLock]) -> Layers {
-        let named = self.profile.as_ref();
-        let profile = profiles
-            .iter()
-            .chain(builtin::profiles())
-            .find(|profile| Some(&profile.name) == named);
+        let profile = self.profile_of(profiles);
         let mut locks: Vec<&FileLock> = locks
             .iter()
             .filter(|lock| lock.reach.covers(&self.merchant, self.profile.as_deref()))
@@ -109,7 +110,7 @@ impl Entries {
             subscriptions: Vec::new(),
         };
         file.tables("subscription", |section| {
-            let subscription = subscription(section, &read.subscriptions);
+            let subscription = subscription(section, &read);
             read.check(section, &subscription, &shared);
             read.subscriptions.push(subscription);
         });
@@ -193,7 +194,7 @@ fn shared_settings(
     shared
 }
 
-fn subscription(section: &mut Section<'_>, others: &[FileSubscription]) -> FileSubscription {
+fn subscription(section: &mut Section<'_>, read: &Entries) -> FileSubscription {
     let mut subscription = FileSubscription {
         merchant: required(section, "merchant"),
         name: required(section, "name"),
@@ -203,8 +204,8 @@ fn subscription(section: &mut Section<'_>, others: &[FileSubscription]) -> FileS
         settings: settings::read(section),
         line: section.line(),
     };
-    instamed::read(section, &mut subscription);
-    let twin = others.iter().find(|other| {
+    instamed::read(section, &mut subscription, &read.profiles);
+    let twin = read.subscriptions.iter().find(|other| {
         named(&other.merchant, &subscription.merchant) && named(&other.name, &subscription.name)
     });
     if let Some(twin) = twin {
