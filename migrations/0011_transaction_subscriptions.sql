@@ -125,21 +125,24 @@ CREATE FUNCTION posthorn.read_endpoint(
     given json, OUT template text, OUT url text, OUT method text, OUT success_body text
 ) LANGUAGE plpgsql IMMUTABLE SET search_path = pg_catalog, pg_temp
 AS $$
+DECLARE
+    it json;
 BEGIN
-    template := given ->> 'template';
+    it := (SELECT json_object_agg(lower(e.key), e.value) FROM json_each(given) e);
+    template := it ->> 'template';
     -- A URL with a user name or password cannot be used; the delivery says so, and who may look
     -- into the table sees neither.
-    url := left(regexp_replace(coalesce(given ->> 'url', given ->> 'Url', given ->> 'callbackURL'),
+    url := left(regexp_replace(coalesce(it ->> 'url', it ->> 'callbackurl'),
                                '^([A-Za-z]+://)[^/?#]*@', '\1***@'), 65535);
-    method := left(upper(coalesce(given ->> 'method', given ->> 'callbackMethod',
-        CASE given ->> 'Type'
-            WHEN 'SubscribeToStatusChangeNotificationsByPost' THEN 'POST'
-            WHEN 'SubscribeToStatusChangeNotificationsByGet' THEN 'GET'
-            ELSE given ->> 'Type'
+    method := left(upper(coalesce(it ->> 'method', it ->> 'callbackmethod',
+        CASE lower(it ->> 'type')
+            WHEN 'subscribetostatuschangenotificationsbypost' THEN 'POST'
+            WHEN 'subscribetostatuschangenotificationsbyget' THEN 'GET'
+            ELSE it ->> 'type'
         END)), 64);
     -- AlphaTrust: settings between semicolons, of which the operator sets all others.
-    success_body := left(nullif(btrim(coalesce(given ->> 'success_body',
-        (regexp_match(given ->> 'Data', '(?:^|;)\s*required-response-text\s*=([^;]*)', 'i'))[1])), ''), 65536);
+    success_body := left(nullif(btrim(coalesce(it ->> 'success_body',
+        (regexp_match(it ->> 'data', '(?:^|;)\s*required-response-text\s*=([^;]*)', 'i'))[1])), ''), 65536);
 EXCEPTION WHEN data_exception THEN
     -- JSON can name characters that no text here holds, such as \u0000.
     template := NULL;
@@ -148,7 +151,48 @@ EXCEPTION WHEN data_exception THEN
     success_body := NULL;
 END $$;
 COMMENT ON FUNCTION posthorn.read_endpoint IS
-    'Reads {"template"?, "url", "method"?, "success_body"?}, AlphaTrust''s {"Type", "Data", "Url"} or SensePass''s {"callbackURL", "callbackMethod"?}; refuses nothing.';
+    'Reads {"template"?, "url", "method"?, "success_body"?}, AlphaTrust''s {"Type", "Data", "Url"} or SensePass''s {"callbackURL", "callbackMethod"?}, with keys in letters of any case; refuses nothing.';
+
+-- The keys are the provider's code's: one that nobody reads would be a setting that silently
+-- does not hold, such as GET for POST. What stands under them is the customer's.
+CREATE FUNCTION posthorn.refuse_unread_keys(given json) RETURNS void
+    LANGUAGE plpgsql IMMUTABLE SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    keys   text[];
+    unread text;
+    twice  text;
+BEGIN
+    BEGIN
+        keys := ARRAY(SELECT json_object_keys(given));
+    EXCEPTION WHEN data_exception THEN
+        -- What no text here holds, such as \u0000, is told by the delivery.
+        RETURN;
+    END;
+    SELECT string_agg(quote_literal(left(k.key, 40)), ', ' ORDER BY k.key) INTO unread
+      FROM unnest(keys) AS k (key)
+     WHERE lower(k.key) NOT IN ('template', 'url', 'callbackurl', 'method', 'callbackmethod', 'type',
+                                'success_body', 'data');
+    IF unread IS NOT NULL THEN
+        RAISE EXCEPTION 'an entry of subscriptions has keys that are not known: %', unread
+            USING ERRCODE = 'invalid_parameter_value',
+                  HINT = 'Give template, url, method and success_body; or Type, Data and Url; or callbackURL and callbackMethod.';
+    END IF;
+    SELECT string_agg(quote_literal(left(k.key, 40)), ', ' ORDER BY k.key) INTO twice
+      FROM unnest(keys) AS k (key)
+     GROUP BY CASE lower(k.key) WHEN 'callbackurl' THEN 'url' WHEN 'callbackmethod' THEN 'method'
+                                WHEN 'type' THEN 'method' WHEN 'data' THEN 'success_body'
+                                ELSE lower(k.key) END
+    HAVING count(*) > 1
+     LIMIT 1;
+    IF twice IS NOT NULL THEN
+        RAISE EXCEPTION 'an entry of subscriptions says the same thing twice: %', twice
+            USING ERRCODE = 'invalid_parameter_value',
+                  HINT = 'Give one of the keys.';
+    END IF;
+END $$;
+COMMENT ON FUNCTION posthorn.refuse_unread_keys IS
+    'Raises an error that names the keys of a transaction''s subscription that would not be read, or that say one thing twice.';
 
 CREATE FUNCTION posthorn.add_transaction_subscriptions(
     merchant text, transaction_id text, subscriptions json, since timestamptz
@@ -174,6 +218,7 @@ BEGIN
             RAISE EXCEPTION 'an entry of subscriptions is a JSON %; give objects, such as {"url": "https://…"}', json_typeof(entry)
                 USING ERRCODE = 'invalid_parameter_value';
         END IF;
+        PERFORM posthorn.refuse_unread_keys(entry);
         endpoint := posthorn.read_endpoint(entry);
         INSERT INTO posthorn.transaction_subscriptions
                (template_id, merchant, transaction_id, url, method, success_body, created_at)
@@ -256,5 +301,6 @@ BEGIN
     DROP FUNCTION posthorn.publish(text, text, text, text, json);
 END $$;
 REVOKE ALL ON FUNCTION posthorn.templates_of, posthorn.template_for, posthorn.read_endpoint,
+    posthorn.refuse_unread_keys,
     posthorn.add_transaction_subscriptions, posthorn.publish, posthorn.subscribe_transaction,
     posthorn.drop_transaction_subscriptions FROM PUBLIC;

@@ -16,12 +16,15 @@ async fn a_client_made_from_the_wsdl_learns_the_states() {
     database.publish("acme", "t2", "approved", "{}").await;
     let mut client = Client::start(
         "ask_by_soap.py",
-        &[&running.gateway(), &waits, &done, "nobody's"],
+        &[&running.gateway(), &waits, &done, "nobody's", ""],
     );
     for port in ["SSOServiceSoap", "SSOServiceSoap12"] {
         let said = client.line().await.unwrap();
         assert_eq!(said["port"], port);
-        assert_eq!(said["states"], json!(["NEW", "complete", "EXPIRED"]));
+        assert_eq!(
+            said["states"],
+            json!(["NEW", "complete", "EXPIRED", "EXPIRED"])
+        );
         let fault = said["fault"].as_str().unwrap();
         assert!(fault.starts_with("not a SOAP envelope"), "{fault}");
     }
