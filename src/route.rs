@@ -6,6 +6,7 @@ use std::sync::Arc;
 use uuid::Uuid;
 
 use crate::model::{Emit, Event, Pattern, Scope, Shard, Subscription};
+use crate::shape::sent_alike;
 
 /// The subscriptions of the shards that this worker owns. An event costs one look-up
 /// and a walk over its merchant's subscriptions, however many there are in all.
@@ -20,28 +21,33 @@ pub struct Routes {
 type Merchants = HashMap<String, Vec<Arc<Subscription>>>;
 
 impl Routes {
-    /// The subscriptions that get `event`: a delivery each. `changed`: its status is not
-    /// that of the transaction's event before.
+    /// The subscriptions that get `event`: a delivery each. `before`: the status of the
+    /// transaction's event before, if there is one.
     pub fn matches(
         &self,
         event: &Event,
-        changed: bool,
+        before: Option<&str>,
     ) -> impl Iterator<Item = &Arc<Subscription>> {
         self.shards
             .get(&event.shard)
             .and_then(|merchants| merchants.get(&*event.merchant))
             .into_iter()
             .flatten()
-            .filter(move |subscription| gets(subscription, event, changed))
+            .filter(move |subscription| gets(subscription, event, before))
     }
 
     /// The template of an endpoint that the event's transaction brought, if it lets the
     /// event through.
     #[must_use]
-    pub fn template(&self, id: Uuid, event: &Event, changed: bool) -> Option<&Arc<Subscription>> {
+    pub fn template(
+        &self,
+        id: Uuid,
+        event: &Event,
+        before: Option<&str>,
+    ) -> Option<&Arc<Subscription>> {
         self.by_id
             .get(&id)
-            .filter(|template| lets_through(template, event, changed))
+            .filter(|template| lets_through(template, event, before))
     }
 
     /// Adds a subscription, or puts it in the place of its earlier revision.
@@ -113,26 +119,34 @@ impl Routes {
 
 /// Whether a subscription of the event's merchant gets it.
 #[must_use]
-pub fn gets(subscription: &Subscription, event: &Event, changed: bool) -> bool {
-    subscription.scope == Scope::Merchant && wants(subscription, event, changed)
+pub fn gets(subscription: &Subscription, event: &Event, before: Option<&str>) -> bool {
+    subscription.scope == Scope::Merchant && wants(subscription, event, before)
 }
 
 /// Whether a template gets the event to an endpoint that its transaction brought.
 #[must_use]
-pub fn lets_through(template: &Subscription, event: &Event, changed: bool) -> bool {
+pub fn lets_through(template: &Subscription, event: &Event, before: Option<&str>) -> bool {
     template.scope == Scope::Transaction
         && *template.merchant == *event.merchant
-        && wants(template, event, changed)
+        && wants(template, event, before)
 }
 
 /// A new subscription starts with new events: what was committed before it is for a
 /// replay to send.
-fn wants(subscription: &Subscription, event: &Event, changed: bool) -> bool {
+fn wants(subscription: &Subscription, event: &Event, before: Option<&str>) -> bool {
     subscription.enabled
         && event.created_at >= subscription.created_at
-        && (changed || subscription.emit == Emit::Every)
         && any_matches(subscription.kinds.as_deref(), &event.kind)
         && any_matches(subscription.statuses.as_deref(), &event.status)
+        && (subscription.emit == Emit::Every
+            || before.is_none_or(|it| changes(subscription, event, it)))
+}
+
+/// Whether the receiver sees another status than before: two that are sent as the same word
+/// are the same to it (WIRE.md 5.6).
+fn changes(subscription: &Subscription, event: &Event, before: &str) -> bool {
+    let fields = subscription.form.fields.as_deref().unwrap_or_default();
+    *event.status != *before && !sent_alike(fields, &event.status, before)
 }
 
 fn any_matches(patterns: Option<&[Pattern]>, text: &str) -> bool {
@@ -142,7 +156,7 @@ fn any_matches(patterns: Option<&[Pattern]>, text: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::samples;
+    use crate::model::{Field, FieldSource, OmitWhen, Step, samples};
 
     fn routes(subscriptions: impl IntoIterator<Item = Subscription>) -> Routes {
         let mut routes = Routes::default();
@@ -162,7 +176,7 @@ mod tests {
 
     fn matched(routes: &Routes, event: &Event) -> Vec<u128> {
         let mut ids: Vec<_> = routes
-            .matches(event, true)
+            .matches(event, None)
             .map(|it| it.id.as_u128())
             .collect();
         ids.sort_unstable();
@@ -241,7 +255,7 @@ mod tests {
             let mut subscription = samples::subscription();
             change(&mut subscription);
             let routes = routes([subscription]);
-            let count = routes.matches(&samples::event(), true).count();
+            let count = routes.matches(&samples::event(), None).count();
             assert_eq!(count, usize::from(expected), "{what}");
         }
     }
@@ -255,8 +269,68 @@ mod tests {
         let routes = routes([changes, numbered(2)]);
         assert_eq!(matched(&routes, &samples::event()), [1, 2]);
         let repeated = samples::event();
-        let ids: Vec<_> = routes.matches(&repeated, false).map(|it| it.id).collect();
+        let ids: Vec<_> = routes
+            .matches(&repeated, Some(&repeated.status))
+            .map(|it| it.id)
+            .collect();
         assert_eq!(ids, [Uuid::from_u128(2)]);
+    }
+
+    #[test]
+    fn what_is_sent_alike_is_no_change() {
+        let status = |map: &[(&str, &str)], format: Vec<Step>, omit_when| Field {
+            name: "TXStatus".to_owned(),
+            source: FieldSource::Status,
+            map: map
+                .iter()
+                .map(|(from, to)| ((*from).to_owned(), (*to).to_owned()))
+                .collect(),
+            format,
+            omit_when,
+        };
+        let mapped = || {
+            status(
+                &[("Pending", "2"), ("Waiting", "2"), ("", "0")],
+                vec![],
+                OmitWhen::Never,
+            )
+        };
+        let raw = || status(&[], vec![], OmitWhen::Never);
+        let lower = || status(&[], vec![Step::Lower], OmitWhen::Never);
+        let number = || status(&[], vec![Step::Number], OmitWhen::Never);
+        let other = || Field {
+            source: FieldSource::Kind,
+            ..raw()
+        };
+        for (fields, before, now, changed) in [
+            (None, "Pending", "2", true),
+            (Some(vec![mapped()]), "Pending", "2", false),
+            (Some(vec![mapped()]), "Pending", "Waiting", false),
+            (Some(vec![mapped()]), "Pending", "Complete", true),
+            // The receiver sees both fields.
+            (Some(vec![mapped(), raw()]), "Pending", "2", true),
+            (Some(vec![lower()]), "APPROVED", "Approved", false),
+            // Without a field of it, the status itself counts.
+            (Some(vec![other()]), "Pending", "2", true),
+            // What cannot be sent is told of.
+            (Some(vec![number()]), "1", "one", true),
+            (Some(vec![number()]), "1", "1", false),
+        ] {
+            let mut subscription = Subscription {
+                emit: Emit::Change,
+                ..numbered(1)
+            };
+            subscription.form.fields = fields;
+            let event = Event {
+                status: now.into(),
+                ..samples::event()
+            };
+            assert_eq!(
+                gets(&subscription, &event, Some(before)),
+                changed,
+                "{before} {now}"
+            );
+        }
     }
 
     #[test]
@@ -294,7 +368,7 @@ mod tests {
             change(&mut template);
             let routes = routes([template]);
             let event = samples::event();
-            let found = routes.template(Uuid::from_u128(1), &event, true);
+            let found = routes.template(Uuid::from_u128(1), &event, None);
             assert_eq!(found.is_some(), expected, "{what}");
         }
     }

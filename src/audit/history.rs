@@ -176,7 +176,7 @@ mod tests {
         }
         let versions = history.into_versions();
         versions
-            .of(&samples::event(), true)
+            .of(&samples::event(), None)
             .next()
             .map(|(_, wanted)| wanted)
     }

@@ -21,12 +21,13 @@ use self::history::History;
 use self::tally::{Counts, Line, Tally};
 use self::versions::{Versions, Wanted};
 use crate::feed::floor::first_id_at;
+use crate::model::event::StatusesBefore;
 use crate::model::{DeliveryKey, Endpoint, Event, Shard, Snapshot, State};
 use crate::store::Pool;
 use crate::store::audit::{Missing, find_repeated, read_checkpoints, read_stretch, reopen};
 use crate::store::history::read_changes;
 use crate::store::known::find_known_deliveries;
-use crate::store::transactions::{find_endpoints, find_unchanged};
+use crate::store::transactions::{find_endpoints, find_statuses_before};
 use crate::store::{STATEMENT, StoreError, within};
 
 /// Events in a page: about 2 MB, with all that is looked up for them.
@@ -90,7 +91,7 @@ struct Auditor<'a> {
 /// What the database says of a page.
 struct Found {
     endpoints: HashMap<Uuid, Vec<(Uuid, Endpoint)>>,
-    unchanged: HashSet<Uuid>,
+    before: StatusesBefore,
     rows: HashMap<Uuid, HashMap<Uuid, State>>,
     repeated: HashMap<Uuid, u64>,
 }
@@ -205,13 +206,13 @@ impl<'a> Auditor<'a> {
         event: &'b Event,
         found: &'b Found,
     ) -> impl Iterator<Item = (Wanted, Missing)> + 'b {
-        let changed = !found.unchanged.contains(&event.id);
-        let subscriptions = self.versions.of(event, changed);
+        let before = found.before.get(&event.id).map(|status| &**status);
+        let subscriptions = self.versions.of(event, before);
         let subscriptions = subscriptions.map(|(id, wanted)| (wanted, id, None));
         let brought = found.endpoints.get(&event.id).into_iter().flatten();
         let brought = brought.map(move |(id, endpoint)| {
             let template_id = endpoint.template_id;
-            let wanted = self.versions.template(template_id, event, changed);
+            let wanted = self.versions.template(template_id, event, before);
             (wanted, *id, Some(template_id))
         });
         subscriptions
@@ -241,9 +242,9 @@ impl<'a> Auditor<'a> {
         if !of_templates.is_empty() {
             endpoints = within(PATIENCE, find_endpoints(pool, &of_templates)).await?;
         }
-        let mut unchanged = HashSet::new();
+        let mut before = StatusesBefore::new();
         if !of_changes.is_empty() {
-            unchanged = within(PATIENCE, find_unchanged(pool, &of_changes)).await?;
+            before = within(PATIENCE, find_statuses_before(pool, &of_changes)).await?;
         }
         let mut repeated: HashMap<Uuid, u64> = HashMap::new();
         if let (Some(&first), Some(&last)) = (ids.first(), ids.last()) {
@@ -253,7 +254,7 @@ impl<'a> Auditor<'a> {
         }
         Ok(Found {
             endpoints,
-            unchanged,
+            before,
             rows,
             repeated,
         })

@@ -67,7 +67,7 @@ impl Versions {
     pub fn of<'a>(
         &'a self,
         event: &'a Event,
-        changed: bool,
+        before: Option<&'a str>,
     ) -> impl Iterator<Item = (Uuid, Wanted)> + 'a {
         let merchant = self.by_merchant.get(&*event.merchant);
         let ids = merchant
@@ -75,7 +75,7 @@ impl Versions {
             .flat_map(|merchant| &merchant.subscriptions);
         ids.filter_map(move |id| {
             let wanted = self.judge(*id, event, |subscription| {
-                *subscription.merchant == *event.merchant && gets(subscription, event, changed)
+                *subscription.merchant == *event.merchant && gets(subscription, event, before)
             });
             (wanted != Wanted::No).then_some((*id, wanted))
         })
@@ -83,8 +83,8 @@ impl Versions {
 
     /// Whether a template let the event through to what its transaction brought.
     #[must_use]
-    pub fn template(&self, id: Uuid, event: &Event, changed: bool) -> Wanted {
-        self.judge(id, event, |template| lets_through(template, event, changed))
+    pub fn template(&self, id: Uuid, event: &Event, before: Option<&str>) -> Wanted {
+        self.judge(id, event, |template| lets_through(template, event, before))
     }
 
     /// Whether the event's transaction may have brought endpoints.
@@ -133,6 +133,7 @@ fn is_alike(one: &Subscription, other: &Subscription) -> bool {
         && one.merchant == other.merchant
         && one.kinds == other.kinds
         && one.statuses == other.statuses
+        && (one.emit == Emit::Every || one.form.fields == other.form.fields)
 }
 
 #[cfg(test)]
@@ -151,7 +152,7 @@ mod tests {
             known.add(samples::time(since), subscription);
         }
         let event = samples::event();
-        known.of(&event, true).map(|(_, wanted)| wanted).collect()
+        known.of(&event, None).map(|(_, wanted)| wanted).collect()
     }
 
     #[test]
@@ -209,10 +210,10 @@ mod tests {
         };
         versions.add(since, template);
         assert!(versions.has_template(&event));
-        let through = versions.template(Uuid::from_u128(1), &event, true);
+        let through = versions.template(Uuid::from_u128(1), &event, None);
         assert_eq!(through, Wanted::Yes);
         assert_eq!(
-            versions.template(Uuid::from_u128(2), &event, true),
+            versions.template(Uuid::from_u128(2), &event, None),
             Wanted::No
         );
     }

@@ -9,6 +9,7 @@ use uuid::Uuid;
 
 use super::deliver::Tried;
 use crate::feed::checkpoint::PageId;
+use crate::model::event::StatusesBefore;
 use crate::model::{DeliveryKey, Endpoint, Epoch, Event, Shard, Snapshot, State, Subscription};
 use crate::record::ToRecord;
 use crate::shape::Unsendable;
@@ -79,9 +80,8 @@ pub struct Page {
     /// Deliveries that have a row from before a take-over.
     pub known: HashSet<DeliveryKey>,
     pub endpoints: Endpoints,
-    /// Events that leave their transaction's status as it was, of merchants where that
-    /// counts.
-    pub unchanged: HashSet<Uuid>,
+    /// Of merchants where it counts.
+    pub before: StatusesBefore,
     /// Answered when the page is in the lanes: the next one may be read.
     pub taken: oneshot::Sender<()>,
 }

@@ -3,12 +3,12 @@
 use std::collections::HashSet;
 
 use tokio::sync::oneshot;
-use uuid::Uuid;
 
 use super::reader::Reader;
 use crate::dispatch::input::{Endpoints, Input, Page};
+use crate::model::event::StatusesBefore;
 use crate::model::{DeliveryKey, Event};
-use crate::store::transactions::{find_endpoints, find_unchanged};
+use crate::store::transactions::{find_endpoints, find_statuses_before};
 use crate::store::{AWAY, STATEMENT, StoreError, within};
 
 impl Reader {
@@ -18,13 +18,13 @@ impl Reader {
         if events.is_empty() {
             return;
         }
-        let (endpoints, unchanged) = self.look_up(&events).await;
+        let (endpoints, before) = self.look_up(&events).await;
         let (taken, is_taken) = oneshot::channel();
         self.tell(Input::Page(Page {
             events,
             known,
             endpoints,
-            unchanged,
+            before,
             taken,
         }));
         // An error means that the worker ends.
@@ -32,7 +32,7 @@ impl Reader {
     }
 
     /// What routing must know of these events' transactions.
-    async fn look_up(&mut self, events: &[Event]) -> (Endpoints, HashSet<Uuid>) {
+    async fn look_up(&mut self, events: &[Event]) -> (Endpoints, StatusesBefore) {
         let with_endpoints = self.look_ups.for_endpoints(events);
         let of_changes = self.look_ups.for_statuses(events);
         let pool = self.with.pool.clone();
@@ -40,11 +40,13 @@ impl Reader {
         if !with_endpoints.is_empty() {
             endpoints = self.insist(|| find_endpoints(&pool, &with_endpoints)).await;
         }
-        let mut unchanged = HashSet::new();
+        let mut before = StatusesBefore::new();
         if !of_changes.is_empty() {
-            unchanged = self.insist(|| find_unchanged(&pool, &of_changes)).await;
+            before = self
+                .insist(|| find_statuses_before(&pool, &of_changes))
+                .await;
         }
-        (endpoints, unchanged)
+        (endpoints, before)
     }
 
     /// Asks until it is answered: once a page is turned, nothing about it may fail.

@@ -1,5 +1,6 @@
 //! One committed status change of one transaction.
 
+use std::collections::HashMap;
 use std::fmt;
 
 use chrono::{DateTime, Utc};
@@ -35,3 +36,7 @@ impl fmt::Debug for Event {
             .finish_non_exhaustive()
     }
 }
+
+/// What the status of a transaction was before an event, by the event's id; of its first event
+/// there is none.
+pub type StatusesBefore = HashMap<Uuid, Box<str>>;

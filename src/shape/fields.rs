@@ -5,10 +5,11 @@ use std::borrow::Cow;
 use chrono::{DateTime, SecondsFormat, Utc};
 use uuid::Uuid;
 
+use super::format::{self, Misfit};
 use super::json::{Json, Kind, Quoted};
-use super::{Moment, Unsendable, format};
+use super::{Moment, Unsendable};
 use crate::model::delivery::delivery_id;
-use crate::model::{Event, Field, FieldSource, OmitWhen};
+use crate::model::{Event, Field, FieldSource, OmitWhen, Step};
 
 /// One named value of a message, in the order of the wire.
 pub struct Member<'a> {
@@ -76,24 +77,66 @@ pub fn mapped<'a>(fields: &'a [Field], from: &Sources<'a>) -> Result<Vec<Member<
         let Some(value) = source(field, from)? else {
             continue;
         };
-        if is_omitted(&value, field.omit_when) {
-            continue;
+        if let Some(value) = as_sent(field, value, from.data)? {
+            members.push(Member {
+                name: Cow::Borrowed(&field.name),
+                value,
+                published: None,
+            });
         }
-        let mut value = translated(value, &field.map);
-        for step in &field.format {
-            value = format::apply(value, step).map_err(|found| Unsendable::Unfit {
-                field: field.name.clone(),
-                found,
-                format: step.to_string(),
-            })?;
-        }
-        members.push(Member {
-            name: Cow::Borrowed(&field.name),
-            value,
-            published: None,
-        });
     }
     Ok(members)
+}
+
+/// Whether the fields make the same of two statuses. Where none of them sends the status, or
+/// one cannot, no two are the same.
+pub fn sent_alike(fields: &[Field], one: &str, other: &str) -> bool {
+    let mut of_status = fields
+        .iter()
+        .filter(|field| field.source == FieldSource::Status)
+        .peekable();
+    let text = |field, status| {
+        let sent = as_sent(field, borrowed(status), None).ok()?;
+        Some(sent.and_then(|value| Some(value.text()?.into_owned())))
+    };
+    of_status.peek().is_some()
+        && of_status.all(|field| {
+            let (one, other) = (text(field, one), text(field, other));
+            one.is_some() && one == other
+        })
+}
+
+/// The field's value behind its map and format; none if it is left out.
+fn as_sent<'a>(
+    field: &'a Field,
+    value: Value<'a>,
+    data: Option<&Json<'_>>,
+) -> Result<Option<Value<'a>>, Unsendable> {
+    if is_omitted(&value, field.omit_when) {
+        return Ok(None);
+    }
+    let mut value = translated(value, &field.map);
+    for step in &field.format {
+        value = format::apply(value, step, data).map_err(|misfit| unfit(field, step, misfit))?;
+    }
+    Ok(Some(value))
+}
+
+fn unfit(field: &Field, step: &Step, misfit: Misfit) -> Unsendable {
+    let (field, format) = (field.name.clone(), step.to_string());
+    match misfit {
+        Misfit::Value(found) => Unsendable::Unfit {
+            field,
+            found,
+            format,
+        },
+        Misfit::Currency(found) => Unsendable::NoCurrency {
+            field,
+            found,
+            pointer: step.currency().unwrap_or_default().to_owned(),
+            format,
+        },
+    }
 }
 
 /// The field's value as it is found; none if the field may do without.

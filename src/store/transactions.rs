@@ -1,11 +1,12 @@
 //! Single transactions: the endpoints that they brought, and their status before.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 
 use chrono::{DateTime, Utc};
 use uuid::Uuid;
 
 use super::{Pool, StoreError};
+use crate::model::event::StatusesBefore;
 use crate::model::{Endpoint, Event};
 
 /// The endpoints that get these events, each with its id, by event: those that their
@@ -54,34 +55,37 @@ pub async fn find_endpoints(
     Ok(found)
 }
 
-/// Which of these events leave their transaction's status as it was. Ids are in the order
+/// The status of the event before each of these in its transaction. Ids are in the order
 /// of insertion; of a transaction's first event, and of one whose earlier events have been
 /// dropped with their day, there is nothing before.
-pub async fn find_unchanged(pool: &Pool, events: &[&Event]) -> Result<HashSet<Uuid>, StoreError> {
+pub async fn find_statuses_before(
+    pool: &Pool,
+    events: &[&Event],
+) -> Result<StatusesBefore, StoreError> {
     let ids: Vec<Uuid> = events.iter().map(|event| event.id).collect();
     let merchants: Vec<&str> = events.iter().map(|event| &*event.merchant).collect();
     let transactions: Vec<&str> = events.iter().map(|event| &*event.transaction_id).collect();
-    let statuses: Vec<&str> = events.iter().map(|event| &*event.status).collect();
-    let rows = sqlx::query_scalar!(
+    let rows = sqlx::query!(
         r#"
-        SELECT e.id AS "id!"
-          FROM unnest($1::uuid[], $2::text[], $3::text[], $4::text[])
-            AS e (id, merchant, transaction_id, status)
+        SELECT e.id AS "id!", before.status
+          FROM unnest($1::uuid[], $2::text[], $3::text[])
+            AS e (id, merchant, transaction_id)
          CROSS JOIN LATERAL (
             SELECT v.status FROM posthorn.events v
              WHERE v.transaction_id = e.transaction_id AND v.merchant = e.merchant
                AND v.id < e.id
              ORDER BY v.id DESC LIMIT 1) AS before
-         WHERE before.status = e.status
         "#,
         &ids,
         &merchants as &[&str],
         &transactions as &[&str],
-        &statuses as &[&str],
     )
     .fetch_all(pool)
     .await?;
-    Ok(rows.into_iter().collect())
+    Ok(rows
+        .into_iter()
+        .map(|row| (row.id, row.status.into()))
+        .collect())
 }
 
 /// Ends a transaction's subscription whose endpoint is gone; returns whether it was open.

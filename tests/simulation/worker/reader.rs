@@ -270,7 +270,7 @@ impl Reader {
             events,
             known,
             endpoints: HashMap::new(),
-            unchanged: HashSet::new(),
+            before: HashMap::new(),
             taken,
         }));
         let _ = is_taken.await;
