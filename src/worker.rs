@@ -230,6 +230,7 @@ fn start_flow(
     };
     let errands = Errands {
         delivering: Delivering {
+            max_data_bytes: config.worker.max_data_bytes,
             sender,
             clock: clock.clone(),
             token_key: token_key.clone(),

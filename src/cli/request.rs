@@ -11,7 +11,7 @@ use super::named::SubscriptionName;
 use crate::config::{Config, secrets};
 use crate::model::settings::resolve;
 use crate::model::{Credential, Endpoint, Event, Subscription};
-use crate::shape::{Moment, Request, endpoint, shape};
+use crate::shape::{Moment, Request, endpoint, shape, within_bounds};
 use crate::store::shards::cluster_and_time;
 use crate::store::subscriptions::load_opener;
 use crate::store::token_key::load_token_key;
@@ -90,7 +90,8 @@ impl RequestArgs {
             token_key: &token_key,
             credential: Credential::Current,
         };
-        let request = shape(&event, &subscription, &moment)
+        let request = within_bounds(&event, config.worker.max_data_bytes)
+            .and_then(|()| shape(&event, &subscription, &moment))
             .map_err(|unsendable| anyhow!("this would be a posting error at once: {unsendable}"))?;
         Ok(Prepared {
             config,

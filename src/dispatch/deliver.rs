@@ -11,7 +11,7 @@ use crate::mask::Mask;
 use crate::model::{Outcome, Subscription, TokenKey, Verdict, Wire};
 use crate::plan::{Circumstances, Next, parse_retry_after, plan};
 use crate::send::Sender;
-use crate::shape::{Moment, Request, Unsendable, endpoint, shape};
+use crate::shape::{Moment, Request, Unsendable, endpoint, shape, within_bounds};
 use crate::store::DbClock;
 use crate::store::ledger::Attempt;
 
@@ -21,6 +21,8 @@ pub struct Delivering {
     pub sender: Sender,
     pub clock: DbClock,
     pub token_key: TokenKey,
+    /// Of a replay too, of an event that was once allowed to be larger.
+    pub max_data_bytes: usize,
 }
 
 /// An attempt that was made, judged and planned.
@@ -40,6 +42,7 @@ pub async fn deliver(
     item: &Item,
     subscription: &Subscription,
 ) -> Result<Tried, Unsendable> {
+    within_bounds(&item.event, with.max_data_bytes)?;
     let its_own = item
         .endpoint
         .as_ref()

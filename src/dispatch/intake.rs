@@ -13,6 +13,7 @@ use super::item::{Item, Row, Trial};
 use super::lane::{Lane, Offer};
 use crate::feed::checkpoint::PageId;
 use crate::model::{DeliveryKey, Endpoint, Event, Shard, Snapshot, State, Subscription};
+use crate::shape::within_bounds;
 use crate::store::ledger::Change;
 use crate::store::pending::Waiting;
 
@@ -94,7 +95,7 @@ impl Dispatcher {
             events,
             known,
             mut endpoints,
-            unchanged,
+            before,
             taken,
         } = page;
         self.out.metrics.events_read(events.len() as u64);
@@ -108,8 +109,8 @@ impl Dispatcher {
             .filter(|event| self.owned.contains_key(&event.shard))
         {
             let event = Arc::new(event);
-            let changed = unchanged.is_empty() || !unchanged.contains(&event.id);
-            let wanted = self.routes.matches(&event, changed);
+            let before = before.get(&event.id).map(|status| &**status);
+            let wanted = self.routes.matches(&event, before);
             let wanted = wanted.filter(|subscription| is_new(&event, subscription.id));
             routed.extend(wanted.map(|subscription| Routed {
                 subscription: Arc::clone(subscription),
@@ -120,7 +121,7 @@ impl Dispatcher {
                 continue;
             }
             for (id, endpoint) in endpoints.remove(&event.id).unwrap_or_default() {
-                let template = self.routes.template(endpoint.template_id, &event, changed);
+                let template = self.routes.template(endpoint.template_id, &event, before);
                 if let Some(template) = template.filter(|_| is_new(&event, id)) {
                     routed.push(Routed {
                         subscription: Arc::clone(template),
@@ -168,13 +169,9 @@ impl Dispatcher {
             trial: Trial::default(),
         };
         self.open_lane(&subscription, now);
-        if item.event.data.len() > self.settings.max_data_bytes {
-            let reason = format!(
-                "the event's data has {} bytes; worker.max_data_bytes allows {}",
-                item.event.data.len(),
-                self.settings.max_data_bytes
-            );
-            self.finish(&item, State::PostingError, 0, Some(reason), None);
+        if let Err(too_large) = within_bounds(&item.event, self.settings.max_data_bytes) {
+            let reason = Some(too_large.to_string());
+            self.finish(&item, State::PostingError, 0, reason, None);
             return;
         }
         if subscription.supersede && self.supersede(&item) {
