@@ -65,12 +65,12 @@ pub enum Step {
     Upper,
     Lower,
     /// A number with so many decimals, if it is exactly one.
-    Decimal(u8),
+    Decimal(Decimals),
     /// From the unit to its part with so many decimals, such as euros to cents: a whole
     /// number, if it is exactly one.
-    Minor(u8),
+    Minor(Decimals),
     /// The other way round: a number with so many decimals.
-    Major(u8),
+    Major(Decimals),
     /// An RFC 3339 time in UTC, with so many digits of the second's fraction.
     Rfc3339(u8),
     /// A time as whole seconds since 1970.
@@ -79,6 +79,47 @@ pub enum Step {
     UnixMillis,
     /// A time in UTC by a pattern of strftime.
     Time(String),
+}
+
+/// How many decimals an amount has.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Decimals {
+    Fixed(u8),
+    /// As many as the currency has whose ISO 4217 code this pointer finds in the published
+    /// data.
+    OfCurrency(String),
+}
+
+impl Step {
+    /// Where the published data has the currency that the step needs.
+    #[must_use]
+    pub fn currency(&self) -> Option<&str> {
+        match self {
+            Self::Decimal(decimals) | Self::Minor(decimals) | Self::Major(decimals) => {
+                match decimals {
+                    Decimals::Fixed(_) => None,
+                    Decimals::OfCurrency(pointer) => Some(pointer),
+                }
+            }
+            _ => None,
+        }
+    }
+}
+
+impl From<u8> for Decimals {
+    fn from(decimals: u8) -> Self {
+        Self::Fixed(decimals)
+    }
+}
+
+/// As the setting spells it, as [`Step`] below.
+impl fmt::Display for Decimals {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Fixed(decimals) => decimals.fmt(f),
+            Self::OfCurrency(pointer) => f.write_str(pointer),
+        }
+    }
 }
 
 /// As the setting spells it.
@@ -91,9 +132,9 @@ impl fmt::Display for Step {
             Self::Json => f.write_str("json"),
             Self::Upper => f.write_str("upper"),
             Self::Lower => f.write_str("lower"),
-            Self::Decimal(digits) => write!(f, "decimal:{digits}"),
-            Self::Minor(digits) => write!(f, "minor:{digits}"),
-            Self::Major(digits) => write!(f, "major:{digits}"),
+            Self::Decimal(decimals) => write!(f, "decimal:{decimals}"),
+            Self::Minor(decimals) => write!(f, "minor:{decimals}"),
+            Self::Major(decimals) => write!(f, "major:{decimals}"),
             Self::Rfc3339(0) => f.write_str("rfc3339"),
             Self::Rfc3339(digits) => write!(f, "rfc3339:{digits}"),
             Self::Unix => f.write_str("unix"),

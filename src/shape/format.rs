@@ -5,14 +5,38 @@ use std::fmt::Write;
 
 use chrono::{DateTime, SecondsFormat, Utc};
 
+use super::currency;
 use super::decimal::Decimal;
 use super::fields::Value;
-use super::json::Kind;
+use super::json::{Json, Kind};
 use super::parser;
-use crate::model::Step;
+use crate::model::{Decimals, Step};
 
-/// The value behind one step, or what was found in place of a value that fits it.
-pub fn apply<'a>(value: Value<'a>, step: &Step) -> Result<Value<'a>, &'static str> {
+/// What was found in place of a value that fits a step.
+pub enum Misfit {
+    Value(&'static str),
+    /// The value may be what it likes: there is no currency.
+    Currency(&'static str),
+}
+
+impl From<&'static str> for Misfit {
+    fn from(found: &'static str) -> Self {
+        Self::Value(found)
+    }
+}
+
+/// The value behind one step. `data` is what was published, for steps that need the currency.
+pub fn apply<'a>(
+    value: Value<'a>,
+    step: &Step,
+    data: Option<&Json<'_>>,
+) -> Result<Value<'a>, Misfit> {
+    let places = |decimals: &Decimals| match decimals {
+        Decimals::Fixed(places) => Ok(*places),
+        Decimals::OfCurrency(pointer) => {
+            currency::decimals(data, pointer).map_err(Misfit::Currency)
+        }
+    };
     Ok(match step {
         Step::Text => Value::Text(scalar(value)?),
         Step::Json => Value::Text(json_text(value)),
@@ -21,16 +45,19 @@ pub fn apply<'a>(value: Value<'a>, step: &Step) -> Result<Value<'a>, &'static st
         Step::Boolean => match &*scalar(value)? {
             "true" => Value::Bool(true),
             "false" => Value::Bool(false),
-            _ => return Err("a value that is neither true nor false"),
+            _ => return Err(Misfit::Value("a value that is neither true nor false")),
         },
         Step::Number => Value::Number(number(value)?),
-        Step::Decimal(places) => digits(decimal(value)?.fixed(*places)?),
-        Step::Minor(places) => digits(decimal(value)?.times_ten_to(i64::from(*places)).fixed(0)?),
-        Step::Major(places) => digits(
-            decimal(value)?
-                .times_ten_to(-i64::from(*places))
-                .fixed(*places)?,
-        ),
+        Step::Decimal(decimals) => digits(decimal(value)?.fixed(places(decimals)?)?),
+        Step::Minor(decimals) => {
+            let places = places(decimals)?;
+            digits(decimal(value)?.times_ten_to(places.into()).fixed(0)?)
+        }
+        Step::Major(decimals) => {
+            let places = places(decimals)?;
+            let major = decimal(value)?.times_ten_to(-i64::from(places));
+            digits(major.fixed(places)?)
+        }
         Step::Rfc3339(places) => {
             let precision = match places {
                 0 => SecondsFormat::Secs,

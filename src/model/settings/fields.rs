@@ -144,7 +144,7 @@ fn source(text: &str) -> Option<FieldSource> {
 }
 
 /// RFC 6901, section 3, without the empty pointer to the whole document.
-fn is_pointer(text: &str) -> bool {
+pub(super) fn is_pointer(text: &str) -> bool {
     text.starts_with('/')
         && text
             .split('~')

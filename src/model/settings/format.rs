@@ -3,11 +3,12 @@
 use chrono::format::{Item, StrftimeItems};
 use serde_json::Value;
 
+use super::fields::is_pointer;
 use super::{quoted, within};
-use crate::model::Step;
+use crate::model::{Decimals, Step};
 
-const STEPS: &str = "text, number, boolean, json, upper, lower, decimal:N, minor:N, major:N, \
-                     rfc3339, rfc3339:N, unix, unix_ms or time:PATTERN";
+const STEPS: &str = "text, number, boolean, json, upper, lower, decimal:N, minor:N, major:N \
+                     (N: a number of decimals, or a JSON pointer to the currency), rfc3339, rfc3339:N, unix, unix_ms or time:PATTERN";
 
 /// More decimals than any currency has.
 const MOST_DECIMALS: u8 = 18;
@@ -59,10 +60,14 @@ fn step(text: &str) -> Result<Step, String> {
     })
 }
 
-fn decimals(step: &str, digits: &str) -> Result<u8, String> {
-    let digits = digits.parse().map_err(|_| {
+fn decimals(step: &str, text: &str) -> Result<Decimals, String> {
+    if is_pointer(text) {
+        return Ok(Decimals::OfCurrency(text.to_owned()));
+    }
+    let digits = text.parse().map_err(|_| {
         format!(
-            "the format {} has no number of decimals; give one such as decimal:2",
+            "the format {} has no number of decimals, nor a JSON pointer to the currency; give \
+             one such as decimal:2 or minor:/payment/currency",
             quoted(step)
         )
     })?;
@@ -72,6 +77,7 @@ fn decimals(step: &str, digits: &str) -> Result<u8, String> {
         "a number of decimals",
         u8::to_string,
     )
+    .map(Decimals::Fixed)
     .map_err(|problem| format!("the format's {problem}"))
 }
 

@@ -41,10 +41,10 @@ fn a_format_makes_what_the_receiver_wants() {
         ("null", vec![Json], r#""null""#),
         (r#""Straße""#, vec![Upper], r#""STRASSE""#),
         (r#""APPROVED""#, vec![Lower], r#""approved""#),
-        ("1234.5", vec![Decimal(2)], "1234.50"),
-        (r#""1234.5""#, vec![Decimal(2), Text], r#""1234.50""#),
-        ("1234.50", vec![Minor(2)], "123450"),
-        ("123450", vec![Major(2)], "1234.50"),
+        ("1234.5", vec![Decimal(2.into())], "1234.50"),
+        (r#""1234.5""#, vec![Decimal(2.into()), Text], r#""1234.50""#),
+        ("1234.50", vec![Minor(2.into())], "123450"),
+        ("123450", vec![Major(2.into())], "1234.50"),
         (time, vec![Rfc3339(0)], r#""2016-01-15T20:37:21Z""#),
         (time, vec![Rfc3339(3)], r#""2016-01-15T20:37:21.523Z""#),
         (
@@ -72,13 +72,17 @@ fn what_does_not_fit_is_never_sent() {
         (r#""s3cret""#, Number, "a value that is not a number"),
         (r#"" 1""#, Number, "a value that is not a number"),
         (r#""+1""#, Number, "a value that is not a number"),
-        (r#""1,234.50""#, Decimal(2), "a value that is not a number"),
-        (r#""NaN""#, Minor(2), "a value that is not a number"),
+        (
+            r#""1,234.50""#,
+            Decimal(2.into()),
+            "a value that is not a number",
+        ),
+        (r#""NaN""#, Minor(2.into()), "a value that is not a number"),
         ("true", Number, "a value that is not a number"),
-        ("1234.505", Minor(2), "a number with more decimals"),
+        ("1234.505", Minor(2.into()), "a number with more decimals"),
         (
             "1e999999999",
-            Minor(2),
+            Minor(2.into()),
             "a number with more than 100 digits",
         ),
         ("null", Number, "null"),
@@ -120,7 +124,7 @@ fn a_map_comes_before_the_format() {
 #[test]
 fn a_format_asks_nothing_of_what_is_left_out() {
     let field = Field {
-        format: vec![Step::Minor(2)],
+        format: vec![Step::Minor(2.into())],
         omit_when: OmitWhen::Null,
         ..pointer("f", "/v")
     };

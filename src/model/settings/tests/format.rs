@@ -1,13 +1,19 @@
 use serde_json::json;
 
 use super::{given, resolved};
-use crate::model::{FieldSource, Step};
+use crate::model::{Decimals, FieldSource, Step};
 
 #[test]
 fn a_format_is_one_step_or_several() {
     for (format, expected) in [
         (json!("number"), vec![Step::Number]),
-        (json!("minor:2"), vec![Step::Minor(2)]),
+        (json!("minor:2"), vec![Step::Minor(2.into())]),
+        (
+            json!("minor:/payment/currency"),
+            vec![Step::Minor(Decimals::OfCurrency(
+                "/payment/currency".to_owned(),
+            ))],
+        ),
         (json!("rfc3339"), vec![Step::Rfc3339(0)]),
         (json!("rfc3339:6"), vec![Step::Rfc3339(6)]),
         (
@@ -16,7 +22,7 @@ fn a_format_is_one_step_or_several() {
         ),
         (
             json!(["decimal:3", "text"]),
-            vec![Step::Decimal(3), Step::Text],
+            vec![Step::Decimal(3.into()), Step::Text],
         ),
     ] {
         let fields = json!([{"name": "a", "source": "time", "format": format}]);
@@ -41,6 +47,8 @@ fn a_format_that_nothing_fits_is_refused() {
         (json!("decimal"), "is not known"),
         (json!("rfc3339:2"), "is not known"),
         (json!("minor:x"), "\"minor:x\" has no number of decimals"),
+        (json!("minor:/~2"), "nor a JSON pointer to the currency"),
+        (json!("minor:"), "nor a JSON pointer to the currency"),
         (json!("minor:19"), "19 is more than 18"),
         (json!("time:"), "is not one of strftime"),
         (json!("time:%Q"), "\"%Q\" is not one of strftime"),
