@@ -9,11 +9,15 @@ BEGIN
             ALTER TABLE posthorn.%1$I
                 ADD COLUMN scope                  text   CHECK (scope IN ('merchant', 'transaction')),
                 ADD COLUMN emit                   text   CHECK (emit IN ('every', 'change')),
-                ADD COLUMN nested                 text   CHECK (nested IN ('dotted', 'json', 'refuse')),
+                ADD COLUMN nested                 text   CHECK (nested IN ('dotted', 'brackets', 'json', 'refuse')),
+                ADD COLUMN space                  text   CHECK (space IN ('+', '%%20')),
+                ADD COLUMN charset                text   CHECK (charset IN ('unsaid', 'utf-8', 'iso-8859-1', 'windows-1252')),
                 ADD COLUMN xml_illegal            text   CHECK (xml_illegal IN ('replace', 'refuse')),
                 ADD COLUMN id_header              text   CHECK (id_header ~ '^[!#$%%&''*+.^_`|~0-9A-Za-z-]+$'),
                 ADD COLUMN timestamp_header       text   CHECK (timestamp_header ~ '^[!#$%%&''*+.^_`|~0-9A-Za-z-]+$'),
                 ADD COLUMN attempt_header         text   CHECK (attempt_header ~ '^[!#$%%&''*+.^_`|~0-9A-Za-z-]+$'),
+                ADD COLUMN user_agent             text   CHECK (user_agent ~ '^[ -~]*[!-~][ -~]*$'),
+                ADD COLUMN headers                json   CHECK (json_typeof(headers) = 'object'),
                 ADD COLUMN signing                text   CHECK (signing IN ('none', 'standard_webhooks', 'sensepass_hmac')),
                 ADD COLUMN signing_secrets        text[] CHECK (cardinality(signing_secrets) BETWEEN 1 AND 10
                                                             AND array_to_string(signing_secrets, E'\n', '') ~ '^((env|file|secret):[^\n]+(\n(?=.)|$))+$'),
@@ -52,11 +56,15 @@ BEGIN
             COMMENT ON COLUMN posthorn.%1$I.ca_cert IS 'Further root certificates for this endpoint alone, PEM: env:NAME, file:PATH or secret:NAME.';
             COMMENT ON COLUMN posthorn.%1$I.scope IS 'merchant: gets the merchant''s events; transaction: a template of the subscriptions that transactions bring.';
             COMMENT ON COLUMN posthorn.%1$I.emit IS 'every event, or only those that change the transaction''s status.';
-            COMMENT ON COLUMN posthorn.%1$I.nested IS 'Objects and lists in nvp and query: dotted names, JSON text, or refuse (a posting error).';
+            COMMENT ON COLUMN posthorn.%1$I.nested IS 'Objects and lists in nvp and query: dotted names, names with brackets, JSON text, or refuse (a posting error).';
+            COMMENT ON COLUMN posthorn.%1$I.space IS 'How nvp and query write a space: + or %%20.';
+            COMMENT ON COLUMN posthorn.%1$I.charset IS 'Of nvp, query and xml, and named in the content type; unsaid: UTF-8, and not named.';
             COMMENT ON COLUMN posthorn.%1$I.xml_illegal IS 'Characters that XML cannot carry: replace by U+FFFD, or refuse (a posting error).';
             COMMENT ON COLUMN posthorn.%1$I.id_header IS 'Header of the event''s id, or none.';
             COMMENT ON COLUMN posthorn.%1$I.timestamp_header IS 'Header of the attempt''s time in Unix seconds, or none.';
             COMMENT ON COLUMN posthorn.%1$I.attempt_header IS 'Header of the attempt''s number, or none.';
+            COMMENT ON COLUMN posthorn.%1$I.user_agent IS 'The header user-agent; NULL: the engine''s own.';
+            COMMENT ON COLUMN posthorn.%1$I.headers IS 'Further headers of every request: {"X-Shop": "7", "X-Key": "secret:NAME"}.';
             COMMENT ON COLUMN posthorn.%1$I.signing IS 'none, standard_webhooks or sensepass_hmac.';
             COMMENT ON COLUMN posthorn.%1$I.signing_secrets IS 'Where the signing keys are; all of them sign while one takes another''s place.';
             COMMENT ON COLUMN posthorn.%1$I.auth_secret_previous IS 'The credential that auth_secret takes the place of; tried where the new one is refused.';

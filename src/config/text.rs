@@ -14,6 +14,7 @@ pub fn read(path: &Path) -> io::Result<String> {
 }
 
 /// A secret's bytes without the mark that an editor put before them.
+#[must_use]
 pub fn without_mark(bytes: &[u8]) -> &[u8] {
     bytes.strip_prefix(UTF_8).unwrap_or(bytes)
 }

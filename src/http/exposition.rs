@@ -1,6 +1,8 @@
 //! The two forms in which metrics are read: OpenMetrics, which the encoder writes, and the
 //! older text format of Prometheus for whoever does not ask for it.
 
+use std::fmt::Write;
+
 use http::HeaderMap;
 use http::header::ACCEPT;
 
@@ -53,9 +55,10 @@ pub fn of_openmetrics(text: &str) -> String {
                 };
                 if let Some((_, words)) = help.take().filter(|(of, _)| *of == name) {
                     let words = words.unwrap_or_default();
-                    plain.push_str(&format!("# HELP {name}{suffix} {words}\n"));
+                    // Writing to a String cannot fail.
+                    let _ = writeln!(plain, "# HELP {name}{suffix} {words}");
                 }
-                plain.push_str(&format!("# TYPE {name}{suffix} {kind}\n"));
+                let _ = writeln!(plain, "# TYPE {name}{suffix} {kind}");
             }
             _ => {
                 plain.push_str(line);

@@ -6,7 +6,7 @@ use secrecy::ExposeSecret;
 
 use super::prints::{Letters, Prints, WORD};
 use super::reading::without_escapes;
-use crate::model::{Auth, Event, Subscription};
+use crate::model::{Auth, Charset, Event, Subscription};
 use crate::shape::Request;
 
 /// Of a payload and of a query, so many bytes are looked for: most of them whole.
@@ -32,16 +32,39 @@ pub(super) fn prints(
         let known = known(event);
         let query = request.url.query().unwrap_or_default().as_bytes();
         for sent in [&request.body, query] {
-            let sent = &sent[..sent.len().min(MOST_SENT)];
-            let plain = without_escapes(sent);
+            let sent = in_utf8(
+                &sent[..sent.len().min(MOST_SENT)],
+                subscription.form.charset,
+            );
+            let plain = without_escapes(&sent);
             prints.sent(&plain, &known);
-            for value in values(sent).into_iter().take(MOST_VALUES) {
+            for value in values(&sent).into_iter().take(MOST_VALUES) {
                 prints.value(value.as_bytes(), &known);
                 prints.value(&without_escapes(value.as_bytes()), &known);
             }
         }
     }
     prints
+}
+
+/// What was sent in another charset, in the one in which answers are read: its bytes, and a
+/// form's escapes of bytes.
+fn in_utf8(sent: &[u8], charset: Charset) -> Cow<'_, [u8]> {
+    if charset == Charset::Utf8 {
+        return Cow::Borrowed(sent);
+    }
+    let mut text = String::with_capacity(sent.len());
+    let mut rest = sent;
+    while let Some((first, behind)) = rest.split_first() {
+        let digits = behind.get(..2).filter(|_| *first == b'%');
+        let digits = digits.and_then(|digits| str::from_utf8(digits).ok());
+        let escaped = digits.and_then(|digits| u8::from_str_radix(digits, 16).ok());
+        let escaped = escaped.filter(|byte| !byte.is_ascii());
+        let length = if escaped.is_some() { "%FF".len() } else { 1 };
+        text.push(charset.character(escaped.unwrap_or(*first)));
+        rest = &rest[length..];
+    }
+    Cow::Owned(text.into_bytes())
 }
 
 /// Every credential that the exchange could have shown to the receiver, and every other one
@@ -205,5 +228,13 @@ mod tests {
         ] {
             assert_eq!(values(sent.as_bytes()), expected, "{sent}");
         }
+    }
+
+    #[test]
+    fn what_was_sent_in_another_charset_is_read_in_it() {
+        let form = in_utf8(b"a=J%F6rg+%80%2B", Charset::Windows1252);
+        assert_eq!(values(&form), ["J\u{f6}rg \u{20ac}+"]);
+        let xml = in_utf8(b"<?xml?><r><a>J\xF6rg %zz</a></r>", Charset::Latin1);
+        assert!(values(&xml).contains(&"J\u{f6}rg %zz".into()));
     }
 }

@@ -2,6 +2,7 @@
 
 pub mod attempt;
 pub mod change;
+pub mod charset;
 pub mod client_identity;
 pub mod declaration;
 pub mod delivery;
@@ -26,10 +27,11 @@ pub(crate) mod samples;
 pub use attempt::{
     Answer, FailureClass, Judgement, Outcome, OutcomeClass, Peer, Sent, TlsVersion, Verdict, Wire,
 };
+pub use charset::Charset;
 pub use delivery::{DeliveryKey, State};
 pub use endpoint::Endpoint;
 pub use event::Event;
-pub use field::{Field, FieldSource, OmitWhen, Step};
+pub use field::{Decimals, Field, FieldSource, OmitWhen, Step};
 pub use pattern::Pattern;
 pub use policy::{RetryPolicy, Schedule, StatusRanges, SuccessRule};
 pub use settings::{Identity, Problem, Settings};

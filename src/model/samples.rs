@@ -11,8 +11,8 @@ use uuid::Uuid;
 use super::settings::defaults;
 use super::subscription::{Exit, IdentityHeaders, Locked, RequestForm, TlsSettings};
 use super::{
-    Auth, Emit, Encoding, Event, Method, Order, RetryPolicy, Schedule, Scope, Shard, Signing,
-    StatusRanges, Subscription, SuccessRule,
+    Auth, Charset, Emit, Encoding, Event, Method, Order, RetryPolicy, Schedule, Scope, Shard,
+    Signing, StatusRanges, Subscription, SuccessRule,
 };
 
 pub fn event() -> Event {
@@ -49,6 +49,9 @@ pub fn subscription() -> Subscription {
             encoding: Encoding::Json,
             fields: None,
             nested: defaults::NESTED,
+            space: defaults::SPACE,
+            charset: Charset::Utf8,
+            says_charset: false,
             xml_root: "event".to_owned(),
             xml_illegal: defaults::XML_ILLEGAL,
             identity: IdentityHeaders {
@@ -56,6 +59,8 @@ pub fn subscription() -> Subscription {
                 timestamp: Some(defaults::TIMESTAMP_HEADER),
                 attempt: Some(defaults::ATTEMPT_HEADER),
             },
+            user_agent: None,
+            fixed: Vec::new(),
         },
         auth: Auth::None,
         auth_previous: None,

@@ -7,6 +7,7 @@ pub mod defaults;
 mod events;
 mod exit;
 mod fields;
+mod fixed;
 mod form;
 mod format;
 mod headers;
@@ -112,8 +113,12 @@ settings! {
     encoding: String,
     /// A JSON array of `{"name", "source", "map"?, "format"?, "omit_when"?}`.
     fields: serde_json::Value,
-    /// `dotted`, `json` or `refuse`.
+    /// `dotted`, `brackets`, `json` or `refuse`.
     nested: String,
+    /// `+` or `%20`.
+    space: String,
+    /// `unsaid`, `utf-8`, `iso-8859-1` or `windows-1252`.
+    charset: String,
     xml_root: String,
     /// `replace` or `refuse`.
     xml_illegal: String,
@@ -121,6 +126,10 @@ settings! {
     id_header: String,
     timestamp_header: String,
     attempt_header: String,
+    user_agent: String,
+    /// A JSON object from headers' names to their values: a text, a
+    /// [`SecretRef`](crate::model::secret::SecretRef), or `literal:` and a text.
+    headers: serde_json::Value,
     kinds: Vec<String>,
     statuses: Vec<String>,
     /// `every` or `change`.

@@ -5,12 +5,12 @@ use std::net::IpAddr;
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
-use http::HeaderName;
+use http::{HeaderName, HeaderValue};
 use secrecy::{SecretSlice, SecretString};
 use url::Url;
 use uuid::Uuid;
 
-use super::{Field, Pattern, RetryPolicy, Shard, Signing, SuccessRule};
+use super::{Charset, Field, Pattern, RetryPolicy, Shard, Signing, SuccessRule};
 
 #[derive(Clone, Debug)]
 #[expect(clippy::struct_excessive_bools, reason = "each is a switch of its own")]
@@ -115,11 +115,20 @@ pub struct RequestForm {
     pub fields: Option<Vec<Field>>,
     /// What a form makes of objects and lists.
     pub nested: Nested,
+    /// How a form writes a space.
+    pub space: Space,
+    /// Of forms and of XML; JSON is always UTF-8.
+    pub charset: Charset,
+    /// Whether the content type names it.
+    pub says_charset: bool,
     /// The name of the outermost element when the encoding is XML.
     pub xml_root: String,
     /// What XML makes of characters that it cannot carry.
     pub xml_illegal: XmlIllegal,
     pub identity: IdentityHeaders,
+    /// None says what the engine says of itself.
+    pub user_agent: Option<HeaderValue>,
+    pub fixed: Vec<FixedHeader>,
 }
 
 /// Leaves out what may hold a token: the URL's path and query, and the literals of the
@@ -156,6 +165,16 @@ pub enum Encoding {
     Query,
 }
 
+/// A header that every request has.
+#[derive(Clone, Debug)]
+pub struct FixedHeader {
+    pub name: HeaderName,
+    /// The name as it was written.
+    pub spelling: String,
+    /// Sensitive where it is a secret.
+    pub value: HeaderValue,
+}
+
 /// The names of the headers that tell a receiver which message this is; none is not sent.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct IdentityHeaders {
@@ -175,16 +194,35 @@ impl IdentityHeaders {
         let family = self.id.as_ref()?.as_str().strip_suffix("-id")?;
         HeaderName::try_from(format!("{family}-signature")).ok()
     }
+
+    /// Every name that the engine needs for itself.
+    #[must_use]
+    pub fn taken(&self, has_signature: bool) -> Vec<HeaderName> {
+        let signature = self.signature().filter(|_| has_signature);
+        let names = [&self.id, &self.timestamp, &self.attempt].map(Clone::clone);
+        names.into_iter().chain([signature]).flatten().collect()
+    }
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Nested {
     /// `payer.name`, `items.0`: a pair for each value within.
     Dotted,
+    /// `payer[name]`, `items[0]`: the same in the spelling of PHP and Rails.
+    Brackets,
     /// One pair with the JSON text, exactly as it was published.
     Json,
     /// A posting error.
     Refuse,
+}
+
+/// How a form writes a space.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Space {
+    /// `+`, as forms have it.
+    Plus,
+    /// `%20`, as the rest of a URL has it.
+    Percent,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

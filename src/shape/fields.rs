@@ -90,6 +90,7 @@ pub fn mapped<'a>(fields: &'a [Field], from: &Sources<'a>) -> Result<Vec<Member<
 
 /// Whether the fields make the same of two statuses. Where none of them sends the status, or
 /// one cannot, no two are the same.
+#[must_use]
 pub fn sent_alike(fields: &[Field], one: &str, other: &str) -> bool {
     let mut of_status = fields
         .iter()

@@ -8,7 +8,7 @@ use secrecy::ExposeSecret;
 use super::{Moment, Unsendable};
 use crate::model::{Auth, Event, Subscription};
 
-/// What every request says of its sender.
+/// What a request says of its sender where nothing else is set.
 pub const PRODUCT: &str = concat!("Posthorn/", env!("CARGO_PKG_VERSION"));
 
 /// All but the content type and the signature.
@@ -18,8 +18,13 @@ pub fn of(
     moment: &Moment<'_>,
 ) -> Result<HeaderMap, Unsendable> {
     let mut headers = HeaderMap::with_capacity(8);
-    headers.insert(USER_AGENT, HeaderValue::from_static(PRODUCT));
-    let identity = &subscription.form.identity;
+    let form = &subscription.form;
+    let product = || HeaderValue::from_static(PRODUCT);
+    headers.insert(USER_AGENT, form.user_agent.clone().unwrap_or_else(product));
+    for fixed in &form.fixed {
+        headers.insert(&fixed.name, fixed.value.clone());
+    }
+    let identity = &form.identity;
     // The id is the same at every attempt, and for a replay too, so that a receiver can
     // leave out repeats (invariant 5, WIRE.md 4.5).
     for (name, value) in [

@@ -4,6 +4,7 @@
 //! travels, `format` puts it into the form that the receiver wants, one of `json`, `form`
 //! and `xml` writes it, and `headers` and `signing` say who sends it.
 
+mod currency;
 mod decimal;
 pub mod endpoint;
 mod fields;
@@ -29,11 +30,14 @@ use http::header::{CONTENT_TYPE, HeaderMap, HeaderValue};
 use url::Url;
 use uuid::Uuid;
 
-use crate::model::subscription::Nested;
+use crate::model::settings::defaults;
+use crate::model::subscription::RequestForm;
 use crate::model::{
-    Credential, Encoding, Event, Field, FieldSource, Method, Subscription, TokenKey,
+    Charset, Credential, Encoding, Event, Field, FieldSource, Method, Subscription, TokenKey,
 };
 use fields::Sources;
+pub use fields::sent_alike;
+use form::Dialect;
 pub use unsendable::Unsendable;
 use unsendable::{MAX_ENCODED_BYTES, MAX_URL_BYTES};
 
@@ -74,6 +78,15 @@ pub struct Moment<'a> {
     pub credential: Credential,
 }
 
+/// Refuses an event whose data has more bytes than a worker sends.
+pub const fn within_bounds(event: &Event, most: usize) -> Result<(), Unsendable> {
+    let bytes = event.data.len();
+    if bytes > most {
+        return Err(Unsendable::TooLarge { bytes, most });
+    }
+    Ok(())
+}
+
 /// The request of `event` for `subscription`. The moment changes the headers that tell of
 /// it and of the credential, the signature, and the fields that are mapped from the
 /// attempt's number or time; nothing else (invariant 5).
@@ -100,11 +113,13 @@ pub fn shape(
         Method::Post => form.encoding,
     };
     let payload = encode(event, subscription, encoding, moment)?;
-    match content_type(encoding) {
+    match content_type(encoding, form) {
         Some(content_type) => {
-            request.body = payload.into();
-            let value = HeaderValue::from_static(content_type);
-            request.headers.insert(CONTENT_TYPE, value);
+            request.body = match form.charset {
+                Charset::Utf8 => payload.into(),
+                other => other.encode(&payload).into_owned().into(),
+            };
+            request.headers.insert(CONTENT_TYPE, content_type);
         }
         None => append_query(&mut request.url, &payload)?,
     }
@@ -142,7 +157,14 @@ pub fn name_value_pairs(
         moment: &moment,
     };
     let members = fields::mapped(fields, &sources)?;
-    form::write(&members, Nested::Dotted)
+    form::write(
+        &members,
+        Dialect {
+            nested: defaults::NESTED,
+            space: defaults::SPACE,
+            charset: Charset::Utf8,
+        },
+    )
 }
 
 fn encode(
@@ -175,26 +197,39 @@ fn encode(
     };
     match encoding {
         Encoding::Json => Ok(json::write_object(&members)),
-        Encoding::Xml => xml::write_document(&form.xml_root, &members, form.xml_illegal),
-        Encoding::Nvp | Encoding::Query => form::write(&members, form.nested),
+        Encoding::Xml => xml::write_document(form, &members),
+        Encoding::Nvp | Encoding::Query => form::write(
+            &members,
+            Dialect {
+                nested: form.nested,
+                space: form.space,
+                charset: form.charset,
+            },
+        ),
     }
 }
 
 fn reads_data(fields: Option<&[Field]>) -> bool {
     fields.is_none_or(|fields| {
-        fields
-            .iter()
-            .any(|field| matches!(field.source, FieldSource::Pointer(_)))
+        fields.iter().any(|field| {
+            matches!(field.source, FieldSource::Pointer(_))
+                || field.format.iter().any(|step| step.currency().is_some())
+        })
     })
 }
 
 /// None for the encoding that travels in the URL.
-const fn content_type(encoding: Encoding) -> Option<&'static str> {
-    match encoding {
-        Encoding::Json => Some("application/json"),
-        Encoding::Xml => Some("application/xml; charset=utf-8"),
-        Encoding::Nvp => Some("application/x-www-form-urlencoded"),
-        Encoding::Query => None,
+fn content_type(encoding: Encoding, form: &RequestForm) -> Option<HeaderValue> {
+    let media_type = match encoding {
+        Encoding::Json => "application/json",
+        Encoding::Xml => "application/xml",
+        Encoding::Nvp => "application/x-www-form-urlencoded",
+        Encoding::Query => return None,
+    };
+    if form.says_charset {
+        HeaderValue::from_str(&format!("{media_type}; charset={}", form.charset.name())).ok()
+    } else {
+        Some(HeaderValue::from_static(media_type))
     }
 }
 

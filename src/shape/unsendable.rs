@@ -14,12 +14,31 @@ pub enum Unsendable {
         found: &'static str,
         format: String,
     },
+    #[error(
+        "field `{field}`: {found} at {pointer}, where its format {format} needs an ISO 4217 code of a currency with a smaller unit"
+    )]
+    NoCurrency {
+        field: String,
+        found: &'static str,
+        pointer: String,
+        format: String,
+    },
     #[error("{place}: an object or a list, and the setting nested is \"refuse\"")]
     Nested { place: String },
     #[error(
         "{place}: U+{code_point:04X}, which XML cannot carry, and the setting xml_illegal is \"refuse\""
     )]
     NotXml { place: String, code_point: u32 },
+    #[error(
+        "{place}: U+{code_point:04X}, which the charset {charset} does not have; give another charset, such as utf-8"
+    )]
+    NotInCharset {
+        place: String,
+        code_point: u32,
+        charset: &'static str,
+    },
+    #[error("the event's data has {bytes} bytes; worker.max_data_bytes allows {most}")]
+    TooLarge { bytes: usize, most: usize },
     #[error("the event's data was purged")]
     Purged,
     #[error("the event's data is not valid JSON at byte {at}")]

@@ -1,13 +1,13 @@
 //! XML 1.0, well-formed whatever was published.
 
 use std::borrow::Cow;
+use std::fmt::Write;
 
 use super::fields::{Member, Value};
 use super::json::{Json, Kind, Quoted};
 use super::{MAX_ENCODED_BYTES, Unsendable};
-use crate::model::subscription::XmlIllegal;
-
-const DECLARATION: &str = r#"<?xml version="1.0" encoding="UTF-8"?>"#;
+use crate::model::Charset;
+use crate::model::subscription::{RequestForm, XmlIllegal};
 
 /// The element of a list's item that has no name of its own: a list within a list.
 const ITEM: &str = "item";
@@ -15,23 +15,36 @@ const ITEM: &str = "item";
 /// Parsers limit names (libxml2 to 50,000 bytes); the attribute has no such limit.
 const LONGEST_NAME: usize = 1000;
 
-/// One element for each member under the element `root`. An object nests its members,
+/// One element for each member under the form's root. The declaration names the charset in
+/// which the document is to be sent, which has all of its characters. An object nests its members,
 /// a list repeats its element for each item (none for an empty list), and `null` is an
 /// empty element. A name that cannot name an element is made safe by [`element_name`], and
 /// stands as it is in the attribute `name`.
-pub fn write_document(
-    root: &str,
-    members: &[Member<'_>],
-    illegal: XmlIllegal,
-) -> Result<String, Unsendable> {
-    let root = element_name(root);
-    let mut document = Document(format!("{DECLARATION}<{root}>"));
+pub fn write_document(form: &RequestForm, members: &[Member<'_>]) -> Result<String, Unsendable> {
+    let root = element_name(&form.xml_root);
+    let charset = form.charset;
+    let encoding = charset.name().to_ascii_uppercase();
+    let mut document = Document {
+        text: format!(r#"<?xml version="1.0" encoding="{encoding}"?><{root}>"#),
+        charset,
+    };
     for member in members {
-        if illegal == XmlIllegal::Refuse
-            && let Some(code_point) = illegal_in(member)
+        if form.xml_illegal == XmlIllegal::Refuse
+            && let Some(code_point) = first_in(member, |it| !it.is_ok_and(is_legal))
         {
             let place = member.place();
             return Err(Unsendable::NotXml { place, code_point });
+        }
+        // What is no character of XML is replaced, by one that can always be written.
+        let unfit = |it: Character| it.is_ok_and(|it| is_legal(it) && !charset.has(it));
+        if charset != Charset::Utf8
+            && let Some(code_point) = first_in(member, unfit)
+        {
+            return Err(Unsendable::NotInCharset {
+                place: member.place(),
+                code_point,
+                charset: charset.name(),
+            });
         }
         match &member.value {
             Value::Json(json) => document.write_json(&member.name, json)?,
@@ -39,41 +52,46 @@ pub fn write_document(
         }
     }
     document.close(&root);
-    Ok(document.0)
+    Ok(document.text)
 }
 
-/// The first code point in names or texts that XML cannot carry.
-fn illegal_in(member: &Member<'_>) -> Option<u32> {
-    let name = member.published.and_then(|(_, name)| illegal_text(name));
+/// A character, or the half of a surrogate pair that stands alone.
+type Character = Result<char, u16>;
+
+/// The first code point of such a kind in names or texts.
+fn first_in(member: &Member<'_>, is_one: impl Fn(Character) -> bool + Copy) -> Option<u32> {
+    let name = member
+        .published
+        .and_then(|(_, name)| first_in_text(name, is_one));
     name.or_else(|| match &member.value {
-        Value::Json(json) => illegal_json(json),
+        Value::Json(json) => first_in_json(json, is_one),
         value => {
-            let illegal = value.text()?.chars().find(|&it| !is_legal(it))?;
-            Some(illegal.into())
+            let one = value.text()?.chars().find(|&it| is_one(Ok(it)))?;
+            Some(one.into())
         }
     })
 }
 
-fn illegal_json(json: &Json<'_>) -> Option<u32> {
+fn first_in_json(json: &Json<'_>, is_one: impl Fn(Character) -> bool + Copy) -> Option<u32> {
     match &json.kind {
-        Kind::Text(text) => illegal_text(*text),
-        Kind::List(items) => items.iter().find_map(illegal_json),
-        Kind::Object(members) => members
-            .iter()
-            .find_map(|(name, value)| illegal_text(*name).or_else(|| illegal_json(value))),
+        Kind::Text(text) => first_in_text(*text, is_one),
+        Kind::List(items) => items.iter().find_map(|item| first_in_json(item, is_one)),
+        Kind::Object(members) => members.iter().find_map(|(name, value)| {
+            first_in_text(*name, is_one).or_else(|| first_in_json(value, is_one))
+        }),
         _ => None,
     }
 }
 
-fn illegal_text(text: Quoted<'_>) -> Option<u32> {
-    text.characters().find_map(|character| match character {
-        Ok(legal) if is_legal(legal) => None,
-        Ok(illegal) => Some(illegal.into()),
-        Err(half) => Some(half.into()),
-    })
+fn first_in_text(text: Quoted<'_>, is_one: impl Fn(Character) -> bool) -> Option<u32> {
+    let one = text.characters().find(|&character| is_one(character))?;
+    Some(one.map_or_else(u32::from, u32::from))
 }
 
-struct Document(String);
+struct Document {
+    text: String,
+    charset: Charset,
+}
 
 impl Document {
     fn write_json(&mut self, name: &str, json: &Json<'_>) -> Result<(), Unsendable> {
@@ -117,45 +135,56 @@ impl Document {
 
     /// Gives the element's name, for its end.
     fn open<'n>(&mut self, name: &'n str) -> Result<Cow<'n, str>, Unsendable> {
-        if self.0.len() + name.len() > MAX_ENCODED_BYTES {
+        if self.text.len() + name.len() > MAX_ENCODED_BYTES {
             return Err(Unsendable::EncodedTooLong);
         }
         let element = element_name(name);
-        self.0.push('<');
-        self.0.push_str(&element);
+        self.text.push('<');
+        self.text.push_str(&element);
         if *element != *name {
-            self.0.push_str(" name=\"");
+            self.text.push_str(" name=\"");
             for character in name.chars() {
                 match character {
-                    '"' => self.0.push_str("&quot;"),
+                    '"' => self.text.push_str("&quot;"),
                     // Bare, a parser would read them as spaces (section 3.3.3).
-                    '\n' => self.0.push_str("&#10;"),
-                    '\t' => self.0.push_str("&#9;"),
+                    '\n' => self.text.push_str("&#10;"),
+                    '\t' => self.text.push_str("&#9;"),
                     other => self.write_character(other),
                 }
             }
-            self.0.push('"');
+            self.text.push('"');
         }
-        self.0.push('>');
+        self.text.push('>');
         Ok(element)
     }
 
     fn close(&mut self, element: &str) {
-        self.0.push_str("</");
-        self.0.push_str(element);
-        self.0.push('>');
+        self.text.push_str("</");
+        self.text.push_str(element);
+        self.text.push('>');
     }
 
     fn write_character(&mut self, character: char) {
         match character {
-            '<' => self.0.push_str("&lt;"),
+            '<' => self.text.push_str("&lt;"),
             // Only `]]>` must be escaped; escaping each is simpler and allowed.
-            '>' => self.0.push_str("&gt;"),
-            '&' => self.0.push_str("&amp;"),
+            '>' => self.text.push_str("&gt;"),
+            '&' => self.text.push_str("&amp;"),
             // A parser would read a bare one as a line feed.
-            '\r' => self.0.push_str("&#13;"),
-            legal if is_legal(legal) => self.0.push(legal),
-            _ => self.0.push(char::REPLACEMENT_CHARACTER),
+            '\r' => self.text.push_str("&#13;"),
+            legal if is_legal(legal) => self.write_legal(legal),
+            _ => self.write_legal(char::REPLACEMENT_CHARACTER),
+        }
+    }
+
+    /// By its number where the charset does not have it: then it is what stands for one that
+    /// XML does not have.
+    fn write_legal(&mut self, character: char) {
+        if self.charset.has(character) {
+            self.text.push(character);
+        } else {
+            // Writing to a String cannot fail.
+            let _ = write!(self.text, "&#{};", u32::from(character));
         }
     }
 }

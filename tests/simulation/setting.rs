@@ -74,6 +74,9 @@ fn subscription(chance: &mut Chance, world: &World, merchant: usize) -> Subscrip
             encoding: Encoding::Json,
             fields: None,
             nested: posthorn::model::subscription::Nested::Dotted,
+            space: posthorn::model::subscription::Space::Plus,
+            charset: posthorn::model::Charset::Utf8,
+            says_charset: false,
             xml_root: "event".to_owned(),
             xml_illegal: posthorn::model::subscription::XmlIllegal::Replace,
             identity: IdentityHeaders {
@@ -81,6 +84,8 @@ fn subscription(chance: &mut Chance, world: &World, merchant: usize) -> Subscrip
                 timestamp: None,
                 attempt: Some(HeaderName::from_static("webhook-attempt")),
             },
+            user_agent: None,
+            fixed: Vec::new(),
         },
         auth: Auth::None,
         auth_previous: None,

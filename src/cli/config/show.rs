@@ -8,6 +8,7 @@ use crate::cli::database::DatabaseArgs;
 use crate::cli::named::SubscriptionName;
 use crate::model::Settings;
 use crate::model::settings::{Origin, defaults};
+use crate::shape::PRODUCT;
 use crate::store::connect;
 use crate::store::subscriptions::SubscriptionRow;
 
@@ -79,6 +80,7 @@ fn absent(key: &str) -> &'static str {
     match key {
         "fields" => "the data as published",
         "kinds" | "statuses" => "all",
+        "user_agent" => PRODUCT,
         "rate" | "max_attempts" | "max_age" => "no limit",
         _ => "none",
     }

@@ -172,6 +172,7 @@ impl Settings {
         let signing = self.signing_secrets.iter().flatten();
         single
             .chain(signing.map(|text| ("signing_secrets", text.as_str())))
+            .chain(self.references_of_headers().map(|text| ("headers", text)))
             .collect()
     }
 

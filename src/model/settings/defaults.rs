@@ -7,7 +7,7 @@ use std::time::Duration;
 use http::HeaderName;
 
 use super::Settings;
-use crate::model::subscription::{Nested, XmlIllegal};
+use crate::model::subscription::{Nested, Space, XmlIllegal};
 use crate::model::{Emit, Encoding, Method, Order, Scope};
 
 pub const SCOPE: Scope = Scope::Merchant;
@@ -24,6 +24,9 @@ pub const XML_ROOT: &str = "notification";
 
 /// Every value has a name of its own, and what was flat stays flat.
 pub const NESTED: Nested = Nested::Dotted;
+
+/// As browsers write forms.
+pub const SPACE: Space = Space::Plus;
 
 /// A control character in a comment must not keep a payment's status from its receiver.
 pub const XML_ILLEGAL: XmlIllegal = XmlIllegal::Replace;
@@ -70,6 +73,7 @@ pub const SUPERSEDE: bool = false;
 pub fn written_out(given: &Settings) -> Settings {
     let text = |text: &str| Some(text.to_owned());
     let is_get = given.method.as_deref() == Some("GET");
+    let is_xml = given.encoding.as_deref() == Some("xml");
     let is_fixed = given.retry.as_deref() == Some("fixed");
     let is_list = given.retry.as_deref() == Some("list");
     let is_exponential = !is_fixed && !is_list;
@@ -87,6 +91,8 @@ pub fn written_out(given: &Settings) -> Settings {
         method: text("POST"),
         encoding: text(if is_get { "query" } else { "json" }),
         nested: text("dotted"),
+        space: text("+"),
+        charset: text(if is_xml { "utf-8" } else { "unsaid" }),
         xml_root: text(XML_ROOT),
         xml_illegal: text("replace"),
         id_header: text(ID_HEADER.as_str()),

@@ -1,9 +1,9 @@
 //! What a subscription's requests look like.
 
-use super::problem::choose;
-use super::{Problem, Settings, defaults, fields, headers, quoted, url};
-use crate::model::subscription::{Nested, RequestForm, XmlIllegal};
-use crate::model::{Encoding, Method};
+use super::problem::{choose, note};
+use super::{Problem, Settings, defaults, fields, fixed, headers, quoted, url};
+use crate::model::subscription::{Nested, RequestForm, Space, XmlIllegal};
+use crate::model::{Charset, Encoding, Method};
 
 pub(super) fn check(settings: &Settings, problems: &mut Vec<Problem>) -> Option<RequestForm> {
     let url = url::check(settings, problems);
@@ -41,6 +41,7 @@ pub(super) fn check(settings: &Settings, problems: &mut Vec<Problem>) -> Option<
         settings.nested.as_deref(),
         &[
             ("dotted", Nested::Dotted),
+            ("brackets", Nested::Brackets),
             ("json", Nested::Json),
             ("refuse", Nested::Refuse),
         ],
@@ -57,7 +58,18 @@ pub(super) fn check(settings: &Settings, problems: &mut Vec<Problem>) -> Option<
         defaults::XML_ILLEGAL,
         problems,
     );
+    let space = choose(
+        "space",
+        settings.space.as_deref(),
+        &[("+", Space::Plus), ("%20", Space::Percent)],
+        defaults::SPACE,
+        problems,
+    );
+    let charset = charset(settings, encoding, problems);
     let identity = headers::check(settings, problems);
+    let user_agent = settings.user_agent.as_deref().map(fixed::value).transpose();
+    let user_agent = user_agent.map_err(|remedy| format!("text that {remedy}"));
+    let user_agent = note("user_agent", user_agent, problems);
     let xml_root = settings.xml_root.as_deref().unwrap_or(defaults::XML_ROOT);
     if !is_xml_name(xml_root) {
         problems.push(Problem::new(
@@ -80,10 +92,47 @@ pub(super) fn check(settings: &Settings, problems: &mut Vec<Problem>) -> Option<
             None => None,
         },
         nested: nested?,
+        space: space?,
+        charset: charset?.0,
+        says_charset: charset?.1,
         xml_root: xml_root.to_owned(),
         xml_illegal: xml_illegal?,
         identity: identity?,
+        user_agent: user_agent?,
+        // They may be secrets, which are read elsewhere.
+        fixed: Vec::new(),
     })
+}
+
+/// The charset, and whether the content type names it. XML has always said so.
+fn charset(
+    settings: &Settings,
+    encoding: Option<Encoding>,
+    problems: &mut Vec<Problem>,
+) -> Option<(Charset, bool)> {
+    let (charset, says) = choose(
+        "charset",
+        settings.charset.as_deref(),
+        &[
+            ("unsaid", (Charset::Utf8, false)),
+            ("utf-8", (Charset::Utf8, true)),
+            ("iso-8859-1", (Charset::Latin1, true)),
+            ("windows-1252", (Charset::Windows1252, true)),
+        ],
+        (Charset::Utf8, encoding == Some(Encoding::Xml)),
+        problems,
+    )?;
+    if encoding == Some(Encoding::Json) && charset != Charset::Utf8 {
+        let name = charset.name();
+        problems.push(Problem::new(
+            "charset",
+            format!(
+                "\"{name}\" with encoding \"json\", which is UTF-8 always; give \"utf-8\" or \"unsaid\", or another encoding"
+            ),
+        ));
+        return None;
+    }
+    Some((charset, says))
 }
 
 /// WIRE.md 5.1: a GET carries its values in the query, and nothing else does.

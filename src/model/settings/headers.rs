@@ -111,17 +111,8 @@ pub(super) fn refuse_a_key_in_their_place(
     let Auth::ApiKey { header, .. } = auth else {
         return;
     };
-    let signature = match signing {
-        Signing::StandardWebhooks(_) => identity.signature(),
-        Signing::None | Signing::SensepassHmac(_) => None,
-    };
-    let IdentityHeaders {
-        id,
-        timestamp,
-        attempt,
-    } = identity;
-    let mut taken = [id, timestamp, attempt, &signature].into_iter().flatten();
-    if taken.any(|name| name.as_str() == header) {
+    let taken = identity.taken(matches!(signing, Signing::StandardWebhooks(_)));
+    if taken.iter().any(|name| name.as_str() == header) {
         problems.push(Problem::new(
             "auth_secret",
             "the API key's header is one that id_header, timestamp_header, attempt_header or \

@@ -9,7 +9,9 @@ use super::credentials::{self, Credentials};
 use super::events::Events;
 use super::limits::{self, Limits};
 use super::signing::{self, SigningSettings};
-use super::{Problem, Settings, events, exit, form, headers, labels, retry, success};
+use super::{
+    Problem, Settings, events, exit, fields, fixed, form, headers, labels, retry, success,
+};
 use crate::model::secret::{ReadSecret, SecretError, SecretRef};
 use crate::model::subscription::{Exit, Locked, RequestForm};
 use crate::model::{RetryPolicy, Shard, Subscription, SuccessRule};
@@ -38,6 +40,10 @@ pub fn resolve_matching(identity: Identity, settings: &Settings) -> Option<Subsc
         kinds: settings.kinds.clone(),
         statuses: settings.statuses.clone(),
         emit: settings.emit.clone(),
+        fields: settings
+            .fields
+            .clone()
+            .filter(|fields| fields::check(fields, false, &mut Vec::new()).is_some()),
         ..Settings::default()
     };
     // They name no secret.
@@ -49,6 +55,7 @@ pub fn resolve_matching(identity: Identity, settings: &Settings) -> Option<Subsc
 pub(super) struct Checked {
     events: Option<Events>,
     form: Option<RequestForm>,
+    fixed: Option<Vec<fixed::Entry>>,
     signing: Option<SigningSettings>,
     success: Option<SuccessRule>,
     retry: Option<RetryPolicy>,
@@ -62,10 +69,13 @@ pub(super) fn check(settings: &Settings, problems: &mut Vec<Problem>) -> Checked
     https_for_certificates(settings, problems);
     labels::check(settings, problems);
     let form = form::check(settings, problems);
+    let signs = settings.signing.as_deref() == Some(signing::STANDARD_WEBHOOKS);
+    let taken = form.as_ref().map(|form| form.identity.taken(signs));
     Checked {
         events: events::check(settings, problems),
         signing: signing::check(settings, form.as_ref(), problems),
         form,
+        fixed: fixed::check(settings, &taken.unwrap_or_default(), problems),
         success: success::check(settings, problems),
         retry: retry::check(settings, problems),
         limits: limits::check(settings, problems),
@@ -115,14 +125,22 @@ pub fn resolve(
     let signing = checked
         .signing
         .and_then(|signing| signing.open(read, &mut problems));
+    let fixed = checked
+        .fixed
+        .and_then(|fixed| fixed::open(fixed, read, &mut problems));
     if let (Some(form), Some((auth, previous)), Some(signing)) = (&checked.form, &auth, &signing) {
+        let identity = &form.identity;
         for auth in [Some(auth), previous.as_ref()].into_iter().flatten() {
-            headers::refuse_a_key_in_their_place(auth, &form.identity, signing, &mut problems);
+            headers::refuse_a_key_in_their_place(auth, identity, signing, &mut problems);
         }
+    }
+    if let (Some(fixed), Some((auth, _))) = (&fixed, &auth) {
+        fixed::refuse_the_keys(fixed, auth, &mut problems);
     }
     let (
         Some(events),
         Some(form),
+        Some(fixed),
         Some(success),
         Some(retry),
         Some(limits),
@@ -133,6 +151,7 @@ pub fn resolve(
     ) = (
         checked.events,
         checked.form,
+        fixed,
         checked.success,
         checked.retry,
         checked.limits,
@@ -158,7 +177,7 @@ pub fn resolve(
         kinds: events.kinds,
         statuses: events.statuses,
         emit: events.emit,
-        form,
+        form: RequestForm { fixed, ..form },
         auth,
         auth_previous,
         signing,

@@ -28,6 +28,8 @@ const BASE64: GeneralPurpose = GeneralPurpose::new(
     GeneralPurposeConfig::new().with_decode_padding_mode(DecodePaddingMode::Indifferent),
 );
 
+pub(super) const STANDARD_WEBHOOKS: &str = "standard_webhooks";
+
 #[derive(Clone, Copy, PartialEq)]
 enum Scheme {
     None,
@@ -51,7 +53,7 @@ pub(super) fn check(
         settings.signing.as_deref(),
         &[
             ("none", Scheme::None),
-            ("standard_webhooks", Scheme::StandardWebhooks),
+            (STANDARD_WEBHOOKS, Scheme::StandardWebhooks),
             ("sensepass_hmac", Scheme::SensepassHmac),
         ],
         Scheme::None,

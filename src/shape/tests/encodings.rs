@@ -11,6 +11,7 @@ const PUBLISHED: &str = r#"{"a":{"b":1.50,"c":[true,{"d":"x y"}]},"e":null,"f":[
 fn identity(encoding: Encoding) -> Subscription {
     let mut subscription = samples::subscription();
     subscription.form.encoding = encoding;
+    subscription.form.says_charset = encoding == Encoding::Xml;
     subscription
 }
 
