@@ -13,6 +13,7 @@ BEGIN
                 ADD COLUMN space                  text   CHECK (space IN ('+', '%%20')),
                 ADD COLUMN charset                text   CHECK (charset IN ('unsaid', 'utf-8', 'iso-8859-1', 'windows-1252')),
                 ADD COLUMN xml_illegal            text   CHECK (xml_illegal IN ('replace', 'refuse')),
+                ADD COLUMN accept_encoding        text   CHECK (accept_encoding IN ('identity', 'none')),
                 ADD COLUMN id_header              text   CHECK (id_header ~ '^[!#$%%&''*+.^_`|~0-9A-Za-z-]+$'),
                 ADD COLUMN timestamp_header       text   CHECK (timestamp_header ~ '^[!#$%%&''*+.^_`|~0-9A-Za-z-]+$'),
                 ADD COLUMN attempt_header         text   CHECK (attempt_header ~ '^[!#$%%&''*+.^_`|~0-9A-Za-z-]+$'),
@@ -60,6 +61,7 @@ BEGIN
             COMMENT ON COLUMN posthorn.%1$I.space IS 'How nvp and query write a space: + or %%20.';
             COMMENT ON COLUMN posthorn.%1$I.charset IS 'Of nvp, query and xml, and named in the content type; unsaid: UTF-8, and not named.';
             COMMENT ON COLUMN posthorn.%1$I.xml_illegal IS 'Characters that XML cannot carry: replace by U+FFFD, or refuse (a posting error).';
+            COMMENT ON COLUMN posthorn.%1$I.accept_encoding IS 'What Accept-Encoding says: identity (answers are not compressed), or none to leave it out.';
             COMMENT ON COLUMN posthorn.%1$I.id_header IS 'Header of the event''s id, or none.';
             COMMENT ON COLUMN posthorn.%1$I.timestamp_header IS 'Header of the attempt''s time in Unix seconds, or none.';
             COMMENT ON COLUMN posthorn.%1$I.attempt_header IS 'Header of the attempt''s number, or none.';

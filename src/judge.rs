@@ -24,22 +24,19 @@ fn judge_answer(answer: &Answer, rule: &SuccessRule) -> Judgement {
     let line = line.trim_end();
     let redirect = (300..400).contains(&answer.status);
     let status_fits = rule.statuses.contains(answer.status) && !redirect;
-    let body_fits = rule
+    let missed = rule
         .body
         .as_deref()
-        .is_none_or(|text| is_same_text(&answer.body, text));
-    let (class, reason) = match (status_fits, body_fits) {
-        (true, true) => (OutcomeClass::Ok, line.to_owned()),
-        (true, false) => (
-            OutcomeClass::BodyRule,
-            format!("{line}, but the body is not the required text"),
-        ),
+        .and_then(|text| why_not_the_text(answer, text));
+    let (class, reason) = match (status_fits, missed) {
+        (true, None) => (OutcomeClass::Ok, with_its_end(line, answer)),
+        (true, Some(why)) => (OutcomeClass::BodyRule, format!("{line}, but {why}")),
         (false, _) => match &answer.redirects_to {
             Some(host) => (
                 OutcomeClass::Status,
                 format!("{line}, a redirect to {host}, which is not followed"),
             ),
-            None => (OutcomeClass::Status, line.to_owned()),
+            None => (OutcomeClass::Status, with_its_end(line, answer)),
         },
     };
     let verdict = if class == OutcomeClass::Ok {
@@ -56,6 +53,29 @@ fn judge_answer(answer: &Answer, rule: &SuccessRule) -> Judgement {
         class,
         reason,
     }
+}
+
+/// The line, and that the body has no end, where only the status was asked for.
+fn with_its_end(line: &str, answer: &Answer) -> String {
+    match &answer.incomplete {
+        Some(why) => format!("{line} (its body is incomplete: {why})"),
+        None => line.to_owned(),
+    }
+}
+
+/// None where it is the text. A body without its end is not, whatever is there of it: the
+/// rest could say something else.
+fn why_not_the_text(answer: &Answer, text: &str) -> Option<String> {
+    if let Some(why) = &answer.incomplete {
+        return Some(format!("the body is incomplete: {why}"));
+    }
+    if is_same_text(&answer.body, text) {
+        return None;
+    }
+    Some(match &answer.coding {
+        Some(coding) => format!("the body is in the coding {coding}, and nothing is decoded"),
+        None => "the body is not the required text".to_owned(),
+    })
 }
 
 /// Letter case and surrounding white space do not count.
@@ -121,8 +141,7 @@ mod tests {
             status,
             reason: reason.to_owned(),
             body: Bytes::from_static(body),
-            retry_after: None,
-            redirects_to: None,
+            ..Answer::default()
         })
     }
 
@@ -181,6 +200,77 @@ mod tests {
             };
             assert_eq!(judge(&wire, &rule(body)), expected);
         }
+    }
+
+    #[test]
+    fn a_body_without_its_end_matters_only_where_the_body_is_asked_for() {
+        use OutcomeClass::{BodyRule, Ok, Status};
+        use Verdict::{Delivered, Disable, GiveUp, Retry};
+        let broken = |status| Answer {
+            status,
+            body: Bytes::from_static(b"RECEIVED"),
+            incomplete: Some("it was cut".to_owned()),
+            ..Answer::default()
+        };
+        for (status, body, verdict, class, reason) in [
+            (
+                200,
+                None,
+                Delivered,
+                Ok,
+                "200 (its body is incomplete: it was cut)",
+            ),
+            (
+                503,
+                None,
+                Retry,
+                Status,
+                "503 (its body is incomplete: it was cut)",
+            ),
+            (
+                404,
+                None,
+                GiveUp,
+                Status,
+                "404 (its body is incomplete: it was cut)",
+            ),
+            (
+                410,
+                None,
+                Disable,
+                Status,
+                "410 (its body is incomplete: it was cut)",
+            ),
+            (
+                200,
+                Some("RECEIVED"),
+                Retry,
+                BodyRule,
+                "200, but the body is incomplete: it was cut",
+            ),
+        ] {
+            let expected = Judgement {
+                verdict,
+                class,
+                reason: reason.to_owned(),
+            };
+            assert_eq!(judge(&Wire::Answer(broken(status)), &rule(body)), expected);
+        }
+    }
+
+    #[test]
+    fn a_coding_that_nobody_asked_for_is_named() {
+        let zipped = Wire::Answer(Answer {
+            status: 200,
+            body: Bytes::from_static(b"\x1f\x8b"),
+            coding: Some("gzip".to_owned()),
+            ..Answer::default()
+        });
+        assert_eq!(
+            judge(&zipped, &rule(Some("RECEIVED"))).reason,
+            "200, but the body is in the coding gzip, and nothing is decoded"
+        );
+        assert_eq!(judge(&zipped, &rule(None)).reason, "200");
     }
 
     #[test]

@@ -110,15 +110,12 @@ fn decide(criterion: &mut Criterion, _: Size) -> anyhow::Result<()> {
         status: 200,
         reason: "OK".to_owned(),
         body: Bytes::from_static(b"RECEIVED"),
-        retry_after: None,
-        redirects_to: None,
+        ..Answer::default()
     });
     let failed = Wire::Answer(Answer {
         status: 503,
         reason: "Service Unavailable".to_owned(),
-        body: Bytes::new(),
-        retry_after: None,
-        redirects_to: None,
+        ..Answer::default()
     });
     criterion.bench_function("judge: an answer and its text", |bencher| {
         bencher.iter(|| judge(black_box(&answer), &success));
@@ -168,8 +165,7 @@ fn mask(criterion: &mut Criterion) -> anyhow::Result<()> {
             status: 200,
             reason: "OK".to_owned(),
             body: body.clone(),
-            retry_after: None,
-            redirects_to: None,
+            ..Answer::default()
         });
         criterion.bench_function(name, |bencher| {
             bencher.iter(|| {

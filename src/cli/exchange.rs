@@ -3,11 +3,12 @@
 use std::fmt::Write as _;
 use std::io::{self, Write};
 
-use http::header::{ACCEPT, AUTHORIZATION, CONTENT_LENGTH, HOST, HeaderName, HeaderValue};
+use http::header::{AUTHORIZATION, HeaderValue};
 
 use super::printable::Printable;
 use crate::mask::Mask;
 use crate::model::{Auth, Judgement, Outcome, Subscription, Verdict, Wire};
+use crate::send::head_of;
 use crate::shape::Request;
 
 /// Stands for a credential.
@@ -19,55 +20,31 @@ pub fn write_request(
     subscription: &Subscription,
     out: &mut impl Write,
 ) -> io::Result<()> {
-    out.write_all(head(request, subscription).as_bytes())?;
+    out.write_all(&head(request, subscription))?;
     out.write_all(&request.body)
 }
 
-/// With what the HTTP client adds, in the order in which it writes.
-fn head(request: &Request, subscription: &Subscription) -> String {
-    let mut target = request.url.path().to_owned();
-    if let Some(query) = request.url.query() {
-        target.push('?');
-        target.push_str(query);
-    }
-    let mut text = format!("{} {target} HTTP/1.1\r\n", request.method);
-    for (name, value) in &request.headers {
-        line(&mut text, name, &shown(value));
-    }
+fn head(request: &Request, subscription: &Subscription) -> Vec<u8> {
+    let mut request = request.clone();
     if let Auth::OAuth2(_) = subscription.auth {
-        line(&mut text, &AUTHORIZATION, &format!("Bearer {MASK}"));
+        let mut bearer = HeaderValue::from_static("Bearer ");
+        bearer.set_sensitive(true);
+        request.headers.insert(AUTHORIZATION, bearer);
     }
-    line(&mut text, &ACCEPT, "*/*");
-    line(&mut text, &HOST, &host(request));
-    if !request.body.is_empty() || request.method == http::Method::POST {
-        line(&mut text, &CONTENT_LENGTH, &request.body.len().to_string());
-    }
-    text + "\r\n"
-}
-
-fn line(text: &mut String, name: &HeaderName, value: &str) {
-    // Writing to a String cannot fail.
-    let _ = write!(text, "{name}: {value}\r\n");
+    head_of(request, shown)
 }
 
 /// Of a credential with a scheme, the scheme.
-fn shown(value: &HeaderValue) -> String {
-    let text = String::from_utf8_lossy(value.as_bytes());
+fn shown(value: &HeaderValue) -> Vec<u8> {
     if !value.is_sensitive() {
-        return text.into_owned();
+        return value.as_bytes().to_vec();
     }
-    match text.split_once(' ') {
+    let text = String::from_utf8_lossy(value.as_bytes());
+    let masked = match text.split_once(' ') {
         Some((scheme @ ("Basic" | "Bearer"), _)) => format!("{scheme} {MASK}"),
         _ => MASK.to_owned(),
-    }
-}
-
-fn host(request: &Request) -> String {
-    let host = request.url.host_str().unwrap_or_default();
-    match request.url.port() {
-        Some(port) => format!("{host}:{port}"),
-        None => host.to_owned(),
-    }
+    };
+    masked.into_bytes()
 }
 
 /// The answer as it would be kept, and what the subscription's rule says of it.

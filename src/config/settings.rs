@@ -17,6 +17,7 @@ pub(super) fn read(section: &mut Section<'_>) -> Settings {
         charset: section.text("charset"),
         xml_root: section.text("xml_root"),
         xml_illegal: section.text("xml_illegal"),
+        accept_encoding: section.text("accept_encoding"),
         id_header: section.text("id_header"),
         timestamp_header: section.text("timestamp_header"),
         attempt_header: section.text("attempt_header"),

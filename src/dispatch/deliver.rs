@@ -15,6 +15,10 @@ use crate::shape::{Moment, Request, Unsendable, endpoint, shape, within_bounds};
 use crate::store::DbClock;
 use crate::store::ledger::Attempt;
 
+/// Behind the reason of an attempt whose request went out twice.
+const SENT_AGAIN: &str =
+    " (sent twice: the kept connection was closed before an answer, and a new one was opened)";
+
 /// What an attempt needs of the worker.
 #[derive(Clone)]
 pub struct Delivering {
@@ -32,6 +36,8 @@ pub struct Tried {
     pub verdict: Verdict,
     /// Whether it was the credential that was refused.
     pub refused: bool,
+    /// Whether its request went out twice.
+    pub again: bool,
     pub next: Next,
 }
 
@@ -110,11 +116,15 @@ pub fn conclude(
         started_at,
         duration,
         sent,
+        again,
     } = outcome;
     let number = item.attempts + 1;
     let mut judgement = judge(&wire, &subscription.success);
     let mask = Mask::of(&item.event, subscription, request, &wire);
     judgement.reason = mask.line(&judgement.reason);
+    if again {
+        judgement.reason.push_str(SENT_AGAIN);
+    }
     let refused = refuses_credential(&wire);
     let other_credential = refused && item.trial.other_left;
     if other_credential {
@@ -143,6 +153,7 @@ pub fn conclude(
         attempt,
         verdict: judgement.verdict,
         refused,
+        again,
         next,
     }
 }

@@ -44,8 +44,16 @@ impl Dispatcher {
             self.disable(&item);
         }
         match result {
-            Ok(Tried { attempt, next, .. }) => {
+            Ok(Tried {
+                attempt,
+                next,
+                again,
+                ..
+            }) => {
                 self.out.metrics.attempt(attempt.outcome, attempt.duration);
+                if again {
+                    self.out.metrics.sent_again();
+                }
                 let attempts = attempt.number;
                 match next {
                     Next::Delivered => {

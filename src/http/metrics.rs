@@ -50,6 +50,7 @@ struct Inner {
     /// In the order of [`OutcomeClass::ALL`].
     attempts: [Counter; OutcomeClass::ALL.len()],
     attempt_duration: Histogram,
+    sent_again: Counter,
     retries_planned: Counter,
     /// In the order of [`State::ALL`]; none for the open states.
     finished: [Option<Counter>; State::ALL.len()],
@@ -115,6 +116,10 @@ impl Metrics {
                 "posthorn_attempt_duration_seconds",
                 "How long an HTTP exchange took, body included",
                 EXCHANGE,
+            ),
+            sent_again: names.counter(
+                "posthorn_requests_sent_again",
+                "Attempts whose request went out twice, as the kept connection was closed before an answer",
             ),
             retries_planned: names.counter(
                 "posthorn_retries_planned",
@@ -242,6 +247,10 @@ impl Metrics {
     pub fn attempt(&self, class: OutcomeClass, duration: Duration) {
         self.0.attempts[class as usize].inc();
         self.0.attempt_duration.observe(duration);
+    }
+
+    pub fn sent_again(&self) {
+        self.0.sent_again.inc();
     }
 
     pub fn retry_planned(&self) {

@@ -14,10 +14,8 @@ use crate::shape::{Moment, Request, shape};
 fn mask_of(event: &Event, subscription: &Subscription, request: &Request) -> Mask {
     let came = Wire::Answer(Answer {
         status: 200,
-        reason: String::new(),
         body: vec![b' '; 64 * 1024].into(),
-        retry_after: None,
-        redirects_to: None,
+        ..Answer::default()
     });
     Mask::of(event, subscription, request, &came)
 }

@@ -16,6 +16,9 @@ pub struct Outcome {
     pub duration: Duration,
     /// None where there was no connection to send it on.
     pub sent: Option<Sent>,
+    /// Whether it went out twice: a kept connection was closed before any answer, and the
+    /// same bytes went over a new one at once.
+    pub again: bool,
 }
 
 /// What can be shown later of a request that went out. The digests are SHA-256.
@@ -48,7 +51,7 @@ pub enum TlsVersion {
 #[derive(Clone, Debug)]
 pub enum Wire {
     Answer(Answer),
-    /// No complete answer came. `detail` is for an operator: it names hosts and
+    /// No answer came. `detail` is for an operator: it names hosts and
     /// causes, never credentials, query strings or payloads.
     Failed {
         class: FailureClass,
@@ -56,14 +59,18 @@ pub enum Wire {
     },
 }
 
-/// A complete answer; the body is capped.
-#[derive(Clone)]
+/// An answer; its body is capped.
+#[derive(Clone, Default)]
 pub struct Answer {
     pub status: u16,
-    /// The reason phrase as it came (WIRE.md 1.10), or the status's usual one.
+    /// The reason phrase as it came (WIRE.md 1.10); empty where none did.
     pub reason: String,
     /// The first bytes of the body, up to the reading cap.
     pub body: Bytes,
+    /// Why the end of the body did not come; none for a body that is whole, or capped.
+    pub incomplete: Option<String>,
+    /// The coding of the body, such as `gzip`. Nobody asked for one, and none is undone.
+    pub coding: Option<String>,
     /// The `Retry-After` header as it came: seconds or an HTTP date.
     pub retry_after: Option<String>,
     /// The host that a redirect points to; redirects are not followed.
@@ -80,7 +87,7 @@ impl fmt::Debug for Answer {
     }
 }
 
-/// Why no complete answer came.
+/// Why no answer came.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum FailureClass {
     Dns,

@@ -18,6 +18,7 @@ pub mod shard;
 pub mod signing;
 pub mod snapshot;
 pub mod source;
+pub mod spelling;
 pub mod subscription;
 pub mod token;
 
@@ -39,5 +40,6 @@ pub use shard::{Epoch, Shard};
 pub use signing::{Signing, SigningKey};
 pub use snapshot::Snapshot;
 pub use source::Source;
+pub use spelling::Spelling;
 pub use subscription::{Auth, Credential, Emit, Encoding, Method, Order, Scope, Subscription};
 pub use token::TokenKey;

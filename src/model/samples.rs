@@ -12,7 +12,7 @@ use super::settings::defaults;
 use super::subscription::{Exit, IdentityHeaders, Locked, RequestForm, TlsSettings};
 use super::{
     Auth, Charset, Emit, Encoding, Event, Method, Order, RetryPolicy, Schedule, Scope, Shard,
-    Signing, StatusRanges, Subscription, SuccessRule,
+    Signing, Spelling, StatusRanges, Subscription, SuccessRule,
 };
 
 pub fn event() -> Event {
@@ -54,10 +54,12 @@ pub fn subscription() -> Subscription {
             says_charset: false,
             xml_root: "event".to_owned(),
             xml_illegal: defaults::XML_ILLEGAL,
+            asks_for_identity: defaults::ASKS_FOR_IDENTITY,
             identity: IdentityHeaders {
                 id: Some(defaults::ID_HEADER),
                 timestamp: Some(defaults::TIMESTAMP_HEADER),
                 attempt: Some(defaults::ATTEMPT_HEADER),
+                spelling: Spelling::default(),
             },
             user_agent: None,
             fixed: Vec::new(),

@@ -122,6 +122,8 @@ settings! {
     xml_root: String,
     /// `replace` or `refuse`.
     xml_illegal: String,
+    /// `identity` or `none`.
+    accept_encoding: String,
     /// A header's name or `none`, as are the next two.
     id_header: String,
     timestamp_header: String,

@@ -10,7 +10,7 @@ use secrecy::{SecretSlice, SecretString};
 use url::Url;
 use uuid::Uuid;
 
-use super::{Charset, Field, Pattern, RetryPolicy, Shard, Signing, SuccessRule};
+use super::{Charset, Field, Pattern, RetryPolicy, Shard, Signing, Spelling, SuccessRule};
 
 #[derive(Clone, Debug)]
 #[expect(clippy::struct_excessive_bools, reason = "each is a switch of its own")]
@@ -125,6 +125,8 @@ pub struct RequestForm {
     pub xml_root: String,
     /// What XML makes of characters that it cannot carry.
     pub xml_illegal: XmlIllegal,
+    /// Whether it asks for an answer that is not compressed.
+    pub asks_for_identity: bool,
     pub identity: IdentityHeaders,
     /// None says what the engine says of itself.
     pub user_agent: Option<HeaderValue>,
@@ -184,6 +186,8 @@ pub struct IdentityHeaders {
     pub timestamp: Option<HeaderName>,
     /// The attempt's number, from 1.
     pub attempt: Option<HeaderName>,
+    /// How those that were chosen are written.
+    pub spelling: Spelling,
 }
 
 impl IdentityHeaders {
@@ -259,7 +263,7 @@ pub enum Auth {
     None,
     /// `user:password`.
     Basic(SecretString),
-    /// The header's name (lower case) and its value.
+    /// The header's name, as it is to be written, and its value.
     ApiKey {
         header: String,
         value: SecretString,

@@ -1,90 +1,108 @@
 //! Reads an answer, as much of it as is wanted.
 
 use bytes::BytesMut;
-use http::Response;
-use http::header::{LOCATION, RETRY_AFTER};
-use http_body_util::BodyExt;
-use hyper::body::Incoming;
-use hyper::ext::ReasonPhrase;
+use http::HeaderMap;
+use http::header::{CONTENT_ENCODING, HeaderName, LOCATION, RETRY_AFTER};
 use url::Url;
 
+use super::http1::{Body, Broken, Connection, Head};
 use crate::model::Answer;
 
 /// Both forms of `Retry-After` are shorter: an HTTP date has 29 bytes.
 const RETRY_AFTER_BYTES: usize = 64;
 
+/// The names of codings are shorter.
+const CODING_BYTES: usize = 32;
+
 /// The longest name that the DNS can hold (RFC 1035, section 2.3.4).
 const HOST_CHARS: usize = 255;
 
-/// Chunks of a body that are read. Each costs about a microsecond of the processor, however
+/// Pieces of a body that are read. Each costs about a microsecond of the processor, however
 /// small it is: a receiver that sends a byte in each could make an answer cost 30 ms.
 pub(super) const MOST_CHUNKS: usize = 2048;
 
-/// Reads up to `cap` bytes of the body, as they came: nothing is decompressed. A longer
-/// answer is left unread, which closes its connection: reading on would put the receiver in
-/// charge of our memory and time. `asked` is the request's URL.
-pub(super) async fn read(
-    mut response: Response<Incoming>,
-    asked: &Url,
+/// An answer that is being read: what came of it can be told whenever reading ends.
+pub(super) struct Reading {
+    pub(super) head: Head,
+    pub(super) connection: Connection,
+    body: Body,
+    read: BytesMut,
     cap: usize,
-) -> hyper::Result<Answer> {
-    let status = response.status().as_u16();
-    let reason = reason(&response);
-    let retry_after = retry_after(&response);
-    let redirects_to = redirects_to(&response, asked);
+}
 
-    // Copied, because a chunk would keep the connection's whole read buffer alive.
-    let mut body = BytesMut::new();
-    for _ in 0..MOST_CHUNKS {
-        let Some(frame) = response.body_mut().frame().await else {
-            break;
-        };
-        let Ok(chunk) = frame?.into_data() else {
-            continue;
-        };
-        let room = cap - body.len();
-        body.extend_from_slice(&chunk[..chunk.len().min(room)]);
-        if chunk.len() > room {
-            break;
+impl Reading {
+    pub(super) fn of(head: Head, connection: Connection, cap: usize) -> Self {
+        Self {
+            body: Body::of(&head),
+            head,
+            connection,
+            read: BytesMut::new(),
+            cap,
         }
     }
-    Ok(Answer {
-        status,
-        reason,
-        body: body.freeze(),
-        retry_after,
-        redirects_to,
-    })
-}
 
-fn reason(response: &Response<Incoming>) -> String {
-    let sent = response
-        .extensions()
-        .get::<ReasonPhrase>()
-        .map(|phrase| String::from_utf8_lossy(phrase.as_bytes()))
-        .filter(|phrase| !phrase.is_empty());
-    match sent {
-        // Whole, so that what is secret in it can be found: the head is bounded.
-        Some(phrase) => phrase.into_owned(),
-        None => response
-            .status()
-            .canonical_reason()
-            .unwrap_or_default()
-            .to_owned(),
+    /// Reads up to `cap` bytes of the body, as they came: nothing is decompressed. A longer
+    /// answer is left unread, which closes its connection: reading on would put the receiver
+    /// in charge of our memory and time.
+    pub(super) async fn to_the_end(&mut self) -> Result<(), Broken> {
+        for _ in 0..MOST_CHUNKS {
+            let Some(piece) = self.body.piece(&mut self.connection).await? else {
+                break;
+            };
+            let room = self.cap - self.read.len();
+            self.read.extend_from_slice(&piece[..piece.len().min(room)]);
+            if piece.len() > room {
+                break;
+            }
+        }
+        Ok(())
+    }
+
+    /// Whether another exchange can follow on the connection.
+    pub(super) const fn has_ended(&self) -> bool {
+        self.body.has_ended()
+    }
+
+    /// `asked` is the request's URL; `incomplete` says why the body has no end, where the
+    /// receiver owes it.
+    pub(super) fn answer(&mut self, asked: &Url, incomplete: Option<String>) -> Answer {
+        let Head {
+            status, headers, ..
+        } = &self.head;
+        Answer {
+            status: status.as_u16(),
+            reason: reason(&self.head),
+            body: self.read.split().freeze(),
+            incomplete,
+            coding: text(headers, &CONTENT_ENCODING, CODING_BYTES)
+                .filter(|coding| !coding.eq_ignore_ascii_case("identity")),
+            retry_after: text(headers, &RETRY_AFTER, RETRY_AFTER_BYTES),
+            redirects_to: status
+                .is_redirection()
+                .then(|| redirects_to(headers, asked))
+                .flatten(),
+        }
     }
 }
 
-fn retry_after(response: &Response<Incoming>) -> Option<String> {
-    let value = response.headers().get(RETRY_AFTER)?.to_str().ok()?;
-    (value.len() <= RETRY_AFTER_BYTES).then(|| value.to_owned())
+/// The phrase that was sent, whole, so that what is secret in it can be found: the head is
+/// bounded. In UTF-8, or else in Latin-1 (RFC 9110, section 5.5). Where there is none, the
+/// status stands alone.
+fn reason(head: &Head) -> String {
+    match str::from_utf8(&head.reason) {
+        Ok(phrase) => phrase.to_owned(),
+        Err(_) => head.reason.iter().copied().map(char::from).collect(),
+    }
+}
+
+fn text(headers: &HeaderMap, name: &HeaderName, most: usize) -> Option<String> {
+    let value = headers.get(name)?.to_str().ok()?;
+    (value.len() <= most).then(|| value.to_owned())
 }
 
 /// The rest of a `Location` may hold a token.
-fn redirects_to(response: &Response<Incoming>, asked: &Url) -> Option<String> {
-    if !response.status().is_redirection() {
-        return None;
-    }
-    let location = response.headers().get(LOCATION)?.to_str().ok()?;
+fn redirects_to(headers: &HeaderMap, asked: &Url) -> Option<String> {
+    let location = headers.get(LOCATION)?.to_str().ok()?;
     let target = asked.join(location).ok()?;
     let host: String = target.host_str()?.chars().take(HOST_CHARS).collect();
     Some(host)

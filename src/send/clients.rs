@@ -6,30 +6,13 @@ use std::hash::{BuildHasher, Hash, Hasher, RandomState};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use bytes::Bytes;
-use http_body_util::Full;
-use hyper_util::client::legacy;
-use hyper_util::rt::{TokioExecutor, TokioTimer};
 use secrecy::ExposeSecret;
 
 use super::connector::{Connector, Outside};
+use super::http1::Client;
 use super::tls::{TlsError, TlsFactory};
 use crate::model::Subscription;
 use crate::model::subscription::{Exit, TlsSettings};
-
-pub(super) type Client = legacy::Client<Connector, Full<Bytes>>;
-
-/// Many receivers close an idle connection after 5 s; a request that is sent into a
-/// closing connection costs the delivery an attempt.
-const IDLE_CONNECTION: Duration = Duration::from_secs(4);
-
-/// The largest `max_in_flight` (WIRE.md 4.3): no connection of a busy subscription is
-/// closed only to be opened again.
-const IDLE_CONNECTIONS_PER_HOST: usize = 500;
-
-/// How much of an answer is read ahead, and with it the longest head of one, bytes. What
-/// web servers send is shorter by far. The number of headers is the HTTP library's: 100.
-const READ_BUFFER: usize = 32 * 1024;
 
 /// Bounds the memory for clients: one takes some 10 kB…
 const MOST_CLIENTS: usize = 4096;
@@ -131,28 +114,11 @@ impl Clients {
         hasher.finish()
     }
 
-    #[expect(
-        clippy::disallowed_methods,
-        reason = "this is the one place where clients are built"
-    )]
     fn build(&self, key: &Key) -> Result<Client, TlsError> {
-        let connector = Connector::new(
-            Arc::clone(&self.outside),
-            key.exit.clone(),
-            self.tls.config(&key.tls)?,
-            key.connect_timeout,
-        );
-        // It follows no redirect, asks for no compression and knows no environment. One
-        // attempt is one exchange: what is left is hyper's own second try on another
-        // connection when a kept one turns out to be closed before the first byte was
-        // written to it.
-        Ok(legacy::Client::builder(TokioExecutor::new())
-            .timer(TokioTimer::new())
-            .pool_timer(TokioTimer::new())
-            .pool_idle_timeout(IDLE_CONNECTION)
-            .pool_max_idle_per_host(IDLE_CONNECTIONS_PER_HOST)
-            .http1_max_buf_size(READ_BUFFER)
-            .build(connector))
+        let tls = self.tls.config(&key.tls)?;
+        let (outside, exit) = (Arc::clone(&self.outside), key.exit.clone());
+        let connector = Connector::new(outside, exit, tls, key.connect_timeout);
+        Ok(Client::new(connector))
     }
 }
 

@@ -23,8 +23,8 @@ use super::egress::{Channel, EgressPolicy, Refusal};
 use super::meter::Metered;
 use super::proxy::Proxy;
 use super::resolver::{LookupError, Names};
-use crate::model::TlsVersion;
 use crate::model::subscription::Exit;
+use crate::model::{Peer, TlsVersion};
 
 /// What a look-up may take of the connect timeout: what fails then is said to be the look-up.
 const LOOK_UP_SHARE: f64 = 0.8;
@@ -62,7 +62,7 @@ impl Outside {
     }
 }
 
-type BoxError = Box<dyn std::error::Error + Send + Sync>;
+pub(super) type BoxError = Box<dyn std::error::Error + Send + Sync>;
 
 /// Why there is no connection. Names hosts, addresses and causes, never a URL.
 #[derive(Debug, thiserror::Error)]
@@ -208,6 +208,9 @@ impl Service<Uri> for Vetting {
     }
 }
 
+/// A connection to a receiver, by TLS or without.
+pub(super) type Stream = TokioIo<MaybeHttpsStream<TokioIo<Metered>>>;
+
 /// The same with TLS where the URI says so, within the connect timeout.
 #[derive(Clone)]
 pub(super) struct Connector {
@@ -234,31 +237,21 @@ impl Connector {
             limit,
         }
     }
-}
 
-impl Service<Uri> for Connector {
-    type Response = MaybeHttpsStream<TokioIo<Metered>>;
-    type Error = BoxError;
-    type Future = BoxFuture<'static, Result<Self::Response, Self::Error>>;
-
-    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Self::Error>> {
-        self.https.poll_ready(cx)
-    }
-
-    fn call(&mut self, target: Uri) -> Self::Future {
-        let connecting = timeout(self.limit, self.https.call(target));
-        async move {
-            let stream = connecting.await.map_err(|_| ConnectError::Late)??;
-            note_tls(&stream);
-            Ok(stream)
-        }
-        .boxed()
+    /// A new connection to the host of a URI, and where it leads.
+    pub(super) async fn connect(&self, target: Uri) -> Result<(Stream, Peer), BoxError> {
+        let connecting = timeout(self.limit, self.https.clone().call(target));
+        let stream = connecting.await.map_err(|_| ConnectError::Late)??;
+        let peer = peer(&stream);
+        Ok((TokioIo::new(stream), peer))
     }
 }
 
-fn note_tls(stream: &MaybeHttpsStream<TokioIo<Metered>>) {
-    let MaybeHttpsStream::Https(tls) = stream else {
-        return;
+/// Known whole once the handshake is over.
+fn peer(stream: &MaybeHttpsStream<TokioIo<Metered>>) -> Peer {
+    let tls = match stream {
+        MaybeHttpsStream::Http(tcp) => return tcp.inner().peer,
+        MaybeHttpsStream::Https(tls) => tls,
     };
     let (tcp, session) = tls.inner().get_ref();
     let version = match session.protocol_version() {
@@ -266,6 +259,8 @@ fn note_tls(stream: &MaybeHttpsStream<TokioIo<Metered>>) {
         // The only other one that is allowed.
         _ => TlsVersion::V1_3,
     };
-    // It is set once, as there is one handshake.
-    let _ = tcp.inner().inner().ends.tls.set(version);
+    Peer {
+        tls: Some(version),
+        ..tcp.inner().inner().peer
+    }
 }

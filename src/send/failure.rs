@@ -1,4 +1,4 @@
-//! Says why no complete answer came, by the types of the causes and never by their text.
+//! Says why no answer came, by the types of the causes and never by their text.
 //!
 //! Only causes whose text is known to hold no payload and no URL are quoted.
 
@@ -6,20 +6,18 @@ use std::error::Error;
 use std::io;
 use std::time::Duration;
 
-use hyper_util::client::legacy;
 use rustls::pki_types::InvalidDnsNameError;
 use rustls::{AlertDescription, CertificateError};
 
 use super::connector::ConnectError;
 use super::dial::DialError;
 use super::egress::Refusal;
+use super::http1::Broken;
 use super::meter::TooMuch;
 use super::pinned::webpki_error;
 use super::resolver::LookupError;
 use super::tls::TlsError;
 use crate::model::{FailureClass, Wire};
-
-const CUT_SHORT: &str = "the connection was closed before the answer was complete";
 
 #[derive(Clone, Debug)]
 pub(super) struct Failure {
@@ -89,35 +87,35 @@ fn class_of(error: &ConnectError) -> FailureClass {
     }
 }
 
-/// Up to the head of the answer.
-impl From<legacy::Error> for Failure {
-    fn from(error: legacy::Error) -> Self {
-        for cause in causes(&error) {
-            if let Some(connect) = cause.downcast_ref::<ConnectError>() {
-                return connect.into();
-            }
-            // TLS reads the name before anybody looks it up. What is no name for it is none
-            // for the DNS either.
-            if cause.is::<InvalidDnsNameError>() {
-                return (&ConnectError::Lookup(LookupError::NotAName)).into();
-            }
-            if let Some(tls) = cause.downcast_ref::<rustls::Error>() {
-                return Self::new(FailureClass::Tls, tls_cause(tls));
-            }
+impl From<Broken> for Failure {
+    fn from(broken: Broken) -> Self {
+        match &broken {
+            Broken::Connect(error) => no_connection(error.as_ref()),
+            Broken::Io(error) => match innermost::<rustls::Error>(error) {
+                Some(tls) => Self::new(FailureClass::Tls, tls_cause(tls)),
+                None => Self::new(FailureClass::Protocol, io_cause(error)),
+            },
+            said => Self::new(FailureClass::Protocol, said.to_string()),
         }
-        if error.is_connect() {
-            // A dial cannot end so: this comes from the handshake that follows it.
-            return Self::new(FailureClass::Tls, handshake_cause(&error));
-        }
-        Self::new(FailureClass::Protocol, protocol_cause(&error))
     }
 }
 
-/// In the answer's body.
-impl From<hyper::Error> for Failure {
-    fn from(error: hyper::Error) -> Self {
-        Self::new(FailureClass::Protocol, protocol_cause(&error))
+fn no_connection(error: &(dyn Error + 'static)) -> Failure {
+    for cause in causes(error) {
+        if let Some(connect) = cause.downcast_ref::<ConnectError>() {
+            return connect.into();
+        }
+        // TLS reads the name before anybody looks it up. What is no name for it is none
+        // for the DNS either.
+        if cause.is::<InvalidDnsNameError>() {
+            return (&ConnectError::Lookup(LookupError::NotAName)).into();
+        }
+        if let Some(tls) = cause.downcast_ref::<rustls::Error>() {
+            return Failure::new(FailureClass::Tls, tls_cause(tls));
+        }
     }
+    // A dial cannot end so: this comes from the handshake that follows it.
+    Failure::new(FailureClass::Tls, handshake_cause(error))
 }
 
 /// An error and its causes, outermost first. An `io::Error` hides the error that it
@@ -199,24 +197,12 @@ fn handshake_cause(error: &(dyn Error + 'static)) -> String {
     }
 }
 
-fn protocol_cause(error: &(dyn Error + 'static)) -> String {
+fn io_cause(error: &io::Error) -> String {
     if let Some(too_much) = innermost::<TooMuch>(error) {
         return too_much.to_string();
     }
-    match innermost::<io::Error>(error).map(io::Error::kind) {
-        Some(io::ErrorKind::UnexpectedEof) => return CUT_SHORT.to_owned(),
-        Some(kind) => return format!("the connection broke: {kind}"),
-        None => {}
+    match error.kind() {
+        io::ErrorKind::UnexpectedEof => Broken::Closed.to_string(),
+        kind => format!("the connection broke: {kind}"),
     }
-    let cause = match innermost::<hyper::Error>(error) {
-        Some(hyper) if hyper.is_incomplete_message() => CUT_SHORT,
-        Some(hyper) if hyper.is_parse_too_large() => "the answer's headers are too large",
-        Some(hyper) if hyper.is_parse() => "the answer is not HTTP/1.1",
-        Some(hyper) if hyper.is_canceled() || hyper.is_closed() => {
-            "the connection was closed before the request was sent"
-        }
-        Some(_) => "the exchange broke off",
-        None => "the request cannot be sent",
-    };
-    cause.to_owned()
 }

@@ -7,14 +7,13 @@
 use std::io;
 use std::net::IpAddr;
 use std::pin::Pin;
-use std::sync::{Arc, OnceLock};
 use std::task::{Context, Poll};
 
 use hyper_util::client::legacy::connect::{Connected, Connection};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 
-use crate::model::{Peer, TlsVersion};
+use crate::model::Peer;
 
 /// What may arrive between two writes, bytes: a handshake, a head and a body up to their
 /// caps with the lengths of its chunks.
@@ -29,39 +28,30 @@ pub(super) struct Metered {
     stream: TcpStream,
     /// Since the last write, and so since the last request.
     read: usize,
-    pub(super) ends: Ends,
+    /// Where it leads, before any TLS.
+    pub(super) peer: Peer,
 }
 
-/// Where a connection leads, told beside each exchange on it.
-#[derive(Clone, Debug)]
-pub(super) struct Ends {
-    pub(super) address: IpAddr,
-    pub(super) proxy: Option<IpAddr>,
-    /// Known after the handshake, which comes after the TCP connection.
-    pub(super) tls: Arc<OnceLock<TlsVersion>>,
-}
-
-impl Ends {
-    pub(super) fn peer(&self) -> Peer {
-        Peer {
-            address: self.address,
-            proxy: self.proxy,
-            tls: self.tls.get().copied(),
+impl Metered {
+    pub(super) fn new(stream: TcpStream, address: IpAddr, proxy: Option<IpAddr>) -> Self {
+        let peer = Peer {
+            address,
+            proxy,
+            tls: None,
+        };
+        Self {
+            stream,
+            read: 0,
+            peer,
         }
     }
 }
 
 impl Metered {
-    pub(super) fn new(stream: TcpStream, address: IpAddr, proxy: Option<IpAddr>) -> Self {
-        let ends = Ends {
-            address,
-            proxy,
-            tls: Arc::default(),
-        };
-        Self {
-            stream,
-            read: 0,
-            ends,
+    /// A receiver that takes nothing may not say more either.
+    fn wrote(&mut self, polled: &Poll<io::Result<usize>>) {
+        if let Poll::Ready(Ok(1..)) = polled {
+            self.read = 0;
         }
     }
 }
@@ -88,8 +78,9 @@ impl AsyncWrite for Metered {
         cx: &mut Context<'_>,
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
-        self.read = 0;
-        Pin::new(&mut self.stream).poll_write(cx, bytes)
+        let polled = Pin::new(&mut self.stream).poll_write(cx, bytes);
+        self.wrote(&polled);
+        polled
     }
 
     fn poll_write_vectored(
@@ -97,8 +88,9 @@ impl AsyncWrite for Metered {
         cx: &mut Context<'_>,
         slices: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        self.read = 0;
-        Pin::new(&mut self.stream).poll_write_vectored(cx, slices)
+        let polled = Pin::new(&mut self.stream).poll_write_vectored(cx, slices);
+        self.wrote(&polled);
+        polled
     }
 
     fn is_write_vectored(&self) -> bool {
@@ -114,8 +106,9 @@ impl AsyncWrite for Metered {
     }
 }
 
+/// What the TLS connector asks of a stream.
 impl Connection for Metered {
     fn connected(&self) -> Connected {
-        Connected::new().extra(self.ends.clone())
+        Connected::new()
     }
 }

@@ -1,4 +1,4 @@
-//! The only caller of the HTTP client: one request, one exchange, one outcome.
+//! The only speaker of HTTP to receivers: one request, one exchange, one outcome.
 //!
 //! ```text
 //! Request ─▶ tokens (where the auth is OAuth2, by an exchange of its own)
@@ -6,7 +6,7 @@
 //!            egress (what the URL tells) ─▶ clients (one per merchant and TLS set-up)
 //!                                               │ connector: look up, vet, dial, TLS
 //!                                               ▼
-//!         Outcome ◀─ answer (capped) or failure (classified) ◀─ wire
+//!         Outcome ◀─ answer (capped) or failure (classified) ◀─ http1
 //! ```
 //!
 //! Nothing here returns an error to the engine: each way in which an exchange can go
@@ -20,6 +20,7 @@ mod dial;
 mod digest;
 mod egress;
 mod failure;
+mod http1;
 mod in_turn;
 mod meter;
 mod pinned;
@@ -34,12 +35,9 @@ mod tokens;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use bytes::Bytes;
 use chrono::{DateTime, Utc};
+use http::HeaderValue;
 use http::header::AUTHORIZATION;
-use http::{Extensions, HeaderValue};
-use http_body_util::Full;
-use hyper_util::client::legacy::connect::{CaptureConnection, capture_connection};
 use tokio::time::timeout_at;
 use url::Url;
 
@@ -47,12 +45,14 @@ pub use self::address::NAT64_LENGTHS;
 pub use self::connector::Network;
 pub use self::egress::{EgressPolicy, Refusal};
 pub use self::proxy::{Proxy, basic_authorization};
+pub use self::request::head_of;
 
-use self::clients::{Client, Clients};
+use self::answer::Reading;
+use self::clients::Clients;
 use self::connector::Outside;
 use self::digest::Digests;
 use self::failure::Failure;
-use self::meter::Ends;
+use self::http1::{Client, Message, Trace};
 use self::tokens::{Asking, Tokens};
 use crate::model::{Answer, Auth, Credential, Outcome, Sent, Subscription, Wire};
 use crate::shape::Request;
@@ -85,9 +85,8 @@ impl Sender {
 
     /// Makes one exchange under the subscription's TLS settings and timeouts.
     ///
-    /// The request goes out as it is; the client adds `host`, `content-length` and,
-    /// where the request has none, `accept: */*`, which means the same as no `accept`
-    /// (RFC 9110, 12.5.1). A bearer token is added to the request here, because it is had by
+    /// The request goes out as it is; `Host`, `Content-Length` and, where the request has
+    /// none, `Accept: */*` are added, which means the same as no `Accept` (RFC 9110, 12.5.1). A bearer token is added to the request here, because it is had by
     /// an exchange.
     /// `started_at` is the database's time and is only passed on.
     pub async fn send(
@@ -98,19 +97,23 @@ impl Sender {
         started_at: DateTime<Utc>,
     ) -> Outcome {
         let began = Instant::now();
-        let (wire, sent) = match self.bearer(subscription, credential, began).await {
-            Err(wire) => (wire, None),
+        let (wire, sent, again) = match self.bearer(subscription, credential, began).await {
+            Err(wire) => (wire, None, false),
             Ok(bearer) => {
                 if let Some(bearer) = &bearer {
                     request.headers.insert(AUTHORIZATION, bearer.clone());
                 }
                 let target = host_and_port(&request.url);
-                let (exchanged, sent) = self.exchange(request.clone(), subscription, began).await;
-                if let (Ok(Answer { status: 401, .. }), Some(bearer)) = (&exchanged, &bearer) {
+                let Exchanged {
+                    answer,
+                    sent,
+                    again,
+                } = self.exchange(request.clone(), subscription, began).await;
+                if let (Ok(Answer { status: 401, .. }), Some(bearer)) = (&answer, &bearer) {
                     self.tokens.refused(subscription.id, credential, bearer);
                 }
-                let wire = exchanged.map_or_else(|failure| failure.at(&target), Wire::Answer);
-                (wire, sent)
+                let wire = answer.map_or_else(|failure| failure.at(&target), Wire::Answer);
+                (wire, sent, again)
             }
         };
         Outcome {
@@ -118,6 +121,7 @@ impl Sender {
             started_at,
             duration: began.elapsed(),
             sent,
+            again,
         }
     }
 
@@ -154,64 +158,99 @@ impl Sender {
         })
     }
 
-    /// The answer, and what went out: that is known of a failed exchange too.
+    /// The answer, and what is known of the exchange, also of one that failed.
     async fn exchange(
         &self,
         request: Request,
         subscription: &Subscription,
         began: Instant,
-    ) -> (Result<Answer, Failure>, Option<Sent>) {
-        let body = request.body.clone();
-        let (client, mut request, url) = match self.ready(request, subscription) {
+    ) -> Exchanged {
+        let mut trace = Trace::default();
+        let (client, request, message) = match self.ready(request, subscription) {
             Ok(ready) => ready,
-            Err(failure) => return (Err(failure), None),
+            Err(failure) => return Exchanged::failed(failure),
         };
-        let digests = Digests::of(&request, &body);
-        let connection = capture_connection(&mut request);
-        let limit = subscription.timeout;
-        let answer = self.answer(&client, request, &url, (began, limit)).await;
-        let sent = ends_of(&connection).map(|ends| digests.sent_to(ends.peer()));
-        (answer, sent)
+        let terms = Terms {
+            asked: &request.url,
+            may_repeat: subscription.form.identity.id.is_some(),
+            began,
+            limit: subscription.timeout,
+        };
+        let answer = self.answer(&client, &message, terms, &mut trace).await;
+        Exchanged {
+            answer,
+            sent: trace.peer.map(|peer| Digests::of(&request).sent_to(peer)),
+            again: trace.again,
+        }
     }
 
     fn ready(&self, request: Request, subscription: &Subscription) -> Result<Ready, Failure> {
         self.outside.policy.admit(&request.url)?;
         let client = self.clients.client_for(subscription)?;
-        let (request, url) = request::on_the_wire(request)?;
-        Ok((client, request, url))
+        let (request, message) = request::on_the_wire(request)?;
+        Ok((client, request, message))
     }
 
-    /// The limit spans both steps, from name look-up to the last byte.
+    /// The limit spans everything, from name look-up to the last byte. What breaks behind a
+    /// head is no failure: the status is there, and may be all that is asked for.
     async fn answer(
         &self,
         client: &Client,
-        request: http::Request<Full<Bytes>>,
-        url: &Url,
-        (began, limit): (Instant, Duration),
+        message: &Message,
+        terms: Terms<'_>,
+        trace: &mut Trace,
     ) -> Result<Answer, Failure> {
-        let deadline = (began + limit).into();
-        let response = timeout_at(deadline, client.request(request))
+        let limit = terms.limit;
+        let deadline = (terms.began + limit).into();
+        let asked = timeout_at(deadline, client.ask(message, terms.may_repeat, trace));
+        let (head, connection) = asked
             .await
             .map_err(|_| Failure::timeout("no answer", limit))??;
 
-        let answer = timeout_at(deadline, answer::read(response, url, self.answer_cap))
-            .await
-            .map_err(|_| Failure::timeout("the answer was not complete", limit))??;
+        let mut reading = Reading::of(head, connection, self.answer_cap);
+        let incomplete = match timeout_at(deadline, reading.to_the_end()).await {
+            Ok(Ok(())) => None,
+            Ok(Err(broken)) => Some(Failure::from(broken)),
+            Err(_) => Some(Failure::timeout("the answer was not complete", limit)),
+        };
+        let answer = reading.answer(terms.asked, incomplete.map(|failure| failure.cause));
+        if reading.head.status.is_success() {
+            // It may have answered at the first byte, and want the rest all the same.
+            let _ = timeout_at(deadline, reading.connection.finish_sending()).await;
+        }
+        client.give_back(message, reading);
         Ok(answer)
     }
 }
 
-/// A request for the client, and its URL.
-type Ready = (Client, http::Request<Full<Bytes>>, Url);
+/// A request that may go out, by which client, and as which bytes.
+type Ready = (Client, Request, Message);
 
-/// Of the connection that the request had, if it came to one.
-fn ends_of(connection: &CaptureConnection) -> Option<Ends> {
-    let mut extras = Extensions::new();
-    connection
-        .connection_metadata()
-        .as_ref()?
-        .get_extras(&mut extras);
-    extras.remove()
+/// Under which an exchange is made.
+#[derive(Clone, Copy)]
+struct Terms<'a> {
+    asked: &'a Url,
+    may_repeat: bool,
+    began: Instant,
+    limit: Duration,
+}
+
+/// What came of an exchange.
+struct Exchanged {
+    answer: Result<Answer, Failure>,
+    sent: Option<Sent>,
+    again: bool,
+}
+
+impl Exchanged {
+    /// Before anything was sent.
+    const fn failed(failure: Failure) -> Self {
+        Self {
+            answer: Err(failure),
+            sent: None,
+            again: false,
+        }
+    }
 }
 
 /// What an operator may see of a URL: its path and query can hold secrets.

@@ -1,20 +1,18 @@
-//! A shaped request as the HTTP client takes it.
+//! A shaped request as it goes out.
 
-use bytes::Bytes;
 use http::header::{ACCEPT, HeaderValue};
-use http_body_util::Full;
-use url::Url;
 
 use super::failure::Failure;
+use super::http1::Message;
 use crate::model::FailureClass;
 use crate::model::settings::OF_THE_CONNECTION;
 use crate::shape::Request;
 
-/// Moves every part: nothing of a request is copied but its URL, which is returned too.
+/// The request with what this room adds to it, and its bytes.
 ///
-/// The settings' checks keep such headers out already; this is what holds if one of them
-/// has a gap.
-pub(super) fn on_the_wire(request: Request) -> Result<(http::Request<Full<Bytes>>, Url), Failure> {
+/// The settings' checks keep headers of the connection out already; this is what holds if one
+/// of them has a gap.
+pub(super) fn on_the_wire(request: Request) -> Result<(Request, Message), Failure> {
     if let Some(name) = OF_THE_CONNECTION
         .iter()
         .find(|name| request.headers.contains_key(**name))
@@ -24,17 +22,25 @@ pub(super) fn on_the_wire(request: Request) -> Result<(http::Request<Full<Bytes>
             format!("the request brings a header `{name}`, which is the connection's"),
         ));
     }
-    let mut wire = http::Request::new(Full::new(request.body));
-    *wire.uri_mut() = request
-        .url
-        .as_str()
-        .parse()
-        .map_err(|_| Failure::new(FailureClass::Protocol, "the URL cannot be sent"))?;
-    *wire.method_mut() = request.method;
-    *wire.headers_mut() = request.headers;
+    let request = complete(request);
+    let message = Message::of(&request)
+        .ok_or_else(|| Failure::new(FailureClass::Protocol, "the URL cannot be sent"))?;
+    Ok((request, message))
+}
+
+/// The request line and the headers, byte for byte, but for the values that `shown` replaces.
+#[must_use]
+pub fn head_of(request: Request, shown: impl Fn(&HeaderValue) -> Vec<u8>) -> Vec<u8> {
+    super::http1::head(&complete(request), shown)
+}
+
+fn complete(mut request: Request) -> Request {
+    // A fragment is for whoever clicks on a URL.
+    request.url.set_fragment(None);
     // Means the same as none (RFC 9110, section 12.5.1), but some firewalls want one.
-    wire.headers_mut()
+    request
+        .headers
         .entry(ACCEPT)
         .or_insert(HeaderValue::from_static("*/*"));
-    Ok((wire, request.url))
+    request
 }

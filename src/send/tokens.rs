@@ -16,8 +16,8 @@ use tokio::time::timeout;
 use uuid::Uuid;
 
 use self::slot::{Slot, Step, Token};
-use super::clients::Client;
 use super::failure::Failure;
+use super::http1::Client;
 use crate::model::subscription::OAuth2Client;
 use crate::model::{Credential, Subscription};
 

@@ -2,11 +2,13 @@
 
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
-use http::header::{AUTHORIZATION, HeaderMap, HeaderName, HeaderValue, USER_AGENT};
+use http::header::{
+    ACCEPT_ENCODING, AUTHORIZATION, HeaderMap, HeaderName, HeaderValue, USER_AGENT,
+};
 use secrecy::ExposeSecret;
 
 use super::{Moment, Unsendable};
-use crate::model::{Auth, Event, Subscription};
+use crate::model::{Auth, Event, Spelling, Subscription};
 
 /// What a request says of its sender where nothing else is set.
 pub const PRODUCT: &str = concat!("Posthorn/", env!("CARGO_PKG_VERSION"));
@@ -21,6 +23,9 @@ pub fn of(
     let form = &subscription.form;
     let product = || HeaderValue::from_static(PRODUCT);
     headers.insert(USER_AGENT, form.user_agent.clone().unwrap_or_else(product));
+    if form.asks_for_identity {
+        headers.insert(ACCEPT_ENCODING, HeaderValue::from_static("identity"));
+    }
     for fixed in &form.fixed {
         headers.insert(&fixed.name, fixed.value.clone());
     }
@@ -38,6 +43,18 @@ pub fn of(
     }
     authenticate(&mut headers, subscription.auth_by(moment.credential))?;
     Ok(headers)
+}
+
+/// The names that somebody chose, as they wrote them.
+pub fn spelling(subscription: &Subscription, moment: &Moment<'_>) -> Spelling {
+    let mut spelling = subscription.form.identity.spelling.clone();
+    for fixed in &subscription.form.fixed {
+        spelling.keep(&fixed.spelling);
+    }
+    if let Auth::ApiKey { header, .. } = subscription.auth_by(moment.credential) {
+        spelling.keep(header);
+    }
+    spelling
 }
 
 fn authenticate(headers: &mut HeaderMap, auth: &Auth) -> Result<(), Unsendable> {

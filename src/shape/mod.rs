@@ -33,7 +33,8 @@ use uuid::Uuid;
 use crate::model::settings::defaults;
 use crate::model::subscription::RequestForm;
 use crate::model::{
-    Charset, Credential, Encoding, Event, Field, FieldSource, Method, Subscription, TokenKey,
+    Charset, Credential, Encoding, Event, Field, FieldSource, Method, Spelling, Subscription,
+    TokenKey,
 };
 use fields::Sources;
 pub use fields::sent_alike;
@@ -47,6 +48,8 @@ pub struct Request {
     pub method: http::Method,
     pub url: Url,
     pub headers: HeaderMap,
+    /// How the headers' names are written.
+    pub spelling: Spelling,
     pub body: Bytes,
 }
 
@@ -106,6 +109,7 @@ pub fn shape(
         },
         url: form.url.clone().ok_or(Unsendable::NoUrl)?,
         headers: headers::of(event, subscription, moment)?,
+        spelling: headers::spelling(subscription, moment),
         body: Bytes::new(),
     };
     let encoding = match form.method {

@@ -10,8 +10,9 @@ use ring::hmac;
 use super::{Moment, Request};
 use crate::model::{Event, Signing, SigningKey, Subscription};
 
-const SENSEPASS_SIGNATURE: HeaderName = HeaderName::from_static("hmac-authorization");
-const SENSEPASS_RANDOM_KEY: HeaderName = HeaderName::from_static("hmac-random-key");
+/// As the vendor's page writes them.
+const SENSEPASS_SIGNATURE: &str = "HMAC-Authorization";
+const SENSEPASS_RANDOM_KEY: &str = "HMAC-Random-Key";
 
 /// Signs the finished request.
 pub fn sign(
@@ -33,8 +34,15 @@ pub fn sign(
         Signing::SensepassHmac(key) => {
             let random_key = hex(&moment.nonce);
             let value = sensepass(&random_key, &request.body, key);
-            insert(&mut request.headers, SENSEPASS_RANDOM_KEY, &random_key);
-            insert(&mut request.headers, SENSEPASS_SIGNATURE, &value);
+            for (name, value) in [
+                (SENSEPASS_RANDOM_KEY, &random_key),
+                (SENSEPASS_SIGNATURE, &value),
+            ] {
+                if let Ok(known) = HeaderName::try_from(name) {
+                    insert(&mut request.headers, known, value);
+                }
+                request.spelling.keep(name);
+            }
         }
     }
 }

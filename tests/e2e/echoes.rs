@@ -74,10 +74,10 @@ async fn echo(mut stream: TcpStream) {
     } else {
         let mut parts = path.split(['/', '?']).skip(1);
         let (whose, style) = (parts.next().unwrap(), parts.next().unwrap());
-        let lines = head.lines().filter(|line| !line.starts_with("host"));
+        let lines = head.lines().filter(|line| !line.starts_with("Host"));
         let credential = lines
             .clone()
-            .find(|line| line.starts_with("authorization") || line.starts_with("x-key"));
+            .find(|line| line.starts_with("Authorization") || line.starts_with("X-Key"));
         let known = match whose {
             "basic" => [PASSWORD, SIGNING],
             "get" => [PASSWORD, ""],
@@ -115,7 +115,7 @@ async fn request(stream: &mut TcpStream) -> (String, String) {
     let head = String::from_utf8(head).unwrap();
     let length = head
         .lines()
-        .find_map(|line| line.strip_prefix("content-length: "))
+        .find_map(|line| line.strip_prefix("Content-Length: "))
         .map_or(0, |length| length.parse().unwrap());
     let mut body = vec![0; length];
     stream.read_exact(&mut body).await.unwrap();
@@ -216,12 +216,12 @@ async fn what_a_receiver_sends_back_is_masked_before_it_is_stored() {
         .find(|text| text.starts_with("basic-plain"))
         .unwrap();
     assert!(
-        plain.contains("401 no: authorization: Basic [secret] | [secret] | [secret]"),
+        plain.contains("401 no: Authorization: Basic [secret] | [secret] | [secret]"),
         "{plain}"
     );
     // Support sees what it speaks of.
     assert!(
-        plain.contains("payer [sent]") && plain.contains("webhook-id"),
+        plain.contains("payer [sent]") && plain.contains("Webhook-Id"),
         "{plain}"
     );
     assert!(plain.contains(&event.to_string()), "{plain}");
@@ -251,7 +251,7 @@ async fn a_test_send_shows_no_secret_that_comes_back() {
     let (status, said) = posthorn(&["send-test", "acme/orders", "--config", config]).await;
     assert_eq!(status.code(), Some(1), "{said}");
     assert!(
-        said.contains("401 no: \"authorization: Basic [secret]"),
+        said.contains("401 no: \"Authorization: Basic [secret]"),
         "{said}"
     );
     assert!(!said.contains("battery"), "{said}");
@@ -288,7 +288,7 @@ async fn who_may_not_read_bodies_sees_the_masked_reason() {
         posthorn(&["deliveries", "--transaction", "T-1", "--database-url", &url]).await;
     assert!(status.success(), "{said}");
     assert!(
-        said.contains("401 no: authorization: Basic [secret]"),
+        said.contains("401 no: Authorization: Basic [secret]"),
         "{said}"
     );
     let told = async |url: &str| {

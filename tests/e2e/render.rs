@@ -58,10 +58,10 @@ async fn what_is_rendered_is_what_a_receiver_gets_byte_for_byte() {
         "{rendered}"
     );
     assert!(
-        rendered.contains("authorization: Basic ***\r\n"),
+        rendered.contains("Authorization: Basic ***\r\n"),
         "{rendered}"
     );
-    assert!(rendered.contains("webhook-attempt: 2\r\n"), "{rendered}");
+    assert!(rendered.contains("Webhook-Attempt: 2\r\n"), "{rendered}");
     let (_, body) = posthorn(&[
         "render",
         "acme/hook",
@@ -105,7 +105,7 @@ async fn what_is_rendered_is_what_a_receiver_gets_byte_for_byte() {
     );
     let received = receive.await.unwrap();
     assert!(
-        received.contains("authorization: Basic dXNlcjpodW50ZXIy\r\n"),
+        received.contains("Authorization: Basic dXNlcjpodW50ZXIy\r\n"),
         "{received}"
     );
     assert_eq!(received.replace("dXNlcjpodW50ZXIy", "***"), rendered);
@@ -198,7 +198,7 @@ async fn a_secret_that_cannot_be_read_is_named_and_a_templates_url_is_given() {
         posthorn(&["render", "acme/hook", "--config", &config, "--url", url]).await;
     assert!(status.success(), "{said}");
     assert!(
-        said.starts_with("POST /mine HTTP/1.1\r\n") && said.contains("host: customer.example\r\n"),
+        said.starts_with("POST /mine HTTP/1.1\r\n") && said.contains("Host: customer.example\r\n"),
         "{said}"
     );
 }

@@ -239,7 +239,7 @@ async fn a_delivery_that_waits_says_when_it_is_due() {
 async fn what_the_endpoint_answered_is_kept() {
     let text = "an apology. ".repeat(400);
     let behaviour = format!(
-        "500,reason=Out for lunch,body={text},times=1,then=drop,times=1,then=hang,times=1,then=200"
+        "drop,times=1,then=500,reason=Out for lunch,body={text},times=1,then=hang,times=1,then=200"
     );
     let case = case(
         &behaviour,
@@ -250,13 +250,13 @@ async fn what_the_endpoint_answered_is_kept() {
     assert_eq!(
         case.outcomes(),
         [
-            ("status", 500),
             ("protocol", 0),
+            ("status", 500),
             ("timeout", 0),
             ("ok", 200)
         ]
     );
-    let [failed, dropped, hung, delivered] = &case.attempts[..] else {
+    let [dropped, failed, hung, delivered] = &case.attempts[..] else {
         panic!()
     };
     assert_eq!(failed.reason, "500 Out for lunch");

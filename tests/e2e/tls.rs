@@ -94,7 +94,7 @@ async fn answer(acceptor: TlsAcceptor, stream: TcpStream) -> std::io::Result<()>
         if let Some(value) = line.to_lowercase().strip_prefix("content-length:") {
             length = value.trim().parse().unwrap();
         }
-        if let Some(value) = line.strip_prefix("authorization: ") {
+        if let Some(value) = line.strip_prefix("Authorization: ") {
             value.trim().clone_into(&mut authorization);
         }
         if let Some(target) = line.strip_prefix("POST ") {

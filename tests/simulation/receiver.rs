@@ -107,10 +107,7 @@ impl Receiver {
 fn answered(status: u16) -> Wire {
     Wire::Answer(Answer {
         status,
-        reason: String::new(),
-        body: Bytes::new(),
-        retry_after: None,
-        redirects_to: None,
+        ..Answer::default()
     })
 }
 

@@ -8,7 +8,7 @@ use chrono::TimeDelta;
 use http::HeaderName;
 use posthorn::model::subscription::{Exit, IdentityHeaders, Locked, RequestForm, TlsSettings};
 use posthorn::model::{
-    Auth, Emit, Encoding, Method, Order, RetryPolicy, Schedule, Scope, Shard, Signing,
+    Auth, Emit, Encoding, Method, Order, RetryPolicy, Schedule, Scope, Shard, Signing, Spelling,
     StatusRanges, Subscription, SuccessRule,
 };
 use uuid::Uuid;
@@ -79,10 +79,12 @@ fn subscription(chance: &mut Chance, world: &World, merchant: usize) -> Subscrip
             says_charset: false,
             xml_root: "event".to_owned(),
             xml_illegal: posthorn::model::subscription::XmlIllegal::Replace,
+            asks_for_identity: true,
             identity: IdentityHeaders {
                 id: Some(HeaderName::from_static("webhook-id")),
                 timestamp: None,
                 attempt: Some(HeaderName::from_static("webhook-attempt")),
+                spelling: Spelling::default(),
             },
             user_agent: None,
             fixed: Vec::new(),

@@ -31,6 +31,9 @@ pub const SPACE: Space = Space::Plus;
 /// A control character in a comment must not keep a payment's status from its receiver.
 pub const XML_ILLEGAL: XmlIllegal = XmlIllegal::Replace;
 
+/// Answers are read as they come, so they had better not be compressed.
+pub const ASKS_FOR_IDENTITY: bool = true;
+
 /// The names of Standard Webhooks, and one in its style for what it has no header for.
 pub const ID_HEADER: HeaderName = HeaderName::from_static("webhook-id");
 pub const TIMESTAMP_HEADER: HeaderName = HeaderName::from_static("webhook-timestamp");
@@ -95,6 +98,7 @@ pub fn written_out(given: &Settings) -> Settings {
         charset: text(if is_xml { "utf-8" } else { "unsaid" }),
         xml_root: text(XML_ROOT),
         xml_illegal: text("replace"),
+        accept_encoding: text("identity"),
         id_header: text(ID_HEADER.as_str()),
         timestamp_header: text(TIMESTAMP_HEADER.as_str()),
         attempt_header: text(ATTEMPT_HEADER.as_str()),

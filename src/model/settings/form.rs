@@ -66,6 +66,13 @@ pub(super) fn check(settings: &Settings, problems: &mut Vec<Problem>) -> Option<
         problems,
     );
     let charset = charset(settings, encoding, problems);
+    let asks_for_identity = choose(
+        "accept_encoding",
+        settings.accept_encoding.as_deref(),
+        &[("identity", true), ("none", false)],
+        defaults::ASKS_FOR_IDENTITY,
+        problems,
+    );
     let identity = headers::check(settings, problems);
     let user_agent = settings.user_agent.as_deref().map(fixed::value).transpose();
     let user_agent = user_agent.map_err(|remedy| format!("text that {remedy}"));
@@ -97,6 +104,7 @@ pub(super) fn check(settings: &Settings, problems: &mut Vec<Problem>) -> Option<
         says_charset: charset?.1,
         xml_root: xml_root.to_owned(),
         xml_illegal: xml_illegal?,
+        asks_for_identity: asks_for_identity?,
         identity: identity?,
         user_agent: user_agent?,
         // They may be secrets, which are read elsewhere.

@@ -6,7 +6,7 @@ use http::header::AUTHORIZATION;
 use super::problem::note;
 use super::{Problem, Settings, defaults, quoted};
 use crate::model::subscription::IdentityHeaders;
-use crate::model::{Auth, Signing};
+use crate::model::{Auth, Signing, Spelling};
 
 /// What HTTP itself writes, or what a connection or proxy on the way would obey
 /// (RFC 9110, sections 7.2 and 7.6.1; RFC 9112, section 9.6). No setting and no data may
@@ -29,6 +29,7 @@ pub const OF_THE_CONNECTION: &[&str] = &[
 /// Headers that the engine or a signature writes; a chosen header in the place of one of
 /// them would break the request.
 const OURS: &[&str] = &[
+    "accept-encoding",
     "hmac-authorization",
     "hmac-random-key",
     "user-agent",
@@ -55,6 +56,8 @@ pub(super) fn check(settings: &Settings, problems: &mut Vec<Problem>) -> Option<
             defaults::ATTEMPT_HEADER,
         ),
     ];
+    let texts = given.iter().filter_map(|(_, text, _)| text.as_deref());
+    let spelling = spelling(texts.filter(|text| *text != "none"));
     let mut chosen: Vec<(&'static str, Option<HeaderName>)> = Vec::with_capacity(given.len());
     for (key, text, default) in given {
         let name = match text {
@@ -80,7 +83,26 @@ pub(super) fn check(settings: &Settings, problems: &mut Vec<Problem>) -> Option<
         id: names.next()?,
         timestamp: names.next()?,
         attempt: names.next()?,
+        spelling,
     })
+}
+
+/// The names as they were chosen, and with an id's that of its signature.
+fn spelling<'a>(chosen: impl Iterator<Item = &'a str>) -> Spelling {
+    let mut spelling = Spelling::default();
+    for name in chosen {
+        spelling.keep(name);
+        for (id, signature) in [
+            ("-id", "-signature"),
+            ("-Id", "-Signature"),
+            ("-ID", "-SIGNATURE"),
+        ] {
+            if let Some(family) = name.strip_suffix(id) {
+                spelling.keep(&format!("{family}{signature}"));
+            }
+        }
+    }
+    spelling
 }
 
 fn name(text: &str) -> Result<Option<HeaderName>, String> {
@@ -112,7 +134,8 @@ pub(super) fn refuse_a_key_in_their_place(
         return;
     };
     let taken = identity.taken(matches!(signing, Signing::StandardWebhooks(_)));
-    if taken.iter().any(|name| name.as_str() == header) {
+    let is_header = |name: &HeaderName| name.as_str().eq_ignore_ascii_case(header);
+    if taken.iter().any(is_header) {
         problems.push(Problem::new(
             "auth_secret",
             "the API key's header is one that id_header, timestamp_header, attempt_header or \

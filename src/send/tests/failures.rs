@@ -16,9 +16,7 @@ use super::{
 enum Behaviour {
     Hang,
     DripHeaders,
-    DripBody,
     Drop,
-    CutTheBody,
     SpeakSomethingElse,
 }
 
@@ -27,14 +25,7 @@ async fn misbehave(mut stream: TcpStream, behaviour: Behaviour) {
     match behaviour {
         Behaviour::Hang => std::future::pending().await,
         Behaviour::DripHeaders => drip(stream, "HTTP/1.1 200 OK\r\nx-long: ").await,
-        Behaviour::DripBody => {
-            drip(stream, "HTTP/1.1 200 OK\r\ncontent-length: 9999\r\n\r\n").await;
-        }
         Behaviour::Drop => {}
-        Behaviour::CutTheBody => {
-            let cut = b"HTTP/1.1 200 OK\r\ncontent-length: 10\r\n\r\nhalf";
-            stream.write_all(cut).await.unwrap();
-        }
         Behaviour::SpeakSomethingElse => {
             stream.write_all(b"SSH-2.0-OpenSSH_9.6\r\n").await.unwrap();
         }
@@ -64,17 +55,7 @@ async fn a_receiver_that_misbehaves_has_its_class_and_its_reason() {
             "no answer within 500ms",
         ),
         (
-            Behaviour::DripBody,
-            FailureClass::Timeout,
-            "the answer was not complete within 500ms",
-        ),
-        (
             Behaviour::Drop,
-            FailureClass::Protocol,
-            "the connection was closed before the answer was complete",
-        ),
-        (
-            Behaviour::CutTheBody,
             FailureClass::Protocol,
             "the connection was closed before the answer was complete",
         ),

@@ -49,17 +49,17 @@ const AT_ONCE: &[(&str, Serve, Expected)] = &[
         Failed(FailureClass::Protocol, "the answer's headers are too large"),
     ),
     (
-        "101 headers",
+        "1000 headers",
         |mut stream| {
             Box::pin(async move {
                 read_request(&mut stream).await;
-                let headers = "a: b\r\n".repeat(101);
-                let answer = format!("HTTP/1.1 200 OK\r\n{headers}\r\n");
+                let headers = "a: b\r\n".repeat(1000);
+                let answer = format!("HTTP/1.1 200 OK\r\ncontent-length: 0\r\n{headers}\r\n");
                 let _ = stream.write_all(answer.as_bytes()).await;
                 drain(stream).await;
             })
         },
-        Failed(FailureClass::Protocol, "the answer's headers are too large"),
+        Answered(200, 0),
     ),
     (
         "1xx answers without end",
@@ -100,7 +100,7 @@ const AT_ONCE: &[(&str, Serve, Expected)] = &[
             let head = "HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n8;";
             Box::pin(pour(stream, head, &[b'x'; 4096]))
         },
-        Failed(FailureClass::Protocol, "the connection broke: invalid data"),
+        Answered(200, 0),
     ),
     (
         "trailers without end",
@@ -108,7 +108,7 @@ const AT_ONCE: &[(&str, Serve, Expected)] = &[
             let head = "HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n0\r\n";
             Box::pin(pour(stream, head, b"a: b\r\n"))
         },
-        Failed(FailureClass::Protocol, "the connection broke: invalid data"),
+        Answered(200, 0),
     ),
     (
         "a gzip bomb",
@@ -125,7 +125,10 @@ const AT_ONCE: &[(&str, Serve, Expected)] = &[
             let head = "HTTP/1.1 200 OK\r\ncontent-length: 1\r\ncontent-length: 2\r\n\r\nab";
             Box::pin(pour(stream, head, b""))
         },
-        Failed(FailureClass::Protocol, "the answer is not HTTP/1.1"),
+        Failed(
+            FailureClass::Protocol,
+            "the answer's Content-Length is malformed",
+        ),
     ),
     (
         "a length that is none",
@@ -133,7 +136,10 @@ const AT_ONCE: &[(&str, Serve, Expected)] = &[
             let head = "HTTP/1.1 200 OK\r\ncontent-length: -1\r\n\r\n";
             Box::pin(pour(stream, head, b""))
         },
-        Failed(FailureClass::Protocol, "the answer is not HTTP/1.1"),
+        Failed(
+            FailureClass::Protocol,
+            "the answer's Content-Length is malformed",
+        ),
     ),
     (
         "a length beyond all numbers",
@@ -141,7 +147,10 @@ const AT_ONCE: &[(&str, Serve, Expected)] = &[
             let head = "HTTP/1.1 200 OK\r\ncontent-length: 99999999999999999999999\r\n\r\n";
             Box::pin(pour(stream, head, b""))
         },
-        Failed(FailureClass::Protocol, "the answer is not HTTP/1.1"),
+        Failed(
+            FailureClass::Protocol,
+            "the answer's Content-Length is malformed",
+        ),
     ),
     (
         "a chunk beyond all numbers",
@@ -150,7 +159,7 @@ const AT_ONCE: &[(&str, Serve, Expected)] = &[
                         ffffffffffffffffff\r\n";
             Box::pin(pour(stream, head, b""))
         },
-        Failed(FailureClass::Protocol, "the connection broke: invalid data"),
+        Answered(200, 0),
     ),
     (
         "HTTP/0.9",
@@ -185,10 +194,7 @@ const AT_ONCE: &[(&str, Serve, Expected)] = &[
                 stream.set_zero_linger().unwrap();
             })
         },
-        Failed(
-            FailureClass::Protocol,
-            "the connection broke: connection reset",
-        ),
+        Answered(200, 4),
     ),
     (
         "a half that is closed at once",
@@ -216,6 +222,10 @@ const FOR_EVER: &[(&str, Serve)] = &[
     ("a drip of headers", |stream| {
         Box::pin(drip(stream, "HTTP/1.1 200 OK\r\nx: "))
     }),
+];
+
+/// What only the deadline ends as well, behind a status that is there.
+const BODIES_FOR_EVER: &[(&str, Serve)] = &[
     ("a drip of body", |stream| {
         Box::pin(drip(
             stream,
@@ -278,6 +288,21 @@ async fn the_deadline_spans_the_whole_exchange() {
             panic!("{name}: answered");
         };
         assert_eq!(class, FailureClass::Timeout, "{name}: {detail}");
+    }
+    for (name, serve) in BODIES_FOR_EVER {
+        let receiver = Receiver::start(serve).await;
+        let mut subscription = subscription(TlsSettings::default());
+        subscription.timeout = limit;
+        let outcome = send(&loopback_sender(), &receiver.url(), &subscription).await;
+        assert!(outcome.duration < limit + Duration::from_secs(2), "{name}");
+        let Wire::Answer(answer) = outcome.wire else {
+            panic!("{name}: no answer");
+        };
+        assert_eq!(
+            answer.incomplete.as_deref(),
+            Some("the answer was not complete within 400ms"),
+            "{name}"
+        );
     }
 }
 

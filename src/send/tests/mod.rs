@@ -29,7 +29,9 @@ use url::Url;
 
 use super::{EgressPolicy, Network, Sender};
 use crate::model::subscription::TlsSettings;
-use crate::model::{Answer, Credential, FailureClass, Outcome, Subscription, Wire, samples};
+use crate::model::{
+    Answer, Credential, FailureClass, Outcome, Spelling, Subscription, Wire, samples,
+};
 use crate::shape::Request;
 
 const ANSWER_CAP: usize = 64 * 1024;
@@ -58,6 +60,7 @@ fn post(url: &str) -> Request {
         method: Method::POST,
         url: Url::parse(url).unwrap(),
         headers: HeaderMap::new(),
+        spelling: Spelling::default(),
         body: Bytes::from_static(b"{}"),
     }
 }

@@ -64,8 +64,8 @@ impl Server {
         let of = |request: &String| {
             let line = request
                 .lines()
-                .find(|line| line.starts_with("authorization: "));
-            line.map(|line| line.replace("authorization: Bearer ", ""))
+                .find(|line| line.starts_with("Authorization: "));
+            line.map(|line| line.replace("Authorization: Bearer ", ""))
         };
         self.asked().iter().filter_map(of).collect()
     }
@@ -124,7 +124,7 @@ async fn many_sends_at_once_ask_for_one_token() {
         "{asked}"
     );
     // posthorn:canary-8d1f
-    let basic = "authorization: Basic cG9zdGhvcm46Y2FuYXJ5LThkMWY=\r\n";
+    let basic = "Authorization: Basic cG9zdGhvcm46Y2FuYXJ5LThkMWY=\r\n";
     assert!(asked.contains(basic), "{asked}");
 
     // Another subscription has a token of its own, and so has the other credential.

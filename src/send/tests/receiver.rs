@@ -85,7 +85,7 @@ fn is_complete(request: &str) -> bool {
     };
     let expected = head
         .lines()
-        .find_map(|line| line.strip_prefix("content-length: "))
+        .find_map(|line| line.strip_prefix("Content-Length: "))
         .map_or(0, |length| length.parse().unwrap());
     body.len() == expected
 }

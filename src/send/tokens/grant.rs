@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
 use form_urlencoded::Serializer;
-use http::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, USER_AGENT};
+use http::header::{ACCEPT, ACCEPT_ENCODING, AUTHORIZATION, CONTENT_TYPE, USER_AGENT};
 use http::{HeaderMap, HeaderValue, Method, StatusCode};
 use secrecy::ExposeSecret;
 use secrecy::zeroize::Zeroizing;
@@ -17,11 +17,11 @@ use serde::Deserialize;
 use serde_json::Value;
 
 use super::slot::Token;
-use crate::model::Answer;
 use crate::model::subscription::{ClientAuth, OAuth2Client};
-use crate::send::answer;
-use crate::send::clients::Client;
+use crate::model::{Answer, Spelling};
+use crate::send::answer::Reading;
 use crate::send::failure::Failure;
+use crate::send::http1::{Client, Trace};
 use crate::send::request::on_the_wire;
 use crate::shape::{PRODUCT, Request};
 
@@ -54,9 +54,14 @@ pub(super) fn exchange(
 ) -> impl Future<Output = Result<Token, Failure>> + use<> {
     let request = request(client);
     async move {
-        let (request, url) = on_the_wire(request?)?;
-        let response = http.request(request).await?;
-        let answer = answer::read(response, &url, ANSWER_CAP + 1).await?;
+        let (request, message) = on_the_wire(request?)?;
+        // To ask twice does no harm: it is a token more.
+        let asked = http.ask(&message, true, &mut Trace::default()).await?;
+        let (head, connection) = asked;
+        let mut reading = Reading::of(head, connection, ANSWER_CAP + 1);
+        reading.to_the_end().await?;
+        let answer = reading.answer(&request.url, None);
+        http.give_back(&message, reading);
         token(&answer, asked_at)
     }
 }
@@ -67,6 +72,7 @@ fn request(client: &OAuth2Client) -> Result<Request, Failure> {
     headers.insert(CONTENT_TYPE, form);
     headers.insert(USER_AGENT, HeaderValue::from_static(PRODUCT));
     headers.insert(ACCEPT, HeaderValue::from_static("application/json"));
+    headers.insert(ACCEPT_ENCODING, HeaderValue::from_static("identity"));
     if client.sent_in == ClientAuth::Basic {
         let value = Zeroizing::new(format!("Basic {}", *basic(client)));
         let mut value = HeaderValue::from_str(&value)
@@ -78,6 +84,7 @@ fn request(client: &OAuth2Client) -> Result<Request, Failure> {
         method: Method::POST,
         url: client.token_url.clone(),
         headers,
+        spelling: Spelling::default(),
         body: body(client).into(),
     })
 }

@@ -68,7 +68,8 @@ fn wire(request: &Request) -> String {
     let version = env!("CARGO_PKG_VERSION");
     assert_eq!(header(request, "user-agent"), format!("Posthorn/{version}"));
     let mut names: Vec<_> = request.headers.keys().map(HeaderName::as_str).collect();
-    names.retain(|name| *name != "user-agent");
+    assert_eq!(header(request, "accept-encoding"), "identity");
+    names.retain(|name| !["accept-encoding", "user-agent"].contains(name));
     names.sort_unstable();
     for name in names {
         writeln!(text, "{name}: {}", header(request, name)).unwrap();

@@ -75,6 +75,7 @@ fn send(own: &Rc<Own>, flight: Flight, dispatcher: UnboundedSender<Input>) {
             started_at: now,
             duration: took,
             sent: None,
+            again: false,
         };
         let chance = own.chance.borrow_mut().share();
         let ended_at = own.world.with_database(|database| database.now());

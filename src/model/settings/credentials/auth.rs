@@ -23,8 +23,9 @@ pub(super) fn basic(text: SecretString) -> Result<Auth, &'static str> {
 /// WIRE.md 4.3: `header:value`, or `value` alone for `authorization`.
 pub(super) fn api_key(text: &SecretString) -> Result<Auth, &'static str> {
     let text = text.expose_secret();
-    let (header, value) = text.split_once(':').unwrap_or(("authorization", text));
-    let header = HeaderName::from_bytes(header.trim().as_bytes()).map_err(
+    let (header, value) = text.split_once(':').unwrap_or(("Authorization", text));
+    let written = header.trim();
+    let header = HeaderName::from_bytes(written.as_bytes()).map_err(
         |_| "has no header name before the colon; write header:value, or authorization:value where the value has a colon",
     )?;
     if is_reserved(&header) {
@@ -37,7 +38,7 @@ pub(super) fn api_key(text: &SecretString) -> Result<Auth, &'static str> {
         );
     }
     Ok(Auth::ApiKey {
-        header: header.as_str().to_owned(),
+        header: written.to_owned(),
         value: SecretString::from(value),
     })
 }

@@ -13,9 +13,9 @@ fn an_api_key_is_a_header_with_its_value_or_a_value_alone() {
         s.auth_secret = text("env:KEY");
     });
     for (secret, expected) in [
-        ("X-Key:abc", ("x-key", "abc")),
-        ("X-Key: a:b", ("x-key", "a:b")),
-        ("abc", ("authorization", "abc")),
+        ("X-Key:abc", ("X-Key", "abc")),
+        ("X-Key: a:b", ("X-Key", "a:b")),
+        ("abc", ("Authorization", "abc")),
         ("authorization:Bearer a:b", ("authorization", "Bearer a:b")),
     ] {
         let subscription = resolved(&settings, secret).unwrap();

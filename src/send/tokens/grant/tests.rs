@@ -24,10 +24,8 @@ fn parts(client: &OAuth2Client) -> (HeaderMap, String) {
 fn answer(status: u16, body: impl Into<Bytes>) -> Answer {
     Answer {
         status,
-        reason: String::new(),
         body: body.into(),
-        retry_after: None,
-        redirects_to: None,
+        ..Answer::default()
     }
 }
 
