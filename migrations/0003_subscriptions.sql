@@ -76,7 +76,7 @@ COMMENT ON COLUMN posthorn.profiles.retry_jitter IS 'Share of an exponential del
 COMMENT ON COLUMN posthorn.profiles.retry_delays IS 'Delays of list, one after each failed attempt.';
 COMMENT ON COLUMN posthorn.profiles.max_attempts IS 'Attempts in all, the first send included.';
 COMMENT ON COLUMN posthorn.profiles.max_age IS 'No retry is planned later than this after the event.';
-COMMENT ON COLUMN posthorn.profiles.retry_after IS 'Whether a Retry-After header can lengthen a delay.';
+COMMENT ON COLUMN posthorn.profiles.retry_after IS 'Whether a Retry-After header can lengthen a delay; with 429 or 503 nothing at all is sent before then.';
 COMMENT ON COLUMN posthorn.profiles.timeout IS 'For the whole exchange, from name look-up to the end of the body.';
 COMMENT ON COLUMN posthorn.profiles.connect_timeout IS 'For the connection alone.';
 COMMENT ON COLUMN posthorn.profiles.max_in_flight IS 'Simultaneous sends over all workers, 1 to 500.';

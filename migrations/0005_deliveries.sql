@@ -14,12 +14,15 @@ CREATE TABLE posthorn.pending_deliveries (
     generation      int                     NOT NULL DEFAULT 0 CHECK (generation >= 0),
     state           posthorn.delivery_state NOT NULL,
     attempts        int                     NOT NULL DEFAULT 0,
+    turned_away     int                     NOT NULL DEFAULT 0,
     due_at          timestamptz             NOT NULL,
+    lane_waits_until timestamptz,
     opened_at       timestamptz             NOT NULL DEFAULT clock_timestamp(),
     shard           smallint                NOT NULL,
     transaction_id  text                    NOT NULL,
     reason          text,
     PRIMARY KEY (event_id, subscription_id, generation),
+    CONSTRAINT pending_deliveries_turned_away_are_attempts CHECK (turned_away BETWEEN 0 AND attempts),
     CONSTRAINT pending_deliveries_state_fits_attempts CHECK (
         (state = 'pending' AND attempts = 0 AND reason IS NULL)
         OR (state = 'pending_retry' AND attempts >= 1 AND reason IS NOT NULL))
@@ -30,7 +33,9 @@ COMMENT ON COLUMN posthorn.pending_deliveries.subscription_id IS 'The subscripti
 COMMENT ON COLUMN posthorn.pending_deliveries.generation IS '0, or the number of the replay.';
 COMMENT ON COLUMN posthorn.pending_deliveries.state IS 'pending: not tried yet; pending_retry: failed and waits.';
 COMMENT ON COLUMN posthorn.pending_deliveries.attempts IS 'Attempts made so far.';
+COMMENT ON COLUMN posthorn.pending_deliveries.turned_away IS 'Of those, the ones that the receiver turned away with 429 or 503 and a Retry-After: they use up none of the attempts that the subscription allows.';
 COMMENT ON COLUMN posthorn.pending_deliveries.due_at IS 'Not before this; lanes take the earliest first.';
+COMMENT ON COLUMN posthorn.pending_deliveries.lane_waits_until IS 'The receiver said with the last attempt that it takes nothing before then: nothing is sent to the subscription.';
 COMMENT ON COLUMN posthorn.pending_deliveries.opened_at IS 'When the row was made.';
 COMMENT ON COLUMN posthorn.pending_deliveries.shard IS 'The merchant''s shard: who may change the row.';
 COMMENT ON COLUMN posthorn.pending_deliveries.transaction_id IS 'For order and supersede.';

@@ -49,6 +49,9 @@ DROP INDEX posthorn.pending_deliveries_due;
 CREATE INDEX pending_deliveries_due
     ON posthorn.pending_deliveries (shard, lane_id, due_at, event_id);
 COMMENT ON INDEX posthorn.pending_deliveries_due IS 'Refill takes each lane''s earliest from it.';
+CREATE INDEX pending_deliveries_lane_waits
+    ON posthorn.pending_deliveries (shard, lane_id, lane_waits_until) WHERE lane_waits_until IS NOT NULL;
+COMMENT ON INDEX posthorn.pending_deliveries_lane_waits IS 'Whoever takes a shard over finds by it how long a lane was told to wait.';
 COMMENT ON COLUMN posthorn.deliveries.subscription_id IS 'The subscription, or the transaction''s subscription.';
 COMMENT ON COLUMN posthorn.attempts.subscription_id IS 'The subscription, or the transaction''s subscription.';
 

@@ -9,6 +9,7 @@ use std::time::{Duration, SystemTime};
 
 use chrono::{DateTime, Utc};
 
+use crate::model::settings::defaults::MAX_AGE;
 use crate::model::{Judgement, RetryPolicy, Schedule, Verdict};
 
 /// Where the delivery stands after the attempt that was judged.
@@ -16,6 +17,10 @@ use crate::model::{Judgement, RetryPolicy, Schedule, Verdict};
 pub struct Circumstances {
     /// The number of the attempt just made, from 1.
     pub attempt: u32,
+    /// How many before it the receiver turned away ([`told_to_wait`]): these do not count.
+    pub turned_away: u32,
+    /// Of its answer.
+    pub status: Option<u16>,
     /// Since the event's insertion.
     pub age: Duration,
     /// What the receiver asked for, see [`parse_retry_after`].
@@ -79,7 +84,8 @@ impl fmt::Display for Ending {
 
 /// The next state, and for a retry the wait before it. The wait is never longer than
 /// the policy's cap, and a retry that would come after `max_age` is not planned. With another
-/// credential it comes at once, and counts as an attempt all the same.
+/// credential it comes at once, and counts as an attempt all the same; where the receiver turned
+/// the attempt away it comes when that said, and the attempt does not count.
 #[must_use]
 pub fn plan(judgement: &Judgement, now: Circumstances, policy: &RetryPolicy) -> Next {
     match judgement.verdict {
@@ -90,14 +96,47 @@ pub fn plan(judgement: &Judgement, now: Circumstances, policy: &RetryPolicy) -> 
         Verdict::Disable => Next::PostingError(Ending::Gone {
             answer: judgement.reason.clone(),
         }),
-        Verdict::Retry => match retry_in(now, policy) {
-            Ok(delay) => Next::RetryIn(delay),
-            Err(ending) => Next::PostingError(ending),
-        },
+        Verdict::Retry => {
+            let delay = match told_to_wait(judgement, now, policy) {
+                // It uses up no attempt, so something else has to end it.
+                Some(wait) => within(policy.max_age.or(Some(MAX_AGE)), now, wait),
+                None => retry_in(now, policy),
+            };
+            match delay {
+                Ok(delay) => Next::RetryIn(delay),
+                Err(ending) => Next::PostingError(ending),
+            }
+        }
     }
 }
 
-fn retry_in(now: Circumstances, policy: &RetryPolicy) -> Result<Duration, Ending> {
+/// Whether the answer says that the receiver takes nothing for a while, from this sender and not
+/// from this delivery: 429 (RFC 6585, section 4) or 503 (RFC 9110, section 15.6.4) with a
+/// Retry-After, where it is honoured. For how long, within the policy's cap.
+#[must_use]
+pub fn told_to_wait(
+    judgement: &Judgement,
+    now: Circumstances,
+    policy: &RetryPolicy,
+) -> Option<Duration> {
+    let says_so = judgement.verdict == Verdict::Retry && matches!(now.status, Some(429 | 503));
+    let wait = now.retry_after.filter(|wait| !wait.is_zero())?;
+    (says_so && policy.honour_retry_after).then(|| wait.min(policy.cap))
+}
+
+fn within(
+    max_age: Option<Duration>,
+    now: Circumstances,
+    delay: Duration,
+) -> Result<Duration, Ending> {
+    match max_age {
+        Some(max_age) if now.age.saturating_add(delay) > max_age => Err(Ending::TooOld { max_age }),
+        _ => Ok(delay),
+    }
+}
+
+fn retry_in(mut now: Circumstances, policy: &RetryPolicy) -> Result<Duration, Ending> {
+    now.attempt = now.attempt.saturating_sub(now.turned_away).max(1);
     if let Some(allowed) = policy.max_attempts
         && now.attempt >= allowed
     {
@@ -117,11 +156,7 @@ fn retry_in(now: Circumstances, policy: &RetryPolicy) -> Result<Duration, Ending
         // A receiver may ask for more time, never for a retry sooner than planned.
         delay = delay.max(now.retry_after.unwrap_or_default());
     }
-    let delay = delay.min(policy.cap);
-    match policy.max_age {
-        Some(max_age) if now.age.saturating_add(delay) > max_age => Err(Ending::TooOld { max_age }),
-        _ => Ok(delay),
-    }
+    within(policy.max_age, now, delay.min(policy.cap))
 }
 
 /// None after the end of a list.

@@ -9,7 +9,7 @@ use super::item::Item;
 use crate::judge::{judge, refuses_credential, with_another_left};
 use crate::mask::Mask;
 use crate::model::{Outcome, Subscription, TokenKey, Verdict, Wire};
-use crate::plan::{Circumstances, Next, parse_retry_after, plan};
+use crate::plan::{Circumstances, Next, parse_retry_after, plan, told_to_wait};
 use crate::send::Sender;
 use crate::shape::{Moment, Request, Unsendable, endpoint, shape, within_bounds};
 use crate::store::DbClock;
@@ -38,6 +38,8 @@ pub struct Tried {
     pub refused: bool,
     /// Whether its request went out twice.
     pub again: bool,
+    /// The receiver turned the attempt away, and takes nothing for so long.
+    pub told_to_wait: Option<Duration>,
     pub next: Next,
 }
 
@@ -132,12 +134,15 @@ pub fn conclude(
     }
     let circumstances = Circumstances {
         attempt: number,
+        turned_away: item.turned_away,
+        status: status_of(&wire),
         age: age(item.opened_at, now),
         retry_after: retry_after(&wire, now),
         other_credential,
         chance,
     };
     let next = plan(&judgement, circumstances, &subscription.retry);
+    let told_to_wait = told_to_wait(&judgement, circumstances, &subscription.retry);
     let attempt = Attempt {
         number,
         started_at,
@@ -154,6 +159,7 @@ pub fn conclude(
         verdict: judgement.verdict,
         refused,
         again,
+        told_to_wait,
         next,
     }
 }

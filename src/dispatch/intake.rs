@@ -51,6 +51,7 @@ impl Dispatcher {
             replays,
             rows,
             due_in,
+            told_to_wait,
             ..
         } in waiting
         {
@@ -59,6 +60,9 @@ impl Dispatcher {
             };
             self.open_lane(&subscription, now);
             self.lanes.with(id, |lane| {
+                if let Some(wait) = told_to_wait {
+                    lane.wait_until(now + wait);
+                }
                 if replays {
                     lane.shelf.found_replays(rows, now + due_in);
                 } else {
@@ -163,6 +167,7 @@ impl Dispatcher {
             event,
             endpoint,
             attempts: 0,
+            turned_away: 0,
             row: Row::None,
             page: Some(page),
             since: now,

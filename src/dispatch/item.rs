@@ -22,6 +22,8 @@ pub struct Item {
     pub endpoint: Option<Arc<Endpoint>>,
     /// Attempts made before this one.
     pub attempts: u32,
+    /// Of those, the ones that were turned away ([`Circumstances`](crate::plan::Circumstances)).
+    pub turned_away: u32,
     pub row: Row,
     /// The page that brought it and whose checkpoint waits for it; none once it has, or
     /// is getting, a row.
@@ -66,6 +68,7 @@ impl Item {
             event: row.event,
             endpoint: row.endpoint.map(Arc::new),
             attempts: row.attempts,
+            turned_away: row.turned_away,
             row: Row::Written,
             page: None,
             since: now,

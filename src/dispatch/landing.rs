@@ -33,6 +33,7 @@ impl Dispatcher {
         let answered = result.as_ref().ok().map(|tried| lane::Answered {
             verdict: tried.verdict,
             refused: tried.refused,
+            told_to_wait: tried.told_to_wait,
             took,
         });
         let Some(Some(landed)) = self.lanes.with(id, |lane| lane.landed(key, answered, now)) else {
@@ -46,6 +47,7 @@ impl Dispatcher {
         match result {
             Ok(Tried {
                 attempt,
+                told_to_wait,
                 next,
                 again,
                 ..
@@ -62,7 +64,10 @@ impl Dispatcher {
                     Next::RetryIn(_) if outdated => {
                         self.finish_superseded(&item, attempts, Some(attempt));
                     }
-                    Next::RetryIn(delay) => self.retry(&item, delay, attempt, now),
+                    Next::RetryIn(delay) => {
+                        let told_to_wait = told_to_wait.is_some();
+                        self.retry(&item, delay, told_to_wait, attempt, now);
+                    }
                     Next::PostingError(ending) => {
                         let reason = format!("{ending}; the last: {}", attempt.reason);
                         self.finish(
@@ -121,7 +126,14 @@ impl Dispatcher {
         self.finish(item, State::Superseded, attempts, Some(reason), attempt);
     }
 
-    fn retry(&mut self, item: &Item, delay: Duration, attempt: Attempt, now: Instant) {
+    fn retry(
+        &mut self,
+        item: &Item,
+        delay: Duration,
+        told_to_wait: bool,
+        attempt: Attempt,
+        now: Instant,
+    ) {
         self.out.metrics.retry_planned();
         let id = item.lane_id;
         let followers = self
@@ -136,6 +148,8 @@ impl Dispatcher {
             item.page,
             Change::Retry {
                 attempts,
+                turned_away: item.turned_away + u32::from(told_to_wait),
+                told_to_wait,
                 delay,
                 reason,
             },

@@ -5,6 +5,7 @@ mod rotation;
 mod rows;
 #[cfg(test)]
 mod tests;
+mod told;
 mod transactions;
 
 use std::collections::{BTreeMap, HashSet, VecDeque};
@@ -19,6 +20,7 @@ use super::item::{Item, Series};
 use super::pace::Pace;
 use super::service::ServiceTime;
 use super::shelf::Shelf;
+use super::throttle::Throttle;
 use crate::model::{DeliveryKey, Order, Subscription, Verdict};
 
 /// A lane keeps what its endpoint can take within this time; the rest goes to the
@@ -51,7 +53,8 @@ pub struct Lane {
     /// What has a request in the air, where the order counts.
     busy: HashSet<Series>,
     breaker: Breaker,
-    /// Boxed: most lanes have none.
+    /// Boxed, as the next: most lanes have none.
+    throttle: Option<Box<Throttle>>,
     pace: Option<Box<Pace>>,
     /// When the rate limit lets the next one through.
     paced_until: Option<Instant>,
@@ -95,6 +98,8 @@ pub struct Answered {
     pub verdict: Verdict,
     /// Whether it was the credential that was refused.
     pub refused: bool,
+    /// It takes nothing for so long, from whatever delivery.
+    pub told_to_wait: Option<Duration>,
     pub took: Duration,
 }
 
@@ -124,6 +129,7 @@ impl Lane {
             in_flight: BTreeMap::new(),
             busy: HashSet::new(),
             breaker: Breaker::new(settings.breaker),
+            throttle: None,
             paced_until: None,
             service: ServiceTime::new(now),
             rotation: Rotation::default(),
@@ -141,6 +147,9 @@ impl Lane {
         if self.subscription.rate != subscription.rate {
             self.pace = subscription.rate.map(|rate| Box::new(Pace::new(rate, now)));
             self.paced_until = None;
+        }
+        if !subscription.retry.honour_retry_after {
+            self.throttle = None;
         }
         self.rotation = Rotation::default();
         self.subscription = subscription;
@@ -191,7 +200,9 @@ impl Lane {
         let rate = self
             .service
             .rate(self.limit(now), !self.in_flight.is_empty(), now);
-        let rate = self.subscription.rate.map_or(rate, |limit| rate.min(limit));
+        let asked_for = self.throttle.as_deref().and_then(Throttle::rate);
+        let limits = self.subscription.rate.into_iter().chain(asked_for);
+        let rate = limits.fold(rate, f64::min);
         let capacity = rate * HORIZON.as_secs_f64() * (1.0 - pressure).max(0.0);
         // Finite and not negative; more than memory holds is cut by `pressure`.
         #[expect(
@@ -206,11 +217,15 @@ impl Lane {
     /// Whether nothing says that the endpoint takes more than what is sent to it now.
     fn is_stalled(&self, now: Instant) -> bool {
         let is_silent = !self.in_flight.is_empty() && now >= self.service.silent_at();
-        is_silent || self.breaker.is_open()
+        is_silent || self.breaker.is_open() || self.is_told_to_wait()
     }
 
     fn limit(&self, now: Instant) -> u16 {
-        self.breaker.limit(self.subscription.max_in_flight, now)
+        let limit = self.breaker.limit(self.subscription.max_in_flight, now);
+        match &self.throttle {
+            Some(throttle) => throttle.limit(limit, now),
+            None => limit,
+        }
     }
 
     fn free_slots(&self, now: Instant) -> usize {
@@ -249,13 +264,19 @@ impl Lane {
         if self.is_replay_too_many(at, now) {
             return None;
         }
-        if let Some(pace) = &self.pace
-            && let Err(again) = pace.take(now)
-        {
-            self.paced_until = Some(again);
+        let asked_for = self.throttle.as_ref().and_then(|it| it.not_before(now));
+        let allowed = asked_for.map_or(Ok(()), Err);
+        let allowed = allowed.and_then(|()| match &self.pace {
+            Some(pace) => pace.take(now),
+            None => Ok(()),
+        });
+        self.paced_until = allowed.err();
+        if self.paced_until.is_some() {
             return None;
         }
-        self.paced_until = None;
+        if let Some(throttle) = &mut self.throttle {
+            throttle.sent(now);
+        }
         let mut item = self.remove(at)?;
         let has_previous = self.subscription.auth_previous.is_some();
         item.trial = self.rotation.next(item.key, has_previous);
@@ -296,12 +317,16 @@ impl Lane {
         if let Some(Answered {
             verdict,
             refused,
+            told_to_wait,
             took,
         }) = answered
         {
             self.service.answered(took, now);
             let other_is_tried = self.rotation.landed(key, item.trial, verdict, refused);
+            self.heed(told_to_wait, verdict, now);
             match verdict {
+                // It works, and says when it takes more.
+                _ if told_to_wait.is_some() => {}
                 // It is the credential that failed, not the endpoint.
                 _ if other_is_tried => {}
                 // An answer that ends the delivery is an endpoint that works.
@@ -364,7 +389,9 @@ impl Lane {
     #[must_use]
     pub fn wake_at(&self, pressure: f64, now: Instant) -> Option<Instant> {
         let waiting = !self.queue.is_empty() && !self.subscription.is_held() && !self.draining;
-        let probe = self.breaker.next_probe().filter(|probe| *probe > now);
+        let told = self.throttle.as_deref().and_then(Throttle::waits_until);
+        let probes = [self.breaker.next_probe(), told].map(|it| it.filter(|probe| *probe > now));
+        let probe = probes.into_iter().flatten().max();
         let silent = Some(self.service.silent_at()).filter(|silent| *silent > now);
         // Without room, what makes some is an answer, and that is an occasion by itself;
         // that the other lanes' deliveries leave memory is not.

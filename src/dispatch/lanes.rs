@@ -168,6 +168,11 @@ impl Lanes {
             in_flight: self.in_flight,
             waiting: self.by_id.values().map(|lane| lane.shelf.all_rows()).sum(),
             failing: self.by_id.values().filter(|lane| lane.is_failing()).count(),
+            told_to_wait: self
+                .by_id
+                .values()
+                .filter(|lane| lane.is_told_to_wait())
+                .count(),
         }
     }
 }
@@ -179,4 +184,5 @@ pub struct Sums {
     pub in_flight: usize,
     pub waiting: u64,
     pub failing: usize,
+    pub told_to_wait: usize,
 }

@@ -20,6 +20,7 @@ pub mod refill;
 mod refused;
 mod service;
 mod shelf;
+mod throttle;
 mod turns;
 
 use std::collections::{BTreeMap, HashMap};
@@ -246,6 +247,7 @@ impl Dispatcher {
         metrics.set_in_flight(sums.in_flight);
         metrics.set_waiting(sums.waiting);
         metrics.set_breakers_open(sums.failing);
+        metrics.set_told_to_wait(sums.told_to_wait);
         metrics.set_unrecorded(self.out.backlog.len());
         // The keeper is gone only when the worker ends.
         let _ = self.out.condition.send(Condition {

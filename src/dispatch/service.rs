@@ -13,11 +13,17 @@ const NEWEST: f64 = 0.1;
 const SILENT: Duration = Duration::from_secs(1);
 const SILENT_EXCHANGES: f64 = 3.0;
 
+/// Over which time what an endpoint took counts.
+const RECENT: Duration = Duration::from_secs(1);
+
 /// A moving average of the time that an exchange takes, and the moment of the last one.
 #[derive(Debug)]
 pub struct ServiceTime {
     average: f64,
     last_progress: Instant,
+    /// Deliveries that were taken, each of which counts less the longer it is ago.
+    taken: f64,
+    last_taken: Instant,
 }
 
 impl ServiceTime {
@@ -26,6 +32,8 @@ impl ServiceTime {
         Self {
             average: UNKNOWN.as_secs_f64(),
             last_progress: now,
+            taken: 0.0,
+            last_taken: now,
         }
     }
 
@@ -37,6 +45,18 @@ impl ServiceTime {
     pub fn answered(&mut self, took: Duration, now: Instant) {
         self.average += NEWEST * (took.as_secs_f64() - self.average);
         self.last_progress = now;
+    }
+
+    pub fn took_one(&mut self, now: Instant) {
+        self.taken = self.taken(now) + 1.0;
+        self.last_taken = now;
+    }
+
+    /// What it took in the last second, more or less.
+    #[must_use]
+    pub fn taken(&self, now: Instant) -> f64 {
+        let ago = now.saturating_duration_since(self.last_taken);
+        self.taken * (-ago.as_secs_f64() / RECENT.as_secs_f64()).exp()
     }
 
     /// From when on it is silent, if no answer comes before.

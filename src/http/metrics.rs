@@ -62,6 +62,7 @@ struct Inner {
     spilled: Counter,
     refilled: Counter,
     breakers_open: Level,
+    told_to_wait: Level,
 
     batch_duration: Histogram,
     batch_entries: Counter,
@@ -155,6 +156,10 @@ impl Metrics {
             breakers_open: names.level(
                 "posthorn_breakers_open",
                 "Subscriptions that get only probes after repeated failures",
+            ),
+            told_to_wait: names.level(
+                "posthorn_endpoints_told_to_wait",
+                "Subscriptions whose endpoint has said, with 429 or 503 and Retry-After, that it takes nothing now",
             ),
             batch_duration: names.histogram(
                 "posthorn_batch_duration_seconds",
@@ -284,6 +289,10 @@ impl Metrics {
 
     pub fn refilled(&self, n: u64) {
         self.0.refilled.inc_by(n);
+    }
+
+    pub fn set_told_to_wait(&self, n: usize) {
+        self.0.told_to_wait.set(n as u64);
     }
 
     pub fn set_breakers_open(&self, n: usize) {

@@ -18,6 +18,8 @@ fn judgement(verdict: Verdict, reason: &str) -> Judgement {
 fn after(attempt: u32) -> Circumstances {
     Circumstances {
         attempt,
+        turned_away: 0,
+        status: None,
         age: Duration::ZERO,
         retry_after: None,
         other_credential: false,
@@ -244,10 +246,57 @@ proptest! {
             cap,
             ..policy(Schedule::Exponential { interval, factor, jitter })
         };
-        let now = Circumstances { attempt, age, retry_after, other_credential: false, chance };
+        let now = Circumstances { attempt, age, retry_after, chance, ..after(1) };
         let Next::RetryIn(delay) = retry(now, &policy) else {
             panic!("without limits there is always a retry");
         };
         prop_assert!(delay <= cap);
     }
+}
+
+#[test]
+fn an_attempt_that_was_turned_away_does_not_count_and_waits_as_it_was_told() {
+    let policy = RetryPolicy {
+        cap: MINUTE * 10,
+        ..policy(Schedule::List(vec![MINUTE * 5]))
+    };
+    let told = |attempt, status, seconds| Circumstances {
+        status: Some(status),
+        turned_away: attempt - 1,
+        retry_after: Some(Duration::from_secs(seconds)),
+        ..after(attempt)
+    };
+    for (now, next) in [
+        (told(1, 429, 20), Next::RetryIn(Duration::from_secs(20))),
+        (told(9, 503, 20), Next::RetryIn(Duration::from_secs(20))),
+        (told(9, 429, 86_400), Next::RetryIn(MINUTE * 10)),
+        // The first that counts, and its wait is the plan's.
+        (told(9, 429, 0), Next::RetryIn(MINUTE * 5)),
+        (told(9, 500, 20), Next::RetryIn(MINUTE * 5)),
+    ] {
+        assert_eq!(retry(now, &policy), next, "{now:?}");
+    }
+    let second = Circumstances {
+        turned_away: 7,
+        ..told(9, 500, 20)
+    };
+    assert_eq!(
+        retry(second, &policy),
+        Next::PostingError(Ending::DelaysUsed { attempts: 2 })
+    );
+    let deaf = RetryPolicy {
+        honour_retry_after: false,
+        ..policy.clone()
+    };
+    assert_eq!(retry(told(1, 429, 20), &deaf), Next::RetryIn(MINUTE * 5));
+    let old = Circumstances {
+        age: MAX_AGE,
+        ..told(1, 429, 20)
+    };
+    let ending = Ending::TooOld { max_age: MAX_AGE };
+    assert_eq!(
+        retry(old, &policy),
+        Next::PostingError(ending),
+        "no max_age"
+    );
 }

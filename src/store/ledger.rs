@@ -42,6 +42,10 @@ pub enum Change {
     /// Failed; the next attempt is due after the delay.
     Retry {
         attempts: u32,
+        /// Of those, the ones that the receiver turned away,
+        turned_away: u32,
+        /// the last among them: the lane waits as long.
+        told_to_wait: bool,
         delay: Duration,
         reason: String,
     },
@@ -144,14 +148,16 @@ pub async fn write_batch(
         ), waiting AS (
             INSERT INTO posthorn.pending_deliveries AS p
                    (event_id, subscription_id, generation, template_id, shard, transaction_id, state,
-                    attempts, due_at, reason)
+                    attempts, turned_away, due_at, lane_waits_until, reason)
             SELECT event_id, subscription_id, generation, template_id, shard, transaction_id,
                    CASE attempts WHEN 0 THEN 'pending' ELSE 'pending_retry' END::posthorn.delivery_state,
-                   attempts, clock_timestamp() + make_interval(secs => delay), reason
+                   attempts, turned_away, clock_timestamp() + make_interval(secs => delay),
+                   CASE WHEN told THEN clock_timestamp() + make_interval(secs => delay) END, reason
               FROM unnest($12::uuid[], $13::uuid[], $14::int[], $15::smallint[], $16::text[],
-                          $17::int[], $18::float8[], $19::text[], $36::uuid[])
+                          $17::int[], $18::float8[], $19::text[], $36::uuid[], $45::int[],
+                          $46::boolean[])
                 AS w (event_id, subscription_id, generation, shard, transaction_id,
-                      attempts, delay, reason, template_id)
+                      attempts, delay, reason, template_id, turned_away, told)
              WHERE w.shard = ANY (ARRAY(SELECT shard FROM fence))
                AND NOT EXISTS (
                    SELECT FROM posthorn.deliveries d
@@ -159,7 +165,8 @@ pub async fn write_batch(
                       AND d.generation = w.generation)
             ON CONFLICT (event_id, subscription_id, generation) DO UPDATE
                SET state = excluded.state, attempts = excluded.attempts,
-                   due_at = excluded.due_at, reason = excluded.reason
+                   turned_away = excluded.turned_away, due_at = excluded.due_at,
+                   lane_waits_until = excluded.lane_waits_until, reason = excluded.reason
              WHERE excluded.attempts > p.attempts
         ), tried AS (
             INSERT INTO posthorn.attempts
@@ -251,6 +258,8 @@ pub async fn write_batch(
         &rows.sent_payloads as &[Option<&[u8]>],
         &rows.except_subscriptions,
         again,
+        &rows.wait_turned_away,
+        &rows.wait_told,
     )
     .fetch_one(pool)
     .await?;
@@ -280,6 +289,8 @@ struct Columns<'a> {
     wait_delays: Vec<f64>,
     wait_reasons: Vec<Option<&'a str>>,
     wait_templates: Vec<Option<Uuid>>,
+    wait_turned_away: Vec<i32>,
+    wait_told: Vec<bool>,
     tried: Keys,
     tried_numbers: Vec<i32>,
     tried_started: Vec<DateTime<Utc>>,
@@ -346,12 +357,20 @@ impl<'a> Columns<'a> {
             }
             Change::Retry {
                 attempts,
+                turned_away,
+                told_to_wait,
                 delay,
                 reason,
             } => {
                 self.push_wait(entry, *attempts, *delay, Some(reason));
+                self.wait_turned_away.push(int(*turned_away));
+                self.wait_told.push(*told_to_wait);
             }
-            Change::Spill => self.push_wait(entry, 0, Duration::ZERO, None),
+            Change::Spill => {
+                self.push_wait(entry, 0, Duration::ZERO, None);
+                self.wait_turned_away.push(0);
+                self.wait_told.push(false);
+            }
             Change::SupersedeOlder { except } => {
                 self.newer.push(entry);
                 self.newer_transactions.push(&entry.transaction_id);

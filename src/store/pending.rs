@@ -40,6 +40,8 @@ pub struct Refilled {
     pub ended: bool,
     pub event: Arc<Event>,
     pub attempts: u32,
+    /// Of those, the ones that the receiver turned away.
+    pub turned_away: u32,
     pub opened_at: DateTime<Utc>,
 }
 
@@ -81,6 +83,7 @@ pub async fn refill_lanes(
         SELECT lane.id AS "lane_id!", due.event_id AS "event_id!",
                due.subscription_id AS "subscription_id!",
                due.generation AS "generation!", due.attempts AS "attempts!",
+               due.turned_away AS "turned_away!",
                due.opened_at AS "opened_at!",
                due.template_id AS "template_id?", t.url AS "url?", t.method AS "method?",
                t.success_body AS "success_body?",
@@ -91,7 +94,7 @@ pub async fn refill_lanes(
           FROM unnest($1::smallint[], $2::uuid[], $3::bigint[], $4::boolean[], $8::boolean[], $9::bigint[])
             AS lane (shard, id, room, heads_only, not_due_too, replay_room)
          CROSS JOIN LATERAL (
-           (SELECT p.event_id, p.subscription_id, p.generation, p.attempts, p.due_at, p.template_id, p.opened_at
+           (SELECT p.event_id, p.subscription_id, p.generation, p.attempts, p.turned_away, p.due_at, p.template_id, p.opened_at
               FROM posthorn.pending_deliveries p
              WHERE p.generation = 0 AND p.shard = lane.shard AND p.lane_id = lane.id
                AND p.due_at <= CASE WHEN lane.not_due_too THEN 'infinity' ELSE now() END
@@ -105,7 +108,7 @@ pub async fn refill_lanes(
              ORDER BY p.due_at, p.event_id
              LIMIT lane.room)
             UNION ALL
-           (SELECT p.event_id, p.subscription_id, p.generation, p.attempts, p.due_at, p.template_id, p.opened_at
+           (SELECT p.event_id, p.subscription_id, p.generation, p.attempts, p.turned_away, p.due_at, p.template_id, p.opened_at
               FROM posthorn.pending_deliveries p
              WHERE p.generation > 0 AND p.shard = lane.shard AND p.lane_id = lane.id
                AND p.due_at <= CASE WHEN lane.not_due_too THEN 'infinity' ELSE now() END
@@ -156,6 +159,7 @@ pub async fn refill_lanes(
                 generation: row.generation,
             },
             attempts: u32::try_from(row.attempts).unwrap_or(0),
+            turned_away: u32::try_from(row.turned_away).unwrap_or(0),
             opened_at: row.opened_at,
             event: Arc::new(Event {
                 id: row.event_id,
@@ -181,25 +185,31 @@ pub struct Waiting {
     pub rows: u64,
     /// Until the earliest is due; zero if it already is.
     pub due_in: Duration,
+    /// The endpoint has said that it takes nothing for so long.
+    pub told_to_wait: Option<Duration>,
 }
 
 /// All that waits in these shards, per lane, and the replays among it apart: each half is a
-/// walk along its own index.
+/// walk along its own index, and so is what a lane was told to wait.
 pub async fn count_waiting(pool: &Pool, shards: &[Shard]) -> Result<Vec<Waiting>, StoreError> {
     let shards: Vec<i16> = shards.iter().map(|shard| shard.0).collect();
     let rows = sqlx::query!(
         r#"
-        SELECT shard AS "shard!", lane_id AS "lane_id!", false AS "replays!", count(*) AS "rows!",
-               greatest(0, extract(epoch FROM min(due_at) - clock_timestamp()))::float8 AS "due_in!"
-          FROM posthorn.pending_deliveries
-         WHERE generation = 0 AND shard = ANY ($1)
-         GROUP BY shard, lane_id
-         UNION ALL
-        SELECT shard, lane_id, true, count(*),
-               greatest(0, extract(epoch FROM min(due_at) - clock_timestamp()))::float8
-          FROM posthorn.pending_deliveries
-         WHERE generation > 0 AND shard = ANY ($1)
-         GROUP BY shard, lane_id
+        SELECT w.shard AS "shard!", w.lane_id AS "lane_id!", w.replays AS "replays!", w.rows AS "rows!",
+               greatest(0, extract(epoch FROM w.due_at - clock_timestamp()))::float8 AS "due_in!",
+               extract(epoch FROM (
+                   SELECT p.lane_waits_until FROM posthorn.pending_deliveries p
+                    WHERE p.shard = w.shard AND p.lane_id = w.lane_id AND p.lane_waits_until > now()
+                    ORDER BY p.lane_waits_until DESC LIMIT 1) - clock_timestamp())::float8 AS wait
+          FROM (SELECT shard, lane_id, false AS replays, count(*) AS rows, min(due_at) AS due_at
+                  FROM posthorn.pending_deliveries
+                 WHERE generation = 0 AND shard = ANY ($1)
+                 GROUP BY shard, lane_id
+                 UNION ALL
+                SELECT shard, lane_id, true, count(*), min(due_at)
+                  FROM posthorn.pending_deliveries
+                 WHERE generation > 0 AND shard = ANY ($1)
+                 GROUP BY shard, lane_id) AS w
         "#,
         &shards
     )
@@ -213,6 +223,9 @@ pub async fn count_waiting(pool: &Pool, shards: &[Shard]) -> Result<Vec<Waiting>
             replays: row.replays,
             rows: u64::try_from(row.rows).unwrap_or(0),
             due_in: Duration::try_from_secs_f64(row.due_in).unwrap_or(Duration::MAX),
+            told_to_wait: row
+                .wait
+                .and_then(|wait| Duration::try_from_secs_f64(wait).ok()),
         })
         .collect())
 }

@@ -190,6 +190,7 @@ pub async fn count_replays(pool: &Pool, worker: Uuid) -> Result<Vec<Waiting>, St
             replays: true,
             rows: u64::try_from(row.rows).unwrap_or(0),
             due_in: Duration::try_from_secs_f64(row.due_in).unwrap_or(Duration::MAX),
+            told_to_wait: None,
         })
         .collect())
 }
@@ -233,6 +234,7 @@ pub async fn find_withdrawn(
             endpoint: None,
             ended: false,
             attempts: u32::try_from(row.attempts).unwrap_or(0),
+            turned_away: 0,
             opened_at: row.opened_at,
             event: Arc::new(Event {
                 id: row.event_id,

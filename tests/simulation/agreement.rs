@@ -325,6 +325,8 @@ impl Both {
             }
             1 => Change::Retry {
                 attempts: attempts + 1,
+                turned_away: attempts,
+                told_to_wait: self.chance.happens(0.5),
                 delay: self
                     .chance
                     .one_of(&[Duration::ZERO, Duration::from_hours(1)]),

@@ -12,6 +12,7 @@ use posthorn::model::{DeliveryKey, Event, Order, Shard, State, Subscription};
 use posthorn::plan::Next;
 use posthorn::shape::Request;
 use posthorn::store::ledger::{Change, Entry, Written};
+use uuid::Uuid;
 
 use crate::database::Database;
 use crate::faults::Doomed;
@@ -32,6 +33,8 @@ pub struct Books {
     messages: BTreeMap<DeliveryKey, (Option<Bytes>, Bytes)>,
     /// Deliveries after which the next one of their transaction may go out.
     resolved: BTreeSet<DeliveryKey>,
+    /// Until when an endpoint has said that it takes nothing, and for how long.
+    told_to_wait: BTreeMap<Uuid, (Duration, Duration)>,
 }
 
 impl Books {
@@ -57,6 +60,23 @@ impl Books {
         if at_once > usize::from(subscription.max_in_flight) && !steps {
             let limit = subscription.max_in_flight;
             self.breaks(world, format!("{at_once} at once where {limit} may be"));
+        }
+        // 7. Whoever has the shard knows what is in the row of what was turned away.
+        let recorded = database.pending.iter().any(|(other, open)| {
+            other.subscription_id == key.subscription_id
+                && open
+                    .lane_waits_until
+                    .is_some_and(|until| until > database.now())
+        });
+        if let Some((until, wait)) = self.told_to_wait.get(&key.subscription_id)
+            && recorded
+            && !steps
+        {
+            let now = world.executor.now();
+            let early = until.saturating_sub(now);
+            if early > wait.mul_f64(2.0 * world.scenario.faults.drift) {
+                self.breaks(world, format!("{key:?} goes out {early:?} too early"));
+            }
         }
         // 5.
         let id = request.headers.get("webhook-id");
@@ -99,7 +119,11 @@ impl Books {
     }
 
     /// An answer was judged.
-    pub fn landed(&mut self, key: DeliveryKey, tried: &Tried) {
+    pub fn landed(&mut self, world: &World, key: DeliveryKey, tried: &Tried) {
+        if let Some(wait) = tried.told_to_wait {
+            let until = world.executor.now() + wait;
+            self.told_to_wait.insert(key.subscription_id, (until, wait));
+        }
         if !matches!(tried.next, Next::RetryIn(_)) {
             self.resolved.insert(key);
         }

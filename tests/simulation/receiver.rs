@@ -22,6 +22,8 @@ pub struct Manner {
     hangs: f64,
     /// 404, which gives a delivery up.
     refuses: f64,
+    /// 429: nothing for a second.
+    turns_away: f64,
 }
 
 impl Manner {
@@ -31,6 +33,7 @@ impl Manner {
             fails: chance.one_of(&[0.0, 0.0, 0.1, 0.5, 1.0]),
             hangs: chance.one_of(&[0.0, 0.0, 0.02, 0.3]),
             refuses: chance.one_of(&[0.0, 0.0, 0.05]),
+            turns_away: chance.one_of(&[0.0, 0.0, 0.05, 0.3]),
         }
     }
 
@@ -39,6 +42,7 @@ impl Manner {
         fails: 0.0,
         hangs: 0.0,
         refuses: 0.0,
+        turns_away: 0.0,
     };
 }
 
@@ -95,6 +99,8 @@ impl Receiver {
         }
         let status = if chance.happens(manner.refuses) {
             404
+        } else if chance.happens(manner.turns_away) {
+            429
         } else if chance.happens(manner.fails) {
             503
         } else {
@@ -107,6 +113,7 @@ impl Receiver {
 fn answered(status: u16) -> Wire {
     Wire::Answer(Answer {
         status,
+        retry_after: (status == 429).then(|| "1".to_owned()),
         ..Answer::default()
     })
 }

@@ -1,4 +1,5 @@
 //! What receivers say of the pace, what the database refuses, and how work is withdrawn.
 
+mod pace;
 mod refused;
 mod withdrawn;

@@ -39,6 +39,7 @@ fn item(number: u128, transaction_id: &str, now: Instant) -> Item {
         event: Arc::new(event),
         endpoint: None,
         attempts: 0,
+        turned_away: 0,
         row: Row::None,
         page: None,
         since: now,
@@ -99,6 +100,7 @@ fn soon(verdict: Verdict) -> Answered {
     Answered {
         verdict,
         refused: false,
+        told_to_wait: None,
         took: SOON,
     }
 }

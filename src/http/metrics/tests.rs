@@ -133,6 +133,7 @@ fn what_the_loops_say_is_what_an_operator_sees() {
     metrics.set_unrecorded(15);
     metrics.set_waiting(16);
     metrics.set_breakers_open(17);
+    metrics.set_told_to_wait(2);
     metrics.set_subscriptions(18, 19);
     metrics.set_source_failures(20);
     metrics.set_checkpoint_age(Duration::from_millis(1_500));
@@ -146,6 +147,7 @@ fn what_the_loops_say_is_what_an_operator_sees() {
         "posthorn_batch_duration_seconds_count 1",
         "posthorn_fenced_off_total 10",
         "posthorn_entries_refused_total 1",
+        "posthorn_endpoints_told_to_wait 2",
         "posthorn_ledger_conflicts_total 11",
         "posthorn_database_errors_total 1",
         "posthorn_shards_held 64",

@@ -25,7 +25,9 @@ pub struct Open {
     pub shard: Shard,
     pub transaction_id: Box<str>,
     pub attempts: u32,
+    pub turned_away: u32,
     pub due_at: DateTime<Utc>,
+    pub lane_waits_until: Option<DateTime<Utc>>,
 }
 
 impl Database {
@@ -68,9 +70,23 @@ impl Database {
                     }
                 }
                 Change::Retry {
-                    attempts, delay, ..
-                } => self.wait(entry, *attempts, now + TimeDelta::from_std(*delay).unwrap()),
-                Change::Spill => self.wait(entry, 0, now),
+                    attempts,
+                    turned_away,
+                    told_to_wait,
+                    delay,
+                    ..
+                } => {
+                    let due_at = now + TimeDelta::from_std(*delay).unwrap();
+                    let open = Open {
+                        attempts: *attempts,
+                        turned_away: *turned_away,
+                        due_at,
+                        lane_waits_until: told_to_wait.then_some(due_at),
+                        ..untried(entry, now)
+                    };
+                    self.wait(entry.key, open);
+                }
+                Change::Spill => self.wait(entry.key, untried(entry, now)),
                 Change::SupersedeOlder { except } => {
                     let older = before.iter().filter(|(key, open)| {
                         key.subscription_id == entry.key.subscription_id
@@ -103,19 +119,12 @@ impl Database {
         is_new
     }
 
-    fn wait(&mut self, entry: &Entry, attempts: u32, due_at: DateTime<Utc>) {
-        if self.ledger.contains_key(&entry.key) {
-            return;
-        }
-        let open = self.pending.get(&entry.key);
-        if open.is_none_or(|open| attempts > open.attempts) {
-            let open = Open {
-                shard: entry.shard,
-                transaction_id: entry.transaction_id.clone(),
-                attempts,
-                due_at,
-            };
-            self.pending.insert(entry.key, open);
+    fn wait(&mut self, key: DeliveryKey, open: Open) {
+        let before = self.pending.get(&key);
+        if !self.ledger.contains_key(&key)
+            && before.is_none_or(|before| open.attempts > before.attempts)
+        {
+            self.pending.insert(key, open);
         }
     }
 
@@ -146,6 +155,7 @@ impl Database {
                     ended: false,
                     event: Arc::new(self.event(key.event_id).clone()),
                     attempts: open.attempts,
+                    turned_away: open.turned_away,
                     opened_at: self.event(key.event_id).created_at,
                 };
                 (open.due_at, refilled)
@@ -183,12 +193,17 @@ impl Database {
 
     pub fn count_waiting(&self, shards: &[Shard]) -> Vec<Waiting> {
         let mut counts: BTreeMap<(Shard, Uuid), (u64, DateTime<Utc>)> = BTreeMap::new();
+        let mut told: BTreeMap<Uuid, DateTime<Utc>> = BTreeMap::new();
         for (key, open) in &self.pending {
             if shards.contains(&open.shard) {
                 let lane = (open.shard, key.subscription_id);
                 let (rows, first) = counts.entry(lane).or_insert((0, open.due_at));
                 *rows += 1;
                 *first = open.due_at.min(*first);
+                if let Some(until) = open.lane_waits_until {
+                    let latest = told.entry(key.subscription_id).or_insert(until);
+                    *latest = until.max(*latest);
+                }
             }
         }
         let now = self.now();
@@ -200,6 +215,9 @@ impl Database {
                 replays: false,
                 rows,
                 due_in: (first - now).to_std().unwrap_or_default(),
+                told_to_wait: told
+                    .get(&lane_id)
+                    .and_then(|until| (*until - now).to_std().ok()),
             });
         waiting.collect()
     }
@@ -228,5 +246,17 @@ impl Database {
         self.pending
             .iter()
             .filter(move |(key, open)| open.shard == shard && key.subscription_id == lane_id)
+    }
+}
+
+/// The row of a delivery that was not tried yet.
+fn untried(entry: &Entry, now: DateTime<Utc>) -> Open {
+    Open {
+        shard: entry.shard,
+        transaction_id: entry.transaction_id.clone(),
+        attempts: 0,
+        turned_away: 0,
+        due_at: now,
+        lane_waits_until: None,
     }
 }

@@ -80,7 +80,10 @@ fn send(own: &Rc<Own>, flight: Flight, dispatcher: UnboundedSender<Input>) {
         let chance = own.chance.borrow_mut().share();
         let ended_at = own.world.with_database(|database| database.now());
         let tried = conclude(&item, &subscription, &request, outcome, ended_at, chance);
-        own.world.books.borrow_mut().landed(item.key, &tried);
+        own.world
+            .books
+            .borrow_mut()
+            .landed(&own.world, item.key, &tried);
         // The dispatcher is gone only when the process is.
         let _ = dispatcher.send(Input::Landed(Landed {
             key: item.key,
