@@ -11,6 +11,7 @@
 mod database;
 pub mod processes;
 pub mod rig;
+pub mod shop;
 mod worker;
 
 use std::time::{Duration, Instant};
