@@ -14,6 +14,7 @@ CREATE TABLE posthorn.sources (
     kind            text,
     kind_sql        text,
     data_columns    text[],
+    text_columns    text[]      NOT NULL DEFAULT '{}',
     data_sql        text,
     condition       text,
     on_insert       boolean     NOT NULL,
@@ -37,6 +38,7 @@ COMMENT ON COLUMN posthorn.sources.status_column IS 'Where its status comes from
 COMMENT ON COLUMN posthorn.sources.kind IS 'The kind of every event, or NULL: kind_sql gives it.';
 COMMENT ON COLUMN posthorn.sources.kind_sql IS 'An SQL expression over the rows new and old.';
 COMMENT ON COLUMN posthorn.sources.data_columns IS 'Columns that travel as data, in this order; NULL, and data_sql too: all.';
+COMMENT ON COLUMN posthorn.sources.text_columns IS 'Columns of the data whose values travel as JSON strings.';
 COMMENT ON COLUMN posthorn.sources.data_sql IS 'An SQL expression over the rows new and old that gives json or jsonb.';
 COMMENT ON COLUMN posthorn.sources.condition IS 'An SQL condition over the rows new and old; NULL: every change counts.';
 COMMENT ON COLUMN posthorn.sources.on_insert IS 'Whether a new row with a status makes an event.';
@@ -70,6 +72,40 @@ COMMENT ON COLUMN posthorn.source_failures.reason IS 'What went wrong, without a
 
 CREATE INDEX source_failures_source ON posthorn.source_failures (source, id);
 COMMENT ON INDEX posthorn.source_failures_source IS '`posthorn source list` counts by it, and finds the last.';
+
+CREATE TABLE posthorn.source_mutes (
+    source   text        NOT NULL,
+    xid      xid8        NOT NULL DEFAULT pg_current_xact_id(),
+    muted_at timestamptz NOT NULL DEFAULT clock_timestamp(),
+    muted_by text        NOT NULL,
+    reason   text        NOT NULL CHECK (octet_length(reason) BETWEEN 1 AND 1000),
+    changes  bigint      NOT NULL DEFAULT 0,
+    PRIMARY KEY (source, xid)
+);
+COMMENT ON TABLE posthorn.source_mutes IS 'Transactions whose changes of a source made no events, because they said so: backfills and repairs.';
+COMMENT ON COLUMN posthorn.source_mutes.source IS 'As posthorn.sources.name.';
+COMMENT ON COLUMN posthorn.source_mutes.xid IS 'The transaction.';
+COMMENT ON COLUMN posthorn.source_mutes.muted_at IS 'From when in the transaction.';
+COMMENT ON COLUMN posthorn.source_mutes.muted_by IS 'The role that asked for it.';
+COMMENT ON COLUMN posthorn.source_mutes.reason IS 'Why, in its words.';
+COMMENT ON COLUMN posthorn.source_mutes.changes IS 'How many changes would have been events.';
+
+-- The setting is a hint that anybody can write to; the row is what counts.
+CREATE FUNCTION posthorn.mute_source(source text, reason text) RETURNS void
+    LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    IF NOT EXISTS (SELECT FROM posthorn.sources s WHERE s.name = $1) THEN
+        RAISE EXCEPTION 'there is no source %', quote_literal($1)
+            USING ERRCODE = 'undefined_object', HINT = '`posthorn source list` shows them.';
+    END IF;
+    INSERT INTO posthorn.source_mutes (source, reason, muted_by)
+    VALUES ($1, $2, coalesce(nullif(current_setting('role'), 'none'), session_user))
+        ON CONFLICT DO NOTHING;
+    PERFORM set_config(format('posthorn.source_%s_muted', md5($1)), 'on', true);
+END $$;
+COMMENT ON FUNCTION posthorn.mute_source IS
+    'The changes that this transaction makes to a source''s tables from now on make no events; posthorn.source_mutes says who, when, why and how many.';
 
 CREATE FUNCTION posthorn.refuse_source_value(source text, what text, bytes int, most int) RETURNS text
     LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp
@@ -107,7 +143,8 @@ BEGIN
     VALUES (source, relation::regclass, operation,
             coalesce((SELECT json_object_agg(a.attname, changed -> a.attname::text ORDER BY a.attnum)
                         FROM pg_index i
-                        JOIN pg_attribute a ON a.attrelid = i.indrelid AND a.attnum = ANY (i.indkey)
+                        JOIN pg_attribute a ON a.attrelid = i.indrelid
+                                       AND a.attnum = ANY ((i.indkey::int2[])[0 : i.indnkeyatts - 1])
                        WHERE i.indrelid = relation AND i.indisprimary), 'null'),
             state,
             CASE WHEN left(state, 2) IN ('23', '42', '53', '54', '55') THEN message
@@ -118,20 +155,115 @@ COMMENT ON FUNCTION posthorn.record_source_failure IS 'Writes down that a change
 -- One plan for the session: by the arrays' lengths PostgreSQL would make a new one for each
 -- statement, which takes longer than the rest.
 CREATE FUNCTION posthorn.append_events_of(
-    source posthorn.sources, merchants text[], kinds text[], ids text[], statuses text[], data text[]
+    source posthorn.sources, relation oid, operation text, moment numeric, merchants text[], kinds text[], ids text[],
+    statuses text[], data text[], keys text[], sizes text[]
 ) RETURNS void LANGUAGE plpgsql VOLATILE
     SET search_path = pg_catalog, pg_temp SET plan_cache_mode = force_generic_plan
 AS $$
 BEGIN
-    INSERT INTO posthorn.events (merchant, kind, transaction_id, status, data)
-    SELECT posthorn.source_text(source.name, 'column ' || source.merchant_column, e.merchant),
+    INSERT INTO posthorn.events (id, merchant, kind, transaction_id, status, data)
+    SELECT posthorn.uuid_at(moment, e.n),
+           posthorn.source_text(source.name, 'column ' || source.merchant_column, e.merchant),
            coalesce(source.kind, posthorn.source_text(source.name, 'the kind', e.kind)),
            posthorn.source_text(source.name, 'column ' || source.id_column, e.id),
            posthorn.source_text(source.name, 'column ' || source.status_column, e.status),
            posthorn.source_data(source.name, e.data)
-      FROM unnest(merchants, kinds, ids, statuses, data) AS e (merchant, kind, id, status, data);
+      FROM unnest(merchants, kinds, ids, statuses, data, sizes) WITH ORDINALITY AS e (merchant, kind, id, status, data, size, n)
+     WHERE e.size IS NULL;
+    -- No payment fails for the size of what is told of it.
+    IF array_remove(sizes, NULL) <> '{}' THEN
+        PERFORM posthorn.record_source_failure(source.name, relation, operation, e.key::json, '54000',
+                    format('the data of a row of %s is %s bytes long; an event takes at most 1048576', relation::regclass, e.size))
+           FROM unnest(keys, sizes) AS e (key, size)
+          WHERE e.size IS NOT NULL;
+    END IF;
 END $$;
-COMMENT ON FUNCTION posthorn.append_events_of IS 'Appends events of a source, a value of each array for each; a kind is taken only where the source has none of its own.';
+COMMENT ON FUNCTION posthorn.append_events_of IS 'Appends events of a source, a value of each array for each; a kind is taken only where the source has none of its own. Where a size is given, the data is too large: that is written down instead.';
+
+-- Events are in the order of their ids, and those of a statement have the time at which it began:
+-- so they come before those of the statements that its triggers made, although the triggers of
+-- these fire first. Each row takes longer to change than the 244 ns that are between two ids.
+CREATE FUNCTION posthorn.uuid_at(moment numeric, n bigint) RETURNS uuid
+    LANGUAGE sql VOLATILE PARALLEL SAFE
+    RETURN (overlay(lpad(to_hex((moment * 4096000)::bigint + n), 15, '0') PLACING '7' FROM 13 FOR 0)
+            || substr(gen_random_uuid()::text, 20))::uuid;
+COMMENT ON FUNCTION posthorn.uuid_at IS 'The n-th UUID version 7 of a moment, which is given in seconds since 1970.';
+
+-- Settings of the transaction hold the statements of a source that are under way, the innermost
+-- last, five numbers each: when it began; its table; how many rows of that were changed by then;
+-- how many of those before it had changed no row yet; how deep in calls it is. They are taken back
+-- with a savepoint, as what the statements did is.
+CREATE FUNCTION posthorn.rows_changed(relation oid) RETURNS bigint
+    LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    IF EXISTS (SELECT FROM pg_class c WHERE c.oid = relation AND c.relkind = 'p') THEN
+        RETURN (SELECT sum(pg_stat_get_xact_tuples_inserted(p.relid) + pg_stat_get_xact_tuples_updated(p.relid))
+                  FROM pg_partition_tree(relation) p);
+    END IF;
+    RETURN pg_stat_get_xact_tuples_inserted(relation) + pg_stat_get_xact_tuples_updated(relation);
+END $$;
+COMMENT ON FUNCTION posthorn.rows_changed IS 'How many rows of a table and its partitions this transaction has inserted and updated so far.';
+
+CREATE FUNCTION posthorn.open_source_statement() RETURNS trigger
+    LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    slot      text := format('posthorn.source_%s_open', md5(TG_ARGV[0]));
+    open      numeric[] := string_to_array(current_setting(slot, true), ' ')::numeric[];
+    at        int := cardinality(open);
+    untouched int := 0;
+    calls     text;
+    depth     int;
+BEGIN
+    GET DIAGNOSTICS calls = PG_CONTEXT;
+    depth := octet_length(calls) - octet_length(replace(calls, E'\n', ''));
+    -- INSERT … ON CONFLICT and MERGE open two; these are one statement.
+    IF at > 0 AND open[at] < depth THEN
+        WHILE at > 0 AND open[at - 2] = posthorn.rows_changed(open[at - 3]::bigint::oid) LOOP
+            untouched := untouched + 1;
+            at := at - 5;
+        END LOOP;
+    END IF;
+    PERFORM set_config(slot, concat_ws(' ', nullif(array_to_string(open, ' '), ''), extract(epoch FROM clock_timestamp()),
+                                       TG_RELID, posthorn.rows_changed(TG_RELID), untouched, depth), true);
+    RETURN NULL;
+END $$;
+COMMENT ON FUNCTION posthorn.open_source_statement IS 'Trigger: notes when a statement on a table of a source begins.';
+
+-- A statement that a trigger made before the first row was changed (BEFORE INSERT, for example)
+-- has changed its rows before: what called it begins only now. Anybody can write to the settings,
+-- so a time counts only if it is of this transaction. It is of the same day too, unless it is
+-- recent: the feed takes a day to be closed when what ran at its end, and had changed something,
+-- has ended.
+CREATE FUNCTION posthorn.close_source_statement(source text) RETURNS numeric
+    LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    slot  text := format('posthorn.source_%s_open', md5(source));
+    open  numeric[] := string_to_array(nullif(current_setting(slot, true), ''), ' ')::numeric[];
+    last  int := coalesce(cardinality(open), 0) - 5;
+    clock numeric := extract(epoch FROM clock_timestamp());
+    began numeric := open[last + 1];
+    at    int := last;
+BEGIN
+    IF last < 0 THEN
+        RETURN clock;
+    END IF;
+    WHILE at > last - open[last + 4] * 5 LOOP
+        open[at - 4] := clock;
+        open[at - 2] := posthorn.rows_changed(open[at - 3]::bigint::oid);
+        at := at - 5;
+    END LOOP;
+    PERFORM set_config(slot, array_to_string(open[1 : last], ' '), true);
+    IF (began BETWEEN extract(epoch FROM transaction_timestamp()) AND clock) IS NOT TRUE THEN
+        RETURN clock;
+    ELSIF began < clock - 1800 THEN
+        RETURN greatest(began, clock - mod(clock, 86400));
+    END IF;
+    RETURN began;
+END $$;
+COMMENT ON FUNCTION posthorn.close_source_statement IS 'When the innermost statement of a source began, in seconds since 1970; it is over now.';
 
 -- What the function of the source has left is text alone: nothing here can call what is not
 -- PostgreSQL's or Posthorn's. It has left it in this very statement, whatever the session had
@@ -152,8 +284,11 @@ DECLARE
     statuses  text[];
     data      text[];
     keys      text[];
+    sizes     text[];
+    muted     bigint;
     at        int;
     size      int;
+    moment    numeric := posthorn.close_source_statement(TG_ARGV[0]);
 BEGIN
     parts := string_to_array(nullif(current_setting(slot, true), ''), ' ')::int[];
     PERFORM set_config(slot, '', true);
@@ -173,24 +308,35 @@ BEGIN
             USING ERRCODE = 'object_not_in_prerequisite_state',
                   HINT = 'Run `posthorn source attach` again, or `posthorn source detach`.';
     END IF;
+    IF current_setting(format('posthorn.source_%s_muted', md5(source.name)), true) <> '' THEN
+        SELECT m.changes INTO muted FROM posthorn.source_mutes m
+         WHERE m.source = TG_ARGV[0] AND m.xid = pg_current_xact_id();
+    END IF;
     FOR part IN 0 .. parts[1] - 1 LOOP
         merchants := posthorn.take_source_part(slot, 'merchants', part);
         kinds := posthorn.take_source_part(slot, 'kinds', part);
         ids := posthorn.take_source_part(slot, 'ids', part);
         statuses := posthorn.take_source_part(slot, 'statuses', part);
         data := posthorn.take_source_part(slot, 'data', part);
-        IF source.on_failure = 'block' THEN
-            PERFORM posthorn.append_events_of(source, merchants, kinds, ids, statuses, data);
+        keys := posthorn.take_source_part(slot, 'keys', part);
+        sizes := posthorn.take_source_part(slot, 'sizes', part);
+        IF muted IS NOT NULL THEN
+            muted := muted + cardinality(merchants);
+            CONTINUE;
+        ELSIF source.on_failure = 'block' THEN
+            PERFORM posthorn.append_events_of(source, TG_RELID, TG_OP, moment, merchants, kinds, ids, statuses, data, keys, sizes);
+            moment := moment + cardinality(merchants) / 4096000.0;
             CONTINUE;
         END IF;
         -- All at once; where that fails, in pieces, smaller ones until the bad row is alone.
-        keys := posthorn.take_source_part(slot, 'keys', part);
         at := 1;
         size := cardinality(merchants);
         WHILE at <= cardinality(merchants) LOOP
             BEGIN
-                PERFORM posthorn.append_events_of(source, merchants[at : at + size - 1], kinds[at : at + size - 1],
-                    ids[at : at + size - 1], statuses[at : at + size - 1], data[at : at + size - 1]);
+                PERFORM posthorn.append_events_of(source, TG_RELID, TG_OP, moment, merchants[at : at + size - 1],
+                    kinds[at : at + size - 1], ids[at : at + size - 1], statuses[at : at + size - 1],
+                    data[at : at + size - 1], keys[at : at + size - 1], sizes[at : at + size - 1]);
+                moment := moment + size / 4096000.0;
                 at := at + size;
                 size := size * 2;
             EXCEPTION WHEN OTHERS THEN
@@ -205,6 +351,11 @@ BEGIN
             END;
         END LOOP;
     END LOOP;
+    IF muted IS NOT NULL THEN
+        UPDATE posthorn.source_mutes m SET changes = muted + coalesce(parts[2], 0)
+         WHERE m.source = TG_ARGV[0] AND m.xid = pg_current_xact_id();
+        RETURN NULL;
+    END IF;
     -- The rows that its function could not read.
     FOR part IN 0 .. parts[2] - 1 LOOP
         PERFORM posthorn.record_source_failure(source.name, TG_RELID, TG_OP, f.key::json, f.state, f.message)

@@ -12,6 +12,8 @@ pub struct Source {
     pub status: String,
     pub kind: Kind,
     pub data: Data,
+    /// Columns of the data whose values travel as JSON strings, where they would be numbers.
+    pub texts: Vec<String>,
     /// A condition that a change must meet.
     pub when: Option<String>,
     pub on: On,

@@ -84,7 +84,8 @@ GRANT USAGE ON SCHEMA posthorn TO {role};
 GRANT SELECT ON posthorn.audits, posthorn.config_history, posthorn.config_revision, posthorn.deliveries,
     posthorn.delivery_status, posthorn.dropped_days, posthorn.locks, posthorn.migrations,
     posthorn.pending_deliveries, posthorn.profiles, posthorn.replays, posthorn.seal_slices,
-    posthorn.seals, posthorn.shards, posthorn.source_failures, posthorn.sources,
+    posthorn.seals, posthorn.shards, posthorn.source_failures, posthorn.source_mutes,
+    posthorn.sources,
     posthorn.status_shards, posthorn.status_subscriptions, posthorn.status_unread,
     posthorn.status_workers, posthorn.subscriptions, posthorn.transaction_subscriptions,
     posthorn.workers TO {role};

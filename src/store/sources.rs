@@ -2,10 +2,13 @@
 //! in the transaction that makes the change (docs/decisions/0014-statement-triggers.md).
 
 mod expressions;
+mod extensions;
 mod function;
 mod listed;
+mod notes;
 mod quote;
 mod script;
+mod session;
 mod table;
 
 use crate::store::Pool;
@@ -14,8 +17,10 @@ use sqlx::{AssertSqlSafe, Connection, Executor, PgConnection};
 
 use crate::model::Source;
 use crate::model::source::{Data, On};
-use expressions::{check_expressions, may_be_read};
-use table::{Table, find_table};
+use expressions::{may_be_read, read_expressions};
+use extensions::refuse_unread;
+use notes::notes;
+use table::{Table, find_table, no_name};
 
 pub use listed::{Failures, Listed, count_failures, list};
 
@@ -37,6 +42,12 @@ pub enum SourceFailed {
     },
     #[error("{option}: {why}")]
     Expression { option: &'static str, why: String },
+    #[error(
+        "column {column} of {table} is generated and virtual, which a trigger sees as NULL; make it STORED, or choose others by --data"
+    )]
+    Virtual { column: String, table: String },
+    #[error("{0}: PostgreSQL shows the expression in a way that is not understood")]
+    Unreadable(&'static str),
     #[error("the source {name} is attached to {table}; choose another name for this one by --name")]
     NameTaken { name: String, table: String },
     #[error(
@@ -70,6 +81,8 @@ pub struct Script {
     pub sql: String,
     /// Quoted; the table first, then its partitions.
     pub tables: Vec<String>,
+    /// What to think of, a sentence each.
+    pub notes: Vec<String>,
 }
 
 /// Makes a table a source, or gives a source new settings; in the same transaction the
@@ -90,9 +103,11 @@ pub async fn plan_attachment(
     let table = find_table(connection, table).await?;
     table.has_columns_of(source)?;
     let before = listens_to(connection, &source.name, &table).await?;
-    let columns = columns_read(connection, source, &table).await?;
+    let reading = read(connection, source, &table).await?;
+    table.computes_none_of(source, &reading.columns)?;
     Ok(Script {
-        sql: script::attach(source, &table, &columns, before),
+        sql: script::attach(source, &table, &reading, before),
+        notes: notes(connection, source, &table).await?,
         tables: table.members,
     })
 }
@@ -114,15 +129,7 @@ pub async fn plan_detachment(
     connection: &mut PgConnection,
     which: &str,
 ) -> Result<Vec<(String, Script)>, SourceFailed> {
-    let names = sqlx::query_scalar!(
-        "SELECT s.name FROM posthorn.sources s
-          WHERE s.name = $1
-             OR s.relation = to_regclass($1) AND NOT EXISTS (SELECT FROM posthorn.sources n WHERE n.name = $1)
-          ORDER BY s.name",
-        which
-    )
-    .fetch_all(&mut *connection)
-    .await?;
+    let names = names_of(connection, which).await?;
     if names.is_empty() {
         return Err(SourceFailed::NoSource(which.to_owned()));
     }
@@ -134,8 +141,10 @@ pub async fn plan_detachment(
             r#"
             SELECT quote_ident(t.tgname) AS "trigger!", format('%I.%I', n.nspname, c.relname) AS "table!"
               FROM pg_trigger t JOIN pg_class c ON c.oid = t.tgrelid JOIN pg_namespace n ON n.oid = c.relnamespace
-             WHERE t.tgfoid = to_regprocedure(format('posthorn.%I()', 'source_' || $1::text))
-                OR t.tgfoid = 'posthorn.append_source_rows()'::regprocedure
+             WHERE t.tgfoid = (SELECT p.oid FROM pg_proc p
+                                WHERE p.pronamespace = 'posthorn'::regnamespace AND p.proname = 'source_' || $1::text)
+                OR t.tgfoid IN ('posthorn.open_source_statement()'::regprocedure,
+                                'posthorn.append_source_rows()'::regprocedure)
                    AND t.tgargs = convert_to($1::text, getdatabaseencoding()) || '\x00'
              ORDER BY c.relispartition, 2, 1
             "#,
@@ -148,9 +157,30 @@ pub async fn plan_detachment(
         .collect();
         let sql = script::detach(&name, &triggers);
         let tables = triggers.into_iter().map(|(_, table)| table).collect();
-        scripts.push((name, Script { sql, tables }));
+        let notes = vec![];
+        scripts.push((name, Script { sql, tables, notes }));
     }
     Ok(scripts)
+}
+
+/// The source of the name, or those of the table.
+async fn names_of(connection: &mut PgConnection, which: &str) -> Result<Vec<String>, SourceFailed> {
+    let named = sqlx::query_scalar!(
+        "SELECT s.name FROM posthorn.sources s WHERE s.name = $1",
+        which
+    )
+    .fetch_optional(&mut *connection)
+    .await?;
+    if let Some(name) = named {
+        return Ok(vec![name]);
+    }
+    let of_the_table = sqlx::query_scalar!(
+        "SELECT s.name FROM posthorn.sources s WHERE s.relation = to_regclass($1) ORDER BY s.name",
+        which
+    )
+    .fetch_all(connection)
+    .await;
+    Ok(of_the_table.map(Some).or_else(no_name)?.unwrap_or_default())
 }
 
 /// The whole script or nothing of it.
@@ -201,26 +231,40 @@ async fn listens_to(
     }
 }
 
-/// Every column that the source names, each once.
-async fn columns_read(
+/// What attaching reads of a source.
+#[derive(Debug)]
+pub struct Reading {
+    /// The source as its function has it: the names in its SQL have their schemas.
+    pub source: Source,
+    /// Every column that it names, each once.
+    pub columns: Vec<String>,
+}
+
+async fn read(
     connection: &mut PgConnection,
     source: &Source,
     table: &Table,
-) -> Result<Vec<String>, SourceFailed> {
-    let mut columns = table.key.clone();
-    columns.extend([
-        source.merchant.clone(),
-        source.id.clone(),
-        source.status.clone(),
-    ]);
+) -> Result<Reading, SourceFailed> {
+    let mut reading = Reading {
+        source: source.clone(),
+        columns: vec![
+            source.merchant.clone(),
+            source.id.clone(),
+            source.status.clone(),
+        ],
+    };
+    let key = table.key.iter().map(|column| column.name.clone());
+    reading.columns.extend(key);
     if let Data::Columns(named) = &source.data {
-        columns.extend(named.iter().cloned());
+        reading.columns.extend(named.iter().cloned());
     }
     // Otherwise the first change of the table reads them, with the rights of whoever makes it.
     if may_be_read(connection).await? {
-        columns.extend(check_expressions(connection, source, table).await?);
+        read_expressions(connection, &mut reading, table).await?;
+    } else {
+        refuse_unread(connection, source, table).await?;
     }
-    columns.sort();
-    columns.dedup();
-    Ok(columns)
+    reading.columns.sort();
+    reading.columns.dedup();
+    Ok(reading)
 }

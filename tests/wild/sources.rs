@@ -1,1 +1,7 @@
 //! Tables, triggers and sessions of applications.
+
+mod extensions;
+mod mutes;
+mod order;
+mod payloads;
+mod sessions;

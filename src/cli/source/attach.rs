@@ -39,7 +39,9 @@ pub struct Args {
     #[arg(long, value_name = "SQL")]
     pub kind_sql: Option<String>,
 
-    /// Columns that the event carries, in this order; all if not given
+    /// Columns that the event carries, in this order; all if not given. `id:text` carries a
+    /// number as a JSON string, as JavaScript needs where it has more than 53 bits; `*` is all
+    /// columns, as in "*,id:text"
     #[arg(
         long,
         value_name = "COLUMN,…",
@@ -104,14 +106,19 @@ pub async fn run(args: Args) -> anyhow::Result<()> {
     };
     pool.close().await;
     let script = done.map_err(|error| explain(&error))?;
+    let notes = |before: &str| -> String {
+        let lines = script.notes.iter();
+        lines.map(|note| format!("{before}{note}\n")).collect()
+    };
     let said = if dry_run {
-        runnable(&script)
+        notes("-- ") + &runnable(&script)
     } else {
         format!(
-            "attached {} as {}: changes of {} become events\n",
+            "attached {} as {}: changes of {} become events\n{}",
             tables(&script.tables),
             source.name,
-            source.status
+            source.status,
+            notes("  note: ")
         )
     };
     Ok(io::stdout().write_all(said.as_bytes())?)
@@ -146,17 +153,15 @@ impl Args {
         {
             bail!("--kind has {} bytes; give 1 to 1000", text.len());
         }
+        let (data, texts) = self.data()?;
         Ok(Source {
             name,
             merchant: self.merchant.clone(),
             id: self.id.clone(),
             status: self.status.clone(),
             kind,
-            data: match (&self.data_sql, self.data.as_slice()) {
-                (Some(sql), _) => Data::Sql(sql.clone()),
-                (None, []) => Data::Row,
-                (None, columns) => Data::Columns(columns.to_vec()),
-            },
+            data,
+            texts,
             when: self.when.clone(),
             on: On {
                 insert: self.on.contains(&Change::Insert),
@@ -169,6 +174,37 @@ impl Args {
         })
     }
 }
+
+impl Args {
+    /// What travels, and which columns of it as text.
+    fn data(&self) -> anyhow::Result<(Data, Vec<String>)> {
+        if let Some(sql) = &self.data_sql {
+            return Ok((Data::Sql(sql.clone()), vec![]));
+        }
+        let as_text = |entry: &&String| entry.ends_with(AS_TEXT);
+        let name = |entry: &String| entry.strip_suffix(AS_TEXT).unwrap_or(entry).to_owned();
+        let texts = self.data.iter().filter(as_text).map(name).collect();
+        let whole_row = self.data.iter().any(|entry| entry == "*");
+        if self.data.is_empty() {
+            return Ok((Data::Row, texts));
+        } else if !whole_row {
+            return Ok((Data::Columns(self.data.iter().map(name).collect()), texts));
+        }
+        let twice = self
+            .data
+            .iter()
+            .find(|entry| *entry != "*" && !as_text(entry));
+        match twice {
+            Some(entry) => {
+                bail!("--data {entry}: * has it already; leave it out, or write {entry}:text")
+            }
+            None => Ok((Data::Row, texts)),
+        }
+    }
+}
+
+/// After a column's name in `--data`.
+const AS_TEXT: &str = ":text";
 
 /// The last part of a table's name, without quotes.
 fn name_of(table: &str) -> String {

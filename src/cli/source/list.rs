@@ -104,8 +104,27 @@ fn command(source: &Source, table: &str) -> String {
         Kind::Sql(sql) => option("kind-sql", sql),
     }
     match &source.data {
-        Data::Row => {}
-        Data::Columns(columns) => option("data", &columns.join(",")),
+        Data::Row if source.texts.is_empty() => {}
+        Data::Row => {
+            let texts: String = source
+                .texts
+                .iter()
+                .map(|name| format!(",{name}:text"))
+                .collect();
+            option("data", &format!("*{texts}"));
+        }
+        Data::Columns(columns) => {
+            let entry = |name: &String| {
+                let text = if source.texts.contains(name) {
+                    ":text"
+                } else {
+                    ""
+                };
+                format!("{name}{text}")
+            };
+            let entries: Vec<String> = columns.iter().map(entry).collect();
+            option("data", &entries.join(","));
+        }
         Data::Sql(sql) => option("data-sql", sql),
     }
     if let Some(when) = &source.when {
@@ -126,7 +145,7 @@ fn command(source: &Source, table: &str) -> String {
 
 /// As a shell takes it for one word.
 fn word(text: &str) -> String {
-    let plain = |c: char| c.is_ascii_alphanumeric() || "._-,/".contains(c);
+    let plain = |c: char| c.is_ascii_alphanumeric() || "._-,/:".contains(c);
     if !text.is_empty() && text.chars().all(plain) {
         text.to_owned()
     } else {
@@ -147,6 +166,7 @@ mod tests {
             status: "status".to_owned(),
             kind: Kind::Sql("'payment.' || new.status".to_owned()),
             data: Data::Columns(vec!["id".to_owned(), "amount".to_owned()]),
+            texts: vec!["id".to_owned()],
             when: Some("new.amount > 0".to_owned()),
             on: On {
                 insert: false,
@@ -157,7 +177,7 @@ mod tests {
         assert_eq!(
             command(&source, "shop.\"Payments\""),
             "posthorn source attach 'shop.\"Payments\"' --merchant merchant_id --id id --status status \
-             --kind-sql ''\\''payment.'\\'' || new.status' --data id,amount --when 'new.amount > 0' \
+             --kind-sql ''\\''payment.'\\'' || new.status' --data id:text,amount --when 'new.amount > 0' \
              --on update --on-failure record --name payments"
         );
     }

@@ -1,9 +1,13 @@
 //! The trigger function of a source.
 
 use super::quote::{array, dollars, identifier, literal};
+use super::session;
 use super::table::Table;
 use crate::model::Source;
 use crate::model::source::{Data, Kind, OnFailure};
+
+/// The most bytes that an event's data may have: a CHECK of `posthorn.events`.
+const MOST_DATA: usize = 1_048_576;
 
 /// Rows whose values are handed over together. An array of all rows might be larger than
 /// PostgreSQL allows (1 GB), and so many rows of 200 KB each fit.
@@ -56,10 +60,13 @@ END ",
     format!(
         "CREATE OR REPLACE FUNCTION {name}() RETURNS trigger
     LANGUAGE plpgsql SECURITY INVOKER
-    SET search_path = pg_catalog, pg_temp
+    SET search_path = {path}
     SET enable_nestloop = off SET enable_hashjoin = on SET jit = off
+   {pinned}
 AS {body};\n",
         name = function_name(&source.name),
+        path = session::SEARCH_PATH,
+        pinned = session::clauses(),
         body = dollars(&text),
     )
 }
@@ -183,13 +190,13 @@ impl Rows {
     /// transaction had the same status before, and nothing changed. (IN over all old rows
     /// is hashed, and only once such a row is met.)
     fn updated(source: &Source, table: &Table) -> Self {
-        let kept_key = if table.key == [source.id.as_str()] {
+        let kept_key = if matches!(table.key.as_slice(), [only] if only.name == source.id) {
             String::new()
         } else {
             format!(
                 " AND (old.{key} IS NOT NULL OR ((new.{id}::text, new.{status}::text)
                        IN (SELECT moved.{id}::text, moved.{status}::text FROM old AS moved)) IS NOT TRUE)",
-                key = identifier(&table.key[0]),
+                key = identifier(&table.key[0].name),
                 id = identifier(&source.id),
                 status = identifier(&source.status),
             )
@@ -240,8 +247,10 @@ pub fn new_beside_old(table: &Table, new: &str, old: &str) -> String {
     let same: Vec<String> = table
         .key
         .iter()
-        .map(|column| identifier(column))
-        .map(|column| format!("old.{column} = new.{column}"))
+        .map(|column| {
+            let name = identifier(&column.name);
+            format!("old.{name} {} new.{name}", column.equals)
+        })
         .collect();
     format!(
         "{new} AS new LEFT JOIN {old} AS old ON {}",
@@ -255,9 +264,27 @@ pub fn new_beside_old(table: &Table, new: &str, old: &str) -> String {
 fn leave(source: &Source, table: &Table, rows: &Rows) -> String {
     let new = |column: &str| format!("new.{}", identifier(column));
     let (data, chosen) = match &source.data {
-        Data::Row => ("row_to_json(new.*)".to_owned(), String::new()),
+        Data::Row if source.texts.is_empty() => ("row_to_json(new.*)".to_owned(), String::new()),
+        Data::Row => (
+            format!(
+                "(SELECT json_object_agg(field.key, CASE WHEN field.key = ANY ({texts}) THEN to_json(field.value #>> '{{}}')
+                                                     ELSE field.value END)
+                                   FROM json_each(row_to_json(new.*)) AS field)",
+                texts = array(&source.texts)
+            ),
+            String::new(),
+        ),
         Data::Columns(columns) => {
-            let columns: Vec<String> = columns.iter().map(|column| new(column)).collect();
+            let columns: Vec<String> = columns
+                .iter()
+                .map(|column| {
+                    if source.texts.contains(column) {
+                        format!("to_json({}) #>> '{{}}' AS {}", new(column), identifier(column))
+                    } else {
+                        new(column)
+                    }
+                })
+                .collect();
             (
                 "row_to_json(chosen.*)".to_owned(),
                 format!(
@@ -268,34 +295,41 @@ fn leave(source: &Source, table: &Table, rows: &Rows) -> String {
         }
         Data::Sql(sql) => (format!("({sql}\n)::json"), String::new()),
     };
+    let key: Vec<String> = table
+        .key
+        .iter()
+        .map(|column| format!("{}, {}", literal(&column.name), new(&column.name)))
+        .collect();
     let mut values = vec![
         ("merchants", new(&source.merchant)),
         ("ids", new(&source.id)),
         ("statuses", new(&source.status)),
         ("data", data),
+        ("keys", format!("json_build_object({})", key.join(", "))),
     ];
     if let Kind::Sql(sql) = &source.kind {
         values.push(("kinds", format!("({sql}\n)")));
     }
-    if source.on_failure == OnFailure::Record {
-        let columns = table
-            .key
-            .iter()
-            .map(|column| format!("{}, {}", literal(column), new(column)));
-        let columns: Vec<String> = columns.collect();
-        values.push(("keys", format!("json_build_object({})", columns.join(", "))));
-    }
-    let of_each = |write: &dyn Fn(&str, &str) -> String, between: &str| {
-        let written: Vec<String> = values
-            .iter()
-            .map(|(name, value)| write(name, value))
-            .collect();
-        written.join(between)
-    };
     let when = source
         .when
         .as_ref()
         .map_or_else(String::new, |when| format!(" AND ({when}\n)"));
+    // Of data that no event can hold its size alone is handed over.
+    let kept = |name: &str| match name {
+        "data" => format!("CASE WHEN octet_length(event.data) <= {MOST_DATA} THEN event.data END"),
+        "sizes" => format!(
+            "CASE WHEN octet_length(event.data) > {MOST_DATA} THEN octet_length(event.data) END"
+        ),
+        _ => format!("event.{name}"),
+    };
+    let names = || values.iter().map(|(name, _)| *name).chain(["sizes"]);
+    let of_each = |write: &dyn Fn(&str) -> String, between: &str| {
+        names().map(write).collect::<Vec<_>>().join(between)
+    };
+    let of_each_row: Vec<String> = values
+        .iter()
+        .map(|(name, value)| format!("{value}::text AS {name}"))
+        .collect();
     format!(
         "        PERFORM {settings}
            FROM (SELECT (event.n - 1) / {PART} AS number,
@@ -309,19 +343,16 @@ fn leave(source: &Source, table: &Table, rows: &Rows) -> String {
         GET DIAGNOSTICS left_now = ROW_COUNT;
         parts := parts + left_now;\n",
         settings = of_each(
-            &|name, _| format!(
+            &|name| format!(
                 "set_config(format('%s_%s_{name}', source.slot, source.parts + part.number), part.{name}, true)"
             ),
             ",\n                "
         ),
         arrays = of_each(
-            &|name, _| format!("array_agg(event.{name} ORDER BY event.n)::text AS {name}"),
+            &|name| format!("array_agg({} ORDER BY event.n)::text AS {name}", kept(name)),
             ",\n                        "
         ),
-        values = of_each(
-            &|name, value| format!("{value}::text AS {name}"),
-            ",\n                                        "
-        ),
+        values = of_each_row.join(",\n                                        "),
         from = rows.from,
         changed = rows.changed,
     )

@@ -39,7 +39,7 @@ pub struct Failures {
 pub async fn list(pool: &Pool) -> Result<Vec<Listed>, StoreError> {
     let rows = sqlx::query!(
         r#"
-        SELECT s.name, s.merchant_column, s.id_column, s.status_column, s.kind, s.kind_sql, s.data_columns,
+        SELECT s.name, s.merchant_column, s.id_column, s.status_column, s.kind, s.kind_sql, s.data_columns, s.text_columns,
                s.data_sql, s.condition, s.on_insert, s.on_update, s.on_failure,
                attached.name AS "table?", coalesce(members.partitions, 0) AS "partitions!",
                coalesce(members.silent, '{}') AS "silent!",
@@ -57,13 +57,15 @@ pub async fn list(pool: &Pool) -> Result<Vec<Listed>, StoreError> {
           LEFT JOIN LATERAL (
                SELECT count(*) FILTER (WHERE c.oid <> s.relation) AS partitions,
                       array_agg(format('%I.%I', n.nspname, c.relname) ORDER BY c.relispartition, c.relname)
-                          FILTER (WHERE triggers.firing < 2 * (s.on_insert::int + s.on_update::int)) AS silent
+                          FILTER (WHERE triggers.firing < 3 * (s.on_insert::int + s.on_update::int)) AS silent
                  FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
                 CROSS JOIN LATERAL (
                       SELECT count(*) AS firing FROM pg_trigger t
                        WHERE t.tgrelid = c.oid AND t.tgenabled IN ('O', 'A')
-                         AND (t.tgfoid = to_regprocedure(format('posthorn.%I()', 'source_' || s.name))
-                              OR t.tgfoid = 'posthorn.append_source_rows()'::regprocedure
+                         AND (t.tgfoid = (SELECT p.oid FROM pg_proc p
+                                            WHERE p.pronamespace = 'posthorn'::regnamespace AND p.proname = 'source_' || s.name)
+                              OR t.tgfoid IN ('posthorn.open_source_statement()'::regprocedure,
+                                              'posthorn.append_source_rows()'::regprocedure)
                                  AND t.tgargs = convert_to(s.name, getdatabaseencoding()) || '\x00')) AS triggers
                 WHERE c.oid = s.relation OR c.oid IN (SELECT relid FROM pg_partition_tree(s.relation))) AS members ON true
          CROSS JOIN LATERAL (
@@ -95,6 +97,7 @@ pub async fn list(pool: &Pool) -> Result<Vec<Listed>, StoreError> {
                     (None, Some(sql)) => Data::Sql(sql),
                     (None, None) => Data::Row,
                 },
+                texts: row.text_columns,
                 when: row.condition,
                 on: On {
                     insert: row.on_insert,

@@ -1,5 +1,6 @@
 //! The SQL that attaches and detaches a source: what is run is what is shown.
 
+use super::Reading;
 use super::function::{create_function, function_name};
 use super::quote::{array, identifier, literal, optional_literal};
 use super::table::Table;
@@ -13,7 +14,7 @@ DO $$ BEGIN PERFORM pg_advisory_xact_lock(hashtext('posthorn.sources')); END $$;
 ";
 
 /// For one transaction. `before` are the changes that the source listens to so far.
-pub fn attach(source: &Source, table: &Table, columns: &[String], before: Option<On>) -> String {
+pub fn attach(source: &Source, table: &Table, reading: &Reading, before: Option<On>) -> String {
     let function = function_name(&source.name);
     let comment = literal(&format!(
         "Makes events of {}; see posthorn.sources.",
@@ -26,11 +27,11 @@ pub fn attach(source: &Source, table: &Table, columns: &[String], before: Option
     });
     [
         LOCKS.to_owned(),
-        create_function(source, table, columns),
+        create_function(&reading.source, table, &reading.columns),
         format!("COMMENT ON FUNCTION {function}() IS {comment};\n"),
         format!("REVOKE ALL ON FUNCTION {function}() FROM PUBLIC;\n"),
         forget(&source.name),
-        remember(source, table, columns),
+        remember(source, table, &reading.columns),
     ]
     .into_iter()
     .chain(triggers)
@@ -71,9 +72,10 @@ const TRIGGERS: [Trigger; 2] = [
 ];
 
 impl Trigger {
-    /// Makes or replaces the two of a table, or takes them away if the source had them and is
-    /// not to have them any more. PostgreSQL fires the triggers of a table in the order of
-    /// their names: what the first has read is taken by the second, and by no other before it.
+    /// Makes or replaces the three of a table, or takes them away if the source had them and is
+    /// not to have them any more. One notes when a statement begins. PostgreSQL fires the triggers
+    /// of a table in the order of their names: what the second has read is taken by the third, and
+    /// by no other before it.
     fn statement(&self, source: &Source, table: &str, before: Option<On>) -> Option<String> {
         let Self {
             operation,
@@ -81,20 +83,24 @@ impl Trigger {
             wanted,
         } = self;
         let name = format!("posthorn_{}_{}", source.name, operation.to_lowercase());
+        let opens = identifier(&format!("{name}_open"));
         let appends = identifier(&format!("{name}_append"));
         let reads = identifier(&name);
         if wanted(source.on) {
             let function = function_name(&source.name);
             let argument = literal(&source.name);
             Some(format!(
-                "CREATE OR REPLACE TRIGGER {reads} AFTER {operation} ON {table}
+                "CREATE OR REPLACE TRIGGER {opens} BEFORE {operation} ON {table}
+    FOR EACH STATEMENT EXECUTE FUNCTION posthorn.open_source_statement({argument});
+CREATE OR REPLACE TRIGGER {reads} AFTER {operation} ON {table}
     REFERENCING {transition} FOR EACH STATEMENT EXECUTE FUNCTION {function}();
 CREATE OR REPLACE TRIGGER {appends} AFTER {operation} ON {table}
     FOR EACH STATEMENT EXECUTE FUNCTION posthorn.append_source_rows({argument});\n"
             ))
         } else if before.is_some_and(wanted) {
             Some(format!(
-                "DROP TRIGGER IF EXISTS {reads} ON {table};
+                "DROP TRIGGER IF EXISTS {opens} ON {table};
+DROP TRIGGER IF EXISTS {reads} ON {table};
 DROP TRIGGER IF EXISTS {appends} ON {table};\n"
             ))
         } else {
@@ -122,9 +128,9 @@ fn remember(source: &Source, table: &Table, columns: &[String]) -> String {
     };
     format!(
         "INSERT INTO posthorn.sources (name, relation, merchant_column, id_column, status_column, kind, kind_sql,
-                              data_columns, data_sql, condition, on_insert, on_update, on_failure, columns_read, members)
+                              data_columns, text_columns, data_sql, condition, on_insert, on_update, on_failure, columns_read, members)
 VALUES ({name}, {relation}, {merchant}, {id}, {status}, {kind}, {kind_sql},
-        {data_columns}, {data_sql}, {condition}, {on_insert}, {on_update}, {on_failure}, {columns_read}, {members}::regclass[]);\n",
+        {data_columns}, {text_columns}, {data_sql}, {condition}, {on_insert}, {on_update}, {on_failure}, {columns_read}, {members}::regclass[]);\n",
         name = literal(&source.name),
         relation = literal(&table.name),
         merchant = literal(&source.merchant),
@@ -133,6 +139,7 @@ VALUES ({name}, {relation}, {merchant}, {id}, {status}, {kind}, {kind_sql},
         kind = optional_literal(kind),
         kind_sql = optional_literal(kind_sql),
         data_columns = data_columns.unwrap_or_else(|| "NULL".to_owned()),
+        text_columns = array(&source.texts),
         data_sql = optional_literal(data_sql),
         condition = optional_literal(source.when.as_deref()),
         on_insert = source.on.insert,

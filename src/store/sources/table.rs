@@ -13,13 +13,25 @@ pub struct Table {
     pub oid: Oid,
     /// With its schema.
     pub name: String,
-    /// Unquoted; likewise `key`.
+    /// Unquoted.
     pub columns: Vec<String>,
+    /// Those of them that are computed when they are read: a trigger sees NULL.
+    pub virtual_columns: Vec<String>,
     /// The primary key.
-    pub key: Vec<String>,
+    pub key: Vec<KeyColumn>,
     /// The table itself first, then its partitions: a statement that names a partition
     /// fires the partition's triggers only.
     pub members: Vec<String>,
+}
+
+/// A column of the primary key.
+#[derive(Debug)]
+pub struct KeyColumn {
+    /// Unquoted.
+    pub name: String,
+    /// The operator by which the key's index takes two values to be the same, with its schema:
+    /// the types of extensions have their own.
+    pub equals: String,
 }
 
 /// Finds a table by the name that SQL would know it by, and refuses what cannot be a
@@ -37,17 +49,17 @@ pub async fn find_table(connection: &mut PgConnection, name: &str) -> Result<Tab
                ARRAY(SELECT a.attname::text FROM pg_attribute a
                       WHERE a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped
                       ORDER BY a.attnum) AS "columns!",
-               ARRAY(SELECT a.attname::text FROM pg_index i
-                       JOIN pg_attribute a ON a.attrelid = c.oid AND a.attnum = ANY (i.indkey)
-                      WHERE i.indrelid = c.oid AND i.indisprimary
-                      ORDER BY a.attnum) AS "key!"
+               ARRAY(SELECT a.attname::text FROM pg_attribute a
+                      WHERE a.attrelid = c.oid AND a.attnum > 0 AND a.attgenerated = 'v'
+                      ORDER BY a.attnum) AS "virtual_columns!"
           FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
          WHERE c.oid = to_regclass($1)
         "#,
         name
     )
     .fetch_optional(&mut *connection)
-    .await?;
+    .await
+    .or_else(no_name)?;
     let Some(found) = found else {
         return Err(SourceFailed::NoTable(name.to_owned()));
     };
@@ -73,7 +85,8 @@ pub async fn find_table(connection: &mut PgConnection, name: &str) -> Result<Tab
              make them partitions",
         );
     }
-    if found.key.is_empty() {
+    let key = find_key(connection, found.oid).await?;
+    if key.is_empty() {
         return cannot(
             "has no primary key, by which a row's old and new status are told to be of one row; \
              give it one with ALTER TABLE … ADD PRIMARY KEY",
@@ -84,8 +97,47 @@ pub async fn find_table(connection: &mut PgConnection, name: &str) -> Result<Tab
         oid: found.oid,
         name: found.name,
         columns: found.columns,
-        key: found.key,
+        virtual_columns: found.virtual_columns,
+        key,
     })
+}
+
+/// A text that can be no table's name, such as the name of a source, names none.
+pub fn no_name<T>(error: sqlx::Error) -> Result<Option<T>, sqlx::Error> {
+    match error.as_database_error().and_then(|told| told.code()) {
+        // invalid_name, syntax_error
+        Some(code) if ["42602", "42601"].contains(&&*code) => Ok(None),
+        _ => Err(error),
+    }
+}
+
+async fn find_key(
+    connection: &mut PgConnection,
+    table: Oid,
+) -> Result<Vec<KeyColumn>, SourceFailed> {
+    // Without what the index only includes. 3: equality, of a btree.
+    Ok(sqlx::query_as!(
+        KeyColumn,
+        r#"
+        SELECT a.attname::text AS "name!",
+               coalesce((SELECT format('OPERATOR(%I.%s)', n.nspname, o.oprname)
+                           FROM pg_opclass c
+                           JOIN pg_am m ON m.oid = c.opcmethod AND m.amname = 'btree'
+                           JOIN pg_amop s ON s.amopfamily = c.opcfamily AND s.amopstrategy = 3
+                                         AND s.amoplefttype = c.opcintype AND s.amoprighttype = c.opcintype
+                           JOIN pg_operator o ON o.oid = s.amopopr
+                           JOIN pg_namespace n ON n.oid = o.oprnamespace AND n.nspname <> 'pg_catalog'
+                          WHERE c.oid = k.opclass), '=') AS "equals!"
+          FROM pg_index i
+         CROSS JOIN unnest(i.indkey::int2[], i.indclass::oid[]) WITH ORDINALITY AS k (attnum, opclass, n)
+          JOIN pg_attribute a ON a.attrelid = i.indrelid AND a.attnum = k.attnum
+         WHERE i.indrelid = $1 AND i.indisprimary AND k.n <= i.indnkeyatts
+         ORDER BY a.attnum
+        "#,
+        table
+    )
+    .fetch_all(connection)
+    .await?)
 }
 
 async fn find_members(
@@ -109,6 +161,18 @@ async fn find_members(
 }
 
 impl Table {
+    /// Whether no column that the source reads is NULL to a trigger.
+    pub fn computes_none_of(&self, source: &Source, read: &[String]) -> Result<(), SourceFailed> {
+        let seen = |column: &&String| source.data == Data::Row || read.contains(column);
+        match self.virtual_columns.iter().find(seen) {
+            Some(column) => Err(SourceFailed::Virtual {
+                column: column.clone(),
+                table: self.name.clone(),
+            }),
+            None => Ok(()),
+        }
+    }
+
     /// Whether the table has the columns that the source names.
     pub fn has_columns_of(&self, source: &Source) -> Result<(), SourceFailed> {
         let mut named = vec![
@@ -119,6 +183,7 @@ impl Table {
         if let Data::Columns(columns) = &source.data {
             named.extend(columns.iter().map(|column| ("--data", column)));
         }
+        named.extend(source.texts.iter().map(|column| ("--data", column)));
         for (option, column) in named {
             if !self.columns.contains(column) {
                 return Err(SourceFailed::NoColumn {

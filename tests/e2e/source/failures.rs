@@ -183,12 +183,12 @@ async fn a_row_that_cannot_be_an_event_blocks_or_is_recorded_beside_the_others()
             "column status of a row of shop.payments is 0 bytes long",
         ),
         (
-            "'m', 'large', 1, repeat('x', 1048576)",
-            "the data of a row of shop.payments is 1048",
+            "'m', 'empty', NULL",
+            "the data of a row of shop.payments is NULL",
         ),
         ("'m', 'zero', 0", "division by zero"),
     ];
-    let data = "json_build_object('share', 1 / new.amount, 'note', new.note)";
+    let data = "CASE WHEN new.amount IS NOT NULL THEN json_build_object('share', 1 / new.amount, 'note', new.note) END";
     shop.attach("shop.payments", &["--data-sql", data]).await;
     for (values, message) in bad {
         let error = shop

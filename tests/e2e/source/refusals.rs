@@ -49,7 +49,7 @@ async fn what_cannot_be_a_source_is_refused_with_the_remedy() {
             "shop.missing",
             "the database has no table \"shop.missing\"; give it as SQL would have it",
         ),
-        ("shop.a.b.c", "improper relation name"),
+        ("shop.a.b.c", "the database has no table \"shop.a.b.c\""),
         (
             "shop.seen",
             "shop.seen is a view; name the table that it reads",
