@@ -257,7 +257,7 @@ BEGIN
     RETURN event_id;
 END $$;
 COMMENT ON FUNCTION posthorn.publish(text, text, text, text, json, json) IS
-    'Appends an event in the caller''s transaction and returns its id; the same as INSERT INTO posthorn.events. subscriptions: where this transaction wants this event and its later ones sent.';
+    'Appends an event in the caller''s transaction and returns its id; the same as INSERT INTO posthorn.events. The data is sent as it is written: what of it was made text of (times, floats) is the caller''s session''s. subscriptions: where this transaction wants this event and its later ones sent.';
 
 CREATE FUNCTION posthorn.subscribe_transaction(merchant text, transaction_id text, subscriptions json)
     RETURNS int LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
@@ -307,3 +307,33 @@ REVOKE ALL ON FUNCTION posthorn.templates_of, posthorn.template_for, posthorn.re
     posthorn.refuse_unread_keys,
     posthorn.add_transaction_subscriptions, posthorn.publish, posthorn.subscribe_transaction,
     posthorn.drop_transaction_subscriptions FROM PUBLIC;
+
+-- What people have: ids as uuid or numbers, statuses as enumerated types, rows as jsonb. A
+-- function for each combination, so that a call finds one whatever it has known types for, and a
+-- text wherever it has none. They run with the caller's rights, for a cast to text can be anybody's.
+DO $do$
+DECLARE
+    taken record;
+BEGIN
+    FOR taken IN
+        SELECT m.type AS merchant, i.type AS id, s.type AS status, d.type AS data
+          FROM unnest(ARRAY['text', 'uuid', 'bigint']) AS m (type),
+               unnest(ARRAY['text', 'anycompatiblenonarray']) AS i (type),
+               unnest(ARRAY['text', 'anynonarray']) AS s (type),
+               unnest(ARRAY['json', 'jsonb', 'text']) AS d (type)
+         WHERE (m.type, i.type, s.type, d.type) <> ('text', 'text', 'text', 'json')
+    LOOP
+        EXECUTE format(
+            $f$CREATE FUNCTION posthorn.publish(
+                   merchant %1$s, kind text, transaction_id %2$s, status %3$s, data %4$s%5$s, subscriptions json DEFAULT NULL
+               ) RETURNS uuid LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp
+               AS 'BEGIN RETURN posthorn.publish($1::text, $2, $3::text, $4::text, $5::json, $6); END'$f$,
+            taken.merchant, taken.id, taken.status, taken.data, CASE taken.data WHEN 'json' THEN $$ DEFAULT '{}'$$ END);
+        EXECUTE format(
+            $f$COMMENT ON FUNCTION posthorn.publish(%s, text, %s, %s, %s, json) IS
+               'publish for values of other types, which it makes text of.'$f$,
+            taken.merchant, taken.id, taken.status, taken.data);
+        EXECUTE format('REVOKE ALL ON FUNCTION posthorn.publish(%s, text, %s, %s, %s, json) FROM PUBLIC',
+            taken.merchant, taken.id, taken.status, taken.data);
+    END LOOP;
+END $do$;

@@ -8,6 +8,7 @@
 CREATE TABLE posthorn.sources (
     name            text        NOT NULL PRIMARY KEY,
     relation        regclass    NOT NULL,
+    table_name      text        NOT NULL,
     merchant_column text        NOT NULL,
     id_column       text        NOT NULL,
     status_column   text        NOT NULL,
@@ -32,6 +33,7 @@ CREATE TABLE posthorn.sources (
 COMMENT ON TABLE posthorn.sources IS 'Tables whose changes of status become events; written by `posthorn source`.';
 COMMENT ON COLUMN posthorn.sources.name IS 'Names the trigger function, posthorn.source_NAME.';
 COMMENT ON COLUMN posthorn.sources.relation IS 'The table, or the root of the partitions.';
+COMMENT ON COLUMN posthorn.sources.table_name IS 'Its name when it was attached, with the schema, quoted: another table may have it by now.';
 COMMENT ON COLUMN posthorn.sources.merchant_column IS 'Where an event''s merchant comes from.';
 COMMENT ON COLUMN posthorn.sources.id_column IS 'Where its transaction_id comes from.';
 COMMENT ON COLUMN posthorn.sources.status_column IS 'Where its status comes from; a change of it makes the event.';

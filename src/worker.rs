@@ -104,6 +104,11 @@ pub async fn run(
         metrics.clone(),
         ends.clone(),
     ));
+    rooms.spawn(maintenance::sources::watch(
+        pool.clone(),
+        metrics.clone(),
+        ends.clone(),
+    ));
     let token_key = load_token_key(&pool).await?;
     let ground = Ground {
         // A lease must not wait for a connection behind refills and pages.

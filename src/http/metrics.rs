@@ -79,6 +79,7 @@ struct Inner {
 
     gateway: GatewayMetrics,
     source_failures: Level,
+    sources_broken: Level,
     replayed: Counter,
     replays: Level,
     audit_missing: Counter,
@@ -199,6 +200,10 @@ impl Metrics {
             source_failures: names.level(
                 "posthorn_source_failures",
                 "Changes of source tables that became no event: rows of posthorn.source_failures",
+            ),
+            sources_broken: names.level(
+                "posthorn_sources_broken",
+                "Sources with a table whose changes make no events, or fail, in the whole database",
             ),
             replayed: names.counter(
                 "posthorn_deliveries_replayed",
@@ -364,6 +369,11 @@ impl Metrics {
     /// Rows of `posthorn.source_failures`, in the whole database.
     pub fn set_source_failures(&self, rows: u64) {
         self.0.source_failures.set(rows);
+    }
+
+    /// In the whole database.
+    pub fn set_sources_broken(&self, sources: u64) {
+        self.0.sources_broken.set(sources);
     }
 }
 

@@ -1,9 +1,10 @@
 //! Partitions made ahead of time, closed days sealed, what is older than the retention
 //! dropped, and payloads purged before that, on a cron schedule; audits on another; and a look
-//! at what the sources could not publish.
+//! at what the sources could not publish, and at those that have lost their triggers.
 
 pub mod audit;
 pub mod failures;
+pub mod sources;
 mod timetable;
 
 use std::convert::Infallible;

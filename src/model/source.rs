@@ -1,5 +1,9 @@
 //! A table of the provider's whose changes of status become events.
 
+mod command;
+
+pub use command::word;
+
 /// What is read of the table, and when. Columns are named as the catalog has them,
 /// without quotes; SQL is over the rows `new` and `old`.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -25,8 +25,7 @@ pub enum Part {
 const PUBLISHER: &str = "
 GRANT USAGE ON SCHEMA posthorn TO {role};
 GRANT INSERT (merchant, kind, transaction_id, status, data) ON posthorn.events TO {role};
-GRANT EXECUTE ON FUNCTION posthorn.publish(text, text, text, text, json, json),
-    posthorn.subscribe_transaction, posthorn.issue_session, posthorn.issue_device_session TO {role};
+GRANT EXECUTE ON FUNCTION {publish}, posthorn.subscribe_transaction, posthorn.issue_session, posthorn.issue_device_session TO {role};
 ";
 
 /// The view's trigger knows the role by a column that it has no right to.
@@ -251,12 +250,25 @@ async fn give(connection: &mut PgConnection, role: Option<&str>) -> Result<(), S
     )
     .fetch_all(&mut *connection)
     .await?;
+    let publish = signatures_of_publish(connection).await?;
     for row in parts {
         for statements in Part::statements(&row.part, row.of_merchants, row.answers) {
-            run(connection, statements, &row.quoted).await?;
+            let statements = statements.replace("{publish}", &publish);
+            run(connection, &statements, &row.quoted).await?;
         }
     }
     Ok(())
+}
+
+/// There is one for each combination of types that people have.
+async fn signatures_of_publish(connection: &mut PgConnection) -> Result<String, StoreError> {
+    Ok(sqlx::query_scalar!(
+        r#"SELECT string_agg(p.oid::regprocedure::text, ', ') AS "all!"
+             FROM pg_proc p
+            WHERE p.pronamespace = 'posthorn'::regnamespace AND p.proname = 'publish'"#
+    )
+    .fetch_one(connection)
+    .await?)
 }
 
 async fn run(

@@ -6,6 +6,7 @@ mod extensions;
 mod function;
 mod listed;
 mod notes;
+mod problems;
 mod quote;
 mod script;
 mod session;
@@ -22,7 +23,7 @@ use extensions::refuse_unread;
 use notes::notes;
 use table::{Table, find_table, no_name};
 
-pub use listed::{Failures, Listed, count_failures, list};
+pub use listed::{Failures, Listed, count_failures, list, silencing_settings};
 
 #[derive(Debug, thiserror::Error)]
 pub enum SourceFailed {

@@ -4,4 +4,6 @@ mod extensions;
 mod mutes;
 mod order;
 mod payloads;
+mod publishing;
 mod sessions;
+mod silence;

@@ -136,6 +136,7 @@ fn what_the_loops_say_is_what_an_operator_sees() {
     metrics.set_told_to_wait(2);
     metrics.set_subscriptions(18, 19);
     metrics.set_source_failures(20);
+    metrics.set_sources_broken(21);
     metrics.set_checkpoint_age(Duration::from_millis(1_500));
     for line in [
         "posthorn_events_read_total 3",
@@ -161,6 +162,7 @@ fn what_the_loops_say_is_what_an_operator_sees() {
         r#"posthorn_subscriptions{settings="invalid"} 19"#,
         "posthorn_checkpoint_age_seconds 1.5",
         "posthorn_source_failures 20",
+        "posthorn_sources_broken 21",
     ] {
         assert_shows(&metrics, line);
     }

@@ -17,6 +17,8 @@ pub struct Listed {
     pub source: Source,
     /// Its table with the schema, quoted; none: it was dropped.
     pub table: Option<String>,
+    /// Another table that has the name by now that its table had when it was attached.
+    pub namesake: Option<String>,
     /// Partitions that there are besides.
     pub partitions: i64,
     /// Columns that it names and the table does not have any more.
@@ -41,7 +43,7 @@ pub async fn list(pool: &Pool) -> Result<Vec<Listed>, StoreError> {
         r#"
         SELECT s.name, s.merchant_column, s.id_column, s.status_column, s.kind, s.kind_sql, s.data_columns, s.text_columns,
                s.data_sql, s.condition, s.on_insert, s.on_update, s.on_failure,
-               attached.name AS "table?", coalesce(members.partitions, 0) AS "partitions!",
+               attached.name AS "table?", namesake.name AS "namesake?", coalesce(members.partitions, 0) AS "partitions!",
                coalesce(members.silent, '{}') AS "silent!",
                CASE WHEN attached.name IS NOT NULL
                     THEN (SELECT string_agg(quote_ident(wanted.name), ', ') FROM unnest(s.columns_read) AS wanted (name)
@@ -54,6 +56,11 @@ pub async fn list(pool: &Pool) -> Result<Vec<Listed>, StoreError> {
                SELECT format('%I.%I', n.nspname, c.relname) AS name
                  FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
                 WHERE c.oid = s.relation) AS attached ON true
+          LEFT JOIN LATERAL (
+               SELECT s.table_name AS name
+                 FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
+                WHERE format('%I.%I', n.nspname, c.relname) = s.table_name AND c.relkind IN ('r', 'p')
+                  AND c.oid <> s.relation) AS namesake ON true
           LEFT JOIN LATERAL (
                SELECT count(*) FILTER (WHERE c.oid <> s.relation) AS partitions,
                       array_agg(format('%I.%I', n.nspname, c.relname) ORDER BY c.relispartition, c.relname)
@@ -112,6 +119,7 @@ pub async fn list(pool: &Pool) -> Result<Vec<Listed>, StoreError> {
             Ok(Listed {
                 source,
                 table: row.table,
+                namesake: row.namesake,
                 partitions: row.partitions,
                 missing_columns: row.missing_columns,
                 silent: row.silent,
@@ -137,4 +145,23 @@ pub async fn count_failures(pool: &Pool) -> Result<u64, StoreError> {
     .fetch_one(pool)
     .await?;
     Ok(u64::try_from(count).unwrap_or(0))
+}
+
+/// The settings of roles and databases by which their sessions fire no triggers, as the
+/// statements that take them back.
+pub async fn silencing_settings(pool: &Pool) -> Result<Vec<String>, StoreError> {
+    Ok(sqlx::query_scalar!(
+        r#"
+        SELECT concat('ALTER ', CASE WHEN r.oid IS NULL THEN format('DATABASE %I', current_database())
+                                     WHEN s.setdatabase = 0 THEN format('ROLE %I', r.rolname)
+                                     ELSE format('ROLE %I IN DATABASE %I', r.rolname, current_database()) END,
+                      ' RESET session_replication_role') AS "statement!"
+          FROM pg_db_role_setting s LEFT JOIN pg_roles r ON r.oid = s.setrole
+         WHERE 'session_replication_role=replica' = ANY (s.setconfig)
+           AND (s.setdatabase = 0 OR s.setdatabase = (SELECT oid FROM pg_database WHERE datname = current_database()))
+         ORDER BY 1
+        "#
+    )
+    .fetch_all(pool)
+    .await?)
 }

@@ -127,9 +127,9 @@ fn remember(source: &Source, table: &Table, columns: &[String]) -> String {
         Data::Sql(sql) => (None, Some(sql.as_str())),
     };
     format!(
-        "INSERT INTO posthorn.sources (name, relation, merchant_column, id_column, status_column, kind, kind_sql,
+        "INSERT INTO posthorn.sources (name, relation, table_name, merchant_column, id_column, status_column, kind, kind_sql,
                               data_columns, text_columns, data_sql, condition, on_insert, on_update, on_failure, columns_read, members)
-VALUES ({name}, {relation}, {merchant}, {id}, {status}, {kind}, {kind_sql},
+VALUES ({name}, {relation}, {relation}, {merchant}, {id}, {status}, {kind}, {kind_sql},
         {data_columns}, {text_columns}, {data_sql}, {condition}, {on_insert}, {on_update}, {on_failure}, {columns_read}, {members}::regclass[]);\n",
         name = literal(&source.name),
         relation = literal(&table.name),

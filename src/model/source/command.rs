@@ -1,0 +1,100 @@
+//! A source as the command that makes it.
+
+use super::{Data, Kind, On, Source};
+
+impl Source {
+    /// The command that makes the source as it is.
+    #[must_use]
+    pub fn command(&self, table: &str) -> String {
+        let source = self;
+        let mut words = vec!["posthorn source attach".to_owned(), word(table)];
+        let mut option = |name: &str, value: &str| words.push(format!("--{name} {}", word(value)));
+        option("merchant", &source.merchant);
+        option("id", &source.id);
+        option("status", &source.status);
+        match &source.kind {
+            Kind::Text(text) => option("kind", text),
+            Kind::Sql(sql) => option("kind-sql", sql),
+        }
+        match &source.data {
+            Data::Row if source.texts.is_empty() => {}
+            Data::Row => {
+                let texts: String = source
+                    .texts
+                    .iter()
+                    .map(|name| format!(",{name}:text"))
+                    .collect();
+                option("data", &format!("*{texts}"));
+            }
+            Data::Columns(columns) => {
+                let entry = |name: &String| {
+                    let text = if source.texts.contains(name) {
+                        ":text"
+                    } else {
+                        ""
+                    };
+                    format!("{name}{text}")
+                };
+                let entries: Vec<String> = columns.iter().map(entry).collect();
+                option("data", &entries.join(","));
+            }
+            Data::Sql(sql) => option("data-sql", sql),
+        }
+        if let Some(when) = &source.when {
+            option("when", when);
+        }
+        match source.on {
+            On {
+                insert: true,
+                update: true,
+            } => {}
+            On { insert: true, .. } => option("on", "insert"),
+            On { .. } => option("on", "update"),
+        }
+        option("on-failure", source.on_failure.as_str());
+        option("name", &source.name);
+        words.join(" ")
+    }
+}
+
+/// As a shell takes it for one word.
+#[must_use]
+pub fn word(text: &str) -> String {
+    let plain = |c: char| c.is_ascii_alphanumeric() || "._-,/:".contains(c);
+    if !text.is_empty() && text.chars().all(plain) {
+        text.to_owned()
+    } else {
+        format!("'{}'", text.replace('\'', r"'\''"))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::OnFailure;
+    use super::*;
+
+    #[test]
+    fn the_command_can_be_run_by_a_shell() {
+        let source = Source {
+            name: "payments".to_owned(),
+            merchant: "merchant_id".to_owned(),
+            id: "id".to_owned(),
+            status: "status".to_owned(),
+            kind: Kind::Sql("'payment.' || new.status".to_owned()),
+            data: Data::Columns(vec!["id".to_owned(), "amount".to_owned()]),
+            texts: vec!["id".to_owned()],
+            when: Some("new.amount > 0".to_owned()),
+            on: On {
+                insert: false,
+                update: true,
+            },
+            on_failure: OnFailure::Record,
+        };
+        assert_eq!(
+            source.command("shop.\"Payments\""),
+            "posthorn source attach 'shop.\"Payments\"' --merchant merchant_id --id id --status status \
+             --kind-sql ''\\''payment.'\\'' || new.status' --data id:text,amount --when 'new.amount > 0' \
+             --on update --on-failure record --name payments"
+        );
+    }
+}
