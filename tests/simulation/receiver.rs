@@ -5,7 +5,6 @@ use std::collections::BTreeMap;
 use std::rc::{Rc, Weak};
 use std::time::Duration;
 
-use bytes::Bytes;
 use posthorn::model::{Answer, FailureClass, Wire};
 use uuid::Uuid;
 
