@@ -3,6 +3,7 @@
 //! `config.toml.example` documents every key. Only the composition root sees the whole
 //! [`Config`]; each room is given its own section.
 
+mod bases;
 mod builtin;
 mod database;
 mod declare;
@@ -29,6 +30,7 @@ use std::fmt;
 use std::io;
 use std::path::{Path, PathBuf};
 
+use bases::Bases;
 pub use database::{Database, DatabaseUrl};
 use document::{Document, Section};
 pub use egress::Egress;
@@ -104,10 +106,14 @@ impl Config {
         }
     }
 
+    fn bases(&self) -> Bases<'_> {
+        Bases::of(&self.profiles, &self.locks)
+    }
+
     /// What the file and the built-in profiles say of a subscription.
     #[must_use]
     pub fn layers_of(&self, subscription: &FileSubscription) -> Layers {
-        subscription.layers(&self.profiles, &self.locks)
+        self.bases().layers(subscription)
     }
 }
 

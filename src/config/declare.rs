@@ -6,7 +6,7 @@ use uuid::Uuid;
 
 use super::{Config, FileLock, FileProfile, FileSubscription, secrets};
 use crate::model::declaration::{Entry, Kind};
-use crate::model::settings::resolve;
+use crate::model::settings::{Layers, resolve};
 use crate::model::{Identity, Shard};
 
 /// What shows only when the secrets are read.
@@ -28,10 +28,11 @@ impl Config {
     /// file shows at once. A secret that stands in the database is no part of the file: where
     /// it is missing, the subscription's deliveries wait.
     pub fn check_secrets(&self) -> Result<(), Unusable> {
+        let bases = self.bases();
         let problems: Vec<String> = self
             .subscriptions
             .iter()
-            .flat_map(|subscription| self.problems_of(subscription))
+            .flat_map(|subscription| self.problems_of(subscription, &bases.layers(subscription)))
             .collect();
         if problems.is_empty() {
             return Ok(());
@@ -39,7 +40,7 @@ impl Config {
         Err(Unusable(problems))
     }
 
-    fn problems_of(&self, subscription: &FileSubscription) -> Vec<String> {
+    fn problems_of(&self, subscription: &FileSubscription, layers: &Layers) -> Vec<String> {
         let FileSubscription {
             merchant,
             name,
@@ -57,7 +58,7 @@ impl Config {
             enabled: subscription.enabled,
             paused: subscription.paused,
         };
-        let settings = self.layers_of(subscription).merged();
+        let settings = layers.merged();
         let stored = settings.stored_secrets();
         let found = match resolve(identity, &settings, &secrets::read) {
             Ok(resolved) => {

@@ -14,9 +14,12 @@ use crate::model::settings::{duration_text, within};
 
 pub(super) struct Document<'t> {
     text: &'t str,
+    /// Where its lines end.
+    ends: Vec<usize>,
     problems: RefCell<Vec<Problem>>,
     /// Each `section.key` that was asked for, and whether it was there: from this the
     /// test of `config.toml.example` learns what must be documented.
+    #[cfg(test)]
     asked: RefCell<Vec<(String, bool)>>,
 }
 
@@ -24,7 +27,9 @@ impl<'t> Document<'t> {
     pub fn new(text: &'t str) -> Self {
         Self {
             text,
+            ends: text.match_indices('\n').map(|(at, _)| at).collect(),
             problems: RefCell::default(),
+            #[cfg(test)]
             asked: RefCell::default(),
         }
     }
@@ -66,8 +71,7 @@ impl<'t> Document<'t> {
     }
 
     fn line(&self, at: usize) -> usize {
-        let before = self.text.as_bytes().iter().take(at);
-        1 + before.filter(|&&byte| byte == b'\n').count()
+        1 + self.ends.partition_point(|&end| end < at)
     }
 }
 
@@ -266,8 +270,11 @@ impl<'d> Section<'d> {
     fn ask(&mut self, key: &'static str) -> Option<&'d Spanned<DeValue<'d>>> {
         self.known.push(key);
         let found = self.entry(key).map(|(_, value)| value);
-        let mut asked = self.document.asked.borrow_mut();
-        asked.push((self.path(key), found.is_some()));
+        #[cfg(test)]
+        self.document
+            .asked
+            .borrow_mut()
+            .push((self.path(key), found.is_some()));
         found
     }
 

@@ -3,7 +3,7 @@
 
 use toml::de::DeValue;
 
-use super::FileProfile;
+use super::bases::Bases;
 use super::document::Section;
 use super::subscriptions::FileSubscription;
 use super::value;
@@ -27,7 +27,7 @@ const PLAN_KINDS: &str = "payment_plan.*";
 pub(super) fn read(
     section: &mut Section<'_>,
     subscription: &mut FileSubscription,
-    profiles: &[FileProfile],
+    bases: &Bases<'_>,
 ) {
     let url = section.text(URL);
     let payments = section.read(PAYMENTS, switch);
@@ -64,7 +64,9 @@ pub(super) fn read(
             .map(|(_, kinds)| kinds.to_owned());
         settings.kinds = Some(kinds.collect());
     }
-    let profile = subscription.profile_of(profiles).map(|it| &it.settings);
+    let profile = subscription.profile.as_deref();
+    let profile = profile.and_then(|name| bases.profile(name));
+    let profile = profile.map(|profile| &profile.settings);
     let is_open = |key| profile.is_some_and(|it| !it.has(key));
     let settings = &mut subscription.settings;
     if settings.kinds.is_none() && is_open("kinds") {

@@ -1,11 +1,13 @@
 //! `[[profile]]`, `[[lock]]` and `[[subscription]]`.
 
-use std::sync::Arc;
+use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 
+use super::bases::Bases;
 use super::document::Section;
 use super::{builtin, instamed, settings, value};
 use crate::model::Settings;
-use crate::model::settings::{Layers, LockReach, Problem, quoted};
+use crate::model::settings::{LockReach, Problem, quoted};
 
 /// A named set of subscription defaults.
 #[derive(Clone, Debug)]
@@ -37,32 +39,6 @@ pub struct FileSubscription {
     pub line: usize,
 }
 
-impl FileSubscription {
-    pub(super) fn profile_of<'p>(&self, profiles: &'p [FileProfile]) -> Option<&'p FileProfile> {
-        let mut known = profiles.iter().chain(builtin::profiles());
-        known.find(|profile| Some(&profile.name) == self.profile.as_ref())
-    }
-
-    pub(super) fn layers(&self, profiles: &[FileProfile], locks: &[FileLock]) -> Layers {
-        let profile = self.profile_of(profiles);
-        let mut locks: Vec<&FileLock> = locks
-            .iter()
-            .filter(|lock| lock.reach.covers(&self.merchant, self.profile.as_deref()))
-            .collect();
-        locks.sort_by_key(|lock| (lock.reach.breadth(), &lock.name));
-        let shared =
-            |name: &String, settings: &Settings| (name.clone(), Arc::new(settings.clone()));
-        Layers {
-            locks: locks
-                .into_iter()
-                .map(|lock| shared(&lock.name, &lock.settings))
-                .collect(),
-            own: self.settings.clone(),
-            profile: profile.map(|profile| shared(&profile.name, &profile.settings)),
-        }
-    }
-}
-
 pub(super) struct Entries {
     pub profiles: Vec<FileProfile>,
     pub locks: Vec<FileLock>,
@@ -73,128 +49,126 @@ impl Entries {
     /// Profiles and locks first, wherever they stand: each subscription is checked together
     /// with its own.
     pub fn read(file: &mut Section<'_>) -> Self {
-        let mut shared = Vec::new();
-        let mut profiles = Vec::new();
-        file.tables("profile", |section| {
-            let name = shared_settings(section, &mut shared, "profile");
-            if builtin::profiles().iter().any(|own| own.name == name.name) {
+        let mut told = Told::default();
+        let profiles = file.tables("profile", |section| {
+            let (name, settings) = shared(section, &mut told.profiles);
+            if builtin::profiles().iter().any(|own| own.name == name) {
                 section.refuse(
                     "name",
                     "a profile that comes with Posthorn; give another name",
                 );
             }
-            profiles.push(FileProfile {
-                name: name.name,
-                settings: name.settings,
-            });
+            FileProfile { name, settings }
         });
-        let mut locks = Vec::new();
-        file.tables("lock", |section| {
-            let lock = shared_settings(section, &mut shared, "lock");
+        let bases = Bases::of(&profiles, &[]);
+        let locks = file.tables("lock", |section| {
+            let (name, settings) = shared(section, &mut told.locks);
             let reach = LockReach {
                 merchant: section.read("merchant", value::name),
                 profile: section.read("profile", value::name),
             };
             if let Some(profile) = &reach.profile {
-                refuse_unknown_profile(section, profile, &profiles);
+                refuse_unknown_profile(section, profile, &bases);
             }
-            locks.push(FileLock {
-                name: lock.name,
+            FileLock {
+                name,
                 reach,
-                settings: lock.settings,
-            });
+                settings,
+            }
         });
-        let mut read = Self {
+        let bases = Bases::of(&profiles, &locks);
+        let mut lines = HashMap::new();
+        let subscriptions = file.tables("subscription", |section| {
+            let subscription = subscription(section, &bases, &mut lines);
+            check(section, &subscription, &bases, &told);
+            subscription
+        });
+        Self {
             profiles,
             locks,
-            subscriptions: Vec::new(),
-        };
-        file.tables("subscription", |section| {
-            let subscription = subscription(section, &read);
-            read.check(section, &subscription, &shared);
-            read.subscriptions.push(subscription);
-        });
-        read
-    }
-
-    /// Refuses what is wrong with the settings that take effect, each problem once.
-    fn check(&self, section: &Section<'_>, subscription: &FileSubscription, shared: &[Shared]) {
-        let settings = &subscription.settings;
-        let layers = subscription.layers(&self.profiles, &self.locks);
-        let is_known = match &subscription.profile {
-            Some(profile) => refuse_unknown_profile(section, profile, &self.profiles),
-            None => !section.has("profile"),
-        };
-        if !is_known {
-            // What is absent may have stood in the profile.
-            for problem in settings.profile_problems() {
-                section.refuse(problem.key, problem.message);
-            }
-            return;
-        }
-        let unreadable = unreadable(section, settings);
-        let locks = layers.locks.iter().map(|(name, _)| ("lock", name));
-        let profile = layers.profile.iter().map(|(name, _)| ("profile", name));
-        let bases: Vec<&Shared> = locks
-            .chain(profile)
-            .filter_map(|(kind, name)| shared.iter().find(|it| it.kind == kind && it.name == *name))
-            .collect();
-        for problem in layers.merged().problems() {
-            let told = unreadable.contains(&problem.key)
-                || bases.iter().any(|base| {
-                    base.told.contains(&problem) || base.unreadable.contains(&problem.key)
-                });
-            if !told {
-                section.refuse(problem.key, problem.message);
-            }
+            subscriptions,
         }
     }
 }
 
+/// Refuses what is wrong with the settings that take effect, each problem once.
+fn check(section: &Section<'_>, subscription: &FileSubscription, bases: &Bases<'_>, told: &Told) {
+    let settings = &subscription.settings;
+    let is_known = match &subscription.profile {
+        Some(profile) => refuse_unknown_profile(section, profile, bases),
+        None => !section.has("profile"),
+    };
+    if !is_known {
+        // What is absent may have stood in the profile.
+        for problem in settings.profile_problems() {
+            section.refuse(problem.key, problem.message);
+        }
+        return;
+    }
+    let layers = bases.layers(subscription);
+    let unreadable = unreadable(section, settings);
+    let locks = layers.locks.iter().map(|(name, _)| told.locks.get(name));
+    let profile = layers.profile.iter();
+    let profile = profile.map(|(name, _)| told.profiles.get(name));
+    let shared: Vec<&Shared> = locks.chain(profile).flatten().collect();
+    for problem in layers.merged().problems() {
+        let told = unreadable.contains(&problem.key)
+            || shared.iter().any(|shared| {
+                shared.told.contains(&problem) || shared.unreadable.contains(&problem.key)
+            });
+        if !told {
+            section.refuse(problem.key, problem.message);
+        }
+    }
+}
+
+/// What has been said of profiles and locks, by their names.
+#[derive(Default)]
+struct Told {
+    profiles: HashMap<String, Shared>,
+    locks: HashMap<String, Shared>,
+}
+
 /// What several subscriptions share, and what they need not hear again.
-#[derive(Clone)]
 struct Shared {
-    kind: &'static str,
-    name: String,
-    settings: Settings,
     line: usize,
     told: Vec<Problem>,
     unreadable: Vec<&'static str>,
 }
 
-fn shared_settings(
-    section: &mut Section<'_>,
-    others: &mut Vec<Shared>,
-    kind: &'static str,
-) -> Shared {
+/// Name and settings of a profile or a lock.
+fn shared(section: &mut Section<'_>, others: &mut HashMap<String, Shared>) -> (String, Settings) {
     let name = required(section, "name");
     let settings = settings::read(section);
     let told = settings.profile_problems();
     for problem in &told {
         section.refuse(problem.key, problem.message.clone());
     }
-    let twin = others
-        .iter()
-        .find(|other| other.kind == kind && named(&other.name, &name));
-    if let Some(twin) = twin {
-        section.refuse(
-            "name",
-            format!("the same name as in line {}; give another", twin.line),
-        );
-    }
     let shared = Shared {
-        kind,
-        unreadable: unreadable(section, &settings),
         line: section.line(),
-        name,
-        settings,
         told,
+        unreadable: unreadable(section, &settings),
     };
-    others.push(shared.clone());
-    shared
+    match others.entry(name.clone()) {
+        Entry::Occupied(twin) => section.refuse(
+            "name",
+            format!("the same name as in line {}; give another", twin.get().line),
+        ),
+        // A name that was refused is nobody's twin.
+        Entry::Vacant(_) if name.is_empty() => {}
+        Entry::Vacant(place) => {
+            place.insert(shared);
+        }
+    }
+    (name, settings)
 }
 
-fn subscription(section: &mut Section<'_>, read: &Entries) -> FileSubscription {
+/// `lines` has those of the other subscriptions, by merchant and name.
+fn subscription(
+    section: &mut Section<'_>,
+    bases: &Bases<'_>,
+    lines: &mut HashMap<(String, String), usize>,
+) -> FileSubscription {
     let mut subscription = FileSubscription {
         merchant: required(section, "merchant"),
         name: required(section, "name"),
@@ -204,28 +178,30 @@ fn subscription(section: &mut Section<'_>, read: &Entries) -> FileSubscription {
         settings: settings::read(section),
         line: section.line(),
     };
-    instamed::read(section, &mut subscription, &read.profiles);
-    let twin = read.subscriptions.iter().find(|other| {
-        named(&other.merchant, &subscription.merchant) && named(&other.name, &subscription.name)
-    });
-    if let Some(twin) = twin {
-        section.refuse(
+    instamed::read(section, &mut subscription, bases);
+    let (merchant, name) = (&subscription.merchant, &subscription.name);
+    if merchant.is_empty() || name.is_empty() {
+        // A name that was refused is nobody's twin.
+        return subscription;
+    }
+    match lines.entry((merchant.clone(), name.clone())) {
+        Entry::Occupied(twin) => section.refuse(
             "name",
             format!(
                 "the same merchant and name as in line {}; give another name",
-                twin.line
+                twin.get()
             ),
-        );
+        ),
+        Entry::Vacant(place) => {
+            place.insert(subscription.line);
+        }
     }
     subscription
 }
 
 /// Whether the profile is known.
-fn refuse_unknown_profile(section: &Section<'_>, name: &str, profiles: &[FileProfile]) -> bool {
-    let known = profiles
-        .iter()
-        .chain(builtin::profiles())
-        .any(|profile| named(&profile.name, name));
+fn refuse_unknown_profile(section: &Section<'_>, name: &str, bases: &Bases<'_>) -> bool {
+    let known = !name.is_empty() && bases.profile(name).is_some();
     if !known {
         section.refuse(
             "profile",
@@ -251,9 +227,4 @@ fn required(section: &mut Section<'_>, key: &'static str) -> String {
         section.refuse(key, "missing; give a name in quotes");
     }
     section.read(key, value::name).unwrap_or_default()
-}
-
-/// Two names that were readable are the same.
-fn named(one: &str, other: &str) -> bool {
-    !one.is_empty() && one == other
 }
