@@ -91,7 +91,7 @@ CREATE TABLE posthorn.subscriptions (
     profile    text    REFERENCES posthorn.profiles (name) ON UPDATE CASCADE,
     enabled    boolean NOT NULL DEFAULT true,
     paused     boolean NOT NULL DEFAULT false,
-    managed_by text    NOT NULL DEFAULT 'sql' CHECK (managed_by IN ('sql', 'file')),
+    managed_by text    NOT NULL DEFAULT 'sql' CHECK (managed_by ~ '^(sql|file|file:[A-Za-z0-9._-]{1,64})$'),
     LIKE posthorn.profiles INCLUDING CONSTRAINTS INCLUDING COMMENTS INCLUDING DEFAULTS,
     PRIMARY KEY (id),
     UNIQUE (merchant, name),
@@ -107,7 +107,7 @@ COMMENT ON COLUMN posthorn.subscriptions.name IS 'Unique within the merchant.';
 COMMENT ON COLUMN posthorn.subscriptions.profile IS 'Where settings come from that are NULL here.';
 COMMENT ON COLUMN posthorn.subscriptions.enabled IS 'false: matches nothing, and what is open is cancelled.';
 COMMENT ON COLUMN posthorn.subscriptions.paused IS 'true: nothing is sent, deliveries wait as pending.';
-COMMENT ON COLUMN posthorn.subscriptions.managed_by IS 'file: a worker''s config file owns the row; sql: people do.';
+COMMENT ON COLUMN posthorn.subscriptions.managed_by IS 'sql: people own the row; file:NAME: the config file of that owner does; file: one that names none.';
 
 -- The statement takes the next revision under the row's lock, so revisions commit in
 -- their order and "revision > the last one seen" misses nothing.

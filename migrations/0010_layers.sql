@@ -2,9 +2,9 @@
 -- a config file beside rows of people.
 
 ALTER TABLE posthorn.profiles
-    ADD COLUMN managed_by text NOT NULL DEFAULT 'sql' CHECK (managed_by IN ('sql', 'file', 'builtin'));
+    ADD COLUMN managed_by text NOT NULL DEFAULT 'sql' CHECK (managed_by ~ '^(sql|builtin|file|file:[A-Za-z0-9._-]{1,64})$');
 COMMENT ON COLUMN posthorn.profiles.managed_by IS
-    'file: a config file owns the row; builtin: it comes with Posthorn; sql: people own it.';
+    'sql: people own the row; file:NAME: the config file of that owner does; file: one that names none; builtin: it comes with Posthorn.';
 -- Until now only files made profiles that a file's subscriptions named.
 UPDATE posthorn.profiles p SET managed_by = 'file'
  WHERE EXISTS (SELECT FROM posthorn.subscriptions s WHERE s.profile = p.name AND s.managed_by = 'file');
@@ -23,7 +23,7 @@ COMMENT ON TABLE posthorn.locks IS 'Settings that the operator fixes: they win o
 COMMENT ON COLUMN posthorn.locks.merchant IS 'Whose subscriptions it holds for; NULL: every merchant''s.';
 COMMENT ON COLUMN posthorn.locks.profile IS 'Which profile''s subscriptions it holds for; NULL: every one, also those without a profile.';
 COMMENT ON COLUMN posthorn.locks.name IS 'Names the lock in `posthorn config show`.';
-COMMENT ON COLUMN posthorn.locks.managed_by IS 'file: a config file owns the row; sql: people own it.';
+COMMENT ON COLUMN posthorn.locks.managed_by IS 'sql: people own the row; file:NAME: the config file of that owner does; file: one that names none.';
 
 -- Here and below with a path: whoever changes a row by hand may have one that leads to functions
 -- of others, and to_jsonb(posthorn.subscriptions) would be a better match than PostgreSQL's own.
@@ -50,7 +50,8 @@ BEGIN
        AND (TG_OP = 'DELETE' OR (NEW.managed_by = OLD.managed_by
             AND to_jsonb(NEW) - 'gone_at' IS DISTINCT FROM to_jsonb(OLD) - 'gone_at')) THEN
         RAISE EXCEPTION 'this row of posthorn.% is managed by %', TG_TABLE_NAME,
-                CASE OLD.managed_by WHEN 'file' THEN 'a config file' ELSE 'Posthorn itself' END
+                CASE OLD.managed_by WHEN 'file' THEN 'a config file' WHEN 'builtin' THEN 'Posthorn itself'
+                     ELSE 'the config file of ' || substr(OLD.managed_by, 6) END
             USING HINT = 'Change the file and apply it, or take the row over: SET managed_by = ''sql'' in the same UPDATE.';
     END IF;
     RETURN CASE TG_OP WHEN 'DELETE' THEN OLD ELSE NEW END;

@@ -50,6 +50,8 @@ use crate::model::settings::Layers;
 /// The whole file. An absent section or key has its default.
 #[derive(Clone, Debug, Default)]
 pub struct Config {
+    /// On whose behalf it declares profiles, locks and subscriptions.
+    pub owner: Option<String>,
     pub database: Database,
     pub worker: Worker,
     pub lanes: Lanes,
@@ -91,6 +93,7 @@ impl Config {
     fn read(file: &mut Section<'_>) -> Self {
         let entries = Entries::read(file);
         Self {
+            owner: file.read("owner", value::owner),
             database: file.table("database", Database::read),
             worker: file.table("worker", Worker::read),
             lanes: file.table("lanes", Lanes::read),

@@ -30,10 +30,11 @@ use crate::http::metrics::Metrics;
 use crate::http::server::serve;
 use crate::maintenance;
 use crate::model::TokenKey;
+use crate::model::declaration::listed;
 use crate::record::{Backlog, Recorder, RecorderSettings};
 use crate::send::{Network, Sender};
 use crate::start::{allow_open_files, open_gateway, reach_database, way};
-use crate::store::declared::apply_declared;
+use crate::store::declared::{Consent, apply_declared};
 use crate::store::shards::Condition;
 use crate::store::token_key::load_token_key;
 use crate::store::{self, DbClock, Pool};
@@ -62,7 +63,6 @@ pub async fn run(
         return Ok(());
     };
     keys::refuse_missing(&pool, &keys).await?;
-    declare(&config, &pool).await?;
     let mut files = config.lanes.max_in_flight_total;
     if with_gateway {
         files += config.gateway.max_connections;
@@ -129,6 +129,8 @@ pub async fn run(
     if with_gateway {
         rooms.spawn(open_gateway_beside(&config, &url, &ground, &stop).await?);
     }
+    // Nothing can keep it from running any more: what the file says may take effect.
+    declare(&config, &pool).await?;
     let kept = start_flow(&config, &ground, cluster, &mut rooms, &stop);
     tokio::pin!(kept);
 
@@ -367,15 +369,30 @@ fn maintenance_settings(settings: &config::Maintenance) -> maintenance::Settings
 /// Makes what the file declares take effect. A file that declares nothing leaves that of
 /// `posthorn config apply` alone.
 async fn declare(config: &Config, pool: &Pool) -> anyhow::Result<()> {
-    let declared = config.declare();
-    if declared.is_empty() {
+    let declaration = config.declare();
+    if declaration.entries.is_empty() {
         return Ok(());
     }
-    let changes = apply_declared(pool, &declared, false).await?;
+    let plan = apply_declared(pool, &declaration, Consent::default()).await?;
     info!(
-        changes = changes.len(),
+        changes = plan.changes.len(),
         "the file's subscriptions, profiles and locks are applied"
     );
+    let gone = plan.gone();
+    if !gone.is_empty() {
+        warn!(
+            count = gone.len(),
+            "disabled or removed, because the file no longer has them: {}; what a subscription misses from now on can be had later: posthorn replay --state missing",
+            listed(&gone)
+        );
+    }
+    if !plan.unclaimed.is_empty() && declaration.owner.is_none() {
+        warn!(
+            count = plan.unclaimed.len(),
+            "not in this file, and left alone: {}; give each file its name, owner = \"…\", and what its file no longer has is disabled",
+            listed(&plan.unclaimed)
+        );
+    }
     Ok(())
 }
 

@@ -89,8 +89,8 @@ struct Ask {
     event: Option<Uuid>,
 
     /// What ended in this state: delivered, `posting_error`, superseded or cancelled; or
-    /// missing, for events that a subscription wants now and never got. May be given several
-    /// times; without it all but superseded and missing
+    /// missing, for events that a subscription wants by its settings of now and never got, such
+    /// as while it was disabled. May be given several times; without it all but superseded and missing
     #[arg(long, value_name = "STATE",
           value_parser = ["delivered", "posting_error", "superseded", "cancelled", "missing"])]
     state: Vec<String>,

@@ -5,7 +5,7 @@ use serde_json::{Map, Value};
 use uuid::Uuid;
 
 use super::{Config, FileLock, FileProfile, FileSubscription, secrets};
-use crate::model::declaration::{Entry, Kind};
+use crate::model::declaration::{Declaration, Entry, Kind};
 use crate::model::settings::{Layers, resolve};
 use crate::model::{Identity, Shard};
 
@@ -17,11 +17,14 @@ pub struct Unusable(Vec<String>);
 impl Config {
     /// What the file declares.
     #[must_use]
-    pub fn declare(&self) -> Vec<Entry> {
+    pub fn declare(&self) -> Declaration {
         let profiles = self.profiles.iter().map(Entry::from);
         let locks = self.locks.iter().map(Entry::from);
         let subscriptions = self.subscriptions.iter().map(Entry::from);
-        profiles.chain(locks).chain(subscriptions).collect()
+        Declaration {
+            owner: self.owner.clone(),
+            entries: profiles.chain(locks).chain(subscriptions).collect(),
+        }
     }
 
     /// Resolves every subscription, secrets included, so that all that is wrong with the

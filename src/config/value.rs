@@ -39,6 +39,16 @@ pub(super) fn name(value: &DeValue<'_>) -> Result<String, String> {
     Ok(text)
 }
 
+/// The name of a file's owner: it stands in a column and in messages, so it is short and plain.
+pub(super) fn owner(value: &DeValue<'_>) -> Result<String, String> {
+    let text = text(value)?;
+    let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-');
+    if text.is_empty() || text.len() > 64 || !text.chars().all(plain) {
+        return Err("not a name of 1 to 64 letters, digits, '.', '_' and '-'; give one".to_owned());
+    }
+    Ok(text)
+}
+
 pub(super) fn flag(value: &DeValue<'_>) -> Result<bool, String> {
     value
         .as_bool()

@@ -6,12 +6,20 @@ use serde_json::Value;
 use sqlx::PgConnection;
 
 use super::StoreError;
-use crate::model::declaration::{Change, Conflict, Entry, Kind, Owner, Stored, changes};
+use crate::model::declaration::{
+    Change, Conflict, Declaration, Entry, Kind, Owner, Plan, Stored, listed, plan,
+};
 
 #[derive(Debug, thiserror::Error)]
 pub enum ApplyFailed {
     #[error("{}", .0.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n  "))]
     Conflicts(Vec<Conflict>),
+    #[error(
+        "{} are not in the file any more, and would be disabled or removed: {}; if that is meant, say so: \
+         posthorn config apply --yes",
+        .0.len(), listed(.0)
+    )]
+    TooManyGone(Vec<String>),
     #[error(transparent)]
     Store(#[from] StoreError),
 }
@@ -22,25 +30,38 @@ impl From<sqlx::Error> for ApplyFailed {
     }
 }
 
-/// What applying the entries would change. Writes nothing.
-pub async fn plan_declared(
-    pool: &Pool,
-    declared: &[Entry],
-    take_over: bool,
-) -> Result<Vec<Change>, ApplyFailed> {
-    let stored = load_stored(&mut pool.begin().await?).await?;
-    changes(declared, &stored, take_over).map_err(ApplyFailed::Conflicts)
+/// What has been said to be meant.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Consent {
+    /// Rows that SQL manages, or another file, become this file's.
+    pub take_over: bool,
+    /// Any number may be disabled or removed.
+    pub many: bool,
 }
 
-/// Makes the file-managed rows those of the file, in one transaction: new ones are inserted,
+/// So many subscriptions and locks may go because a file no longer has them. More of them is
+/// what a wrong or a damaged file looks like, too.
+const A_FEW: usize = 3;
+
+/// What applying the file would change. Writes nothing.
+pub async fn plan_declared(
+    pool: &Pool,
+    declaration: &Declaration,
+    take_over: bool,
+) -> Result<Plan, ApplyFailed> {
+    let stored = load_stored(&mut pool.begin().await?).await?;
+    plan(declaration, &stored, take_over).map_err(ApplyFailed::Conflicts)
+}
+
+/// Makes the file's rows those that it declares, in one transaction: new ones are inserted,
 /// changed ones updated; of missing ones, subscriptions are disabled and the others deleted.
-/// Rows that people manage by SQL are touched only where `take_over` says so. Rows that are
-/// as declared are left alone, so that starting a second worker changes nothing.
+/// Rows of others are touched only by consent. Rows that are as declared are left alone, so
+/// that starting a second worker changes nothing.
 pub async fn apply_declared(
     pool: &Pool,
-    declared: &[Entry],
-    take_over: bool,
-) -> Result<Vec<Change>, ApplyFailed> {
+    declaration: &Declaration,
+    consent: Consent,
+) -> Result<Plan, ApplyFailed> {
     let mut transaction = pool.begin().await?;
     // One file at a time: two workers may start at once. With the setting, rows that files
     // own may change.
@@ -51,14 +72,24 @@ pub async fn apply_declared(
     .fetch_one(&mut transaction)
     .await?;
     let stored = load_stored(&mut transaction).await?;
-    let changes = changes(declared, &stored, take_over).map_err(ApplyFailed::Conflicts)?;
-    for kind in Kind::ALL {
-        write(&mut transaction, kind, &changes).await?;
+    let plan = plan(declaration, &stored, consent.take_over).map_err(ApplyFailed::Conflicts)?;
+    if !consent.many && needs_consent(&plan) {
+        return Err(ApplyFailed::TooManyGone(plan.gone()));
     }
-    disable(&mut transaction, &changes).await?;
-    remove(&mut transaction, &changes).await?;
+    let owner = Owner::File(declaration.owner.clone());
+    for kind in Kind::ALL {
+        write(&mut transaction, kind, &plan.changes, &owner).await?;
+    }
+    disable(&mut transaction, &plan.changes).await?;
+    remove(&mut transaction, &plan.changes).await?;
     transaction.commit().await?;
-    Ok(changes)
+    Ok(plan)
+}
+
+/// Whether a plan is carried out only where it is said to be meant.
+#[must_use]
+pub fn needs_consent(plan: &Plan) -> bool {
+    plan.gone().len() > A_FEW
 }
 
 /// Puts the profiles that come with Posthorn into the table, as this version has them. One
@@ -69,7 +100,7 @@ pub async fn install_builtin_profiles(
 ) -> Result<(), sqlx::Error> {
     let rows: Value = profiles
         .iter()
-        .map(|profile| owned_row(profile, "builtin"))
+        .map(|profile| owned_row(profile, &Owner::Builtin))
         .collect();
     sqlx::query!(
         "SELECT posthorn.declare('posthorn.profiles', 'name', coalesce(jsonb_agg(given), '[]'))
@@ -118,6 +149,7 @@ async fn write(
     connection: &mut Transaction,
     kind: Kind,
     changes: &[Change],
+    owner: &Owner,
 ) -> Result<(), sqlx::Error> {
     let rows: Vec<Value> = changes
         .iter()
@@ -127,7 +159,7 @@ async fn write(
             Change::Disable(_) | Change::Remove(_) => None,
         })
         .filter(|entry| entry.kind == kind)
-        .map(|entry| owned_row(entry, "file"))
+        .map(|entry| owned_row(entry, owner))
         .collect();
     if rows.is_empty() {
         return Ok(());
@@ -143,9 +175,9 @@ async fn write(
     Ok(())
 }
 
-fn owned_row(entry: &Entry, owner: &str) -> Value {
+fn owned_row(entry: &Entry, owner: &Owner) -> Value {
     let mut row = entry.to_row();
-    row.insert("managed_by".to_owned(), owner.into());
+    row.insert("managed_by".to_owned(), owner.spelled().into());
     row.into()
 }
 

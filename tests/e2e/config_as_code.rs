@@ -64,6 +64,8 @@ fn line(shown: &str, key: &str) -> String {
 }
 
 const FILE: &str = r#"
+owner = "shop"
+
 [[profile]]
 name = "slow"
 timeout = "30s"
@@ -145,7 +147,7 @@ async fn show_says_whose_word_each_setting_is() {
     File::new(&database).says(FILE, "apply", &[]).await;
     let shown = show(&database, "acme/orders").await;
     assert!(
-        shown.starts_with("acme/orders, managed by file\n"),
+        shown.starts_with("acme/orders, managed by file:shop\n"),
         "{shown}"
     );
     for (key, expected) in [
@@ -228,7 +230,10 @@ async fn neither_side_overwrites_the_other_in_silence() {
     // … and people do not change what the file manages, unless they take it.
     let pause = "UPDATE posthorn.subscriptions SET paused = true";
     let refused = database.try_execute(pause).await.unwrap_err().to_string();
-    assert!(refused.contains("managed by a config file"), "{refused}");
+    assert!(
+        refused.contains("managed by the config file of shop"),
+        "{refused}"
+    );
     for (table, row) in [("profiles", "slow"), ("locks", "cap")] {
         for sql in [
             format!("DELETE FROM posthorn.{table} WHERE name = '{row}'"),
@@ -248,7 +253,8 @@ async fn neither_side_overwrites_the_other_in_silence() {
 async fn an_export_is_a_file_that_changes_nothing() {
     let database = Database::new().await;
     let file = File::new(&database);
-    file.says(FILE, "apply", &[]).await;
+    file.says(&FILE.replace("owner = \"shop\"", ""), "apply", &[])
+        .await;
     let settings = json!({
         "url": "https://h.example/?a=1", "retry": "fixed", "retry_interval": "1 day 2 hours 3.5 seconds",
         "kinds": ["payment.*"], "rate": 0.5, "supersede": true, "order": "transaction",

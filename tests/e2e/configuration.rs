@@ -264,7 +264,7 @@ async fn the_files_subscriptions_are_applied_at_start_and_at_each_sighup() {
     let file = |path: &str, names: &[&str]| {
         let url = receiver.url(path);
         let mut toml = format!(
-            "[[profile]]\nname = 'p'\nurl = '{url}'\nretry = 'fixed'\nretry_interval = '30m'\n"
+            "owner = 'shop'\n[[profile]]\nname = 'p'\nurl = '{url}'\nretry = 'fixed'\nretry_interval = '30m'\n"
         );
         for name in names {
             let lines =
@@ -305,14 +305,15 @@ async fn the_files_subscriptions_are_applied_at_start_and_at_each_sighup() {
     let states = "SELECT string_agg(name || ' ' || managed_by || ' ' || enabled, ', ' ORDER BY name) FROM posthorn.subscriptions";
     assert_eq!(
         database.value::<String>(states).await,
-        "a file true, b file true, by-hand sql true"
+        "a file:shop true, b file:shop true, by-hand sql true"
     );
 
     worker.rewrite(&file("/two", &["a", "c"]));
     worker.sighup();
     until(PATIENCE, "b disabled", async || {
         let states: String = database.value(states).await;
-        (states == "a file true, b file false, by-hand sql true, c file true").then_some(())
+        (states == "a file:shop true, b file:shop false, by-hand sql true, c file:shop true")
+            .then_some(())
     })
     .await;
     receiver.on("/two", "200".parse().unwrap());

@@ -1,1 +1,4 @@
-//! What operators do, see and type.
+//! What an operator does: files, commands, logs and alerts.
+
+mod large;
+mod owners;

@@ -2,7 +2,7 @@
 
 use super::changes::FileArgs;
 use super::words::Tense;
-use crate::store::declared::apply_declared;
+use crate::store::declared::{Consent, apply_declared};
 
 /// Makes a file's profiles, locks and subscriptions take effect, in one transaction.
 /// Workers notice by themselves.
@@ -10,8 +10,17 @@ use crate::store::declared::apply_declared;
 pub struct Args {
     #[command(flatten)]
     from: FileArgs,
+
+    /// Also where the file no longer has more than a few of its subscriptions and locks
+    #[arg(long)]
+    yes: bool,
 }
 
 pub async fn run(args: Args) -> anyhow::Result<()> {
-    args.from.tell(Tense::Past, apply_declared).await
+    let many = args.yes;
+    args.from
+        .tell(Tense::Past, async |pool, declaration, take_over| {
+            apply_declared(pool, declaration, Consent { take_over, many }).await
+        })
+        .await
 }

@@ -9,7 +9,7 @@ use secrecy::SecretString;
 use super::words::{self, Tense};
 use crate::cli::database;
 use crate::config::Config;
-use crate::model::declaration::{Change, Entry};
+use crate::model::declaration::{Declaration, Plan};
 use crate::store::declared::ApplyFailed;
 use crate::store::{Pool, connect};
 
@@ -23,7 +23,7 @@ pub struct FileArgs {
     #[arg(long, value_name = "URL", value_parser = database::secret)]
     database_url: Option<SecretString>,
 
-    /// Makes rows that SQL manages the file's, where both have the name
+    /// Makes rows that SQL or another file manages this file's, where both have the name
     #[arg(long)]
     take_over: bool,
 }
@@ -33,27 +33,29 @@ impl FileArgs {
     pub async fn tell(
         self,
         tense: Tense,
-        change: impl AsyncFnOnce(&Pool, &[Entry], bool) -> Result<Vec<Change>, ApplyFailed>,
+        change: impl AsyncFnOnce(&Pool, &Declaration, bool) -> Result<Plan, ApplyFailed>,
     ) -> anyhow::Result<()> {
         let config = Config::load(&self.file)?;
-        let declared = config.declare();
-        if declared.is_empty() {
+        let declaration = config.declare();
+        if declaration.entries.is_empty() {
             let told = words::nothing_declared(&self.file);
             return Ok(writeln!(io::stdout(), "{told}")?);
         }
         let url = database::url(self.database_url, Some(&config))?;
         let pool = connect(&url, 1)?;
-        let changes = change(&pool, &declared, self.take_over).await;
+        let plan = change(&pool, &declaration, self.take_over).await;
         pool.close().await;
-        let changes = changes.map_err(|error| explained(&self.file, &error))?;
-        Ok(write!(io::stdout(), "{}", words::changes(&changes, tense))?)
+        let plan = plan.map_err(|error| explained(&self.file, &error))?;
+        Ok(write!(io::stdout(), "{}", words::plan(&plan, tense))?)
     }
 }
 
 /// The error with what to do about it.
 fn explained(file: &Path, error: &ApplyFailed) -> anyhow::Error {
     match error {
-        ApplyFailed::Conflicts(_) => anyhow!("{} cannot be applied:\n  {error}", file.display()),
+        ApplyFailed::Conflicts(_) | ApplyFailed::TooManyGone(_) => {
+            anyhow!("{} cannot be applied:\n  {error}", file.display())
+        }
         ApplyFailed::Store(error) => database::refusal(error),
     }
 }

@@ -23,7 +23,7 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
     if args.secrets {
         config.check_secrets()?;
     }
-    let counts = words::counts(&config.declare());
+    let counts = words::counts(&config.declare().entries);
     Ok(writeln!(
         io::stdout(),
         "{}: no problem; {counts}",

@@ -15,15 +15,16 @@ pub struct Args {
     #[command(flatten)]
     pub database: DatabaseArgs,
 
-    /// Only what people manage by SQL, or only what a file manages
-    #[arg(long, value_name = "OWNER")]
-    pub managed_by: Option<ManagedBy>,
+    /// Only what people manage by SQL, what any file manages, or what the file of one owner does
+    #[arg(long, value_name = "sql|file|file:OWNER", value_parser = managed_by)]
+    pub managed_by: Option<Owner>,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
-pub enum ManagedBy {
-    Sql,
-    File,
+fn managed_by(text: &str) -> Result<Owner, String> {
+    match Owner::parse(text) {
+        Some(owner) if owner != Owner::Builtin => Ok(owner),
+        _ => Err("give sql, file or file:OWNER".to_owned()),
+    }
 }
 
 pub async fn run(args: Args) -> anyhow::Result<()> {
@@ -34,18 +35,22 @@ pub async fn run(args: Args) -> anyhow::Result<()> {
     };
     pool.close().await;
     let stored = stored.map_err(|error| refusal(&error))?;
-    let wanted = |owner: Owner| match args.managed_by {
-        None => owner != Owner::Builtin,
-        Some(ManagedBy::Sql) => owner == Owner::Sql,
-        Some(ManagedBy::File) => owner == Owner::File,
+    let wanted = |owner: &Owner| match &args.managed_by {
+        None => *owner != Owner::Builtin,
+        Some(Owner::File(None)) => matches!(owner, Owner::File(_)),
+        Some(one) => owner == one,
     };
     let mut entries: Vec<Entry> = stored
         .into_iter()
-        .filter(|row| wanted(row.owner))
+        .filter(|row| wanted(&row.owner))
         .map(|row| row.entry)
         .collect();
     entries.sort_by_key(|entry| (entry.kind, entry.name()));
-    Ok(write!(io::stdout(), "{}", file_of(&entries))?)
+    let owner = match &args.managed_by {
+        Some(Owner::File(Some(name))) => line("owner", &name.clone().into()) + "\n",
+        _ => String::new(),
+    };
+    Ok(write!(io::stdout(), "{owner}{}", file_of(&entries))?)
 }
 
 /// A section for each entry, its keys in the order of the documentation.

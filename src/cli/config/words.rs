@@ -5,8 +5,9 @@ use std::path::Path;
 
 use url::Url;
 
-use crate::model::declaration::{Alteration, Change, Entry, Kind};
+use crate::model::declaration::{Alteration, Change, Entry, Kind, Plan, listed};
 use crate::model::settings::url::without_credentials as without_credentials_of;
+use crate::store::declared::needs_consent;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Tense {
@@ -34,8 +35,23 @@ pub fn nothing_declared(file: &Path) -> String {
     )
 }
 
+/// What a file changes, and what has to be known about it.
+pub fn plan(plan: &Plan, tense: Tense) -> String {
+    let mut text = changes(&plan.changes, tense);
+    if tense == Tense::Future && needs_consent(plan) {
+        text += "so many subscriptions and locks go only with posthorn config apply --yes\n";
+    }
+    if !plan.unclaimed.is_empty() {
+        let names = listed(&plan.unclaimed);
+        text += &format!(
+            "not in this file, and left alone because a file without an owner had them: {names}\n"
+        );
+    }
+    text
+}
+
 /// A paragraph for each change, and the sum.
-pub fn changes(changes: &[Change], tense: Tense) -> String {
+fn changes(changes: &[Change], tense: Tense) -> String {
     let mut text = String::new();
     let [mut added, mut altered, mut disabled, mut removed] = [0; 4];
     for change in changes {
