@@ -8,12 +8,14 @@ ALTER TABLE posthorn.workers
     ADD COLUMN in_flight     int      NOT NULL DEFAULT 0,
     ADD COLUMN queued        int      NOT NULL DEFAULT 0,
     ADD COLUMN breakers_open uuid[]   NOT NULL DEFAULT '{}',
-    ADD COLUMN unusable      uuid[]   NOT NULL DEFAULT '{}';
+    ADD COLUMN unusable      uuid[]   NOT NULL DEFAULT '{}',
+    ADD COLUMN unusable_why  text[]   NOT NULL DEFAULT '{}';
 COMMENT ON COLUMN posthorn.workers.lease IS 'How long it may be silent before it counts as gone.';
 COMMENT ON COLUMN posthorn.workers.in_flight IS 'Requests in the air at its last heartbeat.';
 COMMENT ON COLUMN posthorn.workers.queued IS 'Deliveries in its memory at its last heartbeat.';
 COMMENT ON COLUMN posthorn.workers.breakers_open IS 'Subscriptions that get only probes after repeated failures; at most 1000 are named.';
 COMMENT ON COLUMN posthorn.workers.unusable IS 'Subscriptions whose settings it cannot use; at most 1000 are named.';
+COMMENT ON COLUMN posthorn.workers.unusable_why IS 'What is wrong with each of them, in the same order.';
 
 -- The success path is in neither of the two: of the ledger only exceptions are indexed, and
 -- an event that is delivered pays a comparison.
@@ -138,6 +140,7 @@ SELECT s.merchant, s.name AS subscription,
             WHEN o.retrying >= 10 THEN 'many retries'
             WHEN o.late_since < now() - interval '1 minute' THEN 'falling behind'
        END AS trouble,
+       unusable.why,
        s.enabled, s.paused, s.gone_at,
        coalesce(o.open, 0) AS open, coalesce(o.pending, 0) AS pending,
        coalesce(o.retrying, 0) AS retrying, coalesce(o.replayed, 0) AS replayed,
@@ -157,12 +160,13 @@ SELECT s.merchant, s.name AS subscription,
        SELECT DISTINCT unnest(w.breakers_open) AS id FROM posthorn.workers w
         WHERE w.seen_at > now() - w.lease) AS breaker ON breaker.id = s.id
   LEFT JOIN (
-       SELECT DISTINCT unnest(w.unusable) AS id FROM posthorn.workers w
-        WHERE w.seen_at > now() - w.lease) AS unusable ON unusable.id = s.id;
+       SELECT u.id, min(u.why) AS why FROM posthorn.workers w, unnest(w.unusable, w.unusable_why) AS u (id, why)
+        WHERE w.seen_at > now() - w.lease GROUP BY u.id) AS unusable ON unusable.id = s.id;
 COMMENT ON VIEW posthorn.status_subscriptions IS 'Each subscription with what is open for it in the database, and what is amiss. It counts the rows of posthorn.pending_deliveries.';
 COMMENT ON COLUMN posthorn.status_subscriptions.merchant IS 'Whose endpoint it is.';
 COMMENT ON COLUMN posthorn.status_subscriptions.subscription IS 'Its name.';
-COMMENT ON COLUMN posthorn.status_subscriptions.trouble IS 'The worst of: unusable settings (the worker''s log says which), gone (an answer of disable_statuses), disabled with a backlog, paused with a backlog, breaker open, many retries (10 and more), falling behind (something has been due for a minute). NULL: none.';
+COMMENT ON COLUMN posthorn.status_subscriptions.trouble IS 'The worst of: unusable settings, gone (an answer of disable_statuses), disabled with a backlog, paused with a backlog, breaker open, many retries (10 and more), falling behind (something has been due for a minute). NULL: none.';
+COMMENT ON COLUMN posthorn.status_subscriptions.why IS 'What is wrong with unusable settings, and the remedy.';
 COMMENT ON COLUMN posthorn.status_subscriptions.enabled IS 'As in posthorn.subscriptions.';
 COMMENT ON COLUMN posthorn.status_subscriptions.paused IS 'As in posthorn.subscriptions.';
 COMMENT ON COLUMN posthorn.status_subscriptions.gone_at IS 'As in posthorn.subscriptions.';

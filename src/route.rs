@@ -53,7 +53,7 @@ impl Routes {
     /// Adds a subscription, or puts it in the place of its earlier revision.
     pub fn upsert(&mut self, subscription: Arc<Subscription>) {
         self.remove(subscription.id);
-        self.unusable += usize::from(!subscription.usable);
+        self.unusable += usize::from(subscription.unusable.is_some());
         self.by_id
             .insert(subscription.id, Arc::clone(&subscription));
         self.shards
@@ -66,7 +66,7 @@ impl Routes {
 
     pub fn remove(&mut self, id: Uuid) -> Option<Arc<Subscription>> {
         let removed = self.by_id.remove(&id)?;
-        self.unusable -= usize::from(!removed.usable);
+        self.unusable -= usize::from(removed.unusable.is_some());
         if let Some(merchants) = self.shards.get_mut(&removed.shard)
             && let Some(subscriptions) = merchants.get_mut(&removed.merchant)
         {
@@ -82,7 +82,7 @@ impl Routes {
     pub fn remove_shard(&mut self, shard: Shard) {
         let merchants = self.shards.remove(&shard).unwrap_or_default();
         for subscription in merchants.into_values().flatten() {
-            self.unusable -= usize::from(!subscription.usable);
+            self.unusable -= usize::from(subscription.unusable.is_some());
             self.by_id.remove(&subscription.id);
         }
     }
@@ -98,12 +98,12 @@ impl Routes {
         (self.by_id.len() - self.unusable, self.unusable)
     }
 
-    /// Those whose settings cannot be used. As a rule there is none, and nothing to look
-    /// through.
-    pub fn unusable(&self) -> impl Iterator<Item = Uuid> {
+    /// Those whose settings cannot be used, and why. As a rule there is none, and nothing to
+    /// look through.
+    pub fn unusable(&self) -> impl Iterator<Item = (Uuid, String)> {
         let all = (self.unusable > 0).then(|| self.by_id.values());
-        let unusable = all.into_iter().flatten().filter(|it| !it.usable);
-        unusable.map(|subscription| subscription.id)
+        let all = all.into_iter().flatten();
+        all.filter_map(|it| Some((it.id, it.unusable.as_ref()?.to_string())))
     }
 
     #[must_use]

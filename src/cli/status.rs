@@ -5,9 +5,8 @@ use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 
-use super::database::{DatabaseArgs, refusal};
+use super::database::{DatabaseArgs, open, refusal};
 use super::table::Table;
-use crate::store::connect;
 use crate::store::status::{Status, SubscriptionStatus, read_status};
 
 /// Shows the workers, the shards, what waits and since when, and which endpoints are in
@@ -32,7 +31,7 @@ pub struct Args {
 }
 
 pub async fn run(args: Args) -> anyhow::Result<()> {
-    let pool = connect(&args.database.url()?, 1)?;
+    let pool = open(&args.database.url()?, 1).await?;
     let status = read_status(&pool, args.merchant.as_deref(), args.limit).await;
     pool.close().await;
     let status = status.map_err(|error| refusal(&error))?;
@@ -49,7 +48,7 @@ fn describe(status: &Status) -> String {
         workers(status),
         shards(status),
         unread(status),
-        open(status),
+        open_deliveries(status),
         subscriptions(status),
     ]
     .concat()
@@ -113,7 +112,7 @@ fn unread(status: &Status) -> String {
     )
 }
 
-fn open(status: &Status) -> String {
+fn open_deliveries(status: &Status) -> String {
     let open = &status.open;
     let oldest = open.oldest_at;
     let oldest = oldest.map(|at| format!("; the oldest undelivered {} ago", ago(status.at, at)));
@@ -148,7 +147,7 @@ fn subscriptions(status: &Status) -> String {
             row.oldest_at
                 .map_or("-".to_owned(), |at| ago(status.at, at)),
             next_try(status.at, row),
-            row.trouble.clone().unwrap_or_default(),
+            trouble(row),
         ]);
     }
     let rows = table.text("  ");
@@ -156,6 +155,14 @@ fn subscriptions(status: &Status) -> String {
         "subscriptions: {} with open deliveries, {} in trouble\n{rows}",
         status.open.subscriptions, status.open.in_trouble
     )
+}
+
+fn trouble(row: &SubscriptionStatus) -> String {
+    let trouble = row.trouble.clone().unwrap_or_default();
+    match &row.why {
+        Some(why) => format!("{trouble}: {why}"),
+        None => trouble,
+    }
 }
 
 fn next_try(now: DateTime<Utc>, row: &SubscriptionStatus) -> String {

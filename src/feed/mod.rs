@@ -12,4 +12,5 @@ pub mod poll;
 pub mod progress;
 pub mod reader;
 pub mod replay;
+mod unusable;
 pub mod window;

@@ -14,6 +14,7 @@ use uuid::Uuid;
 use super::look_up::LookUps;
 use super::poll::Poll;
 use super::progress::{Answer, Ask, Progress, Turn};
+use super::unusable::Unusable;
 use crate::config::secrets;
 use crate::crash::Point;
 use crate::dispatch::input::Input;
@@ -71,8 +72,7 @@ pub struct Reader {
     pub(super) progress: Progress,
     recount_at: Instant,
     counting: Option<JoinHandle<()>>,
-    /// Subscriptions whose settings cannot be used; a secret may appear later.
-    unusable: Vec<SubscriptionRow>,
+    unusable: Unusable,
     pub(super) look_ups: LookUps,
     /// Whether the last statement failed: said once.
     away: bool,
@@ -94,7 +94,7 @@ impl Reader {
             progress: Progress::default(),
             recount_at: now + RECOUNT,
             counting: None,
-            unusable: Vec::new(),
+            unusable: Unusable::default(),
             look_ups: LookUps::default(),
             away: false,
             quiet: false,
@@ -288,7 +288,7 @@ impl Reader {
                 Err(error) => debug!(%error, "cannot count what waits; the next time will do"),
             }
         }));
-        let subscriptions = self.resolve(self.unusable.clone()).await?;
+        let subscriptions = self.resolve(self.unusable.rows()).await?;
         self.tell(Input::Subscriptions(subscriptions));
         Ok(())
     }
@@ -321,16 +321,12 @@ impl Reader {
         let proxy_pools = &self.with.proxy_pools;
         let mut subscriptions = Vec::with_capacity(rows.len());
         for row in rows {
-            let id = row.identity.id;
-            self.unusable.retain(|kept| kept.identity.id != id);
-            let Some(subscription) = resolve_row(&row, &opener, &secrets::read, proxy_pools) else {
-                continue;
-            };
-            if !subscription.usable {
-                self.unusable.push(row);
+            let (subscription, why) = resolve_row(&row, &opener, &secrets::read, proxy_pools);
+            self.unusable.note(row, why, Instant::now());
+            if let Some(subscription) = subscription {
+                self.look_ups.note(&subscription);
+                subscriptions.push(subscription);
             }
-            self.look_ups.note(&subscription);
-            subscriptions.push(subscription);
         }
         Ok(subscriptions)
     }

@@ -38,7 +38,7 @@ pub fn subscription() -> Subscription {
         created_at: time("2026-01-01T00:00:00Z"),
         enabled: true,
         paused: false,
-        usable: true,
+        unusable: None,
         scope: Scope::Merchant,
         kinds: None,
         statuses: None,

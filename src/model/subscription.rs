@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::net::IpAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
@@ -28,9 +29,9 @@ pub struct Subscription {
     pub enabled: bool,
     /// A paused one keeps its deliveries as pending.
     pub paused: bool,
-    /// False: its settings cannot be used (a secret that this worker cannot read); its
-    /// deliveries wait as pending until it is mended.
-    pub usable: bool,
+    /// Why its settings cannot be used, such as a secret that this worker cannot read; its
+    /// deliveries wait as pending until it is mended. None: they can.
+    pub unusable: Option<Arc<str>>,
     pub scope: Scope,
     /// None means every kind; an empty list means none.
     pub kinds: Option<Vec<Pattern>>,
@@ -66,7 +67,7 @@ impl Subscription {
     /// Whether nothing is to be sent for now, while deliveries gather.
     #[must_use]
     pub const fn is_held(&self) -> bool {
-        self.enabled && (self.paused || !self.usable)
+        self.enabled && (self.paused || self.unusable.is_some())
     }
 
     /// The previous credential only where there is one.

@@ -46,8 +46,8 @@ pub struct Condition {
     pub queued: usize,
     /// Subscriptions that get only probes.
     pub breakers_open: Vec<Uuid>,
-    /// Subscriptions whose settings cannot be used.
-    pub unusable: Vec<Uuid>,
+    /// Subscriptions whose settings cannot be used, and why.
+    pub unusable: Vec<(Uuid, String)>,
 }
 
 /// Says that this worker is alive and how it is, and forgets workers that have not been for
@@ -59,16 +59,17 @@ pub async fn heartbeat(
     lease: Duration,
     condition: &Condition,
 ) -> Result<DateTime<Utc>, StoreError> {
+    let (unusable, why): (Vec<Uuid>, Vec<String>) = condition.unusable.iter().cloned().unzip();
     let int = |count: usize| i32::try_from(count).unwrap_or(i32::MAX);
     let time = sqlx::query_scalar!(
         r#"WITH gone AS (DELETE FROM posthorn.workers WHERE seen_at < now() - interval '1 day')
          INSERT INTO posthorn.workers
-                (id, name, version, lease, in_flight, queued, breakers_open, unusable)
-         VALUES ($1, $2, $3, $4::interval, $5, $6, $7, $8)
+                (id, name, version, lease, in_flight, queued, breakers_open, unusable, unusable_why)
+         VALUES ($1, $2, $3, $4::interval, $5, $6, $7, $8, $9)
          ON CONFLICT (id) DO UPDATE
             SET seen_at = now(), lease = excluded.lease, in_flight = excluded.in_flight,
                 queued = excluded.queued, breakers_open = excluded.breakers_open,
-                unusable = excluded.unusable
+                unusable = excluded.unusable, unusable_why = excluded.unusable_why
          RETURNING clock_timestamp() AS "time!""#,
         worker,
         name,
@@ -77,7 +78,8 @@ pub async fn heartbeat(
         int(condition.in_flight),
         int(condition.queued),
         &condition.breakers_open,
-        &condition.unusable,
+        &unusable,
+        &why,
     )
     .fetch_one(pool)
     .await?;

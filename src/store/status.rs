@@ -70,6 +70,8 @@ pub struct SubscriptionStatus {
     pub subscription: String,
     pub subscription_id: Uuid,
     pub trouble: Option<String>,
+    /// In words, where the trouble's name does not tell.
+    pub why: Option<String>,
     pub open: i64,
     pub pending: i64,
     pub retrying: i64,
@@ -169,7 +171,7 @@ async fn subscriptions(
         SubscriptionStatus,
         r#"
         SELECT s.merchant AS "merchant!", s.subscription AS "subscription!",
-               s.subscription_id AS "subscription_id!", s.trouble, s.open AS "open!",
+               s.subscription_id AS "subscription_id!", s.trouble, s.why, s.open AS "open!",
                s.pending AS "pending!", s.retrying AS "retrying!", s.replayed AS "replayed!",
                s.oldest_at, s.next_attempt_at
           FROM posthorn.status_subscriptions s

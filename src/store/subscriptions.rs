@@ -3,7 +3,6 @@
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
-use tracing::error;
 use uuid::Uuid;
 
 use super::secrets::load_secrets;
@@ -241,7 +240,7 @@ pub fn resolve_row(
     opener: &Opener<'_>,
     elsewhere: &ReadSecret<'_>,
     proxy_pools: &[String],
-) -> Option<Arc<Subscription>> {
+) -> (Option<Arc<Subscription>>, Option<Arc<str>>) {
     let SubscriptionRow {
         identity,
         layers,
@@ -263,20 +262,25 @@ pub fn resolve_row(
     });
     let problems = match resolved {
         Ok(subscription) => {
-            return Some(Arc::new(Subscription {
+            let subscription = Subscription {
                 locked,
                 ..subscription
-            }));
+            };
+            return (Some(Arc::new(subscription)), None);
         }
         Err(problems) => problems,
     };
-    for problem in &problems {
-        error!(merchant = %identity.merchant, subscription = %identity.name, %problem,
-               "this subscription cannot be used; its deliveries wait until it is mended");
-    }
-    let subscription = resolve_matching(identity.clone(), settings)?;
-    Some(Arc::new(Subscription {
-        usable: false,
-        ..subscription
-    }))
+    let problems: Vec<String> = problems.iter().map(ToString::to_string).collect();
+    let why: String = problems.join("; ").chars().take(LONGEST_WHY).collect();
+    let why: Arc<str> = why.into();
+    let subscription = resolve_matching(identity.clone(), settings).map(|subscription| {
+        Arc::new(Subscription {
+            unusable: Some(Arc::clone(&why)),
+            ..subscription
+        })
+    });
+    (subscription, Some(why))
 }
+
+/// Each heartbeat carries it, for people to read.
+const LONGEST_WHY: usize = 500;

@@ -63,7 +63,7 @@ fn subscription(chance: &mut Chance, world: &World, merchant: usize) -> Subscrip
         created_at: began - TimeDelta::days(2),
         enabled: true,
         paused: false,
-        usable: true,
+        unusable: None,
         scope: Scope::Merchant,
         kinds: None,
         statuses: None,

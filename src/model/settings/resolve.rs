@@ -172,7 +172,7 @@ pub fn resolve(
         created_at: identity.created_at,
         enabled: identity.enabled,
         paused: identity.paused,
-        usable: true,
+        unusable: None,
         scope: events.scope,
         kinds: events.kinds,
         statuses: events.statuses,
