@@ -3,10 +3,12 @@
 use std::io::{self, IsTerminal, Write};
 use std::process::ExitCode;
 
+use super::printable::Printable;
+
 /// Prints the error with its causes.
 #[must_use]
 pub fn tell(error: &anyhow::Error) -> ExitCode {
-    write_stderr(&format!("posthorn: {}\n", describe(error)));
+    write_stderr(&format!("posthorn: {}\n", indented(&describe(error))));
     ExitCode::FAILURE
 }
 
@@ -25,6 +27,17 @@ pub fn usage(error: &clap::Error) -> ExitCode {
         text.to_string()
     }));
     ExitCode::from(2)
+}
+
+/// What an error quotes neither drives the terminal nor begins a line.
+fn indented(text: &str) -> String {
+    let text = Printable(text).to_string();
+    let mut lines = text.split('\n');
+    let first = lines.next().unwrap_or_default().to_owned();
+    lines.fold(first, |text, line| match line.starts_with("  ") {
+        true => format!("{text}\n{line}"),
+        false => format!("{text}\n  {line}"),
+    })
 }
 
 fn write_stderr(text: &str) {

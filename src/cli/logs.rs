@@ -1,14 +1,19 @@
 //! What a worker writes to standard error while it runs.
 
+use std::fmt;
 use std::fs::File;
 use std::io::{self, IsTerminal};
 
 use anyhow::Context;
+use tracing::field::Field;
 use tracing::{Level, Subscriber};
 use tracing_subscriber::EnvFilter;
+use tracing_subscriber::field::MakeExt;
 use tracing_subscriber::fmt::MakeWriter;
+use tracing_subscriber::fmt::format::{Writer, debug_fn};
 
 use crate::config::{Log, LogFormat};
+use crate::model::OneLine;
 
 /// Starts logging for the whole process; call it once. The configured level is
 /// Posthorn's own; `RUST_LOG`, if it is set, says it all instead.
@@ -35,8 +40,12 @@ fn filter(rust_log: Option<&str>, level: Level) -> anyhow::Result<EnvFilter> {
         Some(text) => EnvFilter::builder().parse(text).with_context(|| {
             format!("RUST_LOG is {text:?}; give a level, or some such as posthorn=debug,sqlx=warn")
         })?,
-        // Libraries tell of the bytes that they move at lower levels: those are payloads.
-        None => EnvFilter::new(format!("{},posthorn={level}", level.min(Level::WARN))),
+        // Libraries tell of the bytes that they move at lower levels: those are payloads. The
+        // driver takes each statement of over a second for a problem, such as a day's sealing.
+        None => EnvFilter::new(format!(
+            "{},posthorn={level},sqlx::query=error",
+            level.min(Level::WARN)
+        )),
     };
     // It quotes URL parameters that it does not know, such as a misspelt `password`.
     Ok(filter.add_directive("sqlx_postgres::options=error".parse()?))
@@ -55,8 +64,26 @@ where
         .with_env_filter(filter)
         .with_writer(writer);
     match format {
-        LogFormat::Text => Box::new(builder.with_ansi(ansi).finish()),
+        LogFormat::Text => {
+            let builder = builder.with_ansi(ansi);
+            let fields = debug_fn(field_on_one_line).delimited(" ");
+            Box::new(builder.fmt_fields(fields).finish())
+        }
         LogFormat::Json => Box::new(builder.json().flatten_event(true).finish()),
+    }
+}
+
+/// A merchant's name, or an error that quotes one, must not begin a line that looks like ours.
+fn field_on_one_line(
+    writer: &mut Writer<'_>,
+    field: &Field,
+    value: &dyn fmt::Debug,
+) -> fmt::Result {
+    let value = format!("{value:?}");
+    let value = OneLine(&value);
+    match field.name() {
+        "message" => write!(writer, "{value}"),
+        name => write!(writer, "{name}={value}"),
     }
 }
 
@@ -88,8 +115,9 @@ mod tests {
         let subscriber = subscriber(format, filter, move || writer.clone(), false);
         tracing::subscriber::with_default(subscriber, || {
             tracing::info!(target: "posthorn::feed", shards = 3, "took shards");
-            tracing::debug!(target: "posthorn::feed", "nothing to read");
+            tracing::debug!(target: "posthorn::feed", merchant = %"a\nERROR forged", "nothing\nto read");
             tracing::trace!(target: "hyper::proto", "bytes of a payload");
+            tracing::warn!(target: "sqlx::query", "slow statement: execution time exceeded");
             tracing::warn!(target: "sqlx_postgres::options::parse", "pasword=hunter2");
         });
         String::from_utf8(out.0.lock().unwrap().clone()).unwrap()
@@ -119,7 +147,7 @@ mod tests {
             (None, Level::TRACE, 2),
             (Some(" "), Level::INFO, 1),
             (Some("error"), Level::TRACE, 0),
-            (Some("trace"), Level::ERROR, 3),
+            (Some("trace"), Level::ERROR, 4),
             (Some("posthorn=debug"), Level::ERROR, 2),
         ] {
             let text = written(LogFormat::Text, rust_log, level);

@@ -3,6 +3,7 @@
 use anyhow::anyhow;
 
 use super::database::refusal;
+use crate::model::OneLine;
 use crate::store::Pool;
 use crate::store::subscriptions::{SubscriptionRow, find_subscription, list_names};
 
@@ -42,8 +43,9 @@ impl SubscriptionName {
             )
         } else {
             anyhow!(
-                "{merchant} has no subscription {name:?}; it has {}",
-                others.join(", ")
+                "{} has no subscription {name:?}; it has {}",
+                OneLine(merchant),
+                OneLine(&others.join(", "))
             )
         })
     }

@@ -1,6 +1,6 @@
 //! Rows under heads, in columns, on a terminal.
 
-use super::printable::Cell;
+use crate::model::OneLine;
 
 pub struct Table<const N: usize> {
     rows: Vec<[String; N]>,
@@ -16,7 +16,7 @@ impl<const N: usize> Table<N> {
 
     /// Cells may be anybody's text: nothing of them drives the terminal.
     pub fn push(&mut self, cells: [String; N]) {
-        self.rows.push(cells.map(|cell| Cell(&cell).to_string()));
+        self.rows.push(cells.map(|cell| OneLine(&cell).to_string()));
     }
 
     /// Each line begins with `indent`. Heads without rows are nothing.

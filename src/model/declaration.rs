@@ -5,7 +5,7 @@ mod changes;
 use serde_json::{Map, Value};
 
 pub use self::changes::{Alteration, Change, Conflict, Plan, plan};
-use super::Settings;
+use super::{OneLine, Settings};
 
 /// What a file declares.
 #[derive(Clone, Debug, Default)]
@@ -129,11 +129,11 @@ impl Entry {
         row
     }
 
-    /// `subscription acme/orders`.
+    /// `subscription acme/orders`, on one line whatever the names are.
     #[must_use]
     pub fn name(&self) -> String {
         let names: Vec<_> = self.identity().into_iter().flatten().collect();
-        format!("{} {}", self.kind.section(), names.join("/"))
+        format!("{} {}", self.kind.section(), OneLine(&names.join("/")))
     }
 
     /// The keys that the entry gives beside its name, in the order of the documentation.

@@ -10,7 +10,7 @@ use crate::audit::{Span, audit};
 use crate::cli::database::refusal;
 use crate::cli::json::lines;
 use crate::cli::moment::Moment;
-use crate::cli::printable::Printable;
+use crate::model::OneLine;
 use crate::store::Pool;
 use crate::store::shards::cluster_and_time;
 
@@ -56,7 +56,7 @@ fn tell(line: &Line, json: bool) -> io::Result<()> {
         return out.write_all(lines([line])?.as_bytes());
     }
     let counts = columns(line.counts);
-    writeln!(out, "{} {counts}  {}", line.day, Printable(&line.merchant))
+    writeln!(out, "{} {counts}  {}", line.day, OneLine(&line.merchant))
 }
 
 fn columns(counts: Counts) -> String {

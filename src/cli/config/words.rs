@@ -5,6 +5,7 @@ use std::path::Path;
 
 use url::Url;
 
+use crate::model::OneLine;
 use crate::model::declaration::{Alteration, Change, Entry, Kind, Plan, listed};
 use crate::model::settings::url::without_credentials as without_credentials_of;
 use crate::store::declared::needs_consent;
@@ -136,8 +137,8 @@ fn value_of(entry: &Entry, key: &str) -> String {
     }
 }
 
-/// A setting's value in the spelling of the file; of a URL's query only the names, because
-/// a value there may be a token.
+/// A setting's value in the spelling of the file, on one line; of a URL's query only the names,
+/// because a value there may be a token.
 pub fn shown(key: &str, value: &toml::Value) -> String {
     let value = without_credentials(key, value);
     let url = if key.ends_with("url") {
@@ -152,9 +153,9 @@ pub fn shown(key: &str, value: &toml::Value) -> String {
                 .map(|(name, _)| format!("{name}=…"))
                 .collect();
             url.set_query(None);
-            format!("\"{url}?{}\"", names.join("&"))
+            format!("\"{url}?{}\"", OneLine(&names.join("&")))
         }
-        _ => value.to_string(),
+        _ => OneLine(&value.to_string()).to_string(),
     }
 }
 

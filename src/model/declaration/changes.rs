@@ -162,7 +162,7 @@ fn without<'a>(
 mod tests {
     #![allow(clippy::unwrap_used, reason = "a test that panics has failed")]
 
-    use serde_json::json;
+    use serde_json::{Value, json};
 
     use super::*;
 
