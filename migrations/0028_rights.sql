@@ -8,6 +8,8 @@ CREATE TABLE posthorn.grantees (
     merchants  text[],
     answers    boolean     NOT NULL DEFAULT false,
     granted_at timestamptz NOT NULL DEFAULT now(),
+    role_oid   oid,
+    server     bigint,
     PRIMARY KEY (role_name, part),
     CONSTRAINT grantees_merchants_are_a_publishers CHECK (
         merchants IS NULL
@@ -20,6 +22,8 @@ COMMENT ON COLUMN posthorn.grantees.part IS 'publisher, worker, gateway or viewe
 COMMENT ON COLUMN posthorn.grantees.merchants IS 'Of a publisher: for whom alone it may publish, through posthorn.own_events; NULL: for every merchant.';
 COMMENT ON COLUMN posthorn.grantees.answers IS 'Of a viewer: whether it sees the bodies of receivers'' answers.';
 COMMENT ON COLUMN posthorn.grantees.granted_at IS 'When it was granted last.';
+COMMENT ON COLUMN posthorn.grantees.role_oid IS 'The role itself: another one that is given its name after it was dropped has no part.';
+COMMENT ON COLUMN posthorn.grantees.server IS 'Where role_oid means that role: the server''s system identifier. In another one the name says which role it is.';
 
 -- A publisher of some merchants inserts into this view, which holds nothing. The default of
 -- publisher is evaluated with the rights of whoever inserts, who has no right to the column:

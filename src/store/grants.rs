@@ -1,5 +1,7 @@
 //! The rights of the kinds of database role.
 
+use std::collections::BTreeSet;
+
 use sqlx::{AssertSqlSafe, Connection, Executor, PgConnection};
 
 use super::{Pool, StoreError};
@@ -200,11 +202,14 @@ pub async fn grant(pool: &Pool, part: &Part, role: &str) -> Result<(), GrantFail
         });
     }
     lock(&mut transaction).await?;
+    follow_roles(&mut transaction).await?;
     sqlx::query!(
-        "INSERT INTO posthorn.grantees AS g (role_name, part, merchants, answers)
-         VALUES ($1, $2, $3, $4)
+        "INSERT INTO posthorn.grantees AS g (role_name, part, merchants, answers, role_oid, server)
+         SELECT r.rolname, $2, $3, $4, r.oid, c.system_identifier
+           FROM pg_roles r, pg_control_system() c WHERE r.rolname = $1
          ON CONFLICT (role_name, part) DO UPDATE
-            SET merchants = excluded.merchants, answers = excluded.answers, granted_at = now()",
+            SET merchants = excluded.merchants, answers = excluded.answers, granted_at = now(),
+                role_oid = excluded.role_oid, server = excluded.server",
         role,
         part.name(),
         part.merchants(),
@@ -221,13 +226,58 @@ pub async fn grant(pool: &Pool, part: &Part, role: &str) -> Result<(), GrantFail
 
 /// After the migrations: takes from everybody what nobody gave them by name, and gives all
 /// roles that have a part what it means in this version.
-pub(super) async fn settle(connection: &mut PgConnection) -> Result<(), StoreError> {
+pub(super) async fn settle(connection: &mut PgConnection) -> Result<Settled, StoreError> {
     let mut transaction = connection.begin().await?;
     lock(&mut transaction).await?;
     transaction.execute(CLOSE).await?;
-    give(&mut transaction, None).await?;
+    let fates = follow_roles(&mut transaction).await?;
+    let roles = give(&mut transaction, None).await?;
     transaction.commit().await?;
-    Ok(())
+    Ok(Settled { roles, fates })
+}
+
+/// Who has which rights now.
+#[derive(Clone, Debug)]
+pub struct Settled {
+    /// Roles with a part.
+    pub roles: usize,
+    /// What became of the parts of others, in words.
+    pub fates: Vec<String>,
+}
+
+/// A part is the role's, not the name's: one that was renamed takes it along, and one that was
+/// dropped leaves nothing to whoever is given its name. In a server that a dump was restored
+/// into, only the names are known.
+async fn follow_roles(connection: &mut PgConnection) -> Result<Vec<String>, StoreError> {
+    sqlx::query!(
+        "UPDATE posthorn.grantees g SET role_oid = r.oid, server = c.system_identifier
+           FROM pg_roles r, pg_control_system() c
+          WHERE r.rolname = g.role_name AND g.server IS DISTINCT FROM c.system_identifier"
+    )
+    .execute(&mut *connection)
+    .await?;
+    let dropped = sqlx::query_scalar!(
+        r#"DELETE FROM posthorn.grantees g USING pg_control_system() c
+            WHERE g.server = c.system_identifier
+              AND NOT EXISTS (SELECT FROM pg_roles r WHERE r.oid = g.role_oid)
+           RETURNING format('the role %I was dropped, and is a %s no more', g.role_name, g.part) AS "fate!""#
+    )
+    .fetch_all(&mut *connection)
+    .await?;
+    let renamed = sqlx::query_scalar!(
+        r#"WITH renamed AS (
+               SELECT g.role_name AS before, r.rolname::text AS after, g.part
+                 FROM posthorn.grantees g JOIN pg_roles r ON r.oid = g.role_oid
+                WHERE r.rolname <> g.role_name
+                  AND NOT EXISTS (SELECT FROM posthorn.grantees o
+                                   WHERE o.role_name = r.rolname AND o.part = g.part))
+           UPDATE posthorn.grantees g SET role_name = n.after
+             FROM renamed n WHERE g.role_name = n.before AND g.part = n.part
+           RETURNING format('the role %I is called %I by now, and is a %s still', n.before, n.after, g.part) AS "fate!""#
+    )
+    .fetch_all(&mut *connection)
+    .await?;
+    Ok([dropped, renamed].concat())
 }
 
 /// One at a time: two would change the same rows of the catalog.
@@ -239,25 +289,26 @@ async fn lock(connection: &mut PgConnection) -> Result<(), StoreError> {
 }
 
 /// To one role or to all that are remembered and still there.
-async fn give(connection: &mut PgConnection, role: Option<&str>) -> Result<(), StoreError> {
+async fn give(connection: &mut PgConnection, role: Option<&str>) -> Result<usize, StoreError> {
     let parts = sqlx::query!(
         r#"SELECT quote_ident(r.rolname) AS "quoted!", g.part,
                   g.merchants IS NOT NULL AS "of_merchants!", g.answers
-             FROM posthorn.grantees g JOIN pg_roles r ON r.rolname = g.role_name
-            WHERE $1::text IS NULL OR g.role_name = $1
+             FROM posthorn.grantees g JOIN pg_roles r ON r.oid = g.role_oid
+            WHERE $1::text IS NULL OR r.rolname = $1
             ORDER BY g.role_name, g.part"#,
         role
     )
     .fetch_all(&mut *connection)
     .await?;
     let publish = signatures_of_publish(connection).await?;
-    for row in parts {
+    let roles: BTreeSet<&str> = parts.iter().map(|row| row.quoted.as_str()).collect();
+    for row in &parts {
         for statements in Part::statements(&row.part, row.of_merchants, row.answers) {
             let statements = statements.replace("{publish}", &publish);
             run(connection, &statements, &row.quoted).await?;
         }
     }
-    Ok(())
+    Ok(roles.len())
 }
 
 /// There is one for each combination of types that people have.
