@@ -6,9 +6,8 @@ mod seals;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use super::database::DatabaseArgs;
+use super::database::{DatabaseArgs, open};
 use super::moment::Moment;
-use crate::store::connect;
 
 /// Compares the events with their deliveries, or the records of sealed days with their seals.
 /// Exits with 1 where something is missing or was changed.
@@ -58,7 +57,7 @@ pub async fn run(args: Args) -> anyhow::Result<ExitCode> {
         against,
         database,
     } = args;
-    let pool = connect(&database.url()?, 2)?;
+    let pool = open(&database.url()?, 2).await?;
     let result = match what {
         What {
             since: Some(since), ..

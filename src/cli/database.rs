@@ -8,7 +8,8 @@ use secrecy::{ExposeSecret, SecretString};
 use url::Url;
 
 use crate::config::{Config, Database};
-use crate::store::StoreError;
+use crate::store::schema::{Unfit, refuse_unfit};
+use crate::store::{Pool, StoreError, connect};
 
 /// `DATABASE_URL` is not an `env` of clap's, which would print its value in the help.
 #[derive(Clone, Debug, clap::Args)]
@@ -62,6 +63,16 @@ fn check(url: &SecretString) -> anyhow::Result<()> {
         Ok(url) if matches!(url.scheme(), "postgres" | "postgresql") => Ok(()),
         Ok(_) => bail!("the database URL does not begin with postgres://; {REMEDY}"),
         Err(error) => bail!("the database URL cannot be read: {error}; {REMEDY}"),
+    }
+}
+
+/// A pool for a command, and refuses a schema that is none of this version's.
+pub async fn open(url: &SecretString, max_connections: u32) -> anyhow::Result<Pool> {
+    let pool = connect(url, max_connections).map_err(|error| refusal(&error))?;
+    match refuse_unfit(&pool).await {
+        Ok(()) => Ok(pool),
+        Err(Unfit::Store(error)) => Err(refusal(&error)),
+        Err(unfit) => Err(unfit.into()),
     }
 }
 

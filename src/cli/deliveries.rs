@@ -6,16 +6,16 @@ use anyhow::{anyhow, bail};
 use serde::Serialize;
 use uuid::Uuid;
 
-use super::database::{DatabaseArgs, refusal};
+use super::database::{DatabaseArgs, open, refusal};
 use super::json::lines;
 use super::moment::{Moment, shown};
 use super::table::Table;
 use crate::model::{DeliveryKey, OutcomeClass, State};
+use crate::store::Pool;
 use crate::store::deliveries::{
     Found, Named, Search, SearchFailed, Wanted, find_deliveries, find_labelled,
 };
 use crate::store::shards::cluster_and_time;
-use crate::store::{Pool, connect};
 
 /// Lists deliveries, newest events first: who was to get what, what became of it, and when.
 /// What a worker has only in its memory, for two seconds at most as a rule, is not there yet.
@@ -77,7 +77,7 @@ pub struct Args {
 
 pub async fn run(args: Args) -> anyhow::Result<()> {
     let json = args.json;
-    let pool = connect(&args.database.clone().url()?, 1)?;
+    let pool = open(&args.database.clone().url()?, 1).await?;
     let found = find(&pool, args).await;
     pool.close().await;
     let (found, limit) = found?;

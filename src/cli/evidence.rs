@@ -7,7 +7,7 @@ use anyhow::{anyhow, bail};
 use serde_json::{Value, json};
 use uuid::Uuid;
 
-use super::database::{DatabaseArgs, refusal};
+use super::database::{DatabaseArgs, open, refusal};
 use crate::audit::versions::Wanted;
 use crate::audit::who_wanted;
 use crate::model::settings::url::without_credentials;
@@ -15,7 +15,7 @@ use crate::store::evidence::{
     AttemptRecord, Payload, Record, config_at, find_answers, find_attempts, find_deliveries,
     find_facts, find_name, find_payload,
 };
-use crate::store::{Pool, StoreError, connect};
+use crate::store::{Pool, StoreError};
 
 /// Prints everything that is known of one event as JSON: who wanted it, each delivery and
 /// attempt with its evidence, the settings that held, and the seals that cover the rows.
@@ -45,7 +45,7 @@ pub async fn run(args: Args) -> anyhow::Result<()> {
         payload,
         database,
     } = args;
-    let pool = connect(&database.url()?, 1)?;
+    let pool = open(&database.url()?, 1).await?;
     let story = tell(&pool, event, merchant.as_deref(), payload).await;
     pool.close().await;
     let mut text = serde_json::to_string_pretty(&story?)?;

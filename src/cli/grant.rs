@@ -5,8 +5,8 @@ use std::io::{self, Write};
 use anyhow::anyhow;
 
 use super::database::{self, DatabaseArgs};
+use crate::store::StoreError;
 use crate::store::grants::{GrantFailed, Part, grant};
-use crate::store::{StoreError, connect};
 
 /// Gives an existing database role just the rights that its parts need. Safe to run
 /// again.
@@ -80,7 +80,7 @@ pub async fn run(args: Args) -> anyhow::Result<()> {
         .part()
         .ok_or_else(|| anyhow!("no role; give --publisher, --worker, --gateway or --viewer"))?;
     let role = role.to_owned();
-    let pool = connect(&args.database.url()?, 1)?;
+    let pool = database::open(&args.database.url()?, 1).await?;
     let granted = grant(&pool, &part, &role).await;
     pool.close().await;
     granted.map_err(|error| anyhow!("{error}{}", remedy(&error)))?;

@@ -8,7 +8,7 @@ use sqlx::migrate::MigrateError;
 use super::database::{self, DatabaseArgs};
 use crate::config::builtin_profiles;
 use crate::store::StoreError;
-use crate::store::schema::{MigrationFailed, migrate};
+use crate::store::schema::{Migrated, MigrationFailed, migrate};
 
 /// Makes the schema `posthorn` in a database, or brings it up to date. Safe to run
 /// again, and from two machines at once.
@@ -25,11 +25,11 @@ pub struct Args {
 }
 
 pub async fn run(args: Args) -> anyhow::Result<()> {
-    let owner = migrate(&args.database.url()?, args.shards, &builtin_profiles())
+    let migrated = migrate(&args.database.url()?, args.shards, &builtin_profiles())
         .await
         .map_err(|error| anyhow!("{error}{}", remedy(&error)))?;
-    if owner.is_superuser {
-        let role = &owner.role;
+    if migrated.owner.is_superuser {
+        let role = &migrated.owner.role;
         writeln!(
             io::stderr(),
             "warning: the role {role} is a superuser, and some of Posthorn's functions run with \
@@ -40,7 +40,28 @@ pub async fn run(args: Args) -> anyhow::Result<()> {
              otherwise restore a dump of the schema as that role, with pg_restore --no-owner"
         )?;
     }
-    Ok(writeln!(io::stdout(), "the schema is up to date")?)
+    Ok(io::stdout().write_all(told(&migrated).as_bytes())?)
+}
+
+fn told(migrated: &Migrated) -> String {
+    let Migrated {
+        migrations, shards, ..
+    } = migrated;
+    let done = match migrated.applied.as_slice() {
+        _ if migrated.is_new => "made the schema".to_owned(),
+        [] => "nothing was missing".to_owned(),
+        applied => format!("applied {}", applied.join(", ")),
+    };
+    let mut text = format!("{done}\n");
+    for fate in &migrated.rights.fates {
+        text += &format!("{fate}\n");
+    }
+    match migrated.rights.roles {
+        0 => {}
+        1 => text += "1 role has the rights of its parts in this version\n",
+        roles => text += &format!("{roles} roles have the rights of their parts in this version\n"),
+    }
+    text + &format!("the schema is up to date: {migrations} migrations, {shards} shards\n")
 }
 
 fn remedy(error: &MigrationFailed) -> &'static str {

@@ -5,7 +5,7 @@ use std::io::{self, Write};
 use anyhow::anyhow;
 use uuid::Uuid;
 
-use super::database::{DatabaseArgs, refusal};
+use super::database::{DatabaseArgs, open, refusal};
 use super::json::lines;
 use super::moment::{Moment, shown};
 use super::table::Table;
@@ -13,7 +13,7 @@ use crate::store::replays::{
     Filter, Preview, Replay, ask_for_replay, list_replays, preview_replay, steer_replay,
 };
 use crate::store::shards::cluster_and_time;
-use crate::store::{Pool, StoreError, connect};
+use crate::store::{Pool, StoreError};
 
 /// Delivers again what is asked for: workers carry it out, slowly enough for live traffic not
 /// to notice, and go on wherever one of them died. A delivery keeps its ids, and its history.
@@ -125,7 +125,7 @@ pub async fn run(args: Args) -> anyhow::Result<()> {
         Some(Steer::List { database, .. } | Steer::Show { database, .. }) => database,
         Some(Steer::Pause(one) | Steer::Resume(one) | Steer::Cancel(one)) => &one.database,
     };
-    let pool = connect(&database.clone().url()?, 1)?;
+    let pool = open(&database.clone().url()?, 1).await?;
     let said = match args.steer {
         None => ask(&pool, args.ask).await,
         Some(Steer::List { json, limit, .. }) => list(&pool, limit, json).await,

@@ -12,10 +12,10 @@ use crate::config::{Config, secrets};
 use crate::model::settings::resolve;
 use crate::model::{Credential, Endpoint, Event, Subscription};
 use crate::shape::{Moment, Request, endpoint, shape, within_bounds};
+use crate::store::Pool;
 use crate::store::shards::cluster_and_time;
 use crate::store::subscriptions::load_opener;
 use crate::store::token_key::load_token_key;
-use crate::store::{Pool, connect};
 
 #[derive(Debug, clap::Args)]
 pub struct RequestArgs {
@@ -58,7 +58,7 @@ impl RequestArgs {
         let config = self.config.as_deref().map(Config::load).transpose()?;
         let url = database::url(self.database_url.clone(), config.as_ref())?;
         let config = config.unwrap_or_default();
-        let pool = connect(&url, 1)?;
+        let pool = database::open(&url, 1).await?;
         let prepared = self.prepare_with(config, &pool).await;
         pool.close().await;
         prepared

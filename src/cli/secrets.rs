@@ -15,7 +15,7 @@ use secrecy::{ExposeSecret, SecretString};
 use super::database::{self, DatabaseArgs};
 use crate::config::Secrets;
 use crate::model::secret::SecretRef;
-use crate::store::{Pool, connect};
+use crate::store::Pool;
 use crate::vault::Keyring;
 
 /// Keeps credentials in the database, encrypted with a key that is not there. The settings
@@ -64,7 +64,7 @@ fn secret(text: &str) -> Result<SecretString, Infallible> {
 }
 
 impl VaultArgs {
-    fn open(self) -> anyhow::Result<(Pool, Keyring)> {
+    async fn open(self) -> anyhow::Result<(Pool, Keyring)> {
         let config = self.database.load()?;
         let keyring = match &config {
             Some(config) => config.secrets.keyring()?,
@@ -77,7 +77,7 @@ impl VaultArgs {
         // What has no key can do nothing here.
         keyring.first_id()?;
         let url = database::url(self.database.database_url, config.as_ref())?;
-        Ok((connect(&url, 1)?, keyring))
+        Ok((database::open(&url, 1).await?, keyring))
     }
 
     fn key_references(&self) -> anyhow::Result<Vec<SecretRef>> {

@@ -6,11 +6,14 @@ use std::time::Duration;
 use anyhow::{anyhow, bail};
 use secrecy::ExposeSecret;
 
-use super::database::{DatabaseArgs, refusal};
-use crate::store::tokens::{issue_api_token, revoke_api_token};
-use crate::store::{StoreError, connect};
+use super::database::{DatabaseArgs, open, refusal};
+use super::json::lines;
+use super::moment::shown;
+use super::table::Table;
+use crate::store::StoreError;
+use crate::store::tokens::{Listed, issue_api_token, list_api_tokens, revoke_api_token};
 
-/// Issues and revokes the API tokens of merchants.
+/// Issues, lists and revokes the API tokens of merchants.
 #[derive(Debug, clap::Args)]
 pub struct Args {
     #[command(subcommand)]
@@ -21,6 +24,8 @@ pub struct Args {
 enum Command {
     /// Prints a new token, this one time: only its hash is kept
     Issue(IssueArgs),
+    /// Whose tokens there are, since when and until when; never their text, which is kept nowhere
+    List(ListArgs),
     /// Makes a token useless, within moments
     Revoke(NamedArgs),
 }
@@ -33,6 +38,20 @@ struct IssueArgs {
     /// How long it is good, such as `90days`; without it, until it is revoked
     #[arg(long, value_name = "DURATION", value_parser = humantime::parse_duration)]
     lifetime: Option<Duration>,
+}
+
+#[derive(Debug, clap::Args)]
+struct ListArgs {
+    /// Only this merchant's
+    #[arg(long)]
+    merchant: Option<String>,
+
+    /// One JSON object a line
+    #[arg(long)]
+    json: bool,
+
+    #[command(flatten)]
+    database: DatabaseArgs,
 }
 
 #[derive(Debug, clap::Args)]
@@ -52,7 +71,7 @@ struct NamedArgs {
 pub async fn run(args: Args) -> anyhow::Result<()> {
     match args.command {
         Command::Issue(IssueArgs { named, lifetime }) => {
-            let pool = connect(&named.database.url()?, 1)?;
+            let pool = open(&named.database.url()?, 1).await?;
             let issued = issue_api_token(&pool, &named.merchant, &named.name, lifetime).await;
             pool.close().await;
             let token = issued.map_err(|error| match &error {
@@ -65,8 +84,20 @@ pub async fn run(args: Args) -> anyhow::Result<()> {
             })?;
             writeln!(io::stdout(), "{}", token.expose_secret())?;
         }
+        Command::List(args) => {
+            let pool = open(&args.database.url()?, 1).await?;
+            let listed = list_api_tokens(&pool, args.merchant.as_deref()).await;
+            pool.close().await;
+            let listed = listed.map_err(|error| refusal(&error))?;
+            let said = if args.json {
+                lines(&listed)?
+            } else {
+                table(&listed)
+            };
+            io::stdout().write_all(said.as_bytes())?;
+        }
         Command::Revoke(named) => {
-            let pool = connect(&named.database.url()?, 1)?;
+            let pool = open(&named.database.url()?, 1).await?;
             let revoked = revoke_api_token(&pool, &named.merchant, &named.name).await;
             pool.close().await;
             if !revoked.map_err(|error| refusal(&error))? {
@@ -76,4 +107,21 @@ pub async fn run(args: Args) -> anyhow::Result<()> {
         }
     }
     Ok(())
+}
+
+fn table(listed: &[Listed]) -> String {
+    if listed.is_empty() {
+        return "there are no tokens; `posthorn token issue` makes one\n".to_owned();
+    }
+    let mut table = Table::new(["MERCHANT", "NAME", "STATE", "ISSUED", "EXPIRES"]);
+    for token in listed {
+        table.push([
+            token.merchant.clone(),
+            token.name.clone(),
+            token.state.clone(),
+            shown(token.created_at),
+            token.expires_at.map_or("never".to_owned(), shown),
+        ]);
+    }
+    table.text("")
 }

@@ -59,13 +59,12 @@ pub enum MigrationFailed {
 /// Applies what is missing of the schema. Safe to run twice and from two machines at
 /// once: an advisory lock makes the second wait, and it then finds nothing to do.
 /// The number of shards is fixed at the first migration, 64 if none is given; asking for
-/// another one later is an error. `profiles` are those that come with this version. Returns as
-/// whom it did so: the role that owns the schema and everything in it.
+/// another one later is an error. `profiles` are those that come with this version.
 pub async fn migrate(
     url: &SecretString,
     shards: Option<u16>,
     profiles: &[Entry],
-) -> Result<Owner, MigrationFailed> {
+) -> Result<Migrated, MigrationFailed> {
     let mut connection = PgConnectOptions::from_str(url.expose_secret())
         .map_err(MigrationFailed::Connect)?
         .application_name("posthorn migrate")
@@ -105,9 +104,11 @@ pub async fn migrate(
         .await
         .map_err(MigrationFailed::Connect)?;
     let owner = sole_owner(&mut connection).await?;
-    refuse_other_files(&mut connection).await?;
-    migrator().run_direct(None, &mut connection, false).await?;
-    grants::settle(&mut connection)
+    let before = applied(&mut connection).await?;
+    refuse_other_files(&before)?;
+    let migrator = migrator();
+    migrator.run_direct(None, &mut connection, false).await?;
+    let rights = grants::settle(&mut connection)
         .await
         .map_err(MigrationFailed::Rights)?;
     install_builtin_profiles(&mut connection, profiles)
@@ -121,33 +122,65 @@ pub async fn migrate(
         Some(asked) if i32::from(asked) != there => {
             Err(MigrationFailed::OtherShards { there, asked })
         }
-        _ => Ok(owner),
+        _ => Ok(Migrated {
+            owner,
+            shards: there,
+            migrations: migrator.iter().count(),
+            is_new: before.is_empty(),
+            applied: migrator
+                .iter()
+                .filter(|migration| !before.contains_key(&migration.version))
+                .map(|migration| format!("{:04} {}", migration.version, migration.description))
+                .collect(),
+            rights,
+        }),
     }
 }
 
-/// A file that was changed since it was applied has left another schema than the later files
-/// count on.
-async fn refuse_other_files(connection: &mut PgConnection) -> Result<(), MigrationFailed> {
+/// What bringing a schema up to date came to.
+#[derive(Clone, Debug)]
+pub struct Migrated {
+    /// As whom: the role that owns the schema and everything in it.
+    pub owner: Owner,
+    pub shards: i32,
+    /// All that the schema has.
+    pub migrations: usize,
+    /// There was no schema.
+    pub is_new: bool,
+    /// Those that were missing, such as `0028 rights`. One that another machine applied at the
+    /// same moment may be among them.
+    pub applied: Vec<String>,
+    pub rights: grants::Settled,
+}
+
+/// The checksums of what was applied, by version.
+async fn applied(connection: &mut PgConnection) -> Result<BTreeMap<i64, Vec<u8>>, MigrationFailed> {
     let there: bool = sqlx::query_scalar(IS_THERE)
         .fetch_one(&mut *connection)
         .await
         .map_err(MigrationFailed::Connect)?;
     if !there {
-        return Ok(());
+        return Ok(BTreeMap::new());
     }
     let applied: Vec<(i64, Vec<u8>)> =
-        sqlx::query_as("SELECT version, checksum FROM posthorn.migrations ORDER BY version")
+        sqlx::query_as("SELECT version, checksum FROM posthorn.migrations")
             .fetch_all(connection)
             .await
             .map_err(MigrationFailed::Connect)?;
+    Ok(applied.into_iter().collect())
+}
+
+/// A file that was changed since it was applied has left another schema than the later files
+/// count on.
+fn refuse_other_files(applied: &BTreeMap<i64, Vec<u8>>) -> Result<(), MigrationFailed> {
     let migrator = migrator();
     let known: BTreeMap<i64, &[u8]> = migrator
         .iter()
         .map(|migration| (migration.version, migration.checksum.as_ref()))
         .collect();
     let newest = known.keys().max().copied().unwrap_or(0);
-    let unknown = |(version, checksum): &&(i64, Vec<u8>)| {
-        known.get(version).is_none_or(|known| *known != checksum)
+    let unknown = |(version, checksum): &(&i64, &Vec<u8>)| {
+        known.get(*version).is_none_or(|known| known != checksum)
     };
     match applied.iter().find(unknown) {
         None => Ok(()),
@@ -155,6 +188,10 @@ async fn refuse_other_files(connection: &mut PgConnection) -> Result<(), Migrati
         Some((version, _)) => Err(MigrationFailed::OtherFiles(*version)),
     }
 }
+
+/// How far commands may be from the schema that they work on: between `posthorn migrate` and the
+/// new binary on every machine, support goes on asking. Workers and gateways must fit exactly.
+const NEAR: i64 = 1;
 
 /// How the database's schema stands to the one that this binary knows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -167,23 +204,65 @@ pub enum SchemaState {
 }
 
 pub async fn schema_state(pool: &Pool) -> Result<SchemaState, StoreError> {
+    let Versions { applied, known } = versions(pool).await?;
+    Ok(match applied.unwrap_or(0).cmp(&known) {
+        std::cmp::Ordering::Less => SchemaState::Older,
+        std::cmp::Ordering::Equal => SchemaState::Current,
+        std::cmp::Ordering::Greater => SchemaState::Newer,
+    })
+}
+
+/// Why a command must not work on the schema: what it would ask and write may mean something
+/// else there.
+#[derive(Debug, thiserror::Error)]
+pub enum Unfit {
+    #[error("the database has no schema posthorn; run `posthorn migrate` first")]
+    Missing,
+    #[error(
+        "the database's schema is older than this command knows (it has migration {applied}, and this \
+         version {known}); run `posthorn migrate`, or use the posthorn that it was made with"
+    )]
+    TooOld { applied: i64, known: i64 },
+    #[error(
+        "the database's schema is newer than this command knows (it has migration {applied}, and this \
+         version {known}); upgrade posthorn"
+    )]
+    TooNew { applied: i64, known: i64 },
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+/// Refuses a schema that is more than one migration older or newer than this version's.
+pub async fn refuse_unfit(pool: &Pool) -> Result<(), Unfit> {
+    let Versions { applied, known } = versions(pool).await?;
+    match applied {
+        None => Err(Unfit::Missing),
+        Some(applied) if applied < known - NEAR => Err(Unfit::TooOld { applied, known }),
+        Some(applied) if applied > known + NEAR => Err(Unfit::TooNew { applied, known }),
+        Some(_) => Ok(()),
+    }
+}
+
+struct Versions {
+    /// None: there is no schema.
+    applied: Option<i64>,
+    known: i64,
+}
+
+async fn versions(pool: &Pool) -> Result<Versions, StoreError> {
     let known = migrator()
         .iter()
         .map(|migration| migration.version)
         .max()
         .unwrap_or(0);
     let there: bool = sqlx::query_scalar(IS_THERE).fetch_one(pool).await?;
-    if !there {
-        return Ok(SchemaState::Older);
-    }
-    let applied: i64 = sqlx::query_scalar(
-        "SELECT coalesce(max(version), 0) FROM posthorn.migrations WHERE success",
-    )
-    .fetch_one(pool)
-    .await?;
-    Ok(match applied.cmp(&known) {
-        std::cmp::Ordering::Less => SchemaState::Older,
-        std::cmp::Ordering::Equal => SchemaState::Current,
-        std::cmp::Ordering::Greater => SchemaState::Newer,
-    })
+    let applied = match there {
+        false => None,
+        true => {
+            sqlx::query_scalar("SELECT max(version) FROM posthorn.migrations WHERE success")
+                .fetch_one(pool)
+                .await?
+        }
+    };
+    Ok(Versions { applied, known })
 }

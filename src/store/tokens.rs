@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 use secrecy::SecretString;
+use serde::Serialize;
 use sqlx::postgres::types::PgInterval;
 
 use super::{Pool, StoreError};
@@ -168,6 +169,39 @@ pub async fn issue_api_token(
     .fetch_one(pool)
     .await?;
     Ok(token.into())
+}
+
+/// An API token as people know it: neither its text nor its hash.
+#[derive(Debug, Serialize)]
+pub struct Listed {
+    pub merchant: String,
+    pub name: String,
+    /// `valid`, `expired` or `revoked`.
+    pub state: String,
+    pub created_at: DateTime<Utc>,
+    pub expires_at: Option<DateTime<Utc>>,
+    pub revoked_at: Option<DateTime<Utc>>,
+}
+
+/// The API tokens of one merchant or of all, by merchant and name.
+pub async fn list_api_tokens(
+    pool: &Pool,
+    merchant: Option<&str>,
+) -> Result<Vec<Listed>, StoreError> {
+    Ok(sqlx::query_as!(
+        Listed,
+        r#"
+        SELECT t.merchant, t.name, t.created_at, t.expires_at, t.revoked_at,
+               CASE WHEN t.revoked_at IS NOT NULL THEN 'revoked'
+                    WHEN t.expires_at <= now() THEN 'expired' ELSE 'valid' END AS "state!"
+          FROM posthorn.api_tokens t
+         WHERE $1::text IS NULL OR t.merchant = $1
+         ORDER BY t.merchant, t.name
+        "#,
+        merchant
+    )
+    .fetch_all(pool)
+    .await?)
 }
 
 /// False: the merchant has no API token of this name that is not revoked.

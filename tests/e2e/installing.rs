@@ -32,10 +32,8 @@ async fn a_superuser_is_warned_and_a_plain_owner_is_not() {
     );
     let database = Database::empty().await;
     let (code, said) = migrate(&database.url).await;
-    assert_eq!(
-        (code, said.as_str()),
-        (Some(0), "the schema is up to date\n")
-    );
+    assert_eq!(code, Some(0), "{said}");
+    assert!(!said.contains("warning:"), "{said}");
     // Not even a superuser makes something in it that its owner does not own.
     let (code, said) = migrate(&database.url_of(SUPERUSER)).await;
     assert_eq!(code, Some(1), "{said}");

@@ -10,8 +10,8 @@ use super::words::{self, Tense};
 use crate::cli::database;
 use crate::config::Config;
 use crate::model::declaration::{Declaration, Plan};
+use crate::store::Pool;
 use crate::store::declared::ApplyFailed;
-use crate::store::{Pool, connect};
 
 #[derive(Debug, clap::Args)]
 pub struct FileArgs {
@@ -42,7 +42,7 @@ impl FileArgs {
             return Ok(writeln!(io::stdout(), "{told}")?);
         }
         let url = database::url(self.database_url, Some(&config))?;
-        let pool = connect(&url, 1)?;
+        let pool = database::open(&url, 1).await?;
         let plan = change(&pool, &declaration, self.take_over).await;
         pool.close().await;
         let plan = plan.map_err(|error| explained(&self.file, &error))?;

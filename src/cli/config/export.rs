@@ -3,9 +3,8 @@
 use std::io::{self, Write};
 
 use super::words;
-use crate::cli::database::{DatabaseArgs, refusal};
+use crate::cli::database::{DatabaseArgs, open, refusal};
 use crate::model::declaration::{Entry, Owner};
-use crate::store::connect;
 use crate::store::declared::load_stored;
 
 /// Prints the profiles, locks and subscriptions of the database as a configuration file,
@@ -28,7 +27,7 @@ fn managed_by(text: &str) -> Result<Owner, String> {
 }
 
 pub async fn run(args: Args) -> anyhow::Result<()> {
-    let pool = connect(&args.database.url()?, 1)?;
+    let pool = open(&args.database.url()?, 1).await?;
     let stored = match pool.begin().await {
         Ok(mut transaction) => load_stored(&mut transaction).await,
         Err(error) => Err(error.into()),

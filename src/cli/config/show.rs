@@ -4,12 +4,11 @@ use std::fmt::Write as _;
 use std::io::{self, Write};
 
 use super::words;
-use crate::cli::database::DatabaseArgs;
+use crate::cli::database::{DatabaseArgs, open};
 use crate::cli::named::SubscriptionName;
-use crate::model::Settings;
 use crate::model::settings::{Origin, defaults};
+use crate::model::{OneLine, Settings};
 use crate::shape::PRODUCT;
-use crate::store::connect;
 use crate::store::subscriptions::SubscriptionRow;
 
 /// Prints each effective setting of a subscription with where it comes from: an operator's
@@ -24,7 +23,7 @@ pub struct Args {
 }
 
 pub async fn run(args: Args) -> anyhow::Result<()> {
-    let pool = connect(&args.database.url()?, 1)?;
+    let pool = open(&args.database.url()?, 1).await?;
     let found = args.which.find(&pool).await;
     pool.close().await;
     Ok(write!(io::stdout(), "{}", told(&found?))?)
@@ -52,8 +51,8 @@ fn told(row: &SubscriptionRow) -> String {
     let (keys, values) = (width(0), width(1));
     let mut text = format!(
         "{}/{}, managed by {}{}{}\n",
-        row.identity.merchant,
-        row.identity.name,
+        OneLine(&row.identity.merchant),
+        OneLine(&row.identity.name),
         row.managed_by,
         match (row.identity.enabled, row.gone) {
             (true, _) => "",
@@ -67,7 +66,7 @@ fn told(row: &SubscriptionRow) -> String {
         let _ = writeln!(text, "  {key:keys$}  {value:values$}  {origin}");
     }
     for problem in settings.problems() {
-        let _ = writeln!(text, "cannot be used: {problem}");
+        let _ = writeln!(text, "cannot be used: {}", OneLine(&problem.to_string()));
     }
     text
 }
@@ -88,9 +87,9 @@ fn absent(key: &str) -> &'static str {
 
 fn origin(origin: &Origin<'_>) -> String {
     match origin {
-        Origin::Lock(name) => format!("lock {name}"),
+        Origin::Lock(name) => format!("lock {}", OneLine(name)),
         Origin::Subscription => "subscription".to_owned(),
-        Origin::Profile(name) => format!("profile {name}"),
+        Origin::Profile(name) => format!("profile {}", OneLine(name)),
         Origin::Default => "engine default".to_owned(),
     }
 }

@@ -2,8 +2,8 @@
 
 use std::io::{self, Write};
 
-use crate::cli::database::{DatabaseArgs, refusal};
-use crate::store::connect;
+use crate::cli::database::{DatabaseArgs, open, refusal};
+use crate::cli::table::Table;
 use crate::store::secrets::list_secrets;
 
 /// Lists the secrets: whose, their names, the key that encrypts each, and when it was set.
@@ -18,31 +18,18 @@ pub struct Args {
 }
 
 pub async fn run(args: Args) -> anyhow::Result<()> {
-    let pool = connect(&args.database.url()?, 1)?;
+    let pool = open(&args.database.url()?, 1).await?;
     let listed = list_secrets(&pool, args.merchant.as_deref()).await;
     pool.close().await;
     let listed = listed.map_err(|error| refusal(&error))?;
-    let width = |head: &str, of: fn(&crate::store::secrets::Listed) -> &str| {
-        let widths = listed.iter().map(|secret| of(secret).chars().count());
-        widths.chain([head.len()]).max().unwrap_or(0)
-    };
-    let merchants = width("merchant", |secret| &secret.merchant);
-    let names = width("name", |secret| &secret.name);
-    let mut out = io::stdout();
-    writeln!(
-        out,
-        "{:merchants$}  {:names$}  {:16}  set at",
-        "merchant", "name", "key"
-    )?;
-    for secret in &listed {
-        writeln!(
-            out,
-            "{:merchants$}  {:names$}  {:16}  {}",
+    let mut table = Table::new(["merchant", "name", "key", "set at"]);
+    for secret in listed {
+        table.push([
             secret.merchant,
             secret.name,
             secret.key_id,
-            secret.changed_at.format("%Y-%m-%d %H:%M:%SZ")
-        )?;
+            secret.changed_at.format("%Y-%m-%d %H:%M:%SZ").to_string(),
+        ]);
     }
-    Ok(())
+    Ok(io::stdout().write_all(table.text("").as_bytes())?)
 }

@@ -23,7 +23,7 @@ pub struct Args {
 }
 
 pub async fn run(args: Args) -> anyhow::Result<ExitCode> {
-    let (pool, keys) = args.vault.open()?;
+    let (pool, keys) = args.vault.open().await?;
     let done = rekey(&pool, &keys).await;
     pool.close().await;
     let Done {

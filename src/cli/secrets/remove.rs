@@ -4,8 +4,7 @@ use std::io::{self, Write};
 
 use anyhow::{anyhow, bail};
 
-use crate::cli::database::{DatabaseArgs, refusal};
-use crate::store::connect;
+use crate::cli::database::{DatabaseArgs, open, refusal};
 use crate::store::secrets::{RemoveFailed, remove_secret};
 
 /// Removes a secret that no subscription of its merchant names any more.
@@ -25,7 +24,7 @@ pub async fn run(args: Args) -> anyhow::Result<()> {
         name,
         database,
     } = args;
-    let pool = connect(&database.url()?, 1)?;
+    let pool = open(&database.url()?, 1).await?;
     let removed = remove_secret(&pool, &merchant, &name).await;
     pool.close().await;
     match removed {

@@ -49,7 +49,7 @@ pub async fn run(args: Args) -> anyhow::Result<()> {
     if !is_name(&name) {
         bail!("the name is not one; give up to 128 letters, digits, dots, hyphens and underscores");
     }
-    let (pool, keys) = vault.open()?;
+    let (pool, keys) = vault.open().await?;
     let value = match file {
         Some(path) => read(&SecretRef::File(path))?,
         None if io::stdin().is_terminal() => {

@@ -5,10 +5,9 @@ use std::io::{self, Write};
 use anyhow::bail;
 
 use super::{explain, runnable};
-use crate::cli::database::DatabaseArgs;
+use crate::cli::database::{DatabaseArgs, open};
 use crate::model::Source;
 use crate::model::source::{Data, Kind, On, OnFailure};
-use crate::store::connect;
 use crate::store::sources::{attach, plan_attachment};
 
 /// Makes a table a source of events: from then on each change of its status column
@@ -97,7 +96,7 @@ pub enum Choice {
 
 pub async fn run(args: Args) -> anyhow::Result<()> {
     let (source, table, dry_run) = (args.source()?, args.table, args.dry_run);
-    let pool = connect(&args.database.url()?, 1)?;
+    let pool = open(&args.database.url()?, 1).await?;
     let done = if dry_run {
         let mut connection = pool.acquire().await?;
         plan_attachment(&mut connection, &source, &table).await

@@ -3,8 +3,7 @@
 use std::io::{self, Write};
 
 use super::{explain, runnable};
-use crate::cli::database::DatabaseArgs;
-use crate::store::connect;
+use crate::cli::database::{DatabaseArgs, open};
 use crate::store::sources::{detach, plan_detachment};
 
 /// Takes the triggers of a source away. Its events stay, and are delivered.
@@ -23,7 +22,7 @@ pub struct Args {
 }
 
 pub async fn run(args: Args) -> anyhow::Result<()> {
-    let pool = connect(&args.database.url()?, 1)?;
+    let pool = open(&args.database.url()?, 1).await?;
     let said = if args.dry_run {
         let mut connection = pool.acquire().await?;
         plan_detachment(&mut connection, &args.which)

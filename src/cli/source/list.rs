@@ -4,8 +4,8 @@ use std::io::{self, Write};
 
 use chrono::SecondsFormat;
 
-use crate::cli::database::{DatabaseArgs, refusal};
-use crate::store::connect;
+use crate::cli::database::{DatabaseArgs, open, refusal};
+use crate::model::OneLine;
 use crate::store::sources::{Listed, list};
 
 /// Shows the sources as the commands that make them, and what is amiss: columns that are
@@ -17,7 +17,7 @@ pub struct Args {
 }
 
 pub async fn run(args: Args) -> anyhow::Result<()> {
-    let pool = connect(&args.database.url()?, 1)?;
+    let pool = open(&args.database.url()?, 1).await?;
     let listed = list(&pool).await;
     pool.close().await;
     let listed = listed.map_err(|error| refusal(&error))?;
@@ -33,11 +33,11 @@ pub async fn run(args: Args) -> anyhow::Result<()> {
 fn describe(listed: &Listed) -> String {
     let title = match &listed.table {
         Some(table) => title(listed, table),
-        None => listed.source.name.clone(),
+        None => OneLine(&listed.source.name).to_string(),
     };
     let problems = listed.problems().into_iter().chain(failures(listed));
     let problems: String = problems
-        .flat_map(|problem| ["  ! ".to_owned(), problem, "\n".to_owned()])
+        .map(|problem| format!("  ! {}\n", OneLine(&problem)))
         .collect();
     format!("{title}\n{problems}")
 }
@@ -48,8 +48,9 @@ fn title(listed: &Listed, table: &str) -> String {
         partitions => format!(" and its partitions ({partitions})"),
     };
     format!(
-        "{}: {table}{partitions}\n  {}",
-        listed.source.name,
+        "{}: {}{partitions}\n  {}",
+        OneLine(&listed.source.name),
+        OneLine(table),
         listed.source.command(table)
     )
 }
