@@ -25,6 +25,7 @@ mod tests;
 pub mod text;
 mod value;
 mod worker;
+mod written;
 
 use std::fmt;
 use std::io;
@@ -43,6 +44,7 @@ pub use maintenance::Maintenance;
 use subscriptions::Entries;
 pub use subscriptions::{FileLock, FileProfile, FileSubscription};
 pub use worker::Worker;
+pub use written::Written;
 
 use crate::model::declaration::Entry;
 use crate::model::settings::Layers;

@@ -15,7 +15,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 use uuid::Uuid;
 
-use crate::config::{self, Config};
+use crate::config::{self, Config, Written};
 use crate::dispatch::deliver::Delivering;
 use crate::dispatch::errand::Errands;
 use crate::dispatch::{BreakerSettings, DispatchSettings, Dispatcher, LaneSettings, Outlets};
@@ -53,6 +53,7 @@ pub async fn run(
     mut reload: mpsc::Receiver<()>,
     stop: CancellationToken,
 ) -> anyhow::Result<()> {
+    let running = path.as_deref().map(Written::load).unwrap_or_default();
     let url = config.database.url.read().context("database.url")?;
     let way = way(&config.database);
     let pool = store::connect_by(way, &url, config.database.max_connections)?;
@@ -140,7 +141,7 @@ pub async fn run(
                 result.context("the keeper ended in a panic")?;
                 break;
             }
-            Some(()) = reload.recv() => reload_file(path.as_deref(), &pool).await,
+            Some(()) = reload.recv() => reload_file(path.as_deref(), &running, &pool).await,
             Some(ended) = rooms.join_next() => {
                 ended.context("a room of the worker ended in a panic")?;
                 bail!("a room of the worker ended before its time");
@@ -398,7 +399,7 @@ async fn declare(config: &Config, pool: &Pool) -> anyhow::Result<()> {
 
 /// SIGHUP: the file's profiles and subscriptions take effect; its other sections at the
 /// next start. A file that is wrong changes nothing.
-async fn reload_file(path: Option<&std::path::Path>, pool: &Pool) {
+async fn reload_file(path: Option<&std::path::Path>, running: &Written, pool: &Pool) {
     let Some(path) = path else { return };
     let reloaded = async {
         let config = Config::load(path)?;
@@ -406,7 +407,16 @@ async fn reload_file(path: Option<&std::path::Path>, pool: &Pool) {
         declare(&config, pool).await
     };
     match reloaded.await {
-        Ok(()) => info!(path = %path.display(), "subscriptions and profiles reloaded"),
+        Ok(()) => {
+            info!(path = %path.display(), "subscriptions and profiles reloaded");
+            let waiting = running.differences(&Written::load(path));
+            if !waiting.is_empty() {
+                warn!(
+                    "changed in the file, and counts from the next start: {}",
+                    waiting.join(", ")
+                );
+            }
+        }
         Err(error) => warn!(path = %path.display(), "not reloaded: {error:#}"),
     }
 }

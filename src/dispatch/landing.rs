@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 use tracing::{error, warn};
 use uuid::Uuid;
 
+use super::announce::Whose;
 use super::deliver::Tried;
 use super::input::{Failed, Landed, LaneRefill, Recorded, RecordedKind};
 use super::item::{Item, Row};
@@ -13,7 +14,7 @@ use super::shelf::Due;
 use super::{Dispatcher, lane};
 use crate::crash::Point;
 use crate::feed::checkpoint::PageId;
-use crate::model::{DeliveryKey, Shard, State, Verdict};
+use crate::model::{DeliveryKey, OutcomeClass, Shard, State, Verdict};
 use crate::plan::Next;
 use crate::record::{ToRecord, fenced};
 use crate::store::ledger::{Attempt, Change, Entry};
@@ -56,6 +57,7 @@ impl Dispatcher {
                 if again {
                     self.out.metrics.sent_again();
                 }
+                self.announce(id, &attempt, now);
                 let attempts = attempt.number;
                 match next {
                     Next::Delivered => {
@@ -87,6 +89,25 @@ impl Dispatcher {
                 let reason = Some(failed.to_string());
                 self.finish(&item, State::PostingError, item.attempts, reason, None);
             }
+        }
+    }
+
+    /// Tells people of an endpoint that keeps failing, and of one that answers again.
+    fn announce(&mut self, id: Uuid, attempt: &Attempt, now: Instant) {
+        let (Some(is_failing), Some(subscription)) = (
+            self.lanes.with(id, |lane| lane.is_failing()),
+            self.routes.get(id),
+        ) else {
+            return;
+        };
+        let whose = Whose {
+            merchant: &subscription.merchant,
+            subscription: &subscription.name,
+        };
+        if !is_failing {
+            self.announcer.answers(id, whose, now);
+        } else if attempt.outcome != OutcomeClass::Ok {
+            self.announcer.fails(id, whose, attempt, now);
         }
     }
 

@@ -4,6 +4,7 @@
 //! One task owns all of this state, so nothing here is locked, and nothing here waits: what
 //! takes time is an [`errand`]. What one delivery goes through is in [`deliver`].
 
+mod announce;
 mod breaker;
 pub mod deliver;
 mod ended;
@@ -29,6 +30,7 @@ use std::time::{Duration, Instant};
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender};
 use tokio::sync::watch;
 
+use self::announce::Announcer;
 pub use self::breaker::BreakerSettings;
 use self::errand::{Errand, Flights};
 use self::input::{Drained, Input};
@@ -115,6 +117,7 @@ pub struct Dispatcher {
     draining: BTreeMap<Shard, Option<Instant>>,
     refills: usize,
     gauges_at: Instant,
+    announcer: Announcer,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -142,6 +145,7 @@ impl Dispatcher {
             draining: BTreeMap::new(),
             refills: 0,
             gauges_at: now,
+            announcer: Announcer::default(),
         }
     }
 

@@ -41,6 +41,9 @@ const LOOK: Duration = Duration::from_millis(500);
 /// How long handing over may take beyond the grace period for what is in the air.
 const HAND_OVER: Duration = Duration::from_secs(10);
 
+/// How often somebody who waits for the end is told what it waits for.
+const SAY: Duration = Duration::from_secs(2);
+
 /// What the keeper's statements may hold at a time: one that hangs leaves the renewals
 /// theirs.
 pub const CONNECTIONS: u32 = RENEWALS_AT_ONCE + 1;
@@ -116,20 +119,39 @@ impl Keeper {
         }
     }
 
+    fn say_what_it_waits_for(&self, by: Instant) {
+        let in_flight = self.with.condition.borrow().in_flight;
+        info!(
+            in_flight,
+            unrecorded = self.with.backlog.len(),
+            shards = self.ownership.shards().len(),
+            seconds_left = by.saturating_duration_since(Instant::now()).as_secs(),
+            "stopping: waits for what is in the air, what is to be recorded and shards to hand over"
+        );
+    }
+
     /// Keeps shards until it is told to stop, then hands them all over. What cannot be
     /// handed over in time is left to its lease.
     pub async fn run(mut self, mut drained: UnboundedReceiver<Drained>, stop: CancellationToken) {
         let mut stop_by: Option<Instant> = None;
         let mut said = false;
+        let mut say_at = Instant::now();
         loop {
             if stop.is_cancelled() && stop_by.is_none() {
                 stop_by = Some(Instant::now() + self.settings.grace + HAND_OVER);
                 self.leave(&self.ownership.shards());
+                say_at = Instant::now();
             }
             if let Some(by) = stop_by
                 && (self.ownership.is_empty() || Instant::now() >= by)
             {
                 break;
+            }
+            if let Some(by) = stop_by
+                && Instant::now() >= say_at
+            {
+                say_at += SAY;
+                self.say_what_it_waits_for(by);
             }
             match self.tick(stop_by.is_some()).await {
                 Ok(()) => said = false,

@@ -219,7 +219,7 @@ impl Metrics {
             ),
             audit_finished: names.is(
                 "posthorn_audit_finished_timestamp_seconds",
-                "When the fleet's last scheduled audit was through, in Unix time; 0: never",
+                "When the fleet's last scheduled audit was through, or the schema was made, in Unix time",
                 &Seconds::default(),
             ),
             registry: names.0,

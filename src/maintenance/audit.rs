@@ -13,7 +13,7 @@ use super::LOOK_AGAIN;
 use super::timetable::next_run;
 use crate::audit::{Span, audit};
 use crate::http::metrics::Metrics;
-use crate::store::audit::{AuditRow, begin_audit, last_audit, record_audit};
+use crate::store::audit::{AuditRow, audited_since, begin_audit, last_audit, record_audit};
 use crate::store::{DbClock, Pool, STATEMENT, StoreError, within};
 
 #[derive(Clone, Debug)]
@@ -73,8 +73,8 @@ impl Auditing {
     /// Shows meanwhile what other workers did.
     async fn wait_until(&self, due: DateTime<Utc>) {
         loop {
-            if let Ok(Some((_, finished))) = within(STATEMENT, last_audit(&self.pool)).await {
-                self.metrics.set_audit_finished(finished);
+            if let Ok(since) = within(STATEMENT, audited_since(&self.pool)).await {
+                self.metrics.set_audit_finished(since);
             }
             // A time in the past is no positive span.
             match (due - self.clock.now()).to_std() {

@@ -164,6 +164,17 @@ pub async fn last_audit(pool: &Pool) -> Result<Option<(DateTime<Utc>, DateTime<U
     Ok(row.map(|row| (row.started_at, row.finished_at)))
 }
 
+/// When the last scheduled audit was through; before the first, when the schema was made. So
+/// what is old tells of audits that fail to come, also of the first.
+pub async fn audited_since(pool: &Pool) -> Result<DateTime<Utc>, StoreError> {
+    Ok(sqlx::query_scalar(
+        "SELECT coalesce((SELECT max(finished_at) FROM posthorn.audits),
+                         (SELECT min(installed_on) FROM posthorn.migrations))",
+    )
+    .fetch_one(pool)
+    .await?)
+}
+
 /// What a scheduled audit came to; a row of `posthorn.audits`.
 #[derive(Clone, Copy, Debug)]
 pub struct AuditRow {

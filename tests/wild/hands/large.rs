@@ -58,14 +58,14 @@ async fn and_planned_and_applied() {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("posthorn.toml");
     let mut text = "owner = 'all'\n".to_owned();
-    for number in 0..8_000 {
+    for number in 0..3_000 {
         subscription(&mut text, number, "idpay");
     }
     std::fs::write(&path, &text).unwrap();
     assert!(
         run("apply", &path, &database)
             .await
-            .ends_with("8000 added\n")
+            .ends_with("3000 added\n")
     );
     assert!(
         run("plan", &path, &database)
