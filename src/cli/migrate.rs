@@ -81,3 +81,36 @@ fn remedy(error: &MigrationFailed) -> &'static str {
         | MigrationFailed::OtherShards { .. } => "",
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::store::grants::Settled;
+    use crate::store::owner::Owner;
+
+    #[test]
+    fn what_was_missing_is_named_and_so_is_what_became_of_parts() {
+        let mut migrated = Migrated {
+            owner: Owner {
+                role: "posthorn".to_owned(),
+                is_superuser: false,
+            },
+            shards: 64,
+            migrations: 30,
+            is_new: false,
+            applied: vec!["0029 a".to_owned(), "0030 b".to_owned()],
+            rights: Settled {
+                roles: 2,
+                fates: vec!["the role x was dropped, and is a viewer no more".to_owned()],
+            },
+        };
+        assert_eq!(
+            told(&migrated),
+            "applied 0029 a, 0030 b\nthe role x was dropped, and is a viewer no more\n\
+             2 roles have the rights of their parts in this version\n\
+             the schema is up to date: 30 migrations, 64 shards\n"
+        );
+        migrated.applied.clear();
+        assert!(told(&migrated).starts_with("nothing was missing\n"));
+    }
+}

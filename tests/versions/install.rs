@@ -12,7 +12,8 @@ pub async fn a_plain_owner_installs_it_and_it_delivers(server: &Server) {
     let (one, two) = tokio::join!(posthorn(&migrate), posthorn(&migrate));
     for (status, said) in [one, two, posthorn(&migrate).await] {
         assert!(status.success(), "{}: {said}", server.major);
-        assert_eq!(said, "the schema is up to date\n", "{}", server.major);
+        let is_there = said.contains("the schema is up to date: ");
+        assert!(is_there, "{}: {said}", server.major);
     }
     for part in ["worker", "publisher"] {
         server.role(part).await;

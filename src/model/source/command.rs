@@ -111,4 +111,10 @@ mod tests {
              --on update --on-failure record --name payments"
         );
     }
+
+    #[test]
+    fn a_word_with_a_line_feed_stays_on_its_line() {
+        assert_eq!(word("it's\n\\x"), "$'it\\'s\\U0000000a\\\\x'");
+        assert_eq!(word("it's"), "'it'\\''s'");
+    }
 }
