@@ -2,11 +2,15 @@
 
 use std::time::Duration;
 
+use chrono::Utc;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
 use super::receiver::{Receiver, read_request};
-use super::{ANSWER_CAP, FailureClass, TlsSettings, Wire, loopback_sender, send, subscription};
+use super::{
+    ANSWER_CAP, Credential, FailureClass, TlsSettings, Wire, loopback_sender, post, send,
+    subscription,
+};
 use crate::send::answer::MOST_CHUNKS;
 
 /// What a receiver may make of one exchange.
@@ -304,6 +308,34 @@ async fn the_deadline_spans_the_whole_exchange() {
             "{name}"
         );
     }
+}
+
+/// While a request waits for its reader, nothing is written that would begin the account of
+/// what was read anew.
+#[tokio::test]
+async fn who_takes_nothing_may_not_say_more() {
+    let receiver = Receiver::start(|mut stream| async move {
+        while stream
+            .write_all(b"HTTP/1.1 100 Continue\r\n\r\n")
+            .await
+            .is_ok()
+        {}
+    })
+    .await;
+    let mut request = post(&receiver.url());
+    request.body = vec![b'x'; 16 * 1024 * 1024].into();
+    let subscription = subscription(TlsSettings::default());
+    let sender = loopback_sender();
+    let outcome = sender
+        .send(&mut request, &subscription, Credential::Current, Utc::now())
+        .await;
+    let Wire::Failed { detail, .. } = outcome.wire else {
+        panic!("an answer");
+    };
+    assert!(
+        detail.ends_with("the answer goes on for more than 163840 bytes"),
+        "{detail}"
+    );
 }
 
 /// The connection that brought it must not answer for the next request.

@@ -1,9 +1,11 @@
 //! Connections that are kept for the next request, and that the receiver has closed.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use serde_json::json;
 use tokio::io::AsyncWriteExt;
+use tokio::sync::Notify;
 use uuid::Uuid;
 
 use super::once;
@@ -128,6 +130,39 @@ async fn what_may_have_been_answered_is_not_sent_again() {
             0.0
         );
     }
+}
+
+/// Seen with a load balancer that ends idle connections by "408 Request Time-out".
+#[tokio::test]
+async fn what_a_receiver_says_unasked_is_no_answer() {
+    let database = Database::new().await;
+    let said = Arc::new(Notify::new());
+    let says = Arc::clone(&said);
+    let receiver = Raw::serving(move |mut caller: Caller| {
+        let says = Arc::clone(&says);
+        async move {
+            caller.request().await;
+            let _ = caller.stream.write_all(OK).await;
+            // So that it is not taken for a part of the answer.
+            tokio::time::sleep(Duration::from_millis(100)).await;
+            let late = b"HTTP/1.1 408 Request Time-out\r\nConnection: close\r\n\r\n";
+            let _ = caller.stream.write_all(late).await;
+            says.notify_one();
+        }
+    })
+    .await;
+    database
+        .subscribe("acme", "orders", once(&receiver.url(), json!({})))
+        .await;
+    let _worker = Worker::start(&database, "").await;
+    for number in 1..=3 {
+        database.publish("acme", "t1", "approved", "{}").await;
+        database.count_reaches("delivered", number).await;
+        said.notified().await;
+    }
+    let connections = receiver.requests();
+    let connections: Vec<_> = connections.iter().map(|it| it.connection).collect();
+    assert_eq!(connections, [0, 1, 2]);
 }
 
 #[tokio::test]
