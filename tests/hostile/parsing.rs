@@ -1,14 +1,24 @@
 //! URLs, header names and values, field maps, NVP, XML and TOML.
 
+use std::sync::LazyLock;
+
 use posthorn::config::Config;
-use posthorn::model::Settings;
+use posthorn::model::{Charset, Settings};
 use proptest::prelude::*;
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::text::{damaged, hostile, json};
 use crate::{cases, event, resolved, shaped};
 
-const EXAMPLE: &str = include_str!("../../config.toml.example");
+/// With its sample of a subscription, whose lines stand behind a `#` without a space.
+static EXAMPLE: LazyLock<String> = LazyLock::new(|| {
+    let lines = include_str!("../../config.toml.example").lines();
+    let lines = lines.map(|line| match line.strip_prefix('#') {
+        Some(sample) if !sample.starts_with([' ', '#']) => sample,
+        _ => line,
+    });
+    lines.collect::<Vec<_>>().join("\n")
+});
 
 fn settings(url: String) -> Settings {
     Settings {
@@ -47,6 +57,24 @@ proptest! {
             }
         }
     }
+
+    #[test]
+    fn a_fixed_header_is_taken_or_refused(
+        name in prop_oneof![hostile(), Just("X-Own".to_owned())],
+        text in hostile(),
+        is_secret in any::<bool>(),
+    ) {
+        let mut settings = settings("https://example.com/".to_owned());
+        let value = if is_secret { "env:SECRET" } else { &text };
+        settings.headers = Some(Value::from_iter([(name.clone(), value)]));
+        if let Ok(subscription) = resolved(&settings, &text) {
+            let request = shaped(&event("approved", "{}"), &subscription).unwrap();
+            let value = &request.headers[name.as_str()];
+            prop_assert!(value.as_bytes().iter().all(|byte| matches!(byte, b' '..=b'~' | b'\t')));
+            prop_assert!(value.is_sensitive() || !is_secret);
+            prop_assert!(subscription.form.fixed.iter().any(|fixed| fixed.spelling == name));
+        }
+    }
 }
 
 proptest! {
@@ -59,11 +87,18 @@ proptest! {
         names in prop::collection::vec(hostile(), 1..4),
         pointers in prop::collection::vec(hostile(), 1..4),
         form in prop::sample::select(&[("POST", "json"), ("POST", "xml"), ("POST", "nvp"), ("GET", "query")]),
+        charset in prop::sample::select(&["unsaid", "utf-8", "iso-8859-1", "windows-1252"]),
+        (nested, space) in (prop::sample::select(&["dotted", "brackets", "json"]), prop::sample::select(&["+", "%20"])),
         mapped in any::<bool>(),
     ) {
         let mut settings = settings("https://example.com/?a=b".to_owned());
         settings.method = Some(form.0.to_owned());
         settings.encoding = Some(form.1.to_owned());
+        if form.1 != "json" {
+            settings.charset = Some(charset.to_owned());
+        }
+        settings.nested = Some(nested.to_owned());
+        settings.space = Some(space.to_owned());
         if mapped {
             let sources = ["status".to_owned(), "/a".to_owned()].into_iter();
             let sources = sources.chain(pointers.iter().map(|pointer| format!("/{pointer}")));
@@ -77,7 +112,11 @@ proptest! {
         {
             match form.1 {
                 "xml" => {
-                    let text = std::str::from_utf8(&request.body).unwrap();
+                    let text: String = if subscription.form.charset == Charset::Utf8 {
+                        String::from_utf8(request.body.to_vec()).unwrap()
+                    } else {
+                        request.body.iter().map(|byte| char::from(*byte)).collect()
+                    };
                     let illegal = |c: char| matches!(c, '\0'..'\t' | '\u{b}' | '\u{c}' | '\u{e}'..' ' | '\u{fffe}' | '\u{ffff}');
                     prop_assert!(!text.contains(illegal), "{text}");
                     prop_assert!(!text.contains("<!") && !text.contains("]]>"), "{text}");
@@ -91,7 +130,7 @@ proptest! {
 
     #[test]
     fn any_toml_is_a_configuration_or_a_list_of_problems(
-        text in prop_oneof![hostile(), damaged(EXAMPLE)],
+        text in prop_oneof![hostile(), damaged(&EXAMPLE)],
     ) {
         if let Err(error) = Config::parse("config.toml", &text) {
             prop_assert!(!error.to_string().is_empty());

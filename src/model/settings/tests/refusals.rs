@@ -48,6 +48,17 @@ const CASES: &[Case] = &[
         "json, xml, nvp, query",
     ),
     (
+        |s| s.charset = text("latin1"),
+        "charset",
+        "unsaid, utf-8, iso-8859-1, windows-1252",
+    ),
+    (
+        |s| s.charset = text("iso-8859-1"),
+        "charset",
+        "which is UTF-8 always",
+    ),
+    (|s| s.space = text(" "), "space", "give one of +, %20"),
+    (
         |s| s.encoding = text("query"),
         "method",
         "give method = \"GET\"",
