@@ -134,6 +134,18 @@ pub struct RequestForm {
     pub fixed: Vec<FixedHeader>,
 }
 
+impl RequestForm {
+    /// The same with headers of its own, under the names that were written.
+    #[must_use]
+    pub fn with(mut self, fixed: Vec<FixedHeader>) -> Self {
+        for header in &fixed {
+            self.identity.spelling.keep(&header.spelling);
+        }
+        self.fixed = fixed;
+        self
+    }
+}
+
 /// Leaves out what may hold a token: the URL's path and query, and the literals of the
 /// field map.
 impl fmt::Debug for RequestForm {

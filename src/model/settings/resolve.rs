@@ -177,7 +177,7 @@ pub fn resolve(
         kinds: events.kinds,
         statuses: events.statuses,
         emit: events.emit,
-        form: RequestForm { fixed, ..form },
+        form: form.with(fixed),
         auth,
         auth_previous,
         signing,

@@ -1,6 +1,8 @@
 //! Headers that a receiver, or what stands in front of it, asks for.
 
 use serde_json::json;
+use tokio::io::AsyncReadExt;
+use tokio::net::TcpListener;
 
 use crate::support::{Database, PATIENCE, Worker, posthorn, receiver, until};
 
@@ -142,4 +144,26 @@ async fn what_would_break_the_request_is_refused_by_name_and_no_value_is_shown()
     let (fine, said) =
         check("headers = { Cookie = 'literal:env:x', X-A = 'b' }\nuser_agent = 'x/1 (y)'").await;
     assert!(fine, "{said}");
+}
+
+#[tokio::test]
+async fn a_header_travels_under_the_name_that_was_written() {
+    let database = Database::new().await;
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("http://{}/hook", listener.local_addr().unwrap());
+    let headers = json!({"X_shop-ID": "7", "SOAPAction": "urn:x", "x-low": "1"});
+    database
+        .subscribe("acme", "hook", json!({"url": url, "headers": headers}))
+        .await;
+    let _worker = Worker::start(&database, "").await;
+    database.publish("acme", "T-1", "approved", "{}").await;
+    let (mut stream, _) = listener.accept().await.unwrap();
+    let mut head = Vec::new();
+    while !head.ends_with(b"\r\n\r\n{}") {
+        head.push(stream.read_u8().await.unwrap());
+    }
+    let head = String::from_utf8(head).unwrap();
+    for line in ["X_shop-ID: 7", "SOAPAction: urn:x", "x-low: 1"] {
+        assert!(head.contains(&format!("\r\n{line}\r\n")), "{head}");
+    }
 }
