@@ -39,7 +39,7 @@ BEGIN
     FOR part, day IN
         SELECT c.relname, to_date(right(c.relname, 8), 'YYYYMMDD')
           FROM pg_inherits i JOIN pg_class c ON c.oid = i.inhrelid
-         WHERE i.inhparent = 'posthorn.events'::regclass AND c.relname ~ '^events_\d{8}$'
+         WHERE i.inhparent = 'posthorn.events'::regclass AND c.relname ~ '^events_[0-9]{8}$'
          ORDER BY 1
     LOOP
         EXIT WHEN day >= current_date - keep_days;

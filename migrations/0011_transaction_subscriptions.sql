@@ -136,7 +136,7 @@ BEGIN
     -- A URL with a user name or password cannot be used; the delivery says so, and who may look
     -- into the table sees neither.
     url := left(regexp_replace(coalesce(it ->> 'url', it ->> 'callbackurl'),
-                               '^([A-Za-z]+://)[^/?#]*@', '\1***@'), 65535);
+                               '^([A-Za-z]+://)[^/?#]*@', E'\\1***@'), 65535);
     method := left(upper(coalesce(it ->> 'method', it ->> 'callbackmethod',
         CASE lower(it ->> 'type')
             WHEN 'subscribetostatuschangenotificationsbypost' THEN 'POST'
@@ -145,7 +145,7 @@ BEGIN
         END)), 64);
     -- AlphaTrust: settings between semicolons, of which the operator sets all others.
     success_body := left(nullif(btrim(coalesce(it ->> 'success_body',
-        (regexp_match(it ->> 'data', '(?:^|;)\s*required-response-text\s*=([^;]*)', 'i'))[1])), ''), 65536);
+        (regexp_match(it ->> 'data', '(?:^|;)[[:space:]]*required-response-text[[:space:]]*=([^;]*)', 'i'))[1])), ''), 65536);
 EXCEPTION WHEN data_exception THEN
     -- JSON can name characters that no text here holds, such as \u0000.
     template := NULL;

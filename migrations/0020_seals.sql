@@ -199,7 +199,7 @@ BEGIN
     sealed := coalesce(last.day + 1, (
         SELECT min(to_date(right(c.relname, 8), 'YYYYMMDD'))
           FROM pg_inherits i JOIN pg_class c ON c.oid = i.inhrelid
-         WHERE i.inhparent = 'posthorn.deliveries'::regclass AND c.relname ~ '^deliveries_\d{8}$'));
+         WHERE i.inhparent = 'posthorn.deliveries'::regclass AND c.relname ~ '^deliveries_[0-9]{8}$'));
     IF sealed IS NULL OR clock_timestamp() < (sealed + 1)::timestamptz + interval '1 hour' THEN
         RETURN NULL;
     END IF;

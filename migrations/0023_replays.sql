@@ -94,7 +94,7 @@ CREATE FUNCTION posthorn.any_matches(patterns text[], value text) RETURNS boolea
     LANGUAGE sql IMMUTABLE PARALLEL SAFE
     RETURN patterns IS NULL OR EXISTS (
         SELECT FROM unnest(patterns) AS p (pattern)
-         WHERE value LIKE replace(replace(replace(replace(p.pattern, '\', '\\'), '%', '\%'), '_', '\_'), '*', '%'));
+         WHERE value LIKE replace(replace(replace(replace(p.pattern, E'\\', E'\\\\'), '%', E'\\%'), '_', E'\\_'), '*', '%'));
 COMMENT ON FUNCTION posthorn.any_matches IS 'Whether one of the patterns of kinds or statuses fits: * is any run of characters; NULL fits all.';
 
 CREATE FUNCTION posthorn.routes_of(merchant text)
@@ -466,7 +466,7 @@ BEGIN
     FOR part, day IN
         SELECT c.relname, to_date(right(c.relname, 8), 'YYYYMMDD')
           FROM pg_inherits i JOIN pg_class c ON c.oid = i.inhrelid
-         WHERE i.inhparent = 'posthorn.events'::regclass AND c.relname ~ '^events_\d{8}$'
+         WHERE i.inhparent = 'posthorn.events'::regclass AND c.relname ~ '^events_[0-9]{8}$'
          ORDER BY 1
     LOOP
         EXIT WHEN day >= current_date - keep_days;
