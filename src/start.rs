@@ -1,20 +1,28 @@
 //! What the commands that run until they are stopped do before anything else.
 
+use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, bail};
 use tokio::net::TcpListener;
+use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
 use crate::config::{self, Config};
 use crate::gateway;
+use crate::http::server::serve;
+use crate::http::{Health, Metrics};
+use crate::store::remedy::{is_refused, remedy};
 use crate::store::schema::{SchemaState, schema_state};
 use crate::store::shards::cluster_and_time;
-use crate::store::{DbClock, Pool, StoreError, Way, within};
+use crate::store::{DbClock, Pool, STATEMENT, StoreError, Way, within};
 
 /// Between two looks for a database that is away at start.
 const AWAY: Duration = Duration::from_secs(1);
+
+/// As long as nothing changes, what is missing is said again after this long.
+const REMIND: Duration = Duration::from_secs(30);
 
 /// Each connection needs a file descriptor; so do the database, the logs and the listening
 /// sockets.
@@ -30,33 +38,88 @@ pub const fn way(database: &config::Database) -> Way {
     }
 }
 
+/// Answers for this process's metrics and health until `stop`, from its first moment on.
+pub async fn serve_health(
+    (key, address): (&str, SocketAddr),
+    metrics: &Metrics,
+    health: &Health,
+    stop: &CancellationToken,
+) -> anyhow::Result<JoinHandle<()>> {
+    let listener = TcpListener::bind(address)
+        .await
+        .with_context(|| format!("{key}: cannot listen on {address}"))?;
+    info!(address = %listener.local_addr()?, "metrics and health");
+    let serving = serve(listener, metrics.clone(), health.clone(), stop.clone());
+    Ok(tokio::spawn(serving))
+}
+
+/// What is thought of a schema that is older than this version needs, or not there.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Schema {
+    /// Somebody has forgotten to run `posthorn migrate`.
+    IsThere,
+    /// The database was made anew a moment ago, and this process has run for long.
+    MayCome,
+}
+
 /// Waits for the database, and refuses a schema that this version does not know. None: it
 /// was told to stop before the database came.
 pub async fn reach_database(
     pool: &Pool,
+    schema: Schema,
     stop: &CancellationToken,
 ) -> anyhow::Result<Option<(String, DbClock)>> {
-    let mut said = false;
+    const OLDER: &str =
+        "the database's schema is older than this version needs; run `posthorn migrate`";
+    let mut told = Told::default();
     loop {
-        match within(AWAY * 10, look_at_database(pool)).await {
+        match within(STATEMENT, look_at_database(pool)).await {
             Ok((SchemaState::Current, cluster, clock)) => return Ok(Some((cluster, clock))),
-            Ok((SchemaState::Older, ..)) => {
-                bail!(
-                    "the database's schema is older than this version needs; run `posthorn migrate`"
-                )
-            }
+            Ok((SchemaState::Older, ..)) if schema == Schema::IsThere => bail!(OLDER),
+            Ok((SchemaState::Older, ..)) => told.warn(OLDER.to_owned()),
             Ok((SchemaState::Newer, ..)) => {
                 bail!("the database's schema is newer than this version knows; upgrade posthorn")
             }
-            Err(error) if !said => {
-                warn!(%error, "cannot reach the database; trying until it answers");
-                said = true;
+            Ok((SchemaState::ForeignEncoding, ..)) => {
+                bail!(
+                    "the encoding of this database is not UTF8, so that one event could halt all others; restore a dump in a database made with ENCODING 'UTF8' TEMPLATE template0"
+                )
             }
-            Err(_) => {}
+            Err(error) => told.warn(missing(&error)),
         }
         tokio::select! {
             () = tokio::time::sleep(AWAY) => {}
             () = stop.cancelled() => return Ok(None),
+        }
+    }
+}
+
+/// What keeps a process from its database, and what to do about it.
+fn missing(error: &StoreError) -> String {
+    let StoreError::Database(cause) = error else {
+        return format!("cannot reach the database, and tries again: {error}");
+    };
+    let remedy = remedy(cause);
+    if is_refused(cause) {
+        // It waits for whoever mends it, and not for the database.
+        format!("the database refuses this process: {cause}{remedy}")
+    } else {
+        format!("cannot reach the database, and tries again: {cause}{remedy}")
+    }
+}
+
+/// What has been said, so that nothing new is missed and the log does not fill.
+#[derive(Default)]
+struct Told {
+    last: Option<(String, Instant)>,
+}
+
+impl Told {
+    fn warn(&mut self, text: String) {
+        let again = |(last, at): &(String, Instant)| *last != text || at.elapsed() >= REMIND;
+        if self.last.as_ref().is_none_or(again) {
+            warn!("{text}");
+            self.last = Some((text, Instant::now()));
         }
     }
 }

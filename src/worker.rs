@@ -8,7 +8,6 @@ use std::time::Instant;
 
 use anyhow::{Context, bail};
 use secrecy::SecretString;
-use tokio::net::TcpListener;
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
@@ -19,7 +18,7 @@ use crate::config::{self, Config, Written};
 use crate::dispatch::deliver::Delivering;
 use crate::dispatch::errand::Errands;
 use crate::dispatch::{BreakerSettings, DispatchSettings, Dispatcher, LaneSettings, Outlets};
-use crate::feed::keeper::{self, Keeper, KeeperSettings, Wiring};
+use crate::feed::keeper::{self, Ended, Keeper, KeeperSettings, Wiring};
 use crate::feed::lease::Lease;
 use crate::feed::ownership::Ownership;
 use crate::feed::reader::{Inlets, Reader, ReaderSettings};
@@ -27,13 +26,12 @@ use crate::feed::replay::Replays;
 use crate::gateway;
 use crate::http::health::Health;
 use crate::http::metrics::Metrics;
-use crate::http::server::serve;
 use crate::maintenance;
 use crate::model::TokenKey;
 use crate::model::declaration::listed;
 use crate::record::{Backlog, Recorder, RecorderSettings};
 use crate::send::{Network, Sender};
-use crate::start::{allow_open_files, open_gateway, reach_database, way};
+use crate::start::{Schema, allow_open_files, open_gateway, reach_database, serve_health, way};
 use crate::store::declared::{Consent, apply_declared};
 use crate::store::shards::Condition;
 use crate::store::token_key::load_token_key;
@@ -53,107 +51,153 @@ pub async fn run(
     mut reload: mpsc::Receiver<()>,
     stop: CancellationToken,
 ) -> anyhow::Result<()> {
-    let running = path.as_deref().map(Written::load).unwrap_or_default();
     let url = config.database.url.read().context("database.url")?;
-    let way = way(&config.database);
-    let pool = store::connect_by(way, &url, config.database.max_connections)?;
     let keys = Arc::new(config.secrets.keyring()?);
     config.check_secrets()?;
     let network = config.egress.network().context("egress.proxy_pool")?;
-    let Some((cluster, clock)) = reach_database(&pool, &stop).await? else {
-        return Ok(());
-    };
-    keys::refuse_missing(&pool, &keys).await?;
     let mut files = config.lanes.max_in_flight_total;
     if with_gateway {
         files += config.gateway.max_connections;
     }
     allow_open_files(files);
-
     let metrics = Metrics::new();
     let health = Health::new();
     let ends = CancellationToken::new();
-    let mut rooms = JoinSet::new();
-    let listener = TcpListener::bind(config.http.listen)
-        .await
-        .with_context(|| format!("http.listen: cannot listen on {}", config.http.listen))?;
-    info!(address = %listener.local_addr()?, "metrics and health");
-    rooms.spawn(serve(
-        listener,
-        metrics.clone(),
-        health.clone(),
-        ends.clone(),
-    ));
-    rooms.spawn(maintenance::run(
-        pool.clone(),
-        clock.clone(),
-        maintenance_settings(&config.maintenance),
-        ends.clone(),
-    ));
-    rooms.spawn(maintenance::audit::run(
-        pool.clone(),
-        clock.clone(),
-        maintenance::audit::Settings {
-            schedule: config.maintenance.audit_schedule.clone(),
-            window: config.maintenance.audit_window,
-        },
-        metrics.clone(),
-        ends.clone(),
-    ));
-    rooms.spawn(maintenance::failures::watch(
-        pool.clone(),
-        metrics.clone(),
-        ends.clone(),
-    ));
-    rooms.spawn(maintenance::sources::watch(
-        pool.clone(),
-        metrics.clone(),
-        ends.clone(),
-    ));
-    let token_key = load_token_key(&pool).await?;
-    let ground = Ground {
-        // A lease must not wait for a connection behind refills and pages.
-        keeper_pool: store::connect_to_keep(
-            way,
-            &url,
-            keeper::CONNECTIONS,
-            Ownership::new(config.worker.lease).lasts(),
-        )?,
-        pool: pool.clone(),
-        network,
+    let serving = serve_health(
+        ("http.listen", config.http.listen),
+        &metrics,
+        &health,
+        &ends,
+    )
+    .await?;
+    let worker = Worker {
+        config,
+        with_gateway,
+        running: path.as_deref().map(Written::load).unwrap_or_default(),
+        path,
+        url,
         keys,
-        clock,
-        token_key,
+        network,
         metrics,
         health,
+        stop,
     };
-    if with_gateway {
-        rooms.spawn(open_gateway_beside(&config, &url, &ground, &stop).await?);
-    }
-    // Nothing can keep it from running any more: what the file says may take effect.
-    declare(&config, &pool).await?;
-    let kept = start_flow(&config, &ground, cluster, &mut rooms, &stop);
-    tokio::pin!(kept);
-
-    loop {
-        tokio::select! {
-            result = &mut kept => {
-                result.context("the keeper ended in a panic")?;
-                break;
-            }
-            Some(()) = reload.recv() => reload_file(path.as_deref(), &running, &pool).await,
-            Some(ended) = rooms.join_next() => {
-                ended.context("a room of the worker ended in a panic")?;
-                bail!("a room of the worker ended before its time");
-            }
-        }
+    let mut schema = Schema::IsThere;
+    while worker.run(schema, &mut reload).await? == Ended::AnotherDatabase {
+        schema = Schema::MayCome;
     }
     // Everything is handed over: what still runs waits for nothing.
     ends.cancel();
-    rooms.shutdown().await;
-    pool.close().await;
+    serving
+        .await
+        .context("metrics and health ended in a panic")?;
     info!("stopped");
     Ok(())
+}
+
+/// What a worker is, whichever database it finds.
+struct Worker {
+    config: Config,
+    with_gateway: bool,
+    /// What the file said when the process started.
+    running: Written,
+    path: Option<PathBuf>,
+    url: SecretString,
+    keys: Arc<Keyring>,
+    network: Network,
+    metrics: Metrics,
+    health: Health,
+    stop: CancellationToken,
+}
+
+impl Worker {
+    /// Works for the database that is there, until the worker is told to stop or another
+    /// database is in its place. Nothing that was read of one is known to the next.
+    async fn run(&self, schema: Schema, reload: &mut mpsc::Receiver<()>) -> anyhow::Result<Ended> {
+        let Self {
+            config,
+            url,
+            keys,
+            metrics,
+            stop,
+            ..
+        } = self;
+        let way = way(&config.database);
+        let pool = store::connect_by(way, url, config.database.max_connections)?;
+        let Some((cluster, clock)) = reach_database(&pool, schema, stop).await? else {
+            return Ok(Ended::Stopped);
+        };
+        pool.keep_to(&cluster);
+        keys::refuse_missing(&pool, keys).await?;
+        let ends = CancellationToken::new();
+        let mut rooms = JoinSet::new();
+        rooms.spawn(maintenance::run(
+            pool.clone(),
+            clock.clone(),
+            maintenance_settings(&config.maintenance),
+            ends.clone(),
+        ));
+        rooms.spawn(maintenance::audit::run(
+            pool.clone(),
+            clock.clone(),
+            maintenance::audit::Settings {
+                schedule: config.maintenance.audit_schedule.clone(),
+                window: config.maintenance.audit_window,
+            },
+            metrics.clone(),
+            ends.clone(),
+        ));
+        rooms.spawn(maintenance::failures::watch(
+            pool.clone(),
+            metrics.clone(),
+            ends.clone(),
+        ));
+        rooms.spawn(maintenance::sources::watch(
+            pool.clone(),
+            metrics.clone(),
+            ends.clone(),
+        ));
+        let token_key = load_token_key(&pool).await?;
+        let ground = Ground {
+            cluster,
+            // A lease must not wait for a connection behind refills and pages.
+            keeper_pool: store::connect_to_keep(
+                way,
+                url,
+                keeper::CONNECTIONS,
+                Ownership::new(config.worker.lease).lasts(),
+            )?,
+            pool: pool.clone(),
+            network: self.network.clone(),
+            keys: Arc::clone(keys),
+            clock,
+            token_key,
+            metrics: metrics.clone(),
+            health: self.health.clone(),
+        };
+        if self.with_gateway {
+            rooms.spawn(open_gateway_beside(config, url, &ground, stop).await?);
+        }
+        // Nothing can keep it from running any more: what the file says may take effect.
+        declare(config, &pool).await?;
+        let kept = start_flow(config, &ground, &mut rooms, stop);
+        tokio::pin!(kept);
+
+        let ended = loop {
+            tokio::select! {
+                result = &mut kept => break result.context("the keeper ended in a panic")?,
+                Some(()) = reload.recv() => reload_file(self.path.as_deref(), &self.running, &pool).await,
+                Some(ended) = rooms.join_next() => {
+                    ended.context("a room of the worker ended in a panic")?;
+                    bail!("a room of the worker ended before its time");
+                }
+            }
+        };
+        ends.cancel();
+        rooms.shutdown().await;
+        pool.close().await;
+        Ok(ended)
+    }
 }
 
 /// A gateway in this process, with connections of its own: what its clients ask must not hold
@@ -165,29 +209,30 @@ async fn open_gateway_beside(
     stop: &CancellationToken,
 ) -> anyhow::Result<impl Future<Output = ()> + use<>> {
     let way = way(&config.database);
+    let pool = store::connect_by(way, url, 2)?;
+    pool.keep_to(&ground.cluster);
     let ground = gateway::Ground {
-        pool: store::connect_by(way, url, 2)?,
+        pool,
         reader_pool: store::connect_by(way, url, 1)?,
         token_key: ground.token_key.clone(),
         poll_min: config.worker.poll_min,
         poll_max: config.worker.poll_max,
         metrics: ground.metrics.clone(),
         health: ground.health.clone(),
-        stop: stop.clone(),
+        stop: stop.child_token(),
     };
     let gateway = open_gateway(config, ground).await?;
-    let stop = stop.clone();
     Ok(async move {
         gateway.await;
-        if stop.is_cancelled() {
-            // It ends before the worker, which waits for what is in the air.
-            std::future::pending::<()>().await;
-        }
+        // It ends before the worker, which waits for what is in the air, or has yet to see
+        // that this is another database.
+        std::future::pending::<()>().await;
     })
 }
 
 /// What every room of the flow stands on.
 struct Ground {
+    cluster: String,
     pool: Pool,
     keeper_pool: Pool,
     network: Network,
@@ -203,11 +248,11 @@ struct Ground {
 fn start_flow(
     config: &Config,
     ground: &Ground,
-    cluster: String,
     rooms: &mut JoinSet<()>,
     stop: &CancellationToken,
-) -> tokio::task::JoinHandle<()> {
+) -> tokio::task::JoinHandle<Ended> {
     let Ground {
+        cluster,
         pool,
         keeper_pool,
         network,
@@ -278,7 +323,7 @@ fn start_flow(
     let replayed = inputs.clone();
     let keeper = Keeper::new(
         keeper_settings(&config.worker, id),
-        cluster,
+        cluster.clone(),
         Wiring {
             pool: keeper_pool.clone(),
             dispatcher: inputs,

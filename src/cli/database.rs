@@ -8,8 +8,9 @@ use secrecy::{ExposeSecret, SecretString};
 use url::Url;
 
 use crate::config::{Config, Database};
+pub use crate::store::remedy::remedy;
 use crate::store::schema::{Unfit, refuse_unfit};
-use crate::store::{Pool, StoreError, connect};
+use crate::store::{Pool, StoreError, connect, first_host_of};
 
 /// `DATABASE_URL` is not an `env` of clap's, which would print its value in the help.
 #[derive(Clone, Debug, clap::Args)]
@@ -59,7 +60,7 @@ pub fn url(given: Option<SecretString>, config: Option<&Config>) -> anyhow::Resu
 fn check(url: &SecretString) -> anyhow::Result<()> {
     const REMEDY: &str = "give one such as postgres://user:password@host:5432/database, \
                           special characters of the password percent-encoded";
-    match Url::parse(url.expose_secret()) {
+    match Url::parse(&first_host_of(url.expose_secret())) {
         Ok(url) if matches!(url.scheme(), "postgres" | "postgresql") => Ok(()),
         Ok(_) => bail!("the database URL does not begin with postgres://; {REMEDY}"),
         Err(error) => bail!("the database URL cannot be read: {error}; {REMEDY}"),
@@ -88,28 +89,6 @@ pub fn refusal(error: &StoreError) -> anyhow::Error {
     match error {
         StoreError::Database(cause) => anyhow!("{error}{}", remedy(cause)),
         StoreError::Stalled(_) | StoreError::Unreadable(_) => anyhow!("{error}"),
-    }
-}
-
-/// What to do about an error, as the end of its line; empty where only the error itself
-/// can tell. The codes are of PostgreSQL's documentation, appendix A.
-#[must_use]
-pub fn remedy(error: &sqlx::Error) -> &'static str {
-    match error {
-        sqlx::Error::Io(_) | sqlx::Error::PoolTimedOut => {
-            "; check that PostgreSQL runs at the URL's host and port and can be reached from here"
-        }
-        sqlx::Error::Tls(_) => "; check sslmode and sslrootcert in the URL",
-        sqlx::Error::Database(error) => match error.code().as_deref() {
-            Some("28P01" | "28000") => "; check the URL's user and password, and pg_hba.conf",
-            Some("3D000") => "; create the database first, or correct the URL",
-            Some("42501") => "; connect as the owner of the database and of the schema posthorn",
-            Some("3F000" | "42P01" | "42883") => "; run `posthorn migrate` first",
-            Some("57014") => "; narrow the question, such as by a shorter time",
-            Some("53300") => "; raise max_connections, or close other connections",
-            _ => "",
-        },
-        _ => "",
     }
 }
 

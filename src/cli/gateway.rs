@@ -3,15 +3,13 @@
 use std::path::PathBuf;
 
 use anyhow::Context;
-use tokio::net::TcpListener;
 use tracing::info;
 
 use super::{logs, signals};
 use crate::config::Config;
 use crate::gateway::Ground;
-use crate::http::server::serve;
 use crate::http::{Health, Metrics};
-use crate::start::{allow_open_files, open_gateway, reach_database, way};
+use crate::start::{Schema, allow_open_files, open_gateway, reach_database, serve_health, way};
 use crate::store;
 use crate::store::token_key::load_token_key;
 
@@ -30,30 +28,35 @@ pub async fn run(args: Args) -> anyhow::Result<()> {
     let stop = signals::stop_when_requested()?;
     let url = config.database.url.read().context("database.url")?;
     let way = way(&config.database);
-    let pool = store::connect_by(way, &url, config.database.max_connections)?;
-    if reach_database(&pool, &stop).await?.is_none() {
-        return Ok(());
-    }
     allow_open_files(config.gateway.max_connections);
     let (metrics, health) = (Metrics::new(), Health::without_shards());
-    let address = config.gateway.health_listen;
-    let listener = TcpListener::bind(address)
+    let listen = ("gateway.health_listen", config.gateway.health_listen);
+    let serving = serve_health(listen, &metrics, &health, &stop).await?;
+    // Another round where another database has taken the place of the last one.
+    let mut schema = Schema::IsThere;
+    while !stop.is_cancelled() {
+        let pool = store::connect_by(way, &url, config.database.max_connections)?;
+        let Some((cluster, _)) = reach_database(&pool, schema, &stop).await? else {
+            break;
+        };
+        pool.keep_to(&cluster);
+        let ground = Ground {
+            pool: pool.clone(),
+            reader_pool: store::connect_by(way, &url, 1)?,
+            token_key: load_token_key(&pool).await?,
+            poll_min: config.worker.poll_min,
+            poll_max: config.worker.poll_max,
+            metrics: metrics.clone(),
+            health: health.clone(),
+            stop: stop.child_token(),
+        };
+        open_gateway(&config, ground).await?.await;
+        pool.close().await;
+        schema = Schema::MayCome;
+    }
+    serving
         .await
-        .with_context(|| format!("gateway.health_listen: cannot listen on {address}"))?;
-    info!(address = %listener.local_addr()?, "metrics and health");
-    let ground = Ground {
-        pool: pool.clone(),
-        reader_pool: store::connect_by(way, &url, 1)?,
-        token_key: load_token_key(&pool).await?,
-        poll_min: config.worker.poll_min,
-        poll_max: config.worker.poll_max,
-        metrics: metrics.clone(),
-        health: health.clone(),
-        stop: stop.clone(),
-    };
-    let gateway = open_gateway(&config, ground).await?;
-    tokio::join!(gateway, serve(listener, metrics, health, stop));
-    pool.close().await;
+        .context("metrics and health ended in a panic")?;
     info!("stopped");
     Ok(())
 }

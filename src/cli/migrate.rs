@@ -78,6 +78,7 @@ fn remedy(error: &MigrationFailed) -> &'static str {
         | MigrationFailed::OtherFiles(_)
         | MigrationFailed::Newer(_)
         | MigrationFailed::ServerTooOld(_)
+        | MigrationFailed::Encoding(_)
         | MigrationFailed::OtherShards { .. } => "",
     }
 }

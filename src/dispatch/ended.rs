@@ -4,7 +4,7 @@
 use std::time::Instant;
 
 use tokio::sync::mpsc::UnboundedSender;
-use tracing::warn;
+use tracing::{error, warn};
 use uuid::Uuid;
 
 use super::Dispatcher;
@@ -14,9 +14,10 @@ use super::item::Item;
 use crate::http::metrics::Metrics;
 use crate::model::State;
 use crate::store::pending::Refilled;
+use crate::store::remedy::is_final;
 use crate::store::subscriptions::disable_gone_subscription;
 use crate::store::transactions::end_transaction_subscription;
-use crate::store::{AWAY, Pool, STATEMENT, within};
+use crate::store::{AWAY, Pool, STATEMENT, StoreError, within};
 
 /// An answer disabled the subscription. It is written, and takes effect as any change of
 /// the configuration does; a transaction's own is ended alone, which no other worker needs
@@ -33,6 +34,7 @@ pub(super) async fn disable(
         lane_id,
         of_transaction,
     } = gone;
+    let mut said = false;
     let disabled = loop {
         let answer = if of_transaction {
             within(STATEMENT, end_transaction_subscription(&pool, id)).await
@@ -41,7 +43,20 @@ pub(super) async fn disable(
         };
         match answer {
             Ok(disabled) => break disabled,
-            Err(_) => metrics.database_error(),
+            // The subscription stays as it is; its endpoint's next answer tries again.
+            Err(StoreError::Database(error)) if is_final(&error) => {
+                error!(%merchant, subscription = %id, %error,
+                       "the database refuses to disable a subscription whose endpoint answered with one of disable_statuses");
+                break false;
+            }
+            Err(error) => {
+                metrics.database_error();
+                if !said {
+                    warn!(%merchant, subscription = %id, %error,
+                          "cannot disable a subscription whose endpoint is gone; trying until the database is back");
+                    said = true;
+                }
+            }
         }
         tokio::time::sleep(AWAY).await;
     };

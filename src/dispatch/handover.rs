@@ -74,14 +74,19 @@ impl Dispatcher {
 
     pub(super) fn lose(&mut self, shards: &[Shard]) {
         self.losses += 1;
+        // It is told twice ([`Lease`](crate::feed::lease::Lease)).
+        let lost = shards.iter().filter(|shard| self.owned.contains_key(shard));
+        let lost: Vec<&Shard> = lost.collect();
         for shard in shards {
             self.cut_off(*shard);
             self.forget(*shard);
         }
-        info!(
-            ?shards,
-            "stopped sending for shards that are no longer ours"
-        );
+        if !lost.is_empty() {
+            info!(
+                shards = lost.len(),
+                "stopped sending for shards that are no longer ours"
+            );
+        }
     }
 
     fn forget(&mut self, shard: Shard) {

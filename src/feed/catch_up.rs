@@ -3,7 +3,7 @@
 
 use std::collections::HashSet;
 
-use tracing::warn;
+use tracing::{info, warn};
 use uuid::Uuid;
 
 use super::progress::Start;
@@ -30,7 +30,7 @@ impl Reader {
             let pool = self.with.pool.clone();
             // Before the rows: a change in between is loaded again with the next page.
             let revision = within(STATEMENT, current_revision(&pool)).await?;
-            let subscriptions = self.load(-1, Some(&shards)).await?;
+            let subscriptions = self.load(-1, &shards).await?;
             let waiting = within(STATEMENT * 3, count_waiting(&pool, &shards)).await?;
             if taken.iter().any(|taken| taken.cluster != cluster) {
                 within(STATEMENT * 60, settle_foreign_events(&pool)).await?;
@@ -47,13 +47,16 @@ impl Reader {
             Point::Adopted.pass();
         }
         for (start, shards) in self.progress.adopted() {
-            if start != Start::Checkpoint {
-                warn!(
+            match start {
+                Start::Checkpoint => {}
+                Start::Restarted => info!(
                     shards,
-                    ?start,
-                    cluster,
-                    "transaction ids of the last checkpoint cannot be relied on; comparing events with deliveries"
-                );
+                    "the server was restarted since the last checkpoint; comparing events with deliveries"
+                ),
+                Start::Restored => warn!(
+                    shards,
+                    "the last checkpoint is of another database, before a restore, a copy or an upgrade; comparing events with deliveries"
+                ),
             }
         }
         Ok(())

@@ -5,6 +5,7 @@
 //! [`Keeper::meanwhile`], which sends each renewal when it is due and takes its answer: no
 //! other statement delays one, however long it hangs, and no renewal delays the next.
 
+use std::collections::BTreeMap;
 use std::pin::pin;
 use std::time::{Duration, Instant};
 
@@ -24,6 +25,7 @@ use crate::crash::Point;
 use crate::dispatch::input::{Drained, Input};
 use crate::http::health::Health;
 use crate::http::metrics::Metrics;
+use crate::model::cluster::tables_of;
 use crate::model::{Epoch, Shard, Snapshot};
 use crate::record::Backlog;
 use crate::store::shards::{
@@ -83,11 +85,21 @@ pub struct Keeper {
     heartbeat_at: Instant,
     look_at: Instant,
     checkpoint_at: Instant,
-    /// When a checkpoint last moved on.
-    checkpointed: Instant,
+    /// When the checkpoint of each shard was last written, or the shard taken.
+    checkpointed: BTreeMap<Shard, Instant>,
     /// Shards were lost with outcomes unrecorded: those are written first, while nobody
     /// else has taken the shards, before they are taken again.
     settle_first: bool,
+    another_database: bool,
+}
+
+/// Why a keeper has ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ended {
+    /// It was told to.
+    Stopped,
+    /// Where its database was there is another one: nothing that this worker knows holds.
+    AnotherDatabase,
 }
 
 /// A renewal that has its answer, or has been waited for long enough.
@@ -114,8 +126,9 @@ impl Keeper {
             heartbeat_at: now,
             look_at: now,
             checkpoint_at: now,
-            checkpointed: now,
+            checkpointed: BTreeMap::new(),
             settle_first: false,
+            another_database: false,
         }
     }
 
@@ -132,7 +145,11 @@ impl Keeper {
 
     /// Keeps shards until it is told to stop, then hands them all over. What cannot be
     /// handed over in time is left to its lease.
-    pub async fn run(mut self, mut drained: UnboundedReceiver<Drained>, stop: CancellationToken) {
+    pub async fn run(
+        mut self,
+        mut drained: UnboundedReceiver<Drained>,
+        stop: CancellationToken,
+    ) -> Ended {
         let mut stop_by: Option<Instant> = None;
         let mut said = false;
         let mut say_at = Instant::now();
@@ -153,7 +170,10 @@ impl Keeper {
                 say_at += SAY;
                 self.say_what_it_waits_for(by);
             }
-            match self.tick(stop_by.is_some()).await {
+            let ticked = self.tick(stop_by.is_some()).await;
+            let age = self.checkpoint_age(Instant::now());
+            self.with.metrics.set_checkpoint_age(age);
+            match ticked {
                 Ok(()) => said = false,
                 Err(error) => {
                     self.with.metrics.database_error();
@@ -173,12 +193,16 @@ impl Keeper {
             if let Some(first) = self.meanwhile(next).await {
                 self.release(first, &mut drained).await;
             }
+            if self.another_database {
+                return Ended::AnotherDatabase;
+            }
         }
         let (pool, id) = (self.with.pool.clone(), self.settings.id);
         let forgotten = self.ask(forget_worker(&pool, id)).await;
         if forgotten.is_err() || !self.ownership.is_empty() {
             warn!("not everything could be handed over; the rest is free when its lease ends");
         }
+        Ended::Stopped
     }
 
     async fn tick(&mut self, stopping: bool) -> Result<(), StoreError> {
@@ -196,10 +220,13 @@ impl Keeper {
             self.write_checkpoints().await?;
             self.checkpoint_at = now + self.settings.checkpoint_every;
         }
-        self.with
-            .metrics
-            .set_checkpoint_age(self.checkpointed.elapsed());
         Ok(())
+    }
+
+    /// Of the shard whose checkpoint has stood still for longest.
+    fn checkpoint_age(&self, now: Instant) -> Duration {
+        let oldest = self.checkpointed.values().min();
+        oldest.map_or(Duration::ZERO, |oldest| now.duration_since(*oldest))
     }
 
     /// Waits for something, and keeps the leases meanwhile.
@@ -268,11 +295,12 @@ impl Keeper {
             return;
         }
         if renewed.cluster != self.cluster {
-            warn!(
-                before = self.cluster,
-                now = renewed.cluster,
-                "this is another cluster, or a failover; starting over"
-            );
+            self.another_database = tables_of(&renewed.cluster) != tables_of(&self.cluster);
+            if self.another_database {
+                warn!("another database is where this worker's was; starting over with that one");
+            } else {
+                info!("the server was restarted, or a standby took over; taking the shards anew");
+            }
             self.cluster = renewed.cluster;
             self.lose(self.ownership.shards());
             return;
@@ -281,7 +309,10 @@ impl Keeper {
         let Renewal { named, asked, .. } = renewal;
         let lost = self.ownership.renewed(&named, &renewed.ours, asked);
         if !lost.is_empty() {
-            warn!(shards = ?lost, "another worker has taken these shards");
+            warn!(
+                shards = lost.len(),
+                "another worker has taken shards of this one"
+            );
             self.lose(lost);
         }
         self.changed();
@@ -339,6 +370,7 @@ impl Keeper {
             );
             for taken in &taken {
                 self.ownership.taken(taken.shard, taken.epoch, asked);
+                self.checkpointed.insert(taken.shard, asked);
             }
             self.changed();
             self.order(Order::Adopt { taken, cluster });
@@ -365,10 +397,14 @@ impl Keeper {
         if moved.is_empty() {
             return Ok(());
         }
-        self.checkpointed = Instant::now();
+        let read = Instant::now();
         Point::BeforeCheckpoint.pass();
         self.ask(write_checkpoints(&pool, self.settings.id, &cluster, &moved))
             .await?;
+        for (shard, ..) in &moved {
+            // Not of one that was lost meanwhile.
+            self.checkpointed.entry(*shard).and_modify(|at| *at = read);
+        }
         Point::AfterCheckpoint.pass();
         Ok(())
     }
@@ -427,7 +463,9 @@ impl Keeper {
         self.changed();
     }
 
-    fn changed(&self) {
+    fn changed(&mut self) {
+        let held = self.ownership.shards();
+        self.checkpointed.retain(|shard, _| held.contains(shard));
         self.with.lease.set(self.ownership.next_expiry());
         self.with
             .metrics

@@ -13,6 +13,7 @@ use uuid::Uuid;
 
 use super::floor::{Floor, first_id_at};
 use super::window::Window;
+use crate::model::cluster::tables_of;
 use crate::model::{Event, Shard, Snapshot};
 use crate::store::events::{Page, PageRequest};
 use crate::store::shards::Taken;
@@ -21,7 +22,7 @@ use crate::store::shards::Taken;
 /// compared: clocks may have stepped a little.
 const RESTARTED: TimeDelta = TimeDelta::minutes(1);
 
-/// In another cluster, where not even old transaction ids mean anything, it is this long:
+/// In other tables, where not even old transaction ids mean anything, it is this long:
 /// a transaction that was open for longer does not outlive a restore.
 const RESTORED: TimeDelta = TimeDelta::hours(24);
 
@@ -362,16 +363,15 @@ pub enum Start {
     /// The server was restarted since, or failed over: transaction ids from before it may
     /// have been given again.
     Restarted,
-    /// This is another cluster: a restored or upgraded one.
+    /// These are other tables: of a restored, copied or upgraded database.
     Restored,
 }
 
 impl Start {
     fn of(taken: &Taken, cluster: &str) -> Self {
-        let system = |cluster: &str| cluster.split('/').next().map(str::to_owned);
         if taken.cluster == cluster {
             Self::Checkpoint
-        } else if system(&taken.cluster) == system(cluster) {
+        } else if tables_of(&taken.cluster) == tables_of(cluster) {
             Self::Restarted
         } else {
             Self::Restored

@@ -1,7 +1,7 @@
 //! The loop that reads the log: live windows for the shards at hand, and catching up for
 //! those just taken. What to read next is decided in [`super::progress`].
 
-use std::collections::HashSet;
+use std::collections::{BTreeSet, HashSet};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -21,7 +21,7 @@ use crate::dispatch::input::Input;
 use crate::http::health::Health;
 use crate::http::metrics::Metrics;
 use crate::model::{Epoch, Shard, Subscription};
-use crate::store::events::{Page, Watch, current_snapshot, read_by_id, read_page};
+use crate::store::events::{Page, current_snapshot, read_by_id, read_page};
 use crate::store::pending::count_waiting;
 use crate::store::shards::Taken;
 use crate::store::subscriptions::{SubscriptionRow, load_opener, load_subscriptions, resolve_row};
@@ -72,20 +72,21 @@ pub struct Reader {
     pub(super) progress: Progress,
     recount_at: Instant,
     counting: Option<JoinHandle<()>>,
+    /// The shards that this worker has, or is about to have.
+    held: BTreeSet<Shard>,
+    /// Of these.
     unusable: Unusable,
     pub(super) look_ups: LookUps,
     /// Whether the last statement failed: said once.
     away: bool,
     /// Whether the last reading found nothing.
     quiet: bool,
-    watch: Watch,
 }
 
 impl Reader {
     #[must_use]
     pub fn new(with: Inlets, settings: ReaderSettings) -> Self {
         let now = Instant::now();
-        let watch = Watch::new(with.pool.clone());
         Self {
             with,
             settings,
@@ -94,11 +95,11 @@ impl Reader {
             progress: Progress::default(),
             recount_at: now + RECOUNT,
             counting: None,
+            held: BTreeSet::new(),
             unusable: Unusable::default(),
             look_ups: LookUps::default(),
             away: false,
             quiet: false,
-            watch,
         }
     }
 
@@ -157,19 +158,28 @@ impl Reader {
 
     fn obey(&mut self, order: Order) {
         match order {
-            Order::Adopt { taken, cluster } => self.progress.take_up(taken, cluster),
+            Order::Adopt { taken, cluster } => {
+                self.held.extend(taken.iter().map(|taken| taken.shard));
+                self.progress.take_up(taken, cluster);
+            }
             Order::Leave(shards) => {
                 let left: Vec<Shard> = shards.iter().map(|(shard, _)| *shard).collect();
-                self.progress.let_go(&left);
+                self.let_go(&left);
                 self.tell(Input::Drain(shards));
             }
             Order::Drop(shards) => {
-                self.progress.let_go(&shards);
+                self.let_go(&shards);
                 // The keeper has told it already, but it may have learnt of them since: while
                 // this loop waited for what an adoption loads.
                 self.tell(Input::Lost(shards));
             }
         }
+    }
+
+    fn let_go(&mut self, shards: &[Shard]) {
+        self.progress.let_go(shards);
+        self.held.retain(|shard| !shards.contains(shard));
+        self.unusable.let_go(shards);
     }
 
     /// One page, or two while catching up. Returns whether it had events.
@@ -192,15 +202,12 @@ impl Reader {
 
     /// Whether no transaction has begun or ended since everything was read. After a reading that
     /// found nothing it is asked first, as it costs a tenth of the next one.
-    async fn nothing_has_happened(&mut self) -> Result<bool, StoreError> {
+    async fn nothing_has_happened(&self) -> Result<bool, StoreError> {
         match self.progress.read_up_to() {
             Some(read) if self.quiet => {
-                Ok(within(STATEMENT, self.watch.snapshot()).await? == *read)
+                Ok(within(STATEMENT, current_snapshot(&self.with.pool)).await? == *read)
             }
-            _ => {
-                self.watch.rest();
-                Ok(false)
-            }
+            _ => Ok(false),
         }
     }
 
@@ -261,7 +268,9 @@ impl Reader {
         if let Some(known) = self.revision
             && known < page.revision
         {
-            let subscriptions = self.load(known, None).await?;
+            // Those of a shard that is taken later are all read then.
+            let held: Vec<Shard> = self.held.iter().copied().collect();
+            let subscriptions = self.load(known, &held).await?;
             self.tell(Input::Subscriptions(subscriptions));
             self.revision = Some(page.revision);
         }
@@ -293,17 +302,17 @@ impl Reader {
         Ok(())
     }
 
-    /// The subscriptions that changed after a revision, of all shards or of some. A page at a
+    /// The subscriptions of some shards that changed after a revision. A page at a
     /// time: their rows take several times what stays of them.
     pub(super) async fn load(
         &mut self,
         revision: i64,
-        shards: Option<&[Shard]>,
+        shards: &[Shard],
     ) -> Result<Vec<Arc<Subscription>>, StoreError> {
         let mut subscriptions = Vec::new();
         let mut after = Some(Uuid::nil());
         while let Some(id) = after {
-            let page = load_subscriptions(&self.with.pool, revision, shards, id);
+            let page = load_subscriptions(&self.with.pool, revision, Some(shards), id);
             let page = within(STATEMENT * 3, page).await?;
             after = page.next;
             subscriptions.extend(self.resolve(page.rows).await?);
@@ -322,7 +331,10 @@ impl Reader {
         let mut subscriptions = Vec::with_capacity(rows.len());
         for row in rows {
             let (subscription, why) = resolve_row(&row, &opener, &secrets::read, proxy_pools);
-            self.unusable.note(row, why, Instant::now());
+            // Its shard may have been lost while it was read.
+            if self.held.contains(&row.identity.shard) {
+                self.unusable.note(row, why, Instant::now());
+            }
             if let Some(subscription) = subscription {
                 self.look_ups.note(&subscription);
                 subscriptions.push(subscription);

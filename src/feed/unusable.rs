@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 use tracing::{error, info};
 use uuid::Uuid;
 
+use crate::model::Shard;
 use crate::store::subscriptions::SubscriptionRow;
 
 /// Somebody who reads the log of the last hours finds it.
@@ -29,6 +30,12 @@ impl Unusable {
     /// Those to be tried again: a secret may be there by now.
     pub fn rows(&self) -> Vec<SubscriptionRow> {
         self.kept.values().map(|kept| kept.row.clone()).collect()
+    }
+
+    /// Shards that are others' to speak of.
+    pub fn let_go(&mut self, shards: &[Shard]) {
+        self.kept
+            .retain(|_, kept| !shards.contains(&kept.row.identity.shard));
     }
 
     /// Takes note of what became of a row; `why` it cannot be used, if it cannot.

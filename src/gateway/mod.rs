@@ -91,6 +91,8 @@ pub struct Ground {
     pub poll_max: Duration,
     pub metrics: Metrics,
     pub health: Health,
+    /// Of this gateway's own: it is cancelled as well where another database has taken the
+    /// place of the one that it was opened for.
     pub stop: CancellationToken,
 }
 

@@ -12,6 +12,7 @@ use super::position::{Position, STRETCH};
 use crate::feed::floor::Floor;
 use crate::feed::poll::Poll;
 use crate::http::Health;
+use crate::model::cluster::tables_of;
 use crate::store::feed::{LogPage, read_log, snapshot_before};
 use crate::store::shards::cluster_and_time;
 use crate::store::{AWAY, Pool, STATEMENT, StoreError, within};
@@ -93,9 +94,15 @@ impl Reader {
             now,
         } = within(STATEMENT, read).await?;
         if cluster != here.cluster {
-            warn!(
-                "this is another cluster, or a failover; clients go on by the time of what they saw"
-            );
+            if tables_of(&cluster) == tables_of(&here.cluster) {
+                info!(
+                    "the server was restarted, or a standby took over; clients go on by the time of what they saw"
+                );
+            } else {
+                // Its tokens, and the key of its clients' positions, are others too.
+                warn!("another database is where the gateway's was; starting over with that one");
+                self.gateway.stop.cancel();
+            }
             *place = None;
             return Ok(Step {
                 found: true,

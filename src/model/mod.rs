@@ -4,6 +4,7 @@ pub mod attempt;
 pub mod change;
 pub mod charset;
 pub mod client_identity;
+pub mod cluster;
 pub mod declaration;
 pub mod delivery;
 pub mod endpoint;

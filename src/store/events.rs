@@ -1,8 +1,6 @@
 //! Reading the log by snapshot windows.
 
 use chrono::{DateTime, Utc};
-use sqlx::pool::PoolConnection;
-use sqlx::{PgExecutor, Postgres};
 use uuid::Uuid;
 
 use super::{Pool, StoreError};
@@ -124,47 +122,10 @@ pub async fn read_page(
     })
 }
 
-/// Asks for the database's snapshot again and again, by a session that it keeps: what the pool
-/// does with one between two statements costs more than this statement.
-#[derive(Debug)]
-pub struct Watch {
-    pool: Pool,
-    session: Option<PoolConnection<Postgres>>,
-}
-
-impl Watch {
-    #[must_use]
-    pub const fn new(pool: Pool) -> Self {
-        Self {
-            pool,
-            session: None,
-        }
-    }
-
-    /// The same as [`current_snapshot`]. By way of a pooler there is no session to keep.
-    pub async fn snapshot(&mut self) -> Result<Snapshot, StoreError> {
-        if !self.pool.is_direct() {
-            return current_snapshot(&self.pool).await;
-        }
-        let mut session = match self.session.take() {
-            Some(session) => session,
-            None => self.pool.acquire().await?,
-        };
-        let snapshot = current_snapshot(&mut *session).await?;
-        self.session = Some(session);
-        Ok(snapshot)
-    }
-
-    /// Leaves the session to others.
-    pub fn rest(&mut self) {
-        self.session = None;
-    }
-}
-
 /// The database's snapshot of this moment.
-pub async fn current_snapshot(executor: impl PgExecutor<'_>) -> Result<Snapshot, StoreError> {
+pub async fn current_snapshot(pool: &Pool) -> Result<Snapshot, StoreError> {
     sqlx::query_scalar!(r#"SELECT pg_current_snapshot()::text AS "snapshot!""#)
-        .fetch_one(executor)
+        .fetch_one(pool)
         .await?
         .parse()
         .map_err(|_| StoreError::Unreadable("a snapshot"))

@@ -96,8 +96,8 @@ GRANT SELECT (event_id, subscription_id, generation, number, started_at, duratio
     reason, recorded_at, revision, tls, peer, proxy, head_digest, payload_digest, answer_digest, reason_digest)
     ON posthorn.attempts TO {role};
 GRANT EXECUTE ON FUNCTION posthorn.cluster, posthorn.config_at, posthorn.digested_rows,
-    posthorn.event_day, posthorn.preview_replay, posthorn.shard_of, posthorn.slices,
-    posthorn.slices_digest, posthorn.uuid_floor, posthorn.uuid_time TO {role};
+    posthorn.event_day, posthorn.last_attempt, posthorn.preview_replay, posthorn.shard_of, posthorn.slices,
+    posthorn.slices_digest, posthorn.unread_since, posthorn.uuid_floor, posthorn.uuid_time TO {role};
 ";
 
 const ANSWERS: &str = "
@@ -180,7 +180,7 @@ pub enum GrantFailed {
 
 /// Gives an existing role just the rights of its parts, this one included; safe to run again.
 pub async fn grant(pool: &Pool, part: &Part, role: &str) -> Result<(), GrantFailed> {
-    let mut session = pool.acquire().await.map_err(StoreError::from)?;
+    let mut session = pool.connect().await.map_err(StoreError::from)?;
     let mut transaction = session.begin().await.map_err(StoreError::from)?;
     let found = sqlx::query!(
         r#"SELECT quote_ident(r.rolname) AS "quoted!", o.rolname::text AS "owner!",

@@ -18,6 +18,7 @@ pub mod partitions;
 pub mod pending;
 pub mod pool;
 pub mod rekey;
+pub mod remedy;
 pub mod replays;
 pub mod schema;
 pub mod seals;
@@ -32,7 +33,9 @@ pub mod tokens;
 pub mod transactions;
 
 pub use clock::DbClock;
-pub use pool::{Pool, Transaction, Way, connect, connect_by, connect_to_keep};
+pub use pool::{
+    Pool, Transaction, Way, connect, connect_by, connect_to_keep, first_of as first_host_of,
+};
 
 use std::time::Duration;
 

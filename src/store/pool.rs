@@ -1,53 +1,35 @@
-//! Connections to the database, directly or through a pooler.
+//! The way to the database, directly or through a pooler: whatever of the store asks something
+//! asks it of a [`Pool`].
 
-use std::str::FromStr;
+mod hosts;
+mod session;
+mod settings;
+mod shelf;
+mod transaction;
+
+use std::sync::Arc;
 use std::time::Duration;
 
-use futures::future::BoxFuture;
+use futures::channel::mpsc;
+use futures::future::{self, BoxFuture};
 use futures::stream::{self, BoxStream};
-use futures::{StreamExt, TryStreamExt};
-use secrecy::{ExposeSecret, SecretString};
-use sqlx::error::BoxDynError;
-use sqlx::pool::PoolConnection;
-use sqlx::postgres::{
-    PgArguments, PgConnectOptions, PgPoolOptions, PgQueryResult, PgRow, PgStatement, PgTypeInfo,
-};
-use sqlx::{Connection, Describe, Either, Execute, Executor, PgPool, Postgres, SqlStr};
+use futures::{SinkExt, StreamExt, TryStreamExt};
+use secrecy::SecretString;
+use sqlx::postgres::{PgConnectOptions, PgQueryResult, PgRow, PgStatement, PgTypeInfo};
+use sqlx::{Describe, Either, Execute, Executor, PgConnection, PgPool, Postgres, SqlStr};
 
+use self::hosts::Hosts;
+use self::session::Session;
+use self::settings::{begin, begin_through_a_pooler, of_a_session};
+use self::shelf::Shelf;
 use super::StoreError;
 
-/// How long to wait for a connection before the database counts as away.
-const ACQUIRE: Duration = Duration::from_secs(5);
+pub use self::hosts::first_of;
+pub use self::settings::RELIED_ON;
+pub use self::transaction::Transaction;
 
-/// Posthorn names what it means, so nothing but PostgreSQL's own is looked up. A path that was
-/// set for the database or the role, or a schema `public` in which everybody may create, as it
-/// is until PostgreSQL 14, would let others put a function or an operator in its place.
-pub const SEARCH_PATH: (&str, &str) = ("search_path", "pg_catalog, pg_temp");
-
-/// How long a connection whose statement was given up may take to be ready for another.
-const RELEASE: Duration = Duration::from_secs(1);
-
-/// These keep every statement on its index. Posthorn's tables are empty one minute and hold
-/// a million rows the next, and a cached plan that was right for the empty table (a
-/// sequential scan) would be ruinous for the full one
-/// (docs/decisions/0003-planner-settings.md).
-const SETTINGS: [(&str, &str); 8] = [
-    SEARCH_PATH,
-    ("jit", "off"),
-    ("enable_seqscan", "off"),
-    ("enable_hashjoin", "off"),
-    ("enable_mergejoin", "off"),
-    ("plan_cache_mode", "force_generic_plan"),
-    ("timezone", "UTC"),
-    // As the settings' reader takes intervals out of JSON rows.
-    ("intervalstyle", "iso_8601"),
-];
-
-/// The same for one transaction: a pooler's next transaction has another session.
-const BEGIN: &str = "BEGIN; SET LOCAL search_path = pg_catalog, pg_temp; SET LOCAL jit = off; SET LOCAL enable_seqscan = off; \
-     SET LOCAL enable_hashjoin = off; SET LOCAL enable_mergejoin = off; \
-     SET LOCAL plan_cache_mode = force_generic_plan; SET LOCAL timezone = 'UTC'; \
-     SET LOCAL intervalstyle = 'iso_8601'";
+/// How long a command waits for its one connection.
+const ONCE: Duration = Duration::from_secs(30);
 
 /// What the driver and a server say to one another of a statement: its results and rows.
 type Step = Either<PgQueryResult, PgRow>;
@@ -66,8 +48,10 @@ pub enum Way {
 /// Connects when it is first used, so a database that is away at start is no error here.
 #[derive(Clone, Debug)]
 pub struct Pool {
-    connections: PgPool,
+    sessions: Arc<Shelf>,
     way: Way,
+    /// How a transaction begins.
+    begin: Arc<str>,
 }
 
 /// A pool for a command.
@@ -76,90 +60,88 @@ pub fn connect(url: &SecretString, max_connections: u32) -> Result<Pool, StoreEr
 }
 
 pub fn connect_by(way: Way, url: &SecretString, max_connections: u32) -> Result<Pool, StoreError> {
-    let sessions = PgPoolOptions::new().max_connections(max_connections);
-    Ok(pool(way, sessions, session(way, url)?))
+    pool(way, url, max_connections, None)
 }
 
-/// A pool for statements that are given up after `patience`. None goes on for longer in the
-/// server, and a connection that hangs (packets vanish, the server stands still) is closed,
-/// so that its place is free: the driver would wait for it as long as TCP does, a quarter of
-/// an hour. It costs a round trip after each statement.
+/// A pool for statements that are given up after `patience`: none goes on for longer in the
+/// server.
 pub fn connect_to_keep(
     way: Way,
     url: &SecretString,
     max_connections: u32,
     patience: Duration,
 ) -> Result<Pool, StoreError> {
-    let sessions = PgPoolOptions::new()
-        .max_connections(max_connections)
-        .after_release(|session, _| {
-            Box::pin(async {
-                let answered = tokio::time::timeout(RELEASE, session.ping()).await;
-                Ok(answered.is_ok_and(|answered| answered.is_ok()))
-            })
-        });
-    let session = session(way, url)?;
-    let session = match way {
-        Way::Direct => session.options([("statement_timeout", patience.as_millis().to_string())]),
-        Way::Pooler => session,
-    };
-    Ok(pool(way, sessions, session))
+    pool(way, url, max_connections, Some(patience))
 }
 
-fn session(way: Way, url: &SecretString) -> Result<PgConnectOptions, StoreError> {
-    let options = PgConnectOptions::from_str(url.expose_secret())?.application_name("posthorn");
-    Ok(match way {
-        Way::Direct => options.options(SETTINGS),
-        // Poolers refuse what they do not know of a connection's beginning.
-        Way::Pooler => options.extra_float_digits(None).statement_cache_capacity(0),
+/// A connection without a pool, with settings of the caller's own.
+pub(super) async fn connect_once(
+    url: &SecretString,
+    settings: impl Fn(PgConnectOptions) -> PgConnectOptions,
+) -> Result<PgConnection, sqlx::Error> {
+    Hosts::read(url)?.each(settings).connect(ONCE).await
+}
+
+fn pool(
+    way: Way,
+    url: &SecretString,
+    max_connections: u32,
+    patience: Option<Duration>,
+) -> Result<Pool, StoreError> {
+    let hosts = Hosts::read(url)?.each(|host| {
+        let host = host.application_name("posthorn");
+        match way {
+            Way::Direct => host.options(of_a_session(patience)),
+            // Poolers refuse what they do not know of a connection's beginning.
+            Way::Pooler => host.extra_float_digits(None).statement_cache_capacity(0),
+        }
+    });
+    Ok(Pool {
+        sessions: Arc::new(Shelf::new(hosts, way, max_connections)),
+        way,
+        begin: match way {
+            Way::Direct => begin(),
+            Way::Pooler => begin_through_a_pooler(patience),
+        },
     })
 }
 
-fn pool(way: Way, sessions: PgPoolOptions, session: PgConnectOptions) -> Pool {
-    let connections = sessions
-        .acquire_timeout(ACQUIRE)
-        .test_before_acquire(false)
-        .connect_lazy_with(session);
-    Pool { connections, way }
-}
-
-/// Connections that somebody else has set up, straight to PostgreSQL.
+/// As somebody else has set up, straight to PostgreSQL.
 impl From<PgPool> for Pool {
-    fn from(connections: PgPool) -> Self {
+    fn from(pool: PgPool) -> Self {
+        let hosts = Hosts::one((*pool.connect_options()).clone());
+        let most = pool.options().get_max_connections();
         Self {
-            connections,
+            sessions: Arc::new(Shelf::new(hosts, Way::Direct, most)),
             way: Way::Direct,
+            begin: begin(),
         }
     }
 }
 
 impl Pool {
     pub async fn begin(&self) -> Result<Transaction, sqlx::Error> {
-        let mut transaction = Transaction {
-            session: self.connections.acquire().await?,
-            way: self.way,
-            is_open: true,
-        };
-        let begin = match self.way {
-            Way::Direct => "BEGIN",
-            Way::Pooler => BEGIN,
-        };
-        transaction.session.execute(begin).await?;
-        Ok(transaction)
+        Transaction::begin(self.sessions.lend().await?, self.way, &self.begin).await
     }
 
-    /// A session, for what goes beyond one transaction: not by way of a pooler.
-    pub async fn acquire(&self) -> Result<PoolConnection<Postgres>, sqlx::Error> {
-        self.connections.acquire().await
+    /// A connection of the caller's own, for what goes beyond one transaction: not by way of a
+    /// pooler.
+    pub async fn connect(&self) -> Result<PgConnection, sqlx::Error> {
+        self.sessions.connect().await
     }
 
-    #[must_use]
-    pub fn is_direct(&self) -> bool {
-        self.way == Way::Direct
+    /// From now on no session is used that leads to other tables than those of this cluster
+    /// ([`tables_of`](crate::model::cluster::tables_of)).
+    pub fn keep_to(&self, cluster: &str) {
+        self.sessions.keep_to(cluster);
     }
 
     pub async fn close(&self) {
-        self.connections.close().await;
+        self.sessions.close().await;
+    }
+
+    async fn lend(&self) -> Result<Session, sqlx::Error> {
+        self.sessions.lend().await
     }
 
     /// A statement as a transaction of its own. It counts as answered when that is
@@ -173,6 +155,32 @@ impl Pool {
         transaction.commit().await?;
         Ok(steps)
     }
+
+    /// The answer's steps as they come. The session is asked beside the reading of them, and
+    /// both end together.
+    fn ask<'q>(
+        self,
+        query: impl Execute<'q, Postgres> + 'q,
+    ) -> impl futures::Stream<Item = Result<Step, sqlx::Error>> + Send + 'q {
+        let (mut steps, taken) = mpsc::channel(0);
+        let asking = async move {
+            let mut session = match self.lend().await {
+                Ok(session) => session,
+                // Whoever asked may have gone.
+                Err(error) => return drop(steps.send(Err(error)).await),
+            };
+            let mut answer = session.fetch_many(query);
+            while let Some(step) = answer.next().await {
+                if steps.send(step).await.is_err() {
+                    return;
+                }
+            }
+        };
+        stream::select(
+            taken,
+            stream::once(asking).filter_map(|()| future::ready(None)),
+        )
+    }
 }
 
 impl<'p> Executor<'p> for &'p Pool {
@@ -184,7 +192,7 @@ impl<'p> Executor<'p> for &'p Pool {
         E: 'q + Execute<'q, Postgres>,
     {
         match self.way {
-            Way::Direct => self.connections.fetch_many(query),
+            Way::Direct => self.clone().ask(query).boxed(),
             Way::Pooler => stream::once(self.clone().in_transaction(query))
                 .map_ok(|steps| stream::iter(steps.into_iter().map(Ok)))
                 .try_flatten()
@@ -201,7 +209,7 @@ impl<'p> Executor<'p> for &'p Pool {
         E: 'q + Execute<'q, Postgres>,
     {
         match self.way {
-            Way::Direct => self.connections.fetch_optional(query),
+            Way::Direct => Box::pin(async move { self.lend().await?.fetch_optional(query).await }),
             Way::Pooler => {
                 let steps = self.clone().in_transaction(query);
                 Box::pin(async move { Ok(steps.await?.into_iter().find_map(Either::right)) })
@@ -217,109 +225,13 @@ impl<'p> Executor<'p> for &'p Pool {
     where
         'p: 'e,
     {
-        self.connections.prepare_with(sql, parameters)
+        Box::pin(async move { self.lend().await?.prepare_with(sql, parameters).await })
     }
 
     fn describe<'e>(self, sql: SqlStr) -> BoxFuture<'e, Result<Describe<Postgres>, sqlx::Error>>
     where
         'p: 'e,
     {
-        self.connections.describe(sql)
-    }
-}
-
-/// Rolled back when it is dropped: its session is closed then.
-///
-/// Not the driver's own: where that one is given up while BEGIN is under way, the session goes
-/// back to the pool, the server begins after all, and what others write by that session from
-/// then on is never committed.
-#[derive(Debug)]
-pub struct Transaction {
-    session: PoolConnection<Postgres>,
-    way: Way,
-    is_open: bool,
-}
-
-impl Transaction {
-    pub async fn commit(mut self) -> Result<(), sqlx::Error> {
-        self.session.execute("COMMIT").await?;
-        self.is_open = false;
-        Ok(())
-    }
-}
-
-impl Drop for Transaction {
-    fn drop(&mut self) {
-        if self.is_open {
-            self.session.close_on_drop();
-        }
-    }
-}
-
-impl<'t> Executor<'t> for &'t mut Transaction {
-    type Database = Postgres;
-
-    fn fetch_many<'e, 'q: 'e, E>(self, query: E) -> BoxStream<'e, Result<Step, sqlx::Error>>
-    where
-        't: 'e,
-        E: 'q + Execute<'q, Postgres>,
-    {
-        match self.way {
-            Way::Direct => self.session.fetch_many(query),
-            Way::Pooler => self.session.fetch_many(Once(query)),
-        }
-    }
-
-    fn fetch_optional<'e, 'q: 'e, E>(
-        self,
-        query: E,
-    ) -> BoxFuture<'e, Result<Option<PgRow>, sqlx::Error>>
-    where
-        't: 'e,
-        E: 'q + Execute<'q, Postgres>,
-    {
-        match self.way {
-            Way::Direct => self.session.fetch_optional(query),
-            Way::Pooler => self.session.fetch_optional(Once(query)),
-        }
-    }
-
-    fn prepare_with<'e>(
-        self,
-        sql: SqlStr,
-        parameters: &'e [PgTypeInfo],
-    ) -> BoxFuture<'e, Result<PgStatement, sqlx::Error>>
-    where
-        't: 'e,
-    {
-        self.session.prepare_with(sql, parameters)
-    }
-
-    fn describe<'e>(self, sql: SqlStr) -> BoxFuture<'e, Result<Describe<Postgres>, sqlx::Error>>
-    where
-        't: 'e,
-    {
-        self.session.describe(sql)
-    }
-}
-
-/// A statement without a name: the session that knows it is another one's next.
-struct Once<E>(E);
-
-impl<'q, E: Execute<'q, Postgres>> Execute<'q, Postgres> for Once<E> {
-    fn sql(self) -> SqlStr {
-        self.0.sql()
-    }
-
-    fn statement(&self) -> Option<&PgStatement> {
-        self.0.statement()
-    }
-
-    fn take_arguments(&mut self) -> Result<Option<PgArguments>, BoxDynError> {
-        self.0.take_arguments()
-    }
-
-    fn persistent(&self) -> bool {
-        false
+        Box::pin(async move { self.lend().await?.describe(sql).await })
     }
 }

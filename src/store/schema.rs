@@ -1,16 +1,14 @@
 //! The schema's version: applying it, and refusing to work on another one.
 
 use std::collections::BTreeMap;
-use std::str::FromStr;
 
-use secrecy::{ExposeSecret, SecretString};
+use secrecy::SecretString;
 use sqlx::migrate::{MigrateError, Migrator};
-use sqlx::postgres::PgConnectOptions;
-use sqlx::{ConnectOptions, Executor, PgConnection};
+use sqlx::{Executor, PgConnection};
 
 use super::declared::install_builtin_profiles;
 use super::owner::{NotAlone, Owner, sole_owner};
-use super::pool::SEARCH_PATH;
+use super::pool::{RELIED_ON, connect_once};
 use super::{Pool, StoreError, grants};
 use crate::model::declaration::Entry;
 
@@ -21,6 +19,9 @@ const IS_THERE: &str = "SELECT to_regclass('posthorn.migrations') IS NOT NULL";
 /// PostgreSQL 14 is the oldest with `xid8` snapshots, SQL function bodies and
 /// multi-partition planning as the feed needs them.
 const OLDEST_SERVER: i32 = 140_000;
+
+/// The one in which all can be stored that applications write and receivers answer.
+const ENCODING: &str = "UTF8";
 
 fn migrator() -> Migrator {
     let mut migrator = sqlx::migrate!();
@@ -34,6 +35,12 @@ pub enum MigrationFailed {
     Connect(#[source] sqlx::Error),
     #[error("PostgreSQL {0} is too old; Posthorn needs 14 or newer")]
     ServerTooOld(String),
+    #[error(
+        "the encoding of this database is {0}, in which not everything can be stored that \
+         applications write and receivers answer; Posthorn needs UTF8. Make a database with \
+         CREATE DATABASE … ENCODING 'UTF8' TEMPLATE template0, and restore a dump of this one in it"
+    )]
+    Encoding(String),
     #[error(
         "the schema has {there} shards, fixed at its first migration; leave --shards {asked} out"
     )]
@@ -65,30 +72,26 @@ pub async fn migrate(
     shards: Option<u16>,
     profiles: &[Entry],
 ) -> Result<Migrated, MigrationFailed> {
-    let mut connection = PgConnectOptions::from_str(url.expose_secret())
-        .map_err(MigrationFailed::Connect)?
-        .application_name("posthorn migrate")
-        .options([
-            (
-                "posthorn.shards",
-                shards.map_or_else(String::new, |shards| shards.to_string()),
-            ),
-            ("client_min_messages", "warning".to_owned()),
-            // The files write a backslash as what it is.
-            ("standard_conforming_strings", "on".to_owned()),
-        ])
-        .options([SEARCH_PATH])
-        .connect()
-        .await
-        .map_err(MigrationFailed::Connect)?;
-    let (number, name): (i32, String) = sqlx::query_as(
-        "SELECT current_setting('server_version_num')::int, current_setting('server_version')",
+    let count = shards.map_or_else(String::new, |shards| shards.to_string());
+    let mut connection = connect_once(url, |host| {
+        host.application_name("posthorn migrate")
+            .options([("posthorn.shards", &count)])
+            .options(RELIED_ON)
+    })
+    .await
+    .map_err(MigrationFailed::Connect)?;
+    let (number, name, encoding): (i32, String, String) = sqlx::query_as(
+        "SELECT current_setting('server_version_num')::int, current_setting('server_version'),
+                getdatabaseencoding()::text",
     )
     .fetch_one(&mut connection)
     .await
     .map_err(MigrationFailed::Connect)?;
     if number < OLDEST_SERVER {
         return Err(MigrationFailed::ServerTooOld(name));
+    }
+    if encoding != ENCODING {
+        return Err(MigrationFailed::Encoding(encoding));
     }
     // Two machines may make the schema at once, and IF NOT EXISTS can still collide. It also
     // needs a right on the database that the owner of a schema need not have.
@@ -201,9 +204,17 @@ pub enum SchemaState {
     Older,
     /// A newer Posthorn migrated it: upgrade this binary.
     Newer,
+    /// In a database whose encoding cannot hold everything: a dump was restored there.
+    ForeignEncoding,
 }
 
 pub async fn schema_state(pool: &Pool) -> Result<SchemaState, StoreError> {
+    let encoding: String = sqlx::query_scalar("SELECT getdatabaseencoding()::text")
+        .fetch_one(pool)
+        .await?;
+    if encoding != ENCODING {
+        return Ok(SchemaState::ForeignEncoding);
+    }
     let Versions { applied, known } = versions(pool).await?;
     Ok(match applied.unwrap_or(0).cmp(&known) {
         std::cmp::Ordering::Less => SchemaState::Older,

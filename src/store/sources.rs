@@ -89,7 +89,7 @@ pub struct Script {
 /// Makes a table a source, or gives a source new settings; in the same transaction the
 /// table and its partitions get their triggers.
 pub async fn attach(pool: &Pool, source: &Source, table: &str) -> Result<Script, SourceFailed> {
-    let mut connection = pool.acquire().await?;
+    let mut connection = pool.connect().await?;
     let script = plan_attachment(&mut connection, source, table).await?;
     run(&mut connection, &script).await?;
     Ok(script)
@@ -116,7 +116,7 @@ pub async fn plan_attachment(
 /// Takes a source's triggers and its function away; its events stay. `which` is its name,
 /// or a table, of which all sources are detached. Returns their names.
 pub async fn detach(pool: &Pool, which: &str) -> Result<Vec<String>, SourceFailed> {
-    let mut connection = pool.acquire().await?;
+    let mut connection = pool.connect().await?;
     let mut detached = vec![];
     for (name, script) in plan_detachment(&mut connection, which).await? {
         run(&mut connection, &script).await?;

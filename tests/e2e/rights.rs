@@ -265,9 +265,11 @@ async fn what_tables_compute_calls_nothing_that_a_writer_may_not() {
             "pg_attrdef of source_failures calls posthorn.uuid_v7",
             "pg_attrdef of subscriptions calls posthorn.uuid_v7",
             "pg_attrdef of transaction_subscriptions calls posthorn.uuid_v7",
+            "pg_rewrite of delivery_status calls posthorn.last_attempt",
             "pg_rewrite of status_shards calls posthorn.cluster",
             "pg_rewrite of status_subscriptions calls posthorn.uuid_time",
             "pg_rewrite of status_unread calls posthorn.cluster",
+            "pg_rewrite of status_unread calls posthorn.unread_since",
         ]
     );
     let foreign: Vec<String> = database

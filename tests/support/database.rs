@@ -54,7 +54,11 @@ impl Database {
                 template.pool.close().await;
             })
             .await;
-        Self::create(&numbered(), TEMPLATE).await
+        let copy = Self::create(&numbered(), TEMPLATE).await;
+        // Its tables are to count as made here, and not as a copy's of others.
+        copy.execute("UPDATE posthorn.shards SET cluster = posthorn.cluster()")
+            .await;
+        copy
     }
 
     /// Without the schema.

@@ -1,0 +1,28 @@
+//! What `posthorn.cluster()` says: which tables these are, and which run of their server.
+
+/// The part that names the tables. Where it differs, a database or the schema was made anew,
+/// restored, copied or upgraded: nothing that was read from the others says anything here.
+/// Where only the rest does, the server was restarted, or a standby took its place.
+#[must_use]
+pub fn tables_of(cluster: &str) -> &str {
+    cluster.split('/').next().unwrap_or(cluster)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::tables_of;
+
+    #[test]
+    fn a_restart_or_a_failover_leaves_the_tables_what_they_are() {
+        let before = "7412.16384.16402/00000001/1700000000.5";
+        let tables = tables_of(before);
+        assert_eq!(tables_of("7412.16384.16402/00000002/1700000009.1"), tables);
+        for other in [
+            "7413.16384.16402/00000001/1700000000.5",
+            "7412.16999.16402/00000001/1700000000.5",
+            "7412.16384.17777/00000001/1700000000.5",
+        ] {
+            assert_ne!(tables_of(other), tables);
+        }
+    }
+}
