@@ -41,7 +41,9 @@ COMMENT ON FUNCTION posthorn.shard_count IS 'How many shards there are; fixed at
 CREATE FUNCTION posthorn.cluster() RETURNS text
     LANGUAGE sql STABLE
     RETURN (SELECT system_identifier::text FROM pg_control_system())
+           || '.' || (SELECT oid::text FROM pg_database WHERE datname = current_database())
+           || '.' || to_regclass('posthorn.shards')::oid::text
            || '/' || substr(pg_walfile_name(pg_current_wal_lsn()), 1, 8)
            || '/' || date_part('epoch', pg_postmaster_start_time())::text;
 COMMENT ON FUNCTION posthorn.cluster IS
-    'System identifier, timeline and start of the server. A number that a transaction had may be given again after a crash, a failover or a restore: transaction ids of one of these say nothing sure in another.';
+    'Which tables these are (the server''s system identifier, the database, the table of the shards in it), timeline and start of the server. They differ wherever a database or the schema was made anew, restored, copied or upgraded. A number that a transaction had may be given again after a crash, a failover or a restore: transaction ids of one of these say nothing sure in another.';
