@@ -23,6 +23,7 @@ BEGIN
                 ADD COLUMN signing_secrets        text[] CHECK (cardinality(signing_secrets) BETWEEN 1 AND 10
                                                             AND array_to_string(signing_secrets, E'\n', '') ~ '^((env|file|secret):[^\n]+(\n(?=.)|$))+$'),
                 ADD COLUMN auth_secret_previous   text   CHECK (auth_secret_previous ~ '^(env|file|secret):.'),
+                ADD COLUMN auth_header            text   CHECK (auth_header ~ '^[!#$%%&''*+.^_`|~0-9A-Za-z-]+$'),
                 ADD COLUMN oauth2_token_url       text   CHECK (oauth2_token_url ~* '^https?://[^/?#]+')
                                                          CONSTRAINT oauth2_token_url_has_no_user_name_or_password CHECK (oauth2_token_url !~ '^[^/?#]*//[^/?#]*@'),
                 ADD COLUMN oauth2_client_auth     text   CHECK (oauth2_client_auth IN ('basic', 'body')),
@@ -70,6 +71,7 @@ BEGIN
             COMMENT ON COLUMN posthorn.%1$I.signing IS 'none, standard_webhooks or sensepass_hmac.';
             COMMENT ON COLUMN posthorn.%1$I.signing_secrets IS 'Where the signing keys are; all of them sign while one takes another''s place.';
             COMMENT ON COLUMN posthorn.%1$I.auth_secret_previous IS 'The credential that auth_secret takes the place of; tried where the new one is refused.';
+            COMMENT ON COLUMN posthorn.%1$I.auth_header IS 'Header of an API key, whose secret is then the value alone; NULL: the secret is header:value, or a value for Authorization.';
             COMMENT ON COLUMN posthorn.%1$I.oauth2_token_url IS 'Where an OAuth2 access token is had.';
             COMMENT ON COLUMN posthorn.%1$I.oauth2_client_auth IS 'How client_id:client_secret travels to it: basic (a header) or body.';
             COMMENT ON COLUMN posthorn.%1$I.oauth2_scope IS 'The scope asked for, if any.';

@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 use std::io::{self, Write};
 
-use http::header::{AUTHORIZATION, HeaderValue};
+use http::header::{AUTHORIZATION, HeaderName, HeaderValue};
 
 use super::printable::Printable;
 use crate::mask::Mask;
@@ -13,6 +13,9 @@ use crate::shape::Request;
 
 /// Stands for a credential.
 const MASK: &str = "***";
+
+/// Stands for a header whose name may be a part of a credential.
+const UNTOLD: HeaderName = HeaderName::from_static(MASK);
 
 /// The request byte for byte as HTTP/1.1 carries it, but for its credentials.
 pub fn write_request(
@@ -30,6 +33,11 @@ fn head(request: &Request, subscription: &Subscription) -> Vec<u8> {
         let mut bearer = HeaderValue::from_static("Bearer ");
         bearer.set_sensitive(true);
         request.headers.insert(AUTHORIZATION, bearer);
+    }
+    if let Some(name) = subscription.auth.guessed_header()
+        && let Some(value) = request.headers.remove(name)
+    {
+        request.headers.insert(UNTOLD, value);
     }
     head_of(request, shown)
 }

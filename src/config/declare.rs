@@ -30,20 +30,28 @@ impl Config {
     /// Resolves every subscription, secrets included, so that all that is wrong with the
     /// file shows at once. A secret that stands in the database is no part of the file: where
     /// it is missing, the subscription's deliveries wait.
-    pub fn check_secrets(&self) -> Result<(), Unusable> {
+    ///
+    /// What was read in one of two ways is returned where nothing is wrong.
+    pub fn check_secrets(&self) -> Result<Vec<String>, Unusable> {
         let bases = self.bases();
-        let problems: Vec<String> = self
-            .subscriptions
-            .iter()
-            .flat_map(|subscription| self.problems_of(subscription, &bases.layers(subscription)))
-            .collect();
+        let (mut problems, mut guesses) = (Vec::new(), Vec::new());
+        for subscription in &self.subscriptions {
+            match self.guesses_of(subscription, &bases.layers(subscription)) {
+                Ok(found) => guesses.extend(found),
+                Err(found) => problems.extend(found),
+            }
+        }
         if problems.is_empty() {
-            return Ok(());
+            return Ok(guesses);
         }
         Err(Unusable(problems))
     }
 
-    fn problems_of(&self, subscription: &FileSubscription, layers: &Layers) -> Vec<String> {
+    fn guesses_of(
+        &self,
+        subscription: &FileSubscription,
+        layers: &Layers,
+    ) -> Result<Option<String>, Vec<String>> {
         let FileSubscription {
             merchant,
             name,
@@ -63,18 +71,23 @@ impl Config {
         };
         let settings = layers.merged();
         let stored = settings.stored_secrets();
-        let found = match resolve(identity, &settings, &secrets::read) {
+        let place = format!("line {line}, subscription {merchant}/{name}");
+        let (guess, found) = match resolve(identity, &settings, &secrets::read) {
             Ok(resolved) => {
                 let problem = resolved.exit.problem_with(&self.egress.proxy_pool_names());
-                problem.into_iter().collect()
+                (resolved.auth.guess(), problem.into_iter().collect())
             }
-            Err(problems) => problems,
+            Err(problems) => (None, problems),
         };
-        let told = found
+        let told: Vec<_> = found
             .into_iter()
             .filter(|problem| stored.iter().all(|(key, _)| *key != problem.key))
-            .map(|problem| format!("line {line}, subscription {merchant}/{name}: {problem}"));
-        told.collect()
+            .map(|problem| format!("{place}: {problem}"))
+            .collect();
+        if told.is_empty() {
+            return Ok(guess.map(|guess| format!("{place}: auth_secret: {guess}")));
+        }
+        Err(told)
     }
 }
 

@@ -33,6 +33,7 @@ pub(super) fn read(section: &mut Section<'_>) -> Settings {
         auth: section.text("auth"),
         auth_secret: section.text("auth_secret"),
         auth_secret_previous: section.text("auth_secret_previous"),
+        auth_header: section.text("auth_header"),
         oauth2_token_url: section.text("oauth2_token_url"),
         oauth2_client_auth: section.text("oauth2_client_auth"),
         oauth2_scope: section.text("oauth2_scope"),

@@ -92,7 +92,16 @@ fn secrets(subscription: &Subscription, request: &Request) -> Vec<Vec<u8>> {
                     add(password.as_bytes());
                 }
             }
-            Some(Auth::ApiKey { value, .. }) => {
+            Some(Auth::ApiKey {
+                header,
+                value,
+                guessed_from,
+            }) => {
+                // What was taken for the header's name may be half of the key.
+                if let Some(whole) = guessed_from {
+                    add(whole.expose_secret().as_bytes());
+                    add(header.as_bytes());
+                }
                 let value = value.expose_secret();
                 add(value.as_bytes());
                 if let Some((_, bare)) = value.split_once(' ') {

@@ -146,6 +146,8 @@ settings! {
     /// A [`SecretRef`](crate::model::secret::SecretRef), as is all that a secret stands for.
     auth_secret: String,
     auth_secret_previous: String,
+    /// The header of an API key.
+    auth_header: String,
     oauth2_token_url: String,
     /// `basic` or `body`.
     oauth2_client_auth: String,

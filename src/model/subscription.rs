@@ -280,9 +280,45 @@ pub enum Auth {
     ApiKey {
         header: String,
         value: SecretString,
+        /// The secret as it stands, where the header's name was read out of it and could as
+        /// well be the beginning of the key.
+        guessed_from: Option<SecretString>,
     },
     /// A bearer token, had for the client's credentials before the request.
     OAuth2(Box<OAuth2Client>),
+}
+
+impl Auth {
+    /// The header whose name may be a part of the secret itself.
+    #[must_use]
+    pub fn guessed_header(&self) -> Option<&str> {
+        match self {
+            Self::ApiKey {
+                header,
+                guessed_from: Some(_),
+                ..
+            } => Some(header),
+            _ => None,
+        }
+    }
+
+    /// How a secret was read that could mean two things, and what to do where the other one
+    /// was meant; shows nothing of it.
+    #[must_use]
+    pub fn guess(&self) -> Option<&'static str> {
+        match self {
+            Self::ApiKey {
+                guessed_from: Some(_),
+                ..
+            } => Some(
+                "the secret has a colon: what is before it is sent as the header's name, and what \
+                 is behind it as the value; where all of it is the value, give auth_header, such \
+                 as \"authorization\", and where it is right, give the name there and the value \
+                 alone as the secret",
+            ),
+            _ => None,
+        }
+    }
 }
 
 impl fmt::Debug for Auth {

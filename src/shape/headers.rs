@@ -67,7 +67,7 @@ fn authenticate(headers: &mut HeaderMap, auth: &Auth) -> Result<(), Unsendable> 
             let value = format!("Basic {token}");
             headers.insert(AUTHORIZATION, secret_value(&AUTHORIZATION, &value)?);
         }
-        Auth::ApiKey { header, value } => {
+        Auth::ApiKey { header, value, .. } => {
             let name =
                 HeaderName::from_bytes(header.as_bytes()).map_err(|_| Unsendable::HeaderName)?;
             let value = secret_value(&name, value.expose_secret())?;

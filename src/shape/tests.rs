@@ -288,6 +288,7 @@ fn the_headers_say_who_sends_what() {
     subscription.auth = Auth::ApiKey {
         header: "x-key".to_owned(),
         value: "abc".into(),
+        guessed_from: None,
     };
     let first = shaped(&samples::event(), &subscription, 1).unwrap();
     assert_eq!(
@@ -311,6 +312,7 @@ fn the_headers_say_who_sends_what() {
     subscription.auth = Auth::ApiKey {
         header: "authorization".to_owned(),
         value: "abc".into(),
+        guessed_from: None,
     };
     let bare = shaped(&samples::event(), &subscription, 1).unwrap();
     assert_eq!(header(&bare, "authorization"), "abc");
@@ -335,6 +337,7 @@ fn an_illegal_credential_is_refused_without_being_named() {
         subscription.auth = Auth::ApiKey {
             header: name.to_owned(),
             value: value.into(),
+            guessed_from: None,
         };
         let error = shaped(&samples::event(), &subscription, 1).unwrap_err();
         assert_eq!(error.to_string(), expected);

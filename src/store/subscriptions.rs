@@ -3,6 +3,7 @@
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
+use tracing::warn;
 use uuid::Uuid;
 
 use super::secrets::load_secrets;
@@ -262,6 +263,10 @@ pub fn resolve_row(
     });
     let problems = match resolved {
         Ok(subscription) => {
+            if let Some(guess) = subscription.auth.guess() {
+                warn!(merchant = %identity.merchant, subscription = %identity.name,
+                      "auth_secret: {guess}");
+            }
             let subscription = Subscription {
                 locked,
                 ..subscription

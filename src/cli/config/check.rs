@@ -20,12 +20,18 @@ pub struct Args {
 
 pub fn run(args: &Args) -> anyhow::Result<()> {
     let config = Config::load(&args.file)?;
-    if args.secrets {
-        config.check_secrets()?;
-    }
+    let guesses = if args.secrets {
+        config.check_secrets()?
+    } else {
+        Vec::new()
+    };
     let counts = words::counts(&config.declare().entries);
+    let mut out = io::stdout();
+    for guess in guesses {
+        writeln!(out, "{guess}")?;
+    }
     Ok(writeln!(
-        io::stdout(),
+        out,
         "{}: no problem; {counts}",
         args.file.display()
     )?)

@@ -93,6 +93,7 @@ fn every_credential_of_the_exchange_is_known() {
     let api_key = with_auth(Auth::ApiKey {
         header: "x-key".to_owned(),
         value: SecretString::from("Token key-0123456789"),
+        guessed_from: None,
     });
     assert_eq!(
         body(&api_key, "x-key: Token key-0123456789"),

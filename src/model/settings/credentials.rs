@@ -6,6 +6,9 @@ mod certificate;
 mod oauth2;
 mod pkcs12;
 
+use http::HeaderName;
+
+use super::headers::is_reserved;
 use super::problem::{choose, note};
 use super::{Problem, Settings};
 use crate::model::Auth;
@@ -26,6 +29,8 @@ pub(super) struct Credentials {
     kind: Kind,
     auth_secret: Option<SecretRef>,
     auth_secret_previous: Option<SecretRef>,
+    /// Of an API key; none too where it was refused.
+    header: Option<String>,
     /// None too where it was refused.
     grant: Option<Grant>,
     pub certificates: Certificates,
@@ -54,6 +59,7 @@ pub(super) fn check(settings: &Settings, problems: &mut Vec<Problem>) -> Credent
             settings.auth_secret_previous.as_deref(),
             problems,
         ),
+        header: header(settings, problems),
         grant: oauth2::check(settings, kind == Kind::OAuth2, problems),
         certificates: certificate::check(settings, problems),
     }
@@ -92,6 +98,23 @@ fn needs_auth_secret(settings: &Settings, kind: Kind, problems: &mut Vec<Problem
     }
 }
 
+fn header(settings: &Settings, problems: &mut Vec<Problem>) -> Option<String> {
+    const KEY: &str = "auth_header";
+    let text = settings.auth_header.as_deref()?;
+    let name = HeaderName::from_bytes(text.as_bytes()).map_err(|_| {
+        "text that is not a header's name; give one of letters, digits and -, such as \"x-api-key\""
+    });
+    let name = name.and_then(|name| {
+        if is_reserved(&name) {
+            return Err("a header that the request needs for itself; give another name");
+        }
+        Ok(text.to_owned())
+    });
+    note(KEY, name.map_err(str::to_owned), problems)
+}
+
+pub(super) const NO_REFERENCE: &str = "text that is not a reference; give env:NAME, file:PATH or secret:NAME, and keep the value there";
+
 pub(super) fn reference(
     key: &'static str,
     text: Option<&str>,
@@ -100,10 +123,7 @@ pub(super) fn reference(
     let reference = SecretRef::parse(text?);
     if reference.is_none() {
         // The text is left out: it is most likely the secret itself.
-        problems.push(Problem::new(
-            key,
-            "text that is not a reference; give env:NAME, file:PATH or secret:NAME, and keep the value there",
-        ));
+        problems.push(Problem::new(key, NO_REFERENCE));
     }
     reference
 }
@@ -141,7 +161,7 @@ impl Credentials {
         let auth = match self.kind {
             Kind::None => Ok(Auth::None),
             Kind::Basic => auth::basic(text),
-            Kind::ApiKey => auth::api_key(&text),
+            Kind::ApiKey => auth::api_key(&text, self.header.as_deref()),
             Kind::OAuth2 => auth::oauth2(&text, self.grant.as_ref()?),
         };
         note(key, content(from, auth), problems)

@@ -20,17 +20,22 @@ pub(super) fn basic(text: SecretString) -> Result<Auth, &'static str> {
     Ok(Auth::Basic(text))
 }
 
+/// The value of the header that the settings name, whatever is in it. Without such a name,
 /// WIRE.md 4.3: `header:value`, or `value` alone for `authorization`.
-pub(super) fn api_key(text: &SecretString) -> Result<Auth, &'static str> {
-    let text = text.expose_secret();
-    let (header, value) = text.split_once(':').unwrap_or(("Authorization", text));
-    let written = header.trim();
+pub(super) fn api_key(secret: &SecretString, named: Option<&str>) -> Result<Auth, &'static str> {
+    let text = secret.expose_secret();
+    let (written, value) = match (named, text.split_once(':')) {
+        (Some(named), _) => (named, text),
+        (None, Some((name, value))) => (name.trim(), value),
+        (None, None) => ("Authorization", text),
+    };
     let header = HeaderName::from_bytes(written.as_bytes()).map_err(
-        |_| "has no header name before the colon; write header:value, or authorization:value where the value has a colon",
+        |_| "has no header name before the colon; write header:value, or give auth_header, such as \"authorization\", where all of it is the value",
     )?;
     if is_reserved(&header) {
         return Err("names a header that the request needs for itself; write another header");
     }
+    let is_guess = named.is_none() && text.contains(':') && !is_usual(&header);
     let value = value.trim();
     if value.is_empty() || HeaderValue::from_str(value).is_err() {
         return Err(
@@ -40,7 +45,21 @@ pub(super) fn api_key(text: &SecretString) -> Result<Auth, &'static str> {
     Ok(Auth::ApiKey {
         header: written.to_owned(),
         value: SecretString::from(value),
+        guessed_from: is_guess.then(|| secret.clone()),
     })
+}
+
+/// Whether a header of this name is sure to be meant as one: keys have parts such as `live1`
+/// before a colon too.
+fn is_usual(header: &HeaderName) -> bool {
+    let name = header.as_str();
+    let mut words = name.split(['-', '_']);
+    name.starts_with("x-")
+        || !name.contains(|c: char| c.is_ascii_digit())
+            && words.any(|word| {
+                word.starts_with("auth")
+                    || ["apikey", "key", "secret", "signature", "token"].contains(&word)
+            })
 }
 
 /// `client_id:client_secret`. A colon within the id would have to be form-encoded anyway,

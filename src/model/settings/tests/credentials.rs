@@ -19,7 +19,7 @@ fn an_api_key_is_a_header_with_its_value_or_a_value_alone() {
         ("authorization:Bearer a:b", ("authorization", "Bearer a:b")),
     ] {
         let subscription = resolved(&settings, secret).unwrap();
-        let Auth::ApiKey { header, value } = subscription.auth else {
+        let Auth::ApiKey { header, value, .. } = subscription.auth else {
             panic!("{secret}: not an API key");
         };
         assert_eq!((header.as_str(), value.expose_secret()), expected);
