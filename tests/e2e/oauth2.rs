@@ -120,7 +120,10 @@ async fn a_failing_token_server_is_an_outcome_and_spares_the_receiver() {
             "denied",
             receiver.url("/denied"),
             "token",
-            format!("no access token: token server {place}: 401 invalid_client"),
+            format!(
+                "no access token: token server {place}: 401 invalid_client; if the credentials \
+                 are right, try oauth2_client_auth = \"body\""
+            ),
         ),
         (
             "gone",

@@ -187,7 +187,7 @@ async fn a_token_server_that_fails_is_an_outcome_with_its_reason() {
         (
             "HTTP/1.1 401 No\r\ncontent-length: 26\r\n\r\n{\"error\":\"invalid_client\"}",
             true,
-            "401 invalid_client",
+            "401 invalid_client; if the credentials are right, try oauth2_client_auth = \"body\"",
         ),
         (
             "HTTP/1.1 400 No\r\ncontent-length: 25\r\n\r\n{\"error\":\"invalid_scope\"}",

@@ -53,6 +53,7 @@ pub(super) fn exchange(
     asked_at: Instant,
 ) -> impl Future<Output = Result<Token, Failure>> + use<> {
     let request = request(client);
+    let sent_in = client.sent_in;
     async move {
         let (request, message) = on_the_wire(request?)?;
         // To ask twice does no harm: it is a token more.
@@ -62,7 +63,7 @@ pub(super) fn exchange(
         reading.to_the_end().await?;
         let answer = reading.answer(&request.url, None);
         http.give_back(&message, reading);
-        token(&answer, asked_at)
+        token(&answer, sent_in, asked_at)
     }
 }
 
@@ -129,10 +130,10 @@ struct Denied {
     error: Option<String>,
 }
 
-fn token(answer: &Answer, asked_at: Instant) -> Result<Token, Failure> {
+fn token(answer: &Answer, sent_in: ClientAuth, asked_at: Instant) -> Result<Token, Failure> {
     let status = answer.status;
     if !(200..300).contains(&status) {
-        return Err(denied(answer));
+        return Err(denied(answer, sent_in));
     }
     let not_a_token = |what: &str| Failure::token(false, format!("{status}, but {what}"));
     if answer.body.len() > ANSWER_CAP {
@@ -174,7 +175,9 @@ fn life(expires_in: &Value) -> Option<Duration> {
     Some(Duration::try_from_secs_f64(seconds.max(0.0)).unwrap_or(Duration::MAX))
 }
 
-fn denied(answer: &Answer) -> Failure {
+/// Some token servers take the client's credentials in one of the two places alone, and tell
+/// it no better than so (RFC 6749, section 2.3.1).
+fn denied(answer: &Answer, sent_in: ClientAuth) -> Failure {
     let status = answer.status;
     if (300..400).contains(&status) {
         return Failure::token(false, format!("{status}, and redirects are not followed"));
@@ -186,9 +189,19 @@ fn denied(answer: &Answer) -> Failure {
     let usual = StatusCode::from_u16(status)
         .ok()
         .and_then(|status| status.canonical_reason());
-    let cause = match code.or(usual) {
+    let mut cause = match code.or(usual) {
         Some(words) => format!("{status} {words}"),
         None => status.to_string(),
     };
+    if status == 401 || matches!(code, Some("invalid_client" | "invalid_request")) {
+        cause.push_str(match sent_in {
+            ClientAuth::Basic => {
+                "; if the credentials are right, try oauth2_client_auth = \"body\""
+            }
+            ClientAuth::Body => {
+                "; if the credentials are right, try oauth2_client_auth = \"basic\""
+            }
+        });
+    }
     Failure::token(refused, cause)
 }

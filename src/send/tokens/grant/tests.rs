@@ -64,7 +64,7 @@ fn a_token_is_read_in_each_of_its_forms() {
         r#"{"access_token":"a.b-c","expires_in":-1,"scope":"x","more":[{}]}"#,
         r#"{"access_token":"a.b-c","token_type":"bearer","expires_in":1e300}"#,
     ] {
-        let token = token(&answer(200, body), Instant::now()).unwrap();
+        let token = token(&answer(200, body), ClientAuth::Basic, Instant::now()).unwrap();
         assert_eq!(token.bearer, "Bearer a.b-c", "{body}");
         assert!(token.bearer.is_sensitive());
     }
@@ -78,13 +78,13 @@ fn what_is_no_token_says_why_and_never_quotes_the_answer() {
             401,
             r#"{"error":"invalid_client"}"#.to_owned(),
             true,
-            "401 invalid_client",
+            "401 invalid_client; if the credentials are right, try oauth2_client_auth = \"body\"",
         ),
         (
             400,
             r#"{"error":"invalid_client"}"#.to_owned(),
             true,
-            "400 invalid_client",
+            "400 invalid_client; if the credentials are right, try oauth2_client_auth = \"body\"",
         ),
         (
             400,
@@ -144,7 +144,7 @@ fn what_is_no_token_says_why_and_never_quotes_the_answer() {
             "200, but the answer is longer than 65536 bytes",
         ),
     ] {
-        let failure = token(&answer(status, body), Instant::now()).unwrap_err();
+        let failure = token(&answer(status, body), ClientAuth::Basic, Instant::now()).unwrap_err();
         assert_eq!(failure.cause, cause);
         assert_eq!(failure.class, crate::model::FailureClass::Token { refused });
     }
