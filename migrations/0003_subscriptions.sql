@@ -81,7 +81,7 @@ COMMENT ON COLUMN posthorn.profiles.timeout IS 'For the whole exchange, from nam
 COMMENT ON COLUMN posthorn.profiles.connect_timeout IS 'For the connection alone.';
 COMMENT ON COLUMN posthorn.profiles.max_in_flight IS 'Simultaneous sends over all workers, 1 to 500.';
 COMMENT ON COLUMN posthorn.profiles.rate IS 'Sends a second; NULL: no limit.';
-COMMENT ON COLUMN posthorn.profiles."order" IS 'transaction: the events of one transaction one after another.';
+COMMENT ON COLUMN posthorn.profiles."order" IS 'none, or transaction: the events of one transaction one after another.';
 COMMENT ON COLUMN posthorn.profiles.supersede IS 'Whether a newer event of a transaction replaces one that still waits.';
 
 -- LIKE takes the settings with their rules and comments: they exist once.

@@ -32,7 +32,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use bases::Bases;
-pub use database::{Database, DatabaseUrl};
+pub use database::{Database, DatabaseUrl, check_encoding};
 use document::{Document, Section};
 pub use egress::Egress;
 pub use gateway::Gateway;

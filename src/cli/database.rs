@@ -7,7 +7,7 @@ use anyhow::{anyhow, bail};
 use secrecy::{ExposeSecret, SecretString};
 use url::Url;
 
-use crate::config::{Config, Database};
+use crate::config::{Config, Database, check_encoding};
 pub use crate::store::remedy::remedy;
 use crate::store::schema::{Unfit, refuse_unfit};
 use crate::store::{Pool, StoreError, connect, first_host_of};
@@ -52,6 +52,7 @@ pub fn url(given: Option<SecretString>, config: Option<&Config>) -> anyhow::Resu
             .read()
             .map_err(|error| anyhow!("{error}, or give --database-url or --config"))?,
     };
+    check_encoding(&url)?;
     check(&url)?;
     Ok(url)
 }

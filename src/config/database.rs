@@ -1,6 +1,6 @@
 //! `[database]`: where the events and everything of Posthorn's stand.
 
-use secrecy::SecretString;
+use secrecy::{ExposeSecret, SecretString};
 
 use super::document::Section;
 use super::{secrets, value};
@@ -23,13 +23,49 @@ pub enum DatabaseUrl {
     Inline(SecretString),
 }
 
+/// Why there is no URL. Shows nothing of one.
+#[derive(Debug, thiserror::Error)]
+pub enum UrlError {
+    #[error(transparent)]
+    Secret(#[from] SecretError),
+    #[error("{UNENCODED}")]
+    Unencoded,
+}
+
+const UNENCODED: &str = "the database URL has an @ behind a /, ? or #, so that its password would be taken for \
+     a host; write these characters of the password as %40, %2F, %3F and %23, and give one such as postgres://user:password@host:5432/database";
+
 impl DatabaseUrl {
-    pub fn read(&self) -> Result<SecretString, SecretError> {
-        match self {
-            Self::Kept(reference) => secrets::read_text(reference),
-            Self::Inline(url) => Ok(url.clone()),
-        }
+    pub fn read(&self) -> Result<SecretString, UrlError> {
+        let url = match self {
+            Self::Kept(reference) => secrets::read_text(reference)?,
+            Self::Inline(url) => url.clone(),
+        };
+        check_encoding(&url)?;
+        Ok(url)
     }
+}
+
+/// Whoever has `/`, `?` or `#` in a password and writes it as it is gets another host than the
+/// one that was meant. An `@` alone does no harm: the last one ends the password.
+pub fn check_encoding(url: &SecretString) -> Result<(), UrlError> {
+    let url = url.expose_secret();
+    let rest = url.split_once("://").map_or("", |(_, rest)| rest);
+    let Some((authority, behind)) = rest.find(['/', '?', '#']).map(|at| rest.split_at(at)) else {
+        return Ok(());
+    };
+    let Some(at) = behind.find('@') else {
+        return Ok(());
+    };
+    let has_port = authority
+        .rsplit_once(':')
+        .is_none_or(|(_, port)| port.parse::<u16>().is_ok());
+    // A parameter may have one.
+    let in_a_parameter = has_port && behind[..at].contains('?');
+    if authority.contains('@') || in_a_parameter {
+        return Ok(());
+    }
+    Err(UrlError::Unencoded)
 }
 
 impl Default for Database {
@@ -80,5 +116,7 @@ fn url(text: String) -> Result<DatabaseUrl, String> {
             "a reference without a legal name or path; {REMEDY}"
         ));
     }
-    Ok(DatabaseUrl::Inline(text.into()))
+    let url = text.into();
+    check_encoding(&url).map_err(|error| error.to_string())?;
+    Ok(DatabaseUrl::Inline(url))
 }

@@ -42,8 +42,8 @@ use std::time::Duration;
 /// Why the database did not do what was asked.
 #[derive(Debug, thiserror::Error)]
 pub enum StoreError {
-    #[error("the database refused: {0}")]
-    Database(#[from] sqlx::Error),
+    #[error("the database refused: {}", told(.0))]
+    Database(sqlx::Error),
     /// The connection hangs: a partition, a stopped server. Nothing is known of the
     /// statement's fate.
     #[error("the database did not answer within {0:?}")]
@@ -51,6 +51,22 @@ pub enum StoreError {
     /// A value that only Posthorn writes does not have its form.
     #[error("{0} in the database has a form that this version does not know")]
     Unreadable(&'static str),
+}
+
+impl From<sqlx::Error> for StoreError {
+    fn from(error: sqlx::Error) -> Self {
+        Self::Database(error)
+    }
+}
+
+/// In the database's words alone: the driver adds the line of PostgreSQL's own source that they
+/// come from, which reads like a line of the statement. It is no further cause either, since it
+/// would be told so again.
+fn told(error: &sqlx::Error) -> String {
+    match error {
+        sqlx::Error::Database(error) => error.message().to_owned(),
+        other => other.to_string(),
+    }
 }
 
 /// Longer than any statement of the flow takes on a database that works.

@@ -8,7 +8,7 @@ use crate::model::subscription::Exit;
 
 pub(super) fn check(settings: &Settings, problems: &mut Vec<Problem>) -> Option<Exit> {
     let given = settings.source_addresses.as_deref();
-    let source_addresses = note("source_addresses", addresses(given), problems);
+    let source_addresses = addresses(given, problems);
     let proxy_pool = settings.proxy_pool.clone();
     if proxy_pool
         .as_ref()
@@ -40,16 +40,21 @@ impl Exit {
     }
 }
 
-fn addresses(given: Option<&[String]>) -> Result<Vec<IpAddr>, String> {
-    let Some(given) = given else {
-        return Ok(Vec::new());
-    };
-    if given.is_empty() {
-        return Err(
-            "an empty list; give addresses of the worker's machine, or leave it out".to_owned(),
-        );
+fn addresses(given: Option<&[String]>, problems: &mut Vec<Problem>) -> Option<Vec<IpAddr>> {
+    const KEY: &str = "source_addresses";
+    if given.is_some_and(<[_]>::is_empty) {
+        problems.push(Problem::new(
+            KEY,
+            "an empty list; give addresses of the worker's machine, or leave it out",
+        ));
+        return None;
     }
-    given.iter().map(|text| address(text)).collect()
+    let addresses = given.unwrap_or_default().iter();
+    // Gathered before it is looked at whether all are there: each that is not has its message.
+    let addresses: Vec<_> = addresses
+        .map(|text| note(KEY, address(text), problems))
+        .collect();
+    addresses.into_iter().collect()
 }
 
 fn address(text: &str) -> Result<IpAddr, String> {

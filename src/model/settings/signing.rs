@@ -9,7 +9,7 @@ use ring::hmac;
 use ring::signature::Ed25519KeyPair;
 use secrecy::{ExposeSecret, SecretSlice};
 
-use super::credentials::{content, reference};
+use super::credentials::{NO_REFERENCE, content};
 use super::problem::{choose, note};
 use super::{Problem, Settings};
 use crate::model::secret::{ReadSecret, SecretRef};
@@ -85,9 +85,17 @@ pub(super) fn check(
     }
     let secrets = settings.signing_secrets.iter().flatten();
     let secrets: Vec<_> = secrets
-        .filter_map(|text| reference("signing_secrets", Some(text), problems))
+        .enumerate()
+        .filter_map(|(index, text)| entry(index, text, problems))
         .collect();
     (problems.len() == before).then_some(SigningSettings { scheme, secrets })
+}
+
+/// An entry is named by its place: it is most likely the secret itself.
+fn entry(index: usize, text: &str, problems: &mut Vec<Problem>) -> Option<SecretRef> {
+    let reference =
+        SecretRef::parse(text).ok_or_else(|| format!("entry {} is {NO_REFERENCE}", index + 1));
+    note("signing_secrets", reference, problems)
 }
 
 /// The signature covers id, timestamp and body, so they must be there.

@@ -1,6 +1,7 @@
 //! Which answers count as delivered, and which end a delivery at once.
 
-use super::{Problem, Settings, defaults};
+use super::problem::note;
+use super::{Problem, Settings, defaults, quoted};
 use crate::model::{StatusRanges, SuccessRule};
 
 pub(super) fn check(settings: &Settings, problems: &mut Vec<Problem>) -> Option<SuccessRule> {
@@ -70,15 +71,19 @@ fn ranges(
     texts: &[String],
     problems: &mut Vec<Problem>,
 ) -> Option<StatusRanges> {
-    let ranges: Option<Vec<_>> = texts.iter().map(|text| range(text)).collect();
-    if ranges.is_none() {
-        problems.push(Problem::new(
-            key,
-            "an entry that is not a range of statuses; give entries such as \"200-299\" or \"204\", \
-             within 100 to 599 and the lower first",
-        ));
-    }
-    ranges.map(StatusRanges)
+    let ranges = texts.iter().map(|text| {
+        let range = range(text).ok_or_else(|| {
+            format!(
+                "{} is not a range of statuses; give entries such as \"200-299\" or \"204\", \
+                 within 100 to 599 and the lower first",
+                quoted(text)
+            )
+        });
+        note(key, range, problems)
+    });
+    // Gathered before it is looked at whether all are there: each that is not has its message.
+    let ranges: Vec<_> = ranges.collect();
+    ranges.into_iter().collect::<Option<_>>().map(StatusRanges)
 }
 
 fn range(text: &str) -> Option<(u16, u16)> {

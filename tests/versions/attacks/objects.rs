@@ -3,7 +3,7 @@
 use super::{Attacker, PARTS, Scene};
 
 /// Each of Posthorn's trigger functions, put on a table of the attacker's.
-const TRIGGERS: [&str; 16] = [
+const TRIGGERS: [&str; 20] = [
     "append_source_rows",
     "clear_gone_at",
     "guard_managed_row",
@@ -16,7 +16,11 @@ const TRIGGERS: [&str; 16] = [
     "refuse_change_but_purge",
     "refuse_delete",
     "refuse_event",
+    "refuse_locks",
     "refuse_named_secret",
+    "refuse_profiles",
+    "refuse_subscriptions",
+    "refuse_unfinished",
     "secret_changed",
     "stamp_revision",
     "take_revision",
