@@ -72,9 +72,10 @@ fn why_not_the_text(answer: &Answer, text: &str) -> Option<String> {
     if is_same_text(&answer.body, text) {
         return None;
     }
-    Some(match &answer.coding {
-        Some(coding) => format!("the body is in the coding {coding}, and nothing is decoded"),
-        None => "the body is not the required text".to_owned(),
+    Some(match (&answer.coding, &answer.unreadable) {
+        (Some(coding), _) => format!("the body is in the coding {coding}, and nothing is decoded"),
+        (None, Some(cause)) => format!("the body {cause}"),
+        (None, None) => "the body is not the required text".to_owned(),
     })
 }
 

@@ -65,12 +65,15 @@ pub struct Answer {
     pub status: u16,
     /// The reason phrase as it came (WIRE.md 1.10); empty where none did.
     pub reason: String,
-    /// The first bytes of the body, up to the reading cap.
+    /// The first bytes of the body, up to the reading cap, in UTF-8 wherever its charset is
+    /// known.
     pub body: Bytes,
     /// Why the end of the body did not come; none for a body that is whole, or capped.
     pub incomplete: Option<String>,
     /// The coding of the body, such as `gzip`. Nobody asked for one, and none is undone.
     pub coding: Option<String>,
+    /// What keeps the body from being read as text, as the rest of a sentence about it.
+    pub unreadable: Option<String>,
     /// The `Retry-After` header as it came: seconds or an HTTP date.
     pub retry_after: Option<String>,
     /// The host that a redirect points to; redirects are not followed.

@@ -2,10 +2,11 @@
 
 use bytes::BytesMut;
 use http::HeaderMap;
-use http::header::{CONTENT_ENCODING, HeaderName, LOCATION, RETRY_AFTER};
+use http::header::{CONTENT_ENCODING, CONTENT_TYPE, HeaderName, LOCATION, RETRY_AFTER};
 use url::Url;
 
 use super::http1::{Body, Broken, Connection, Head};
+use super::text::in_utf8;
 use crate::model::Answer;
 
 /// Both forms of `Retry-After` are shorter: an HTTP date has 29 bytes.
@@ -41,7 +42,7 @@ impl Reading {
         }
     }
 
-    /// Reads up to `cap` bytes of the body, as they came: nothing is decompressed. A longer
+    /// Reads up to `cap` bytes of the body, as they come: nothing is decompressed. A longer
     /// answer is left unread, which closes its connection: reading on would put the receiver
     /// in charge of our memory and time.
     pub(super) async fn to_the_end(&mut self) -> Result<(), Broken> {
@@ -69,13 +70,21 @@ impl Reading {
         let Head {
             status, headers, ..
         } = &self.head;
+        let is_whole = self.body.has_ended();
+        let coding = text(headers, &CONTENT_ENCODING, CODING_BYTES)
+            .filter(|coding| !coding.eq_ignore_ascii_case("identity"));
+        let body = self.read.split().freeze();
+        let (body, unreadable) = match &coding {
+            Some(_) => (body, None),
+            None => in_utf8(body, headers.get(CONTENT_TYPE), is_whole),
+        };
         Answer {
             status: status.as_u16(),
             reason: reason(&self.head),
-            body: self.read.split().freeze(),
+            body,
+            unreadable,
             incomplete,
-            coding: text(headers, &CONTENT_ENCODING, CODING_BYTES)
-                .filter(|coding| !coding.eq_ignore_ascii_case("identity")),
+            coding,
             retry_after: text(headers, &RETRY_AFTER, RETRY_AFTER_BYTES),
             redirects_to: status
                 .is_redirection()

@@ -29,6 +29,7 @@ mod request;
 mod resolver;
 #[cfg(test)]
 mod tests;
+mod text;
 mod tls;
 mod tokens;
 

@@ -2,6 +2,9 @@
 
 mod answers_in_time;
 mod certificates;
+mod credentials;
 mod name_server;
+mod refusals;
 mod spellings;
+mod texts;
 mod tls_server;
