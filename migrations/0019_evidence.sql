@@ -283,14 +283,18 @@ CREATE TABLE posthorn.config_history (
     revision   bigint      NOT NULL,
     changed_at timestamptz NOT NULL DEFAULT clock_timestamp(),
     settings   jsonb,
+    xid        xid8        NOT NULL DEFAULT pg_current_xact_id(),
     PRIMARY KEY (kind, subject, revision)
 );
+CREATE INDEX config_history_changed ON posthorn.config_history (changed_at);
+COMMENT ON INDEX posthorn.config_history_changed IS 'Workers ask when the settings changed last.';
 COMMENT ON TABLE posthorn.config_history IS 'Every version of subscriptions, profiles and locks, append-only.';
 COMMENT ON COLUMN posthorn.config_history.kind IS 'subscription, profile or lock.';
 COMMENT ON COLUMN posthorn.config_history.subject IS 'The subscription''s id, or the name.';
 COMMENT ON COLUMN posthorn.config_history.revision IS 'From this configuration on.';
 COMMENT ON COLUMN posthorn.config_history.changed_at IS 'When the change was about to be committed.';
 COMMENT ON COLUMN posthorn.config_history.settings IS 'The row without its NULLs; NULL: it was deleted.';
+COMMENT ON COLUMN posthorn.config_history.xid IS 'The transaction that changed it: what it published itself met the new settings.';
 
 CREATE TRIGGER append_only BEFORE UPDATE OR DELETE OR TRUNCATE ON posthorn.config_history
     FOR EACH STATEMENT EXECUTE FUNCTION posthorn.refuse_change();
@@ -327,7 +331,7 @@ END $$;
 COMMENT ON FUNCTION posthorn.keep_deletion IS 'Trigger: the same for a lock that is deleted. A profile is, only when no subscription has it.';
 
 -- Deferred: changed_at is then the commit's time but for a moment, however long the
--- transaction was open. The audit compares it with the events' times.
+-- transaction was open. Workers and the audit compare it with the events' times.
 CREATE CONSTRAINT TRIGGER keep_version AFTER INSERT OR UPDATE ON posthorn.subscriptions
     DEFERRABLE INITIALLY DEFERRED FOR EACH ROW EXECUTE FUNCTION posthorn.keep_version();
 CREATE CONSTRAINT TRIGGER keep_version AFTER INSERT OR UPDATE ON posthorn.profiles

@@ -1,10 +1,14 @@
 //! Route: which subscriptions an event is for. Pure, in memory, and changed in place.
 
+pub mod history;
+pub mod versions;
+
 use std::collections::HashMap;
 use std::sync::Arc;
 
 use uuid::Uuid;
 
+use self::versions::Versions;
 use crate::model::{Emit, Event, Pattern, Scope, Shard, Subscription};
 use crate::shape::sent_alike;
 
@@ -22,18 +26,20 @@ type Merchants = HashMap<String, Vec<Arc<Subscription>>>;
 
 impl Routes {
     /// The subscriptions that get `event`: a delivery each. `before`: the status of the
-    /// transaction's event before, if there is one.
+    /// transaction's event before, if there is one. Whether one gets it is said by its version
+    /// of the event's time, where `versions` know of one; all else by that of now.
     pub fn matches(
         &self,
         event: &Event,
         before: Option<&str>,
+        versions: &Versions,
     ) -> impl Iterator<Item = &Arc<Subscription>> {
         self.shards
             .get(&event.shard)
             .and_then(|merchants| merchants.get(&*event.merchant))
             .into_iter()
             .flatten()
-            .filter(move |subscription| gets(subscription, event, before))
+            .filter(move |now| gets(versions.at(now.id, event).unwrap_or(now), event, before))
     }
 
     /// The template of an endpoint that the event's transaction brought, if it lets the
@@ -44,10 +50,11 @@ impl Routes {
         id: Uuid,
         event: &Event,
         before: Option<&str>,
+        versions: &Versions,
     ) -> Option<&Arc<Subscription>> {
         self.by_id
             .get(&id)
-            .filter(|template| lets_through(template, event, before))
+            .filter(|now| lets_through(versions.at(id, event).unwrap_or(now), event, before))
     }
 
     /// Adds a subscription, or puts it in the place of its earlier revision.
@@ -176,7 +183,7 @@ mod tests {
 
     fn matched(routes: &Routes, event: &Event) -> Vec<u128> {
         let mut ids: Vec<_> = routes
-            .matches(event, None)
+            .matches(event, None, &Versions::default())
             .map(|it| it.id.as_u128())
             .collect();
         ids.sort_unstable();
@@ -255,7 +262,9 @@ mod tests {
             let mut subscription = samples::subscription();
             change(&mut subscription);
             let routes = routes([subscription]);
-            let count = routes.matches(&samples::event(), None).count();
+            let count = routes
+                .matches(&samples::event(), None, &Versions::default())
+                .count();
             assert_eq!(count, usize::from(expected), "{what}");
         }
     }
@@ -270,7 +279,7 @@ mod tests {
         assert_eq!(matched(&routes, &samples::event()), [1, 2]);
         let repeated = samples::event();
         let ids: Vec<_> = routes
-            .matches(&repeated, Some(&repeated.status))
+            .matches(&repeated, Some(&repeated.status), &Versions::default())
             .map(|it| it.id)
             .collect();
         assert_eq!(ids, [Uuid::from_u128(2)]);
@@ -368,7 +377,7 @@ mod tests {
             change(&mut template);
             let routes = routes([template]);
             let event = samples::event();
-            let found = routes.template(Uuid::from_u128(1), &event, None);
+            let found = routes.template(Uuid::from_u128(1), &event, None, &Versions::default());
             assert_eq!(found.is_some(), expected, "{what}");
         }
     }

@@ -20,6 +20,7 @@ use posthorn::model::attempt::Answer;
 use posthorn::model::{Credential, Subscription, TokenKey, Wire};
 use posthorn::plan::{Circumstances, plan};
 use posthorn::route::Routes;
+use posthorn::route::versions::Versions;
 use posthorn::shape::{Moment, shape};
 use serde_json::{Value, json};
 
@@ -78,8 +79,13 @@ fn route(criterion: &mut Criterion, size: Size) -> anyhow::Result<()> {
         routes.upsert(Arc::new(subscription));
     }
     let event = samples::event(7);
+    let versions = Versions::default();
     criterion.bench_function("route: one of 100,000 subscriptions", |bencher| {
-        bencher.iter(|| black_box(&routes).matches(black_box(&event), true).count());
+        bencher.iter(|| {
+            black_box(&routes)
+                .matches(black_box(&event), None, &versions)
+                .count()
+        });
     });
     Ok(())
 }

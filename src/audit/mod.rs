@@ -6,10 +6,8 @@
 //! ```
 
 pub mod difference;
-pub mod history;
 pub mod seals;
 pub mod tally;
-pub mod versions;
 
 use std::collections::{HashMap, HashSet};
 use std::time::Duration;
@@ -17,12 +15,12 @@ use std::time::Duration;
 use chrono::{DateTime, Utc};
 use uuid::Uuid;
 
-use self::history::History;
-use self::tally::{Counts, Line, Tally};
-use self::versions::{Versions, Wanted};
+use self::tally::{Counts, Line, Tally, time_of};
 use crate::feed::floor::first_id_at;
 use crate::model::event::StatusesBefore;
 use crate::model::{DeliveryKey, Endpoint, Event, Shard, Snapshot, State};
+use crate::route::history::History;
+use crate::route::versions::{Versions, Wanted};
 use crate::store::Pool;
 use crate::store::audit::{Missing, find_repeated, read_checkpoints, read_stretch, reopen};
 use crate::store::history::read_changes;
@@ -43,8 +41,17 @@ pub struct Span {
     pub until: DateTime<Utc>,
 }
 
+/// What an audit came to.
+#[derive(Clone, Copy, Debug)]
+pub struct Audited {
+    /// The sum of all lines.
+    pub total: Counts,
+    /// When the first event was published that no worker had read to the end yet.
+    pub settled_to: Option<DateTime<Utc>>,
+}
+
 /// Goes through the events of a span; `tell` is given the lines of each day once the day is
-/// through. With `repair`, what is missing becomes pending. Returns the sum of all lines.
+/// through. With `repair`, what is missing becomes pending.
 ///
 /// Memory is a page, the counts of one day and the versions of the subscriptions, whatever
 /// the number of events.
@@ -53,12 +60,13 @@ pub async fn audit(
     span: Span,
     repair: bool,
     mut tell: impl FnMut(&[Line]),
-) -> Result<Counts, StoreError> {
-    let with = Auditor::new(pool, repair).await?;
+) -> Result<Audited, StoreError> {
+    let with = Auditor::new(pool, repair, span.since).await?;
     let mut after = first_id_at(span.since);
     let until = first_id_at(span.until);
     let mut tally = Tally::default();
     let mut total = Counts::default();
+    let mut settled_to = None;
     loop {
         let page = within(PATIENCE, read_stretch(pool, after, until, PAGE)).await?;
         let mut lines = Vec::new();
@@ -66,9 +74,13 @@ pub async fn audit(
             tally.finish(&mut lines);
             sum(&lines, &mut total);
             tell(&lines);
-            return Ok(total);
+            return Ok(Audited { total, settled_to });
         };
         after = last.id;
+        let unsettled = page
+            .iter()
+            .find(|(xid, event)| !with.is_settled(*xid, event));
+        settled_to = settled_to.or(unsettled.map(|(_, event)| time_of(event.id)));
         with.count(page, &mut tally, &mut lines).await?;
         sum(&lines, &mut total);
         tell(&lines);
@@ -98,7 +110,7 @@ struct Found {
 
 /// The subscriptions that one event was for, transactions' own among them.
 pub async fn who_wanted(pool: &Pool, id: Uuid) -> Result<Vec<(Uuid, Wanted)>, StoreError> {
-    let with = Auditor::new(pool, false).await?;
+    let with = Auditor::new(pool, false, time_of(id)).await?;
     let next =
         |id: Uuid, step: i8| Uuid::from_u128(id.as_u128().saturating_add_signed(step.into()));
     let page = within(PATIENCE, read_stretch(pool, next(id, -1), next(id, 1), 1)).await?;
@@ -112,11 +124,16 @@ pub async fn who_wanted(pool: &Pool, id: Uuid) -> Result<Vec<(Uuid, Wanted)>, St
 }
 
 impl<'a> Auditor<'a> {
-    async fn new(pool: &'a Pool, repair: bool) -> Result<Self, StoreError> {
+    /// For events since a time.
+    async fn new(pool: &'a Pool, repair: bool, since: DateTime<Utc>) -> Result<Self, StoreError> {
         // Before any row is looked for: what a checkpoint includes has its rows by then.
         let checkpoints = within(STATEMENT, read_checkpoints(pool)).await?;
         let mut history = History::default();
-        within(PATIENCE, read_changes(pool, |change| history.take(change))).await?;
+        within(
+            PATIENCE,
+            read_changes(pool, since, |change| history.take(change)),
+        )
+        .await?;
         Ok(Self {
             pool,
             repair,

@@ -27,7 +27,7 @@ pub struct Counts {
     pub repaired: u64,
     /// Wanted, but a worker has not read the event to the end yet.
     pub in_flight: u64,
-    /// Without a row, and the settings changed since the event.
+    /// Without a row, and the settings changed at the event's moment.
     pub undecided: u64,
     /// Answers of success beyond a delivery's first.
     pub repeated: u64,
@@ -119,9 +119,14 @@ impl Tally {
 /// The day in an id of version 7; the first of all days for another one.
 #[must_use]
 pub fn day_of(id: Uuid) -> NaiveDate {
+    time_of(id).date_naive()
+}
+
+/// The time in an id of version 7; the first of all times for another one.
+#[must_use]
+pub fn time_of(id: Uuid) -> DateTime<Utc> {
     let millis = i64::try_from(id.as_u128() >> 80).unwrap_or(0);
-    let time = DateTime::<Utc>::from_timestamp_millis(millis);
-    time.unwrap_or_default().date_naive()
+    DateTime::from_timestamp_millis(millis).unwrap_or_default()
 }
 
 #[cfg(test)]

@@ -8,9 +8,9 @@ use serde_json::{Value, json};
 use uuid::Uuid;
 
 use super::database::{DatabaseArgs, open, refusal};
-use crate::audit::versions::Wanted;
 use crate::audit::who_wanted;
 use crate::model::settings::url::without_credentials;
+use crate::route::versions::Wanted;
 use crate::store::evidence::{
     AttemptRecord, Payload, Record, config_at, find_answers, find_attempts, find_deliveries,
     find_facts, find_name, find_payload,
@@ -182,7 +182,7 @@ async fn layers(pool: &Pool, subscription: Uuid, revision: i64) -> Result<Vec<Va
     Ok(layers)
 }
 
-/// By the settings of the event's time and since.
+/// By the settings of the event's time.
 async fn wanted_by(pool: &Pool, event: Uuid) -> Result<Vec<Value>, StoreError> {
     let mut wanted_by = Vec::new();
     for (subscription_id, wanted) in who_wanted(pool, event).await? {
@@ -192,7 +192,7 @@ async fn wanted_by(pool: &Pool, event: Uuid) -> Result<Vec<Value>, StoreError> {
             "wanted": match wanted {
                 Wanted::Yes => "yes",
                 Wanted::No => "no",
-                Wanted::Undecided => "undecided: the settings changed since",
+                Wanted::Undecided => "undecided: the settings changed at that moment, or are not known so far back",
             },
         }));
     }

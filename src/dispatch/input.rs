@@ -12,6 +12,7 @@ use crate::feed::checkpoint::PageId;
 use crate::model::event::StatusesBefore;
 use crate::model::{DeliveryKey, Endpoint, Epoch, Event, Shard, Snapshot, State, Subscription};
 use crate::record::ToRecord;
+use crate::route::versions::Versions;
 use crate::shape::Unsendable;
 use crate::store::pending::{NextDue, Refilled, Waiting};
 
@@ -82,6 +83,8 @@ pub struct Page {
     pub endpoints: Endpoints,
     /// Of merchants where it counts.
     pub before: StatusesBefore,
+    /// Of subscriptions that have changed since some of the events: how they were then.
+    pub versions: Versions,
     /// Answered when the page is in the lanes: the next one may be read.
     pub taken: oneshot::Sender<()>,
 }

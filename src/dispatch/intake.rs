@@ -100,6 +100,7 @@ impl Dispatcher {
             known,
             mut endpoints,
             before,
+            versions,
             taken,
         } = page;
         self.out.metrics.events_read(events.len() as u64);
@@ -114,7 +115,7 @@ impl Dispatcher {
         {
             let event = Arc::new(event);
             let before = before.get(&event.id).map(|status| &**status);
-            let wanted = self.routes.matches(&event, before);
+            let wanted = self.routes.matches(&event, before, &versions);
             let wanted = wanted.filter(|subscription| is_new(&event, subscription.id));
             routed.extend(wanted.map(|subscription| Routed {
                 subscription: Arc::clone(subscription),
@@ -125,7 +126,9 @@ impl Dispatcher {
                 continue;
             }
             for (id, endpoint) in endpoints.remove(&event.id).unwrap_or_default() {
-                let template = self.routes.template(endpoint.template_id, &event, before);
+                let template =
+                    self.routes
+                        .template(endpoint.template_id, &event, before, &versions);
                 if let Some(template) = template.filter(|_| is_new(&event, id)) {
                     routed.push(Routed {
                         subscription: Arc::clone(template),

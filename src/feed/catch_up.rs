@@ -12,6 +12,7 @@ use crate::crash::Point;
 use crate::dispatch::input::{Adoption, Input};
 use crate::model::{DeliveryKey, Event, Shard};
 use crate::store::events::settle_foreign_events;
+use crate::store::history::newest_change;
 use crate::store::known::find_known_deliveries;
 use crate::store::pending::count_waiting;
 use crate::store::shards::Taken;
@@ -31,6 +32,7 @@ impl Reader {
             // Before the rows: a change in between is loaded again with the next page.
             let revision = within(STATEMENT, current_revision(&pool)).await?;
             let subscriptions = self.load(-1, &shards).await?;
+            self.changed_at = within(STATEMENT, newest_change(&pool)).await?;
             let waiting = within(STATEMENT * 3, count_waiting(&pool, &shards)).await?;
             if taken.iter().any(|taken| taken.cluster != cluster) {
                 within(STATEMENT * 60, settle_foreign_events(&pool)).await?;

@@ -51,22 +51,21 @@ impl LookUps {
         self.by_id.insert(subscription.id, (merchant, its));
     }
 
-    /// The events whose transactions may have brought endpoints.
-    pub fn for_endpoints<'a>(&self, events: &'a [Event]) -> Vec<&'a Event> {
-        self.those(events, |needs| needs.endpoints > 0)
+    /// Whether the event's transaction may have brought endpoints.
+    pub fn for_endpoints(&self, event: &Event) -> bool {
+        self.needs(event).endpoints > 0
     }
 
-    /// The events of which it counts whether they change the status.
-    pub fn for_statuses<'a>(&self, events: &'a [Event]) -> Vec<&'a Event> {
-        self.those(events, |needs| needs.statuses > 0)
+    /// Whether it counts if the event changes the status.
+    pub fn for_statuses(&self, event: &Event) -> bool {
+        self.needs(event).statuses > 0
     }
 
-    fn those<'a>(&self, events: &'a [Event], wanted: impl Fn(&Needs) -> bool) -> Vec<&'a Event> {
-        if self.merchants.is_empty() {
-            return Vec::new();
-        }
-        let needed = |event: &&Event| self.merchants.get(&*event.merchant).is_some_and(&wanted);
-        events.iter().filter(needed).collect()
+    fn needs(&self, event: &Event) -> Needs {
+        self.merchants
+            .get(&*event.merchant)
+            .copied()
+            .unwrap_or_default()
     }
 }
 
@@ -90,10 +89,10 @@ mod tests {
             ..samples::event()
         };
         let events = [samples::event(), other];
-        (
-            look_ups.for_endpoints(&events).len(),
-            look_ups.for_statuses(&events).len(),
-        )
+        let count = |needs: fn(&LookUps, &Event) -> bool| {
+            events.iter().filter(|event| needs(look_ups, event)).count()
+        };
+        (count(LookUps::for_endpoints), count(LookUps::for_statuses))
     }
 
     #[test]

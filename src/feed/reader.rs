@@ -5,6 +5,7 @@ use std::collections::{BTreeSet, HashSet};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use chrono::{DateTime, Utc};
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
@@ -22,6 +23,7 @@ use crate::http::health::Health;
 use crate::http::metrics::Metrics;
 use crate::model::{Epoch, Shard, Subscription};
 use crate::store::events::{Page, current_snapshot, read_by_id, read_page};
+use crate::store::history::newest_change;
 use crate::store::pending::count_waiting;
 use crate::store::shards::Taken;
 use crate::store::subscriptions::{SubscriptionRow, load_opener, load_subscriptions, resolve_row};
@@ -69,6 +71,8 @@ pub struct Reader {
     poll: Poll,
     /// The newest configuration that the dispatcher knows.
     pub(super) revision: Option<i64>,
+    /// When it was changed last: an event from before may have met other settings.
+    pub(super) changed_at: Option<DateTime<Utc>>,
     pub(super) progress: Progress,
     recount_at: Instant,
     counting: Option<JoinHandle<()>>,
@@ -92,6 +96,7 @@ impl Reader {
             settings,
             poll: Poll::new(settings.poll_min, settings.poll_max, now),
             revision: None,
+            changed_at: None,
             progress: Progress::default(),
             recount_at: now + RECOUNT,
             counting: None,
@@ -271,6 +276,7 @@ impl Reader {
             // Those of a shard that is taken later are all read then.
             let held: Vec<Shard> = self.held.iter().copied().collect();
             let subscriptions = self.load(known, &held).await?;
+            self.changed_at = within(STATEMENT, newest_change(&self.with.pool)).await?;
             self.tell(Input::Subscriptions(subscriptions));
             self.revision = Some(page.revision);
         }

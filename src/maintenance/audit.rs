@@ -9,18 +9,21 @@ use cron::Schedule;
 use tokio_util::sync::CancellationToken;
 use tracing::{error, info, warn};
 
-use super::LOOK_AGAIN;
 use super::timetable::next_run;
-use crate::audit::{Span, audit};
+use super::{DEADLINE, LOOK_AGAIN};
+use crate::audit::{Audited, Span, audit};
 use crate::http::metrics::Metrics;
-use crate::store::audit::{AuditRow, audited_since, begin_audit, last_audit, record_audit};
+use crate::store::audit::{
+    AuditRow, audited_since, begin_audit, first_unaudited, last_audit, record_audit,
+    snapshot_and_cluster,
+};
 use crate::store::{DbClock, Pool, STATEMENT, StoreError, within};
 
 #[derive(Clone, Debug)]
 pub struct Settings {
     /// In UTC.
     pub schedule: Schedule,
-    /// How far back it looks.
+    /// How far back it looks at least; further, where the last one left something.
     pub window: Duration,
 }
 
@@ -93,13 +96,16 @@ impl Auditing {
         if last.is_some_and(|(started, _)| started >= due) {
             return Ok(());
         }
+        let began = within(STATEMENT, snapshot_and_cluster(&self.pool)).await?;
         let now = self.clock.now();
         let window = TimeDelta::from_std(self.settings.window).unwrap_or(TimeDelta::MAX);
+        let window = now.checked_sub_signed(window).unwrap_or_default();
+        let unaudited = within(DEADLINE, first_unaudited(&self.pool, window)).await?;
         let span = Span {
-            since: now.checked_sub_signed(window).unwrap_or_default(),
+            since: window.min(unaudited),
             until: now,
         };
-        let total = audit(&self.pool, span, true, |lines| {
+        let Audited { total, settled_to } = audit(&self.pool, span, true, |lines| {
             for line in lines.iter().filter(|line| line.counts.missing > 0) {
                 error!(merchant = %line.merchant, day = %line.day, missing = line.counts.missing,
                        repaired = line.counts.repaired,
@@ -115,6 +121,8 @@ impl Auditing {
             expected: total.expected,
             missing: total.missing,
             repaired: total.repaired,
+            settled_to: settled_to.unwrap_or(now),
+            began,
         };
         within(STATEMENT, record_audit(&self.pool, &row)).await?;
         info!(

@@ -2,6 +2,7 @@
 
 use chrono::{DateTime, Utc};
 use serde_json::Value;
+use uuid::Uuid;
 
 /// A row of `posthorn.config_history`.
 #[derive(Clone, Debug)]
@@ -12,6 +13,8 @@ pub struct Change {
     pub at: DateTime<Utc>,
     /// None: it was deleted.
     pub row: Option<Value>,
+    /// Events that were published by the transaction that made it.
+    pub own: Vec<Uuid>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

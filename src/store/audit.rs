@@ -175,8 +175,52 @@ pub async fn audited_since(pool: &Pool) -> Result<DateTime<Utc>, StoreError> {
     .await?)
 }
 
+/// The database's snapshot of this moment, and the cluster in which it means something.
+pub async fn snapshot_and_cluster(pool: &Pool) -> Result<(Snapshot, String), StoreError> {
+    let row = sqlx::query!(
+        r#"SELECT pg_current_snapshot()::text AS "snapshot!", posthorn.cluster() AS "cluster!""#
+    )
+    .fetch_one(pool)
+    .await?;
+    let snapshot = row.snapshot.parse();
+    Ok((
+        snapshot.map_err(|_| StoreError::Unreadable("a snapshot"))?,
+        row.cluster,
+    ))
+}
+
+/// From when on no scheduled audit has decided over everything: up to where workers had read
+/// when the last one looked, or an earlier event that was committed since it began. After a
+/// restart of the server snapshots tell nothing, and all that the last one looked at is looked
+/// at again. Without an audit, the beginning. Events since `window` need no search.
+pub async fn first_unaudited(
+    pool: &Pool,
+    window: DateTime<Utc>,
+) -> Result<DateTime<Utc>, StoreError> {
+    Ok(sqlx::query_scalar!(
+        r#"
+        SELECT coalesce(least(last.settled_to, last.started_at,
+                              CASE WHEN last.cluster <> posthorn.cluster() THEN last.since END,
+                              posthorn.uuid_time(late.id)), 'epoch') AS "since!"
+          FROM (SELECT) AS always
+          LEFT JOIN (SELECT a.* FROM posthorn.audits a ORDER BY a.started_at DESC LIMIT 1) AS last ON true
+          LEFT JOIN LATERAL (
+               SELECT l.id
+                 FROM (SELECT e.id FROM posthorn.events e
+                        WHERE e.xid >= pg_snapshot_xmin(last.snapshot)
+                          AND NOT pg_visible_in_snapshot(e.xid, last.snapshot)
+                          AND e.id < posthorn.uuid_floor($1)
+                        ORDER BY e.xid OFFSET 0) AS l
+                ORDER BY l.id LIMIT 1) AS late ON true
+        "#,
+        window
+    )
+    .fetch_one(pool)
+    .await?)
+}
+
 /// What a scheduled audit came to; a row of `posthorn.audits`.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct AuditRow {
     pub started_at: DateTime<Utc>,
     pub since: DateTime<Utc>,
@@ -184,19 +228,27 @@ pub struct AuditRow {
     pub expected: u64,
     pub missing: u64,
     pub repaired: u64,
+    /// Events before that had all been dealt with.
+    pub settled_to: DateTime<Utc>,
+    /// When it began, by snapshot and cluster.
+    pub began: (Snapshot, String),
 }
 
 pub async fn record_audit(pool: &Pool, row: &AuditRow) -> Result<(), StoreError> {
     let number = |count: u64| i64::try_from(count).unwrap_or(i64::MAX);
     sqlx::query!(
-        "INSERT INTO posthorn.audits (started_at, since, events, expected, missing, repaired)
-         VALUES ($1, $2, $3, $4, $5, $6)",
+        "INSERT INTO posthorn.audits (started_at, since, events, expected, missing, repaired,
+                                      settled_to, snapshot, cluster)
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8::text::pg_snapshot, $9)",
         row.started_at,
         row.since,
         number(row.events),
         number(row.expected),
         number(row.missing),
         number(row.repaired),
+        row.settled_to,
+        row.began.0.to_string(),
+        row.began.1,
     )
     .execute(pool)
     .await?;

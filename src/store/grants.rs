@@ -52,7 +52,7 @@ GRANT INSERT (event_id, subscription_id, generation, state, attempts, reason)
     ON posthorn.deliveries TO {role};
 GRANT INSERT (event_id, subscription_id, generation, number, started_at, duration_us, outcome, http_status,
     reason, body, revision, tls, peer, proxy, head_digest, payload_digest) ON posthorn.attempts TO {role};
-GRANT INSERT (started_at, since, events, expected, missing, repaired) ON posthorn.audits TO {role};
+GRANT INSERT (started_at, since, events, expected, missing, repaired, settled_to, snapshot, cluster) ON posthorn.audits TO {role};
 GRANT INSERT, UPDATE, DELETE ON posthorn.pending_deliveries, posthorn.workers TO {role};
 GRANT UPDATE (owner, epoch, expires_at, checkpoint, checkpoint_at, cluster) ON posthorn.shards TO {role};
 GRANT UPDATE (ended_at) ON posthorn.transaction_subscriptions TO {role};

@@ -1,3 +1,5 @@
 //! How events come to be read.
 
+mod audited;
 mod partitions;
+mod settings;

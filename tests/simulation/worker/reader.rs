@@ -9,6 +9,7 @@ use posthorn::feed::poll::Poll;
 use posthorn::feed::progress::{Answer, Ask, Progress, Turn};
 use posthorn::feed::reader::Order;
 use posthorn::model::{DeliveryKey, Event, Shard};
+use posthorn::route::versions::Versions;
 use posthorn::store::DbClock;
 use posthorn::store::shards::Taken;
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender};
@@ -271,6 +272,7 @@ impl Reader {
             known,
             endpoints: HashMap::new(),
             before: HashMap::new(),
+            versions: Versions::default(),
             taken,
         }));
         let _ = is_taken.await;

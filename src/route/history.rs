@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
 use serde_json::Value;
+use uuid::Uuid;
 
 use super::versions::Versions;
 use crate::model::change::{Change, Kind};
@@ -35,17 +36,18 @@ impl History {
             subject,
             at,
             row,
+            own,
         } = change;
         match (kind, row) {
             (Kind::Subscription, Some(row)) => {
                 let Some(row) = Row::read(&row) else { return };
-                self.note(&row, at);
+                self.note(&row, at, &own);
                 self.subscriptions.insert(subject, row);
             }
             (Kind::Profile, Some(row)) => {
                 let settings = Arc::new(Settings::of_row(&row));
                 self.profiles.insert(subject.clone(), settings);
-                self.note_all(at, |row| row.profile.as_ref() == Some(&subject));
+                self.note_all(at, &own, |row| row.profile.as_ref() == Some(&subject));
             }
             (Kind::Lock, Some(row)) => {
                 let reach = LockReach {
@@ -54,11 +56,11 @@ impl History {
                 };
                 let settings = Arc::new(Settings::of_row(&row));
                 self.locks.insert(subject, (reach, settings));
-                self.note_all(at, |_| true);
+                self.note_all(at, &own, |_| true);
             }
             (Kind::Lock, None) => {
                 self.locks.remove(&subject);
-                self.note_all(at, |_| true);
+                self.note_all(at, &own, |_| true);
             }
             // A subscription stays, and a profile goes only when none has it.
             (Kind::Subscription | Kind::Profile, None) => {}
@@ -70,7 +72,7 @@ impl History {
         self.versions
     }
 
-    fn note_all(&mut self, at: DateTime<Utc>, concerns: impl Fn(&Row) -> bool) {
+    fn note_all(&mut self, at: DateTime<Utc>, own: &[Uuid], concerns: impl Fn(&Row) -> bool) {
         let concerned: Vec<Row> = self
             .subscriptions
             .values()
@@ -78,12 +80,12 @@ impl History {
             .cloned()
             .collect();
         for row in concerned {
-            self.note(&row, at);
+            self.note(&row, at, own);
         }
     }
 
     /// Of one whose profile is not known yet, nothing is.
-    fn note(&mut self, row: &Row, at: DateTime<Utc>) {
+    fn note(&mut self, row: &Row, at: DateTime<Utc>, own: &[Uuid]) {
         let profile = match &row.profile {
             None => None,
             Some(name) => match self.profiles.get(name) {
@@ -106,7 +108,7 @@ impl History {
             profile,
         };
         if let Some(subscription) = resolve_matching(row.identity.clone(), &layers.merged()) {
-            self.versions.add(at, subscription);
+            self.versions.add(at, own.to_vec(), subscription);
         }
     }
 }
@@ -139,7 +141,6 @@ fn text(row: &Value, key: &str) -> Option<String> {
 #[cfg(test)]
 mod tests {
     use serde_json::json;
-    use uuid::Uuid;
 
     use super::super::versions::Wanted;
     use super::*;
@@ -153,6 +154,7 @@ mod tests {
             subject: subject.to_owned(),
             at: samples::time(at),
             row: (!row.is_null()).then_some(row),
+            own: vec![],
         }
     }
 
@@ -199,7 +201,7 @@ mod tests {
             (
                 "a profile that changed after the event",
                 vec![profile(after, nothing.clone())],
-                Some(Wanted::Undecided),
+                Some(Wanted::Yes),
             ),
             ("a lock above it", vec![lock(before, nothing.clone())], None),
             (

@@ -1,24 +1,27 @@
-//! Who wanted an event, by the settings that held at its time and since. Pure.
+//! Who wanted an event, by the settings that held at its time. Pure.
 
 use std::collections::HashMap;
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
 use uuid::Uuid;
 
+use super::{gets, lets_through};
 use crate::model::{Emit, Event, Scope, Subscription};
-use crate::route::{gets, lets_through};
+
+/// Between a change's time and its commit, workers still go by the settings before it.
+const MOMENT: TimeDelta = TimeDelta::seconds(1);
 
 /// Whether an event should have become a delivery.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Wanted {
     Yes,
     No,
-    /// The settings changed since the event, or are not known so far back: a worker that
-    /// read it late was right either way.
+    /// The settings changed at the very moment, or are not known so far back: a worker was
+    /// right either way.
     Undecided,
 }
 
-/// The subscriptions as they were, as far as it decides what they get.
+/// Subscriptions as they were, as far as it decides what they get.
 #[derive(Debug, Default)]
 pub struct Versions {
     by_id: HashMap<Uuid, Vec<Version>>,
@@ -28,7 +31,15 @@ pub struct Versions {
 #[derive(Debug)]
 struct Version {
     since: DateTime<Utc>,
+    /// Events of the transaction that made it: they met it, although they are older.
+    own: Vec<Uuid>,
     subscription: Subscription,
+}
+
+impl Version {
+    fn has_begun(&self, event: &Event) -> bool {
+        self.since <= event.created_at || self.own.contains(&event.id)
+    }
 }
 
 /// What was ever said of a merchant.
@@ -41,7 +52,7 @@ struct Merchant {
 
 impl Versions {
     /// Adds a subscription's next version.
-    pub fn add(&mut self, since: DateTime<Utc>, subscription: Subscription) {
+    pub fn add(&mut self, since: DateTime<Utc>, own: Vec<Uuid>, subscription: Subscription) {
         let versions = self.by_id.entry(subscription.id).or_default();
         if let Some(last) = versions.last()
             && is_alike(&last.subscription, &subscription)
@@ -59,8 +70,18 @@ impl Versions {
         merchant.wants_changes |= subscription.emit == Emit::Change;
         versions.push(Version {
             since,
+            own,
             subscription,
         });
+    }
+
+    /// The version that held at an event's time, or the first that is known; none: nothing is
+    /// known of it.
+    #[must_use]
+    pub fn at(&self, id: Uuid, event: &Event) -> Option<&Subscription> {
+        let versions = self.by_id.get(&id)?;
+        let held = versions.iter().rfind(|version| version.has_begun(event));
+        Some(&held.or(versions.first())?.subscription)
     }
 
     /// The subscriptions of the event's merchant, those that never wanted it left out.
@@ -101,21 +122,26 @@ impl Versions {
         merchant.is_some_and(|merchant| merchant.wants_changes)
     }
 
-    /// By the version of the event's time and all later ones.
+    /// By the version of the event's time.
     fn judge(&self, id: Uuid, event: &Event, wants: impl Fn(&Subscription) -> bool) -> Wanted {
         let versions = self.by_id.get(&id).map_or(&[][..], Vec::as_slice);
-        let begun = versions.partition_point(|version| version.since <= event.created_at);
-        let held = &versions[begun.saturating_sub(1)..];
-        let count = held
+        let wants = |version: &Version| wants(&version.subscription);
+        match versions
             .iter()
-            .filter(|version| wants(&version.subscription))
-            .count();
-        if count == 0 {
-            Wanted::No
-        } else if begun > 0 && count == held.len() {
-            Wanted::Yes
-        } else {
-            Wanted::Undecided
+            .rposition(|version| version.has_begun(event))
+        {
+            None if versions.first().is_some_and(wants) => Wanted::Undecided,
+            None => Wanted::No,
+            Some(at) => {
+                let held = &versions[at];
+                let is_new = event.created_at - held.since < MOMENT && held.own.is_empty();
+                let before = at.checked_sub(1).map(|before| &versions[before]);
+                match before.filter(|_| is_new) {
+                    Some(before) if wants(before) != wants(held) => Wanted::Undecided,
+                    _ if wants(held) => Wanted::Yes,
+                    _ => Wanted::No,
+                }
+            }
         }
     }
 }
@@ -143,53 +169,57 @@ mod tests {
 
     type Change = fn(&mut Subscription);
 
-    /// Of the sample's subscription, whose event is of 12:00:00.000001.
-    fn judged(versions: &[(&str, Change)]) -> Vec<Wanted> {
+    fn known(versions: &[(&str, Change)]) -> Versions {
         let mut known = Versions::default();
         for (since, change) in versions {
             let mut subscription = samples::subscription();
             change(&mut subscription);
-            known.add(samples::time(since), subscription);
+            known.add(samples::time(since), vec![], subscription);
         }
+        known
+    }
+
+    /// Of the sample's subscription, whose event is of 12:00:00.000001.
+    fn judged(versions: &[(&str, Change)]) -> Vec<Wanted> {
         let event = samples::event();
+        let known = known(versions);
         known.of(&event, None).map(|(_, wanted)| wanted).collect()
     }
 
+    const AS_IT_IS: Change = |_| {};
+    const DISABLED: Change = |it| it.enabled = false;
+
     #[test]
-    fn an_event_is_judged_by_the_settings_of_its_time_and_since() {
+    fn an_event_is_judged_by_the_settings_of_its_time() {
         const BEFORE: &str = "2026-03-01T11:00:00Z";
-        const JUST_BEFORE: &str = "2026-03-01T11:59:00Z";
+        const LATER: &str = "2026-03-01T11:59:00Z";
+        const JUST_BEFORE: &str = "2026-03-01T12:00:00Z";
         const AFTER: &str = "2026-03-01T12:00:01Z";
-        let as_it_is: Change = |_| {};
-        let disabled: Change = |it| it.enabled = false;
         let other_kind: Change = |it| it.kinds = Some(vec![Pattern::new("x")]);
         let paused: Change = |it| it.paused = true;
         for (versions, expected) in [
-            (&[(BEFORE, as_it_is)][..], vec![Wanted::Yes]),
-            (&[(BEFORE, disabled)], vec![]),
-            (&[(BEFORE, as_it_is), (AFTER, paused)], vec![Wanted::Yes]),
-            // Read late, it found the subscription disabled.
+            (&[(BEFORE, AS_IT_IS)][..], vec![Wanted::Yes]),
+            (&[(BEFORE, DISABLED)], vec![]),
+            (&[(BEFORE, AS_IT_IS), (AFTER, paused)], vec![Wanted::Yes]),
+            (&[(BEFORE, AS_IT_IS), (AFTER, DISABLED)], vec![Wanted::Yes]),
+            (&[(BEFORE, DISABLED), (AFTER, AS_IT_IS)], vec![]),
             (
-                &[(BEFORE, as_it_is), (AFTER, disabled)],
-                vec![Wanted::Undecided],
-            ),
-            // Published while it was disabled: a worker that was behind may have sent it.
-            (
-                &[(BEFORE, disabled), (AFTER, as_it_is)],
-                vec![Wanted::Undecided],
-            ),
-            (
-                &[(BEFORE, as_it_is), (AFTER, disabled), (AFTER, as_it_is)],
-                vec![Wanted::Undecided],
-            ),
-            // What was over before the event is of no account.
-            (
-                &[(BEFORE, disabled), (JUST_BEFORE, as_it_is)],
+                &[(BEFORE, AS_IT_IS), (AFTER, other_kind)],
                 vec![Wanted::Yes],
             ),
-            (&[(BEFORE, other_kind), (AFTER, disabled)], vec![]),
+            (
+                &[(BEFORE, AS_IT_IS), (AFTER, DISABLED), (AFTER, AS_IT_IS)],
+                vec![Wanted::Yes],
+            ),
+            (&[(BEFORE, DISABLED), (LATER, AS_IT_IS)], vec![Wanted::Yes]),
+            (&[(BEFORE, other_kind), (AFTER, AS_IT_IS)], vec![]),
+            // It may have been committed before the change was.
+            (
+                &[(BEFORE, DISABLED), (JUST_BEFORE, AS_IT_IS)],
+                vec![Wanted::Undecided],
+            ),
             // Nothing is known of its time.
-            (&[(AFTER, as_it_is)], vec![Wanted::Undecided]),
+            (&[(AFTER, AS_IT_IS)], vec![Wanted::Undecided]),
             (&[(AFTER, other_kind)], vec![]),
         ] {
             assert_eq!(judged(versions), expected);
@@ -197,18 +227,32 @@ mod tests {
     }
 
     #[test]
+    fn what_a_transaction_publishes_meets_its_own_changes() {
+        let event = samples::event();
+        let mut known = known(&[("2026-03-01T11:00:00Z", DISABLED)]);
+        let after = samples::time("2026-03-01T12:30:00Z");
+        known.add(after, vec![event.id], samples::subscription());
+        let id = samples::subscription().id;
+        assert!(known.at(id, &event).is_some_and(|it| it.enabled));
+        assert_eq!(
+            known.of(&event, None).collect::<Vec<_>>(),
+            [(id, Wanted::Yes)]
+        );
+    }
+
+    #[test]
     fn only_merchants_that_need_it_are_looked_up() {
         let mut versions = Versions::default();
         let since = samples::time("2026-03-01T11:00:00Z");
         let event = samples::event();
-        versions.add(since, samples::subscription());
+        versions.add(since, vec![], samples::subscription());
         assert!(!versions.has_template(&event) && !versions.wants_changes(&event));
         let template = Subscription {
             id: Uuid::from_u128(1),
             scope: Scope::Transaction,
             ..samples::subscription()
         };
-        versions.add(since, template);
+        versions.add(since, vec![], template);
         assert!(versions.has_template(&event));
         let through = versions.template(Uuid::from_u128(1), &event, None);
         assert_eq!(through, Wanted::Yes);
