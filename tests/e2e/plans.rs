@@ -4,7 +4,7 @@ use posthorn::model::{DeliveryKey, Epoch, Shard, State};
 use posthorn::store::ledger::{Change, Entry, write_batch};
 use posthorn::store::replays::advance_replays;
 use posthorn::store::{Pool, connect};
-use sqlx::Row;
+use sqlx::{AssertSqlSafe, Executor, Row};
 use uuid::Uuid;
 
 use crate::support::{Database, PATIENCE, alone_among_the_heavy, until};
@@ -96,8 +96,10 @@ async fn a_delivery_that_ends_is_found_by_its_key_among_very_many() {
 async fn a_step_of_a_replay_looks_at_its_own_deliveries_among_many_subscriptions() {
     let _alone = alone_among_the_heavy().await;
     let database = Database::new().await;
-    database
-        .execute(&format!(
+    // What a session read is counted for certain once it has ended.
+    let provider = connect(&database.url.clone().into(), 1).unwrap();
+    provider
+        .execute(AssertSqlSafe(format!(
             "INSERT INTO posthorn.subscriptions (merchant, name, url)
              SELECT 'merchant-' || n, 'orders', 'https://a.example/' FROM generate_series(1, 50) AS n;
              WITH e AS (INSERT INTO posthorn.events (merchant, kind, transaction_id, status)
@@ -106,8 +108,10 @@ async fn a_step_of_a_replay_looks_at_its_own_deliveries_among_many_subscriptions
              INSERT INTO posthorn.deliveries (event_id, subscription_id, attempts, state)
              SELECT e.id, s.id, 1, 'delivered' FROM e, posthorn.subscriptions s
               WHERE s.merchant = 'merchant-1';"
-        ))
-        .await;
+        )))
+        .await
+        .unwrap();
+    provider.close().await;
     database.execute("VACUUM ANALYZE").await;
     database
         .execute(&format!(
