@@ -35,14 +35,14 @@ BEGIN
            AND (attname = broken OR attnum = ANY ((SELECT conkey FROM pg_constraint
                                                     WHERE conrelid = TG_RELID AND contype = 'c' AND conname = broken)::smallint[]));
         -- A rule that somebody has named says the reason.
-        field := field || CASE WHEN broken = field OR broken ~ '_check\d*$' THEN '' ELSE ' (' || broken || ')' END;
+        field := field || CASE WHEN broken = field OR broken ~ '_check[0-9]*$' THEN '' ELSE ' (' || broken || ')' END;
     ELSE
         SELECT s.field INTO field
           FROM (VALUES (1, 'success_statuses', NEW.success_statuses),
                        (2, 'give_up_statuses', NEW.give_up_statuses),
                        (3, 'disable_statuses', NEW.disable_statuses)) AS s (place, field, entries),
                unnest(s.entries) AS entry
-               LEFT JOIN LATERAL regexp_match(entry, '^\s*([1-5]\d\d)\s*(?:-\s*([1-5]\d\d)\s*)?$') AS bounds ON true
+               LEFT JOIN LATERAL regexp_match(entry, '^[[:space:]]*([1-5][0-9]{2})[[:space:]]*(?:-[[:space:]]*([1-5][0-9]{2})[[:space:]]*)?$') AS bounds ON true
          WHERE bounds IS NULL OR bounds[1] > bounds[2]
             OR s.place = 1 AND bounds[1] < '400' AND coalesce(bounds[2], bounds[1]) >= '300'
          ORDER BY s.place LIMIT 1;

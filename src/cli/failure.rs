@@ -34,9 +34,9 @@ fn indented(text: &str) -> String {
     let text = Printable(text).to_string();
     let mut lines = text.split('\n');
     let first = lines.next().unwrap_or_default().to_owned();
-    lines.fold(first, |text, line| match line.starts_with("  ") {
-        true => format!("{text}\n{line}"),
-        false => format!("{text}\n  {line}"),
+    lines.fold(first, |text, line| {
+        let indent = if line.starts_with("  ") { "" } else { "  " };
+        format!("{text}\n{indent}{line}")
     })
 }
 

@@ -52,16 +52,17 @@ fn told(migrated: &Migrated) -> String {
         [] => "nothing was missing".to_owned(),
         applied => format!("applied {}", applied.join(", ")),
     };
-    let mut text = format!("{done}\n");
-    for fate in &migrated.rights.fates {
-        text += &format!("{fate}\n");
-    }
-    match migrated.rights.roles {
-        0 => {}
-        1 => text += "1 role has the rights of its parts in this version\n",
-        roles => text += &format!("{roles} roles have the rights of their parts in this version\n"),
-    }
-    text + &format!("the schema is up to date: {migrations} migrations, {shards} shards\n")
+    let fates = migrated.rights.fates.iter().cloned();
+    let roles = match migrated.rights.roles {
+        0 => None,
+        1 => Some("1 role has the rights of its parts in this version".to_owned()),
+        roles => Some(format!(
+            "{roles} roles have the rights of their parts in this version"
+        )),
+    };
+    let end = format!("the schema is up to date: {migrations} migrations, {shards} shards");
+    let lines = std::iter::once(done).chain(fates).chain(roles).chain([end]);
+    lines.flat_map(|line| [line, "\n".to_owned()]).collect()
 }
 
 fn remedy(error: &MigrationFailed) -> &'static str {

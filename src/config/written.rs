@@ -74,7 +74,7 @@ mod tests {
             running.differences(&now),
             ["egress.proxy_pool", "http.listen", "worker.lease"]
         );
-        assert_eq!(running.differences(&running), [String::new(); 0]);
+        assert_eq!(running.differences(&running), Vec::<String>::new());
         assert!(!format!("{running:?}").contains("hunter2"));
     }
 }

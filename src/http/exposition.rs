@@ -1,4 +1,4 @@
-//! The two forms in which metrics are read: OpenMetrics, which the encoder writes, and the
+//! The two forms in which metrics are read: `OpenMetrics`, which the encoder writes, and the
 //! older text format of Prometheus for whoever does not ask for it.
 
 use std::fmt::Write;
@@ -6,7 +6,7 @@ use std::fmt::Write;
 use http::HeaderMap;
 use http::header::ACCEPT;
 
-/// Whether the client would rather have OpenMetrics than plain text (RFC 9110, section
+/// Whether the client would rather have `OpenMetrics` than plain text (RFC 9110, section
 /// 12.5.1). Who does not say has the older form.
 pub fn wants_openmetrics(headers: &HeaderMap) -> bool {
     let accepted = headers.get_all(ACCEPT).iter();

@@ -14,7 +14,6 @@ use uuid::Uuid;
 use super::{Charset, Field, Pattern, RetryPolicy, Shard, Signing, Spelling, SuccessRule};
 
 #[derive(Clone, Debug)]
-#[expect(clippy::struct_excessive_bools, reason = "each is a switch of its own")]
 pub struct Subscription {
     pub id: Uuid,
     pub merchant: String,

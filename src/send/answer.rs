@@ -45,7 +45,7 @@ impl Reading {
     /// Reads up to `cap` bytes of the body, as they come: nothing is decompressed. A longer
     /// answer is left unread, which closes its connection: reading on would put the receiver
     /// in charge of our memory and time.
-    pub(super) async fn to_the_end(&mut self) -> Result<(), Broken> {
+    pub(super) async fn read_on(&mut self) -> Result<(), Broken> {
         for _ in 0..MOST_CHUNKS {
             let Some(piece) = self.body.piece(&mut self.connection).await? else {
                 break;

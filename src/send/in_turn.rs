@@ -25,7 +25,7 @@ where
                 is_next_due = next.is_none();
                 trying.extend(next);
             }
-            Some(tried) = trying.next() => match tried {
+            Some(ended) = trying.next() => match ended {
                 Ok(succeeded) => return Ok(succeeded),
                 Err(error) => (failure, is_next_due) = (error, true),
             },

@@ -209,7 +209,7 @@ impl Sender {
             .map_err(|_| Failure::timeout("no answer", limit))??;
 
         let mut reading = Reading::of(head, connection, self.answer_cap);
-        let incomplete = match timeout_at(deadline, reading.to_the_end()).await {
+        let incomplete = match timeout_at(deadline, reading.read_on()).await {
             Ok(Ok(())) => None,
             Ok(Err(broken)) => Some(Failure::from(broken)),
             Err(_) => Some(Failure::timeout("the answer was not complete", limit)),

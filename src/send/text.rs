@@ -52,7 +52,7 @@ fn decoded(body: &Bytes, encoding: &'static Encoding, is_whole: bool) -> (Bytes,
             Err(_) => (body.len(), false),
         };
         let cause = "is not UTF-8 and says of no other charset that it is in it";
-        let read = without_nuls(body.slice(..end));
+        let read = without_nuls(&body.slice(..end));
         return (read, (!is_text).then(|| cause.to_owned()));
     }
     let mut decoder = encoding.new_decoder_without_bom_handling();
@@ -60,11 +60,11 @@ fn decoded(body: &Bytes, encoding: &'static Encoding, is_whole: bool) -> (Bytes,
     let mut text = String::with_capacity(room.unwrap_or_default());
     let (_, _, is_broken) = decoder.decode_to_string(body, &mut text, is_whole);
     let cause = is_broken.then(|| format!("is not the {} that it says", encoding.name()));
-    (without_nuls(text.into()), cause)
+    (without_nuls(&text.into()), cause)
 }
 
 /// Programs in C send the end of a string too.
-fn without_nuls(body: Bytes) -> Bytes {
+fn without_nuls(body: &Bytes) -> Bytes {
     let end = body.iter().rposition(|byte| *byte != 0);
     body.slice(..end.map_or(0, |last| last + 1))
 }

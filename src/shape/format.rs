@@ -13,6 +13,7 @@ use super::parser;
 use crate::model::{Decimals, Step};
 
 /// What was found in place of a value that fits a step.
+#[derive(Clone, Copy)]
 pub enum Misfit {
     Value(&'static str),
     /// The value may be what it likes: there is no currency.

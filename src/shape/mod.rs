@@ -62,7 +62,7 @@ impl fmt::Debug for Request {
             .field("origin", &self.url.origin().ascii_serialization())
             .field("headers", &self.headers.keys().collect::<Vec<_>>())
             .field("body_bytes", &self.body.len())
-            .finish()
+            .finish_non_exhaustive()
     }
 }
 

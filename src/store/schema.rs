@@ -267,13 +267,12 @@ async fn versions(pool: &Pool) -> Result<Versions, StoreError> {
         .max()
         .unwrap_or(0);
     let there: bool = sqlx::query_scalar(IS_THERE).fetch_one(pool).await?;
-    let applied = match there {
-        false => None,
-        true => {
-            sqlx::query_scalar("SELECT max(version) FROM posthorn.migrations WHERE success")
-                .fetch_one(pool)
-                .await?
-        }
+    let applied = if there {
+        sqlx::query_scalar("SELECT max(version) FROM posthorn.migrations WHERE success")
+            .fetch_one(pool)
+            .await?
+    } else {
+        None
     };
     Ok(Versions { applied, known })
 }

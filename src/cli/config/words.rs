@@ -44,8 +44,10 @@ pub fn plan(plan: &Plan, tense: Tense) -> String {
     }
     if !plan.unclaimed.is_empty() {
         let names = listed(&plan.unclaimed);
-        text += &format!(
-            "not in this file, and left alone because a file without an owner had them: {names}\n"
+        // Writing to a String cannot fail.
+        let _ = writeln!(
+            text,
+            "not in this file, and left alone because a file without an owner had them: {names}"
         );
     }
     text

@@ -107,7 +107,7 @@ pub async fn run(args: Args) -> anyhow::Result<()> {
     let script = done.map_err(|error| explain(&error))?;
     let notes = |before: &str| -> String {
         let lines = script.notes.iter();
-        lines.map(|note| format!("{before}{note}\n")).collect()
+        lines.flat_map(|note| [before, note, "\n"]).collect()
     };
     let said = if dry_run {
         notes("-- ") + &runnable(&script)

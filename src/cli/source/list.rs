@@ -37,7 +37,13 @@ fn describe(listed: &Listed) -> String {
     };
     let problems = listed.problems().into_iter().chain(failures(listed));
     let problems: String = problems
-        .map(|problem| format!("  ! {}\n", OneLine(&problem)))
+        .flat_map(|problem| {
+            [
+                "  ! ".to_owned(),
+                OneLine(&problem).to_string(),
+                "\n".to_owned(),
+            ]
+        })
         .collect();
     format!("{title}\n{problems}")
 }

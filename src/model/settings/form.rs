@@ -77,16 +77,7 @@ pub(super) fn check(settings: &Settings, problems: &mut Vec<Problem>) -> Option<
     let user_agent = settings.user_agent.as_deref().map(fixed::value).transpose();
     let user_agent = user_agent.map_err(|remedy| format!("text that {remedy}"));
     let user_agent = note("user_agent", user_agent, problems);
-    let xml_root = settings.xml_root.as_deref().unwrap_or(defaults::XML_ROOT);
-    if !is_xml_name(xml_root) {
-        problems.push(Problem::new(
-            "xml_root",
-            format!(
-                "{} is not an XML name; give a letter or _, then letters, digits, - _ or .",
-                quoted(xml_root)
-            ),
-        ));
-    }
+    let xml_root = xml_root(settings, problems);
     Some(RequestForm {
         url: match url {
             Some(url) => Some(url?),
@@ -102,7 +93,7 @@ pub(super) fn check(settings: &Settings, problems: &mut Vec<Problem>) -> Option<
         space: space?,
         charset: charset?.0,
         says_charset: charset?.1,
-        xml_root: xml_root.to_owned(),
+        xml_root,
         xml_illegal: xml_illegal?,
         asks_for_identity: asks_for_identity?,
         identity: identity?,
@@ -110,6 +101,20 @@ pub(super) fn check(settings: &Settings, problems: &mut Vec<Problem>) -> Option<
         // They may be secrets, which are read elsewhere.
         fixed: Vec::new(),
     })
+}
+
+fn xml_root(settings: &Settings, problems: &mut Vec<Problem>) -> String {
+    let name = settings.xml_root.as_deref().unwrap_or(defaults::XML_ROOT);
+    if !is_xml_name(name) {
+        problems.push(Problem::new(
+            "xml_root",
+            format!(
+                "{} is not an XML name; give a letter or _, then letters, digits, - _ or .",
+                quoted(name)
+            ),
+        ));
+    }
+    name.to_owned()
 }
 
 /// The charset, and whether the content type names it. XML has always said so.

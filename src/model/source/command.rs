@@ -23,7 +23,7 @@ impl Source {
                 let texts: String = source
                     .texts
                     .iter()
-                    .map(|name| format!(",{name}:text"))
+                    .flat_map(|name| [",", name, ":text"])
                     .collect();
                 option("data", &format!("*{texts}"));
             }

@@ -60,7 +60,7 @@ pub(super) fn exchange(
         let asked = http.ask(&message, true, &mut Trace::default()).await?;
         let (head, connection) = asked;
         let mut reading = Reading::of(head, connection, ANSWER_CAP + 1);
-        reading.to_the_end().await?;
+        reading.read_on().await?;
         let answer = reading.answer(&request.url, None);
         http.give_back(&message, reading);
         token(&answer, sent_in, asked_at)

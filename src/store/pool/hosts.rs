@@ -14,7 +14,7 @@ const ATTRIBUTES: &str = "target_session_attrs";
 
 #[derive(Debug)]
 pub(super) struct Hosts {
-    hosts: Vec<PgConnectOptions>,
+    named: Vec<PgConnectOptions>,
     wanted: Wanted,
     /// The one that was right the last time.
     last: AtomicUsize,
@@ -38,7 +38,7 @@ struct UnknownSessions;
 impl Hosts {
     pub(super) fn one(host: PgConnectOptions) -> Self {
         Self {
-            hosts: vec![host],
+            named: vec![host],
             wanted: Wanted::Any,
             last: AtomicUsize::new(0),
         }
@@ -55,25 +55,25 @@ impl Hosts {
         Ok(Self {
             wanted: wanted(url, hosts.len())
                 .map_err(|error| sqlx::Error::Configuration(Box::new(error)))?,
-            hosts,
+            named: hosts,
             last: AtomicUsize::new(0),
         })
     }
 
     pub(super) fn each(mut self, change: impl Fn(PgConnectOptions) -> PgConnectOptions) -> Self {
-        self.hosts = self.hosts.into_iter().map(change).collect();
+        self.named = self.named.into_iter().map(change).collect();
         self
     }
 
     /// Tries one after the other, beginning with the one that was right the last time; a host
     /// that is silent leaves the others their share of the time.
     pub(super) async fn connect(&self, within: Duration) -> Result<PgConnection, sqlx::Error> {
-        let count = self.hosts.len();
+        let count = self.named.len();
         let share = within / u32::try_from(count).unwrap_or(u32::MAX);
         let first = self.last.load(Ordering::Relaxed);
         let mut failed = sqlx::Error::PoolTimedOut;
         for at in (first..count).chain(0..first) {
-            let tried = timeout(share, self.wanted.connect(&self.hosts[at])).await;
+            let tried = timeout(share, self.wanted.connect(&self.named[at])).await;
             match tried.unwrap_or(Err(sqlx::Error::PoolTimedOut)) {
                 Ok(connection) => {
                     self.last.store(at, Ordering::Relaxed);
@@ -122,10 +122,8 @@ fn wanted(url: &str, hosts: usize) -> Result<Wanted, UnknownSessions> {
 fn parameter<'u>(url: &'u str, name: &str) -> Option<&'u str> {
     let (_, query) = url.split_once('?')?;
     let pairs = query.split('&').filter_map(|pair| pair.split_once('='));
-    pairs
-        .filter(|(key, _)| *key == name)
-        .map(|(_, value)| value)
-        .last()
+    let mut last_first = pairs.rev();
+    last_first.find_map(|(key, value)| (key == name).then_some(value))
 }
 
 /// The URL with the first of its hosts alone.
@@ -231,7 +229,7 @@ mod tests {
         ] {
             assert_eq!(wanted(url, hosts).ok(), Some(expected), "{url}");
         }
-        let error = wanted("postgres://a/db?target_session_attrs=hunter2", 1).unwrap_err();
-        assert!(!error.to_string().contains("hunter2"));
+        let refused = wanted("postgres://a/db?target_session_attrs=hunter2", 1);
+        assert!(refused.is_err_and(|error| !error.to_string().contains("hunter2")));
     }
 }

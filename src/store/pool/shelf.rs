@@ -18,8 +18,8 @@ use crate::model::cluster::tables_of;
 const ACQUIRE: Duration = Duration::from_secs(5);
 
 /// A session that nobody needs, and one that has grown old with what it remembers, is closed.
-const RESTS: Duration = Duration::from_secs(600);
-const LIVES: Duration = Duration::from_secs(1800);
+const RESTS: Duration = Duration::from_mins(10);
+const LIVES: Duration = Duration::from_mins(30);
 
 /// For the last words to a server.
 const GOODBYE: Duration = Duration::from_secs(1);
@@ -64,7 +64,7 @@ impl Shelf {
     }
 
     pub(super) async fn lend(self: &Arc<Self>) -> Result<Session, sqlx::Error> {
-        let lend = async {
+        let session = async {
             let permit = Arc::clone(&self.places).acquire_owned().await;
             let permit = permit.map_err(|_| sqlx::Error::PoolClosed)?;
             let rested = self.resting().sessions.pop();
@@ -77,8 +77,8 @@ impl Shelf {
             };
             Ok(Session::new(live, Arc::clone(self), permit))
         };
-        let lent = timeout(ACQUIRE, lend).await;
-        lent.unwrap_or(Err(sqlx::Error::PoolTimedOut))
+        let in_time = timeout(ACQUIRE, session).await;
+        in_time.unwrap_or(Err(sqlx::Error::PoolTimedOut))
     }
 
     pub(super) async fn connect(&self) -> Result<PgConnection, sqlx::Error> {

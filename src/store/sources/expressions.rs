@@ -249,7 +249,7 @@ impl Reader<'_> {
 async fn set_path(trial: &mut PgConnection, schemas: &[String]) -> Result<(), sqlx::Error> {
     let path: String = schemas
         .iter()
-        .map(|schema| format!("{}, ", identifier(schema)))
+        .flat_map(|schema| [identifier(schema), ", ".to_owned()])
         .collect();
     // Safe: the names are quoted.
     let settings = format!(

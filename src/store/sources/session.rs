@@ -30,7 +30,7 @@ const PINNED: [(&str, &str); 16] = [
 pub fn clauses() -> String {
     PINNED
         .iter()
-        .map(|(name, value)| format!(" SET {name} = {value}"))
+        .flat_map(|(name, value)| [" SET ", name, " = ", value])
         .collect()
 }
 
@@ -38,6 +38,6 @@ pub fn clauses() -> String {
 pub fn statements() -> String {
     PINNED
         .iter()
-        .map(|(name, value)| format!("SET LOCAL {name} = {value};"))
+        .flat_map(|(name, value)| ["SET LOCAL ", name, " = ", value, ";"])
         .collect()
 }

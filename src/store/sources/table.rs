@@ -1,6 +1,7 @@
 //! What the catalog says of a table that is to become a source.
 
 use sqlx::PgConnection;
+use sqlx::error::DatabaseError;
 use sqlx::postgres::types::Oid;
 
 use super::SourceFailed;
@@ -104,7 +105,7 @@ pub async fn find_table(connection: &mut PgConnection, name: &str) -> Result<Tab
 
 /// A text that can be no table's name, such as the name of a source, names none.
 pub fn no_name<T>(error: sqlx::Error) -> Result<Option<T>, sqlx::Error> {
-    match error.as_database_error().and_then(|told| told.code()) {
+    match error.as_database_error().and_then(DatabaseError::code) {
         // invalid_name, syntax_error
         Some(code) if ["42602", "42601"].contains(&&*code) => Ok(None),
         _ => Err(error),
