@@ -129,6 +129,8 @@ fn decide(criterion: &mut Criterion, _: Size) -> anyhow::Result<()> {
     let judgement = judge(&failed, &success);
     let circumstances = Circumstances {
         attempt: 3,
+        turned_away: 0,
+        status: Some(503),
         age: Duration::from_mins(30),
         retry_after: None,
         other_credential: false,
