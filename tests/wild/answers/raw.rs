@@ -36,6 +36,7 @@ impl Raw {
     }
 
     /// `buffer` is what the system keeps of what was not read, bytes.
+    #[expect(clippy::unused_async, reason = "it has to run within the runtime")]
     pub async fn with_buffer<F, S>(buffer: Option<u32>, serve: F) -> Self
     where
         F: Fn(Caller) -> S + Send + 'static,

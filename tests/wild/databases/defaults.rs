@@ -1,5 +1,6 @@
 //! What a DBA has set for a role or a database, for the application beside Posthorn.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 
@@ -197,7 +198,7 @@ async fn serializable_transactions_do_not_fail_for_a_worker_beside_them() {
                             .execute(&pool)
                             .await;
                     let code = |error: &sqlx::Error| {
-                        error.as_database_error()?.code().map(|c| c.into_owned())
+                        error.as_database_error()?.code().map(Cow::into_owned)
                     };
                     match written {
                         Ok(_) => {}

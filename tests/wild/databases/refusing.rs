@@ -4,6 +4,9 @@ use serde_json::json;
 
 use crate::support::{Database, PATIENCE, Worker, receiver, until};
 
+const SAID: &str = "refuses to disable a subscription";
+const AGE: &str = "posthorn_checkpoint_age_seconds";
+
 /// It was tried for ever, four times a second, and nobody was told.
 #[tokio::test]
 async fn a_subscription_that_cannot_be_disabled_is_told_once_for_each_answer() {
@@ -18,7 +21,6 @@ async fn a_subscription_that_cannot_be_disabled_is_told_once_for_each_answer() {
     let worker = Worker::start(&database, "").await;
     let gone = json!({ "url": receiver.url("/"), "disable_statuses": ["410"] });
     database.subscribe("acme", "all", gone).await;
-    const SAID: &str = "refuses to disable a subscription";
     for number in 1..=2 {
         let event = database
             .publish("acme", &format!("t{number}"), "approved", "{}")
@@ -43,7 +45,6 @@ async fn the_age_of_checkpoints_is_that_of_the_one_that_stands_still() {
         .await;
     let event = database.publish("acme", "t1", "approved", "{}").await;
     database.reaches(event, "delivered").await;
-    const AGE: &str = "posthorn_checkpoint_age_seconds";
     until(PATIENCE, "checkpoints that move", async || {
         (worker.metric(AGE).await < 2.5).then_some(())
     })

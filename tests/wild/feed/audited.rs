@@ -79,8 +79,8 @@ async fn a_change_of_the_settings_since_leaves_nothing_undecided() {
         .await;
     }
     assert_eq!(lost.len(), 1);
-    let last = database.publish("acme", "T", "other", "{}").await;
-    forget(&database, last).await;
+    let newest = database.publish("acme", "T", "other", "{}").await;
+    forget(&database, newest).await;
     let total = total(&database).await;
     assert_eq!(total["undecided"], 0, "{total}");
     assert_eq!(total["missing"], 2, "{total}");

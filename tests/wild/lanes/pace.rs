@@ -184,7 +184,7 @@ async fn a_receiver_that_takes_so_many_a_second_sees_little_more() {
             .await;
         let _worker = Setup::new(&database).start().await;
         publish(&database, 600).await;
-        until(Duration::from_secs(120), "all delivered", async || {
+        until(Duration::from_mins(2), "all delivered", async || {
             let delivered = "SELECT count(*) FROM posthorn.deliveries WHERE state = 'delivered'";
             (database.value::<i64>(delivered).await == 600).then_some(())
         })

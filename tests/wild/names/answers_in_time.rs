@@ -66,12 +66,12 @@ async fn a_name_whose_a_is_never_answered_is_reached_by_its_aaaa() {
 /// is dialled all the same.
 #[tokio::test]
 async fn an_address_that_comes_late_is_tried_too() {
-    let server = name_server(|_, kind| match kind {
-        RecordType::A => Says::Addresses(vec!["127.0.0.9"]),
-        _ => {
-            std::thread::sleep(std::time::Duration::from_millis(400));
-            Says::Addresses(vec!["::1"])
+    let server = name_server(|_, kind| {
+        if kind == RecordType::A {
+            return Says::Addresses(vec!["127.0.0.9"]);
         }
+        std::thread::sleep(std::time::Duration::from_millis(400));
+        Says::Addresses(vec!["::1"])
     })
     .await;
     is_delivered_to("pay.test", &[server], "[::1]:0").await;
@@ -138,13 +138,13 @@ async fn half_a_silence_is_told_as_silence() {
 /// What comes late is vetted like the rest.
 #[tokio::test]
 async fn a_late_address_that_is_forbidden_is_refused() {
-    let server = name_server(|_, kind| match kind {
-        // Allowed, and nobody listens.
-        RecordType::A => Says::Addresses(vec!["127.0.0.1"]),
-        _ => {
-            std::thread::sleep(std::time::Duration::from_millis(400));
-            Says::Addresses(vec!["::1"])
+    let server = name_server(|_, kind| {
+        if kind == RecordType::A {
+            // Allowed, and nobody listens.
+            return Says::Addresses(vec!["127.0.0.1"]);
         }
+        std::thread::sleep(std::time::Duration::from_millis(400));
+        Says::Addresses(vec!["::1"])
     })
     .await;
     let said = fails(server, "'127.0.0.0/8'").await;

@@ -119,7 +119,7 @@ async fn neither_half_of_such_a_key_is_shown() {
     }
 }
 
-/// Seen as "401 invalid_client", with an id and a secret that were right.
+/// Seen as `401 invalid_client`, with an id and a secret that were right.
 #[tokio::test]
 async fn a_token_server_that_wants_the_credentials_elsewhere_is_pointed_to() {
     let directory = tempfile::tempdir().unwrap();

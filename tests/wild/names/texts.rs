@@ -49,7 +49,7 @@ async fn the_required_text_is_found_in_the_encoding_that_it_has() {
     let in_xml = "<?xml version='1.0' encoding='ISO-8859-1'?><r>REÇU</r>";
     let latin = |text: &str| {
         text.chars()
-            .map(|it| u32::from(it) as u8)
+            .map(|it| u8::try_from(it).unwrap())
             .collect::<Vec<_>>()
     };
     let cases: Vec<(&str, Vec<u8>, &str)> = vec![

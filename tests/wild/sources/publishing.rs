@@ -16,6 +16,7 @@ const TABLE: &str = "
         'ab', 12.50, '{\"b\": 1.50, \"a\": 1}', '{\"b\":1.50,\"a\":1}', '{}')";
 
 #[tokio::test]
+#[expect(clippy::too_many_lines, reason = "most of it is a list of types")]
 async fn every_type_that_people_have_is_taken_without_a_cast() {
     let shop = Shop::with(TABLE).await;
     let role = format!("app_{}", shop.database.name);

@@ -4,6 +4,9 @@ use serde_json::{Value, json};
 
 use super::sent;
 
+/// The settings, the content type that is expected, and the body or the reason of the refusal.
+type Case<'a> = (Value, String, Result<&'a [u8], &'a str>);
+
 #[tokio::test]
 async fn a_form_and_xml_are_written_in_the_charset_that_is_said() {
     const FORM: &str = "application/x-www-form-urlencoded";
@@ -21,7 +24,7 @@ async fn a_form_and_xml_are_written_in_the_charset_that_is_said() {
     let latin_1 = [
         &b"<?xml version=\"1.0\" encoding=\"ISO-8859-1\"?><notification><name>J\xF6rg</name></notification>"[..],
     ];
-    let cases: Vec<(Value, String, Result<&[u8], &str>)> = vec![
+    let cases: Vec<Case<'_>> = vec![
         (with("nvp", None, "name"), FORM.to_owned(), Ok(b"name=J%C3%B6rg")),
         (with("nvp", Some("unsaid"), "name"), FORM.to_owned(), Ok(b"name=J%C3%B6rg")),
         (with("nvp", Some("utf-8"), "name"), form("utf-8"), Ok(b"name=J%C3%B6rg")),
