@@ -18,6 +18,10 @@ use crate::send::connector::Stream;
 /// What is asked of the stream at a time, bytes: most answers whole.
 const READ: usize = 4 * 1024;
 
+/// How many interim answers (1xx) are read before the answer. Servers send one or two; each is
+/// a head to be read, and whoever sends nothing else would have us read thousands.
+const MOST_INTERIM: usize = 32;
+
 pub(in crate::send) struct Connection {
     stream: Stream,
     peer: Peer,
@@ -55,12 +59,13 @@ impl Connection {
     pub(super) async fn ask(&mut self, message: &Message) -> Result<Head, Broken> {
         self.sending = Sending::Unsent(message.bytes());
         self.silent = true;
-        loop {
+        for _ in 0..=MOST_INTERIM {
             let head = self.head().await?;
             if !head.is_interim() {
                 return Ok(head);
             }
         }
+        Err(Broken::Malformed("the answer is put off too often"))
     }
 
     async fn head(&mut self) -> Result<Head, Broken> {

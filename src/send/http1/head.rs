@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use http::header::{HeaderMap, HeaderName, HeaderValue};
 use http::{StatusCode, Version};
+use memchr::memchr_iter;
 
 use super::Broken;
 use super::framing::{self, Framing};
@@ -48,16 +49,14 @@ pub(super) struct Field {
 /// Where the head ends, behind its empty line, looked for from a place before which there is
 /// no end.
 pub(super) fn end(bytes: &[u8], from: usize) -> Option<usize> {
-    let feeds = bytes.iter().enumerate().skip(from);
-    feeds
-        .filter(|&(_, &byte)| byte == b'\n')
-        .find_map(|(at, _)| {
-            let empty = [&b"\n"[..], b"\r\n"];
-            let line = empty
-                .into_iter()
-                .find(|line| bytes[at + 1..].starts_with(line))?;
-            Some(at + 1 + line.len())
-        })
+    memchr_iter(b'\n', &bytes[from..]).find_map(|feed| {
+        let next = from + feed + 1;
+        match &bytes[next..] {
+            [b'\n', ..] => Some(next + 1),
+            [b'\r', b'\n', ..] => Some(next + 2),
+            _ => None,
+        }
+    })
 }
 
 /// Whether it can become a status line of HTTP/1.
