@@ -21,7 +21,7 @@ BEGIN
                 ADD COLUMN headers                json   CHECK (json_typeof(headers) = 'object'),
                 ADD COLUMN signing                text   CHECK (signing IN ('none', 'standard_webhooks', 'sensepass_hmac')),
                 ADD COLUMN signing_secrets        text[] CHECK (cardinality(signing_secrets) BETWEEN 1 AND 10
-                                                            AND array_to_string(signing_secrets, E'\n', '') ~ '^((env|file|secret):[^\n]+(\n(?=.)|$))+$'),
+                                                            AND array_to_string(signing_secrets, E'\n', '') ~ E'^((env|file|secret):[^\n]+(\n(?=.)|$))+$'),
                 ADD COLUMN auth_secret_previous   text   CHECK (auth_secret_previous ~ '^(env|file|secret):.'),
                 ADD COLUMN auth_header            text   CHECK (auth_header ~ '^[!#$%%&''*+.^_`|~0-9A-Za-z-]+$'),
                 ADD COLUMN oauth2_token_url       text   CHECK (oauth2_token_url ~* '^https?://[^/?#]+')
