@@ -47,7 +47,6 @@ pub use worker::Worker;
 pub use written::Written;
 
 use crate::model::declaration::Entry;
-use crate::model::settings::Layers;
 
 /// The whole file. An absent section or key has its default.
 #[derive(Clone, Debug, Default)]
@@ -111,14 +110,9 @@ impl Config {
         }
     }
 
+    /// What the file and the built-in profiles say, from which subscriptions get their layers.
     fn bases(&self) -> Bases<'_> {
         Bases::of(&self.profiles, &self.locks)
-    }
-
-    /// What the file and the built-in profiles say of a subscription.
-    #[must_use]
-    pub fn layers_of(&self, subscription: &FileSubscription) -> Layers {
-        self.bases().layers(subscription)
     }
 }
 

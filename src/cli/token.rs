@@ -24,7 +24,7 @@ pub struct Args {
 enum Command {
     /// Prints a new token, this one time: only its hash is kept
     Issue(IssueArgs),
-    /// Whose tokens there are, since when and until when; never their text, which is kept nowhere
+    /// Lists the tokens: whose they are, since when and until when; their texts are kept nowhere
     List(ListArgs),
     /// Makes a token useless, within moments
     Revoke(NamedArgs),

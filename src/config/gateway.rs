@@ -38,7 +38,7 @@ const RECEIPT: [&str; 17] = [
 #[derive(Clone, Debug)]
 pub struct Gateway {
     pub listen: SocketAddr,
-    /// Of a gateway that is a process of its own: metrics and health.
+    /// Where a gateway that is a process of its own answers for metrics and health.
     pub health_listen: SocketAddr,
     /// How clients reach it, for addresses that it hands out; none: as they asked.
     pub url: Option<Url>,

@@ -138,7 +138,7 @@ fn the_example_shows_the_defaults() {
         url: example.subscriptions[0].settings.url.clone(),
         ..Settings::default()
     };
-    let written_out = example.layers_of(&example.subscriptions[0]).merged();
+    let written_out = example.bases().layers(&example.subscriptions[0]).merged();
     assert_eq!(effect(&written_out), effect(&url_alone));
 }
 

@@ -16,7 +16,7 @@ const AGAIN: Duration = Duration::from_mins(10);
 const LINES: usize = 20;
 const SPAN: Duration = Duration::from_mins(1);
 
-/// Whose endpoint it is, as people call it.
+/// The merchant and the subscription that an endpoint belongs to, as people call them.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Whose<'a> {
     pub merchant: &'a str,

@@ -25,7 +25,8 @@ pub struct Delivering {
     pub sender: Sender,
     pub clock: DbClock,
     pub token_key: TokenKey,
-    /// Of a replay too, of an event that was once allowed to be larger.
+    /// The largest data that is sent, bytes: replays of events that were once allowed to be
+    /// larger are held to it too.
     pub max_data_bytes: usize,
 }
 
@@ -36,7 +37,7 @@ pub struct Tried {
     pub verdict: Verdict,
     /// Whether it was the credential that was refused.
     pub refused: bool,
-    /// Whether its request went out twice.
+    /// Whether the attempt's request went out twice, as its kept connection turned out closed.
     pub again: bool,
     /// The receiver turned the attempt away, and takes nothing for so long.
     pub told_to_wait: Option<Duration>,

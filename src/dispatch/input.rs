@@ -81,9 +81,9 @@ pub struct Page {
     /// Deliveries that have a row from before a take-over.
     pub known: HashSet<DeliveryKey>,
     pub endpoints: Endpoints,
-    /// Of merchants where it counts.
+    /// The status of each event's transaction before it, for merchants where that counts.
     pub before: StatusesBefore,
-    /// Of subscriptions that have changed since some of the events: how they were then.
+    /// How subscriptions were at the events' time, where they have changed since.
     pub versions: Versions,
     /// Answered when the page is in the lanes: the next one may be read.
     pub taken: oneshot::Sender<()>,

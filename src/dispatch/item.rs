@@ -22,7 +22,7 @@ pub struct Item {
     pub endpoint: Option<Arc<Endpoint>>,
     /// Attempts made before this one.
     pub attempts: u32,
-    /// Of those, the ones that were turned away ([`Circumstances`](crate::plan::Circumstances)).
+    /// How many of the attempts were turned away ([`Circumstances`](crate::plan::Circumstances)).
     pub turned_away: u32,
     pub row: Row,
     /// The page that brought it and whose checkpoint waits for it; none once it has, or

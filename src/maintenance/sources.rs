@@ -12,7 +12,7 @@ use crate::store::sources::{list, silencing_settings};
 use crate::store::{Pool, STATEMENT, StoreError, within};
 
 /// A few look-ups in the catalog for each source and partition.
-const LOOK: Duration = Duration::from_secs(5);
+const LOOK: Duration = Duration::from_secs(15);
 
 /// Looks until `stop`.
 pub async fn watch(pool: Pool, metrics: Metrics, stop: CancellationToken) {

@@ -6,10 +6,18 @@ use std::fmt::{self, Display, Write};
 /// the line around.
 pub struct OneLine<'a>(pub &'a str);
 
+impl OneLine<'_> {
+    /// Whether a character is written as an escape.
+    #[must_use]
+    pub fn escapes(character: char) -> bool {
+        character.is_control() || is_formatting(character)
+    }
+}
+
 impl Display for OneLine<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         for character in self.0.chars() {
-            if character.is_control() || is_formatting(character) {
+            if Self::escapes(character) {
                 write!(f, "{}", character.escape_default())?;
             } else {
                 f.write_char(character)?;

@@ -90,8 +90,8 @@ impl Versions {
         event: &'a Event,
         before: Option<&'a str>,
     ) -> impl Iterator<Item = (Uuid, Wanted)> + 'a {
-        let merchant = self.by_merchant.get(&*event.merchant);
-        let ids = merchant
+        let ids = self
+            .merchant_of(event)
             .into_iter()
             .flat_map(|merchant| &merchant.subscriptions);
         ids.filter_map(move |id| {
@@ -111,15 +111,19 @@ impl Versions {
     /// Whether the event's transaction may have brought endpoints.
     #[must_use]
     pub fn has_template(&self, event: &Event) -> bool {
-        let merchant = self.by_merchant.get(&*event.merchant);
-        merchant.is_some_and(|merchant| merchant.has_template)
+        self.merchant_of(event)
+            .is_some_and(|merchant| merchant.has_template)
     }
 
     /// Whether it counts if the event changed its transaction's status.
     #[must_use]
     pub fn wants_changes(&self, event: &Event) -> bool {
-        let merchant = self.by_merchant.get(&*event.merchant);
-        merchant.is_some_and(|merchant| merchant.wants_changes)
+        self.merchant_of(event)
+            .is_some_and(|merchant| merchant.wants_changes)
+    }
+
+    fn merchant_of(&self, event: &Event) -> Option<&Merchant> {
+        self.by_merchant.get(&*event.merchant)
     }
 
     /// By the version of the event's time.

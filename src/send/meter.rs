@@ -1,8 +1,8 @@
 //! A connection that stops reading where an answer has no end.
 //!
-//! Head and body have their own bounds, but a receiver can send interim answers (1xx) or
-//! TLS records without content for as long as it is read, at the full speed of the network:
-//! that would cost no memory, but the processor.
+//! Heads, interim answers and bodies have their own bounds (`send::http1`), but a receiver can
+//! send TLS records without content for as long as it is read, at the full speed of the
+//! network: that would cost no memory, but the processor.
 
 use std::io;
 use std::net::IpAddr;
@@ -45,9 +45,7 @@ impl Metered {
             peer,
         }
     }
-}
 
-impl Metered {
     /// A receiver that takes nothing may not say more either.
     fn wrote(&mut self, polled: &Poll<io::Result<usize>>) {
         if let Poll::Ready(Ok(1..)) = polled {

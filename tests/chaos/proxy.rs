@@ -9,6 +9,8 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
+use crate::support::through;
+
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Mode {
     To(SocketAddr),
@@ -49,9 +51,7 @@ impl Proxy {
 
     /// A URL of PostgreSQL that leads through here.
     pub fn url(&self, url: &str) -> String {
-        let (head, database) = url.rsplit_once('/').unwrap();
-        let (user, _) = head.split_once('@').unwrap();
-        format!("{user}@{}/{database}", self.address)
+        through(url, self.address)
     }
 }
 

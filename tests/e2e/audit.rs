@@ -27,17 +27,6 @@ async fn settled(database: &Database) -> (Option<i32>, Vec<Value>, Value) {
     .await
 }
 
-/// As a fault or somebody with a superuser's rights would.
-async fn forget(database: &Database, event: Uuid) {
-    database
-        .as_superuser(&format!(
-            "SET LOCAL session_replication_role = replica;
-             DELETE FROM posthorn.attempts WHERE event_id = '{event}';
-             DELETE FROM posthorn.deliveries WHERE event_id = '{event}'"
-        ))
-        .await;
-}
-
 #[tokio::test]
 async fn a_delivery_without_a_row_is_found_and_sent_once() {
     let database = Database::new().await;
@@ -57,7 +46,7 @@ async fn a_delivery_without_a_row_is_found_and_sent_once() {
         (&json!(2), &json!(2), &json!(0))
     );
 
-    forget(&database, lost).await;
+    database.forget(lost).await;
     let (code, lines, total) = settled(&database).await;
     assert_eq!(code, Some(1));
     assert_eq!(lines[0]["missing"], 1, "{lines:?}");
@@ -99,7 +88,7 @@ async fn the_scheduled_audit_repairs_and_tells() {
     .await;
     let lost = database.publish("acme", "t1", "approved", "{}").await;
     database.reaches(lost, "delivered").await;
-    forget(&database, lost).await;
+    database.forget(lost).await;
     database.reaches(lost, "delivered").await;
     until(PATIENCE, "the audit's count", async || {
         (worker.metric("posthorn_audit_missing_total").await > 0.0).then_some(())
@@ -196,7 +185,7 @@ async fn what_a_transaction_brought_is_looked_for_and_repaired_too() {
         ))
         .await;
     database.reaches(event, "delivered").await;
-    forget(&database, event).await;
+    database.forget(event).await;
     settled(&database).await;
     let (_, lines, _) = audit(&database, &["--repair"]).await;
     assert_eq!(lines[0]["repaired"], 1, "{lines:?}");

@@ -1,47 +1,8 @@
 //! `posthorn config`: checked, planned, applied, exported and explained.
 
-use std::path::PathBuf;
-use std::process::ExitStatus;
-
 use serde_json::json;
 
-use crate::support::{Database, posthorn};
-
-/// A file that the commands are called with.
-struct File {
-    directory: tempfile::TempDir,
-    url: String,
-}
-
-impl File {
-    fn new(database: &Database) -> Self {
-        Self {
-            directory: tempfile::tempdir().unwrap(),
-            url: database.url.clone(),
-        }
-    }
-
-    fn path(&self) -> PathBuf {
-        self.directory.path().join("posthorn.toml")
-    }
-
-    async fn run(&self, toml: &str, command: &str, more: &[&str]) -> (ExitStatus, String) {
-        std::fs::write(self.path(), toml).unwrap();
-        let path = self.path();
-        let mut arguments = vec!["config", command, path.to_str().unwrap()];
-        if command != "check" {
-            arguments.extend(["--database-url", &self.url]);
-        }
-        arguments.extend(more);
-        posthorn(&arguments).await
-    }
-
-    async fn says(&self, toml: &str, command: &str, more: &[&str]) -> String {
-        let (status, said) = self.run(toml, command, more).await;
-        assert!(status.success(), "{said}");
-        said
-    }
-}
+use crate::support::{ConfigFile, Database, posthorn};
 
 async fn show(database: &Database, subscription: &str) -> String {
     let arguments = [
@@ -90,7 +51,7 @@ max_in_flight = 50
 #[tokio::test]
 async fn a_plan_is_words_and_applying_it_leaves_nothing_to_change() {
     let database = Database::new().await;
-    let file = File::new(&database);
+    let file = ConfigFile::new(&database);
     let counts = file.says(FILE, "check", &[]).await;
     assert!(
         counts.contains("no problem; 1 profile, 1 lock, 1 subscription"),
@@ -144,7 +105,7 @@ async fn a_plan_is_words_and_applying_it_leaves_nothing_to_change() {
 #[tokio::test]
 async fn show_says_whose_word_each_setting_is() {
     let database = Database::new().await;
-    File::new(&database).says(FILE, "apply", &[]).await;
+    ConfigFile::new(&database).says(FILE, "apply", &[]).await;
     let shown = show(&database, "acme/orders").await;
     assert!(
         shown.starts_with("acme/orders, managed by file:shop\n"),
@@ -209,7 +170,7 @@ async fn a_lock_takes_effect_and_gives_way_when_it_is_deleted() {
 #[tokio::test]
 async fn neither_side_overwrites_the_other_in_silence() {
     let database = Database::new().await;
-    let file = File::new(&database);
+    let file = ConfigFile::new(&database);
     let by_hand = json!({"url": "https://by-hand.example/", "paused": true});
     database.subscribe("acme", "orders", by_hand).await;
 
@@ -252,7 +213,7 @@ async fn neither_side_overwrites_the_other_in_silence() {
 #[tokio::test]
 async fn an_export_is_a_file_that_changes_nothing() {
     let database = Database::new().await;
-    let file = File::new(&database);
+    let file = ConfigFile::new(&database);
     file.says(&FILE.replace("owner = \"shop\"", ""), "apply", &[])
         .await;
     let settings = json!({
@@ -285,7 +246,7 @@ async fn an_export_is_a_file_that_changes_nothing() {
 #[tokio::test]
 async fn a_file_without_sections_changes_nothing_and_a_wrong_one_is_refused() {
     let database = Database::new().await;
-    let file = File::new(&database);
+    let file = ConfigFile::new(&database);
     file.says(FILE, "apply", &[]).await;
     let said = file.says("[log]\nlevel = 'info'\n", "apply", &[]).await;
     assert!(said.contains("so it changes nothing"), "{said}");
@@ -327,12 +288,12 @@ async fn a_file_without_sections_changes_nothing_and_a_wrong_one_is_refused() {
 #[tokio::test]
 async fn instameds_options_are_taken_as_they_stand_and_can_be_imported() {
     let database = Database::new().await;
-    let file = File::new(&database);
+    let file = ConfigFile::new(&database);
     let options = "MerchantPaymentTransactionNotificationWebhookURL: https://acme.example/im\n\n\
                    MerchantPaymentTransactionNotificationSendPaymentNotifications: true\n\
                    MerchantPaymentTransactionNotificationSendPaymentPlanNotifications = false\n\
                    MerchantPaymentNotificationInterface: XML\n";
-    let path = file.directory.path().join("options.txt");
+    let path = file.path().with_file_name("options.txt");
     let import = async |options: &str| {
         std::fs::write(&path, options).unwrap();
         posthorn(&[

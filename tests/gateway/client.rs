@@ -1,37 +1,16 @@
 //! Asking the gateway over HTTP.
 
-use std::sync::OnceLock;
-
-use reqwest::{Client, RequestBuilder, Response};
+use reqwest::{RequestBuilder, Response};
 use serde_json::Value;
 
-use crate::support::{Database, PATIENCE};
-
-/// The status, and the body as text.
-pub async fn ask(request: RequestBuilder) -> (u16, String) {
-    let response = request.send().await.unwrap();
-    let status = response.status().as_u16();
-    (status, response.text().await.unwrap())
-}
+use crate::support::Database;
+pub use crate::support::http::{ask, http};
 
 /// The body of an answer that is to be JSON and 200.
 pub async fn json(request: RequestBuilder) -> Value {
     let (status, body) = ask(request).await;
     assert_eq!(status, 200, "{body}");
     serde_json::from_str(&body).unwrap()
-}
-
-pub fn http() -> Client {
-    static CLIENT: OnceLock<()> = OnceLock::new();
-    CLIENT.get_or_init(|| {
-        // Another test may have been first.
-        let _ = rustls::crypto::ring::default_provider().install_default();
-    });
-    Client::builder()
-        .no_proxy()
-        .timeout(PATIENCE)
-        .build()
-        .unwrap()
 }
 
 impl Database {

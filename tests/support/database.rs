@@ -1,6 +1,7 @@
 //! One private PostgreSQL for the test process, and a database in it for each test, which
 //! belongs to a plain role.
 
+use std::net::SocketAddr;
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU32, Ordering};
 
@@ -39,6 +40,13 @@ pub struct Delivery {
     pub reason: Option<String>,
     pub created_at: DateTime<Utc>,
     pub next_attempt_at: Option<DateTime<Utc>>,
+}
+
+/// A URL of PostgreSQL that leads to another address.
+pub fn through(url: &str, address: SocketAddr) -> String {
+    let (head, database) = url.rsplit_once('/').unwrap();
+    let (user, _) = head.split_once('@').unwrap();
+    format!("{user}@{address}/{database}")
 }
 
 impl Database {
@@ -128,6 +136,17 @@ impl Database {
             panic!("{sql}: {error}");
         }
         session.close().await.unwrap();
+    }
+
+    /// Takes the records of an event away, as a fault or somebody with a superuser's rights
+    /// would.
+    pub async fn forget(&self, event: Uuid) {
+        self.as_superuser(&format!(
+            "SET LOCAL session_replication_role = replica;
+             DELETE FROM posthorn.attempts WHERE event_id = '{event}';
+             DELETE FROM posthorn.deliveries WHERE event_id = '{event}'"
+        ))
+        .await;
     }
 
     /// Any number of statements without parameters.

@@ -8,7 +8,9 @@
     reason = "each test binary takes what it needs of it, and a failed set-up fails the test"
 )]
 
+mod config_file;
 mod database;
+pub mod http;
 pub mod processes;
 pub mod rig;
 pub mod shop;
@@ -19,8 +21,10 @@ use std::time::{Duration, Instant};
 use posthorn::receiver::Receiver;
 use tokio::sync::{Mutex, MutexGuard};
 
-#[allow(unused_imports, reason = "not every test binary names both")]
-pub use database::{Database, Delivery};
+#[allow(unused_imports, reason = "not every test binary names it")]
+pub use config_file::ConfigFile;
+#[allow(unused_imports, reason = "not every test binary names them all")]
+pub use database::{Database, Delivery, through};
 #[allow(unused_imports, reason = "not every test binary names them all")]
 pub use worker::{SHORT_LEASE, Setup, Worker, posthorn, posthorn_fed};
 

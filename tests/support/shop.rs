@@ -51,10 +51,30 @@ impl Shop {
     }
 
     pub async fn attach(&self, table: &str, more: &[&str]) -> String {
-        let columns = format!("attach {table} --merchant merchant_id --id id --status status");
-        let (status, said) = self.source_with(&columns, more).await;
+        let (status, said) = self.try_attach(table, more).await;
         assert!(status.success(), "{said}");
         said
+    }
+
+    /// What `posthorn source attach` says when it refuses.
+    pub async fn attach_refused(&self, table: &str, more: &[&str]) -> String {
+        let (status, said) = self.try_attach(table, more).await;
+        assert_eq!(status.code(), Some(1), "{more:?}: {said}");
+        said
+    }
+
+    async fn try_attach(&self, table: &str, more: &[&str]) -> (ExitStatus, String) {
+        let columns = format!("attach {table} --merchant merchant_id --id id --status status");
+        self.source_with(&columns, more).await
+    }
+
+    /// The application's connection, whose role may publish and is not the owner's.
+    pub async fn publisher(&self, role: &str) -> Database {
+        let url = &self.database.url;
+        let grant = ["grant", "--publisher", role, "--database-url", url];
+        let (status, said) = posthorn(&grant).await;
+        assert!(status.success(), "{said}");
+        Database::connect(&self.database.name, self.database.url_of(role))
     }
 
     pub async fn list(&self) -> String {

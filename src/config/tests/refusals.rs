@@ -354,7 +354,7 @@ fn a_subscription_is_checked_together_with_its_profile() {
         "auth_secret = 'env:A'\nretry_interval = '1m'",
     );
     let config = Config::parse("config.toml", &text).unwrap();
-    let settings = config.layers_of(&config.subscriptions[0]).merged();
+    let settings = config.bases().layers(&config.subscriptions[0]).merged();
     assert_eq!(settings.auth.as_deref(), Some("basic"));
     assert_eq!(settings.retry_interval, Some(Duration::from_mins(1)));
 

@@ -29,7 +29,7 @@ impl Lane {
         }
     }
 
-    /// Whether its endpoint has said that it takes nothing now.
+    /// Whether the lane's endpoint has said that it takes nothing now.
     #[must_use]
     pub fn is_told_to_wait(&self) -> bool {
         self.throttle.as_deref().is_some_and(Throttle::is_waiting)

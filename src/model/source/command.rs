@@ -64,16 +64,11 @@ pub fn word(text: &str) -> String {
     let plain = |c: char| c.is_ascii_alphanumeric() || "._-,/:".contains(c);
     if !text.is_empty() && text.chars().all(plain) {
         text.to_owned()
-    } else if OneLine(text).to_string() != text {
+    } else if text.chars().any(OneLine::escapes) {
         // Of bash, zsh and ksh: no line of a word begins like one of ours.
         let escaped = text.chars().map(|c| match c {
             '\'' | '\\' => format!("\\{c}"),
-            c if OneLine(c.encode_utf8(&mut [0; 4]))
-                .to_string()
-                .starts_with('\\') =>
-            {
-                format!("\\U{:08x}", u32::from(c))
-            }
+            c if OneLine::escapes(c) => format!("\\U{:08x}", u32::from(c)),
             c => c.to_string(),
         });
         format!("$'{}'", escaped.collect::<String>())

@@ -36,7 +36,7 @@ async fn what_curl_takes_is_taken_and_its_connection_closed() {
             .await;
     }
     for (name, receiver) in receivers {
-        let connections: Vec<_> = receiver.requests().iter().map(|it| it.connection).collect();
+        let connections = receiver.connections();
         // Nothing is odd about a header more.
         if name != "many headers" {
             assert_eq!(connections, [0, 1], "{name}");

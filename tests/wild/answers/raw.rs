@@ -100,6 +100,11 @@ impl Raw {
         format!("http://{}/hook", self.address)
     }
 
+    /// Of each request, which connection it came by.
+    pub fn connections(&self) -> Vec<usize> {
+        self.requests().iter().map(|it| it.connection).collect()
+    }
+
     pub fn requests(&self) -> Vec<Request> {
         self.requests.lock().unwrap().clone()
     }

@@ -8,6 +8,8 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
+use crate::support::through;
+
 pub struct Name {
     pub address: SocketAddr,
     leads: watch::Sender<Leads>,
@@ -60,9 +62,7 @@ impl Name {
 
     /// A URL of PostgreSQL that names this.
     pub fn url(&self, url: &str) -> String {
-        let (head, database) = url.rsplit_once('/').unwrap();
-        let (user, _) = head.split_once('@').unwrap();
-        format!("{user}@{}/{database}", self.address)
+        through(url, self.address)
     }
 }
 

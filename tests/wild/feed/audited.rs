@@ -18,13 +18,7 @@ async fn forget(database: &Database, event: Uuid) {
         passed.then_some(())
     })
     .await;
-    database
-        .as_superuser(&format!(
-            "SET LOCAL session_replication_role = replica;
-             DELETE FROM posthorn.attempts WHERE event_id = '{event}';
-             DELETE FROM posthorn.deliveries WHERE event_id = '{event}'"
-        ))
-        .await;
+    database.forget(event).await;
 }
 
 async fn total(database: &Database) -> Value {

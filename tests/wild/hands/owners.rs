@@ -1,52 +1,9 @@
 //! Files side by side, and what a file no longer has.
 
-use std::path::PathBuf;
-use std::process::ExitStatus;
-
 use posthorn::receiver::Receiver;
 use tokio::net::TcpListener;
 
-use crate::support::{Database, PATIENCE, Setup, Worker, posthorn, receiver, until};
-
-/// A file for `posthorn config` and a database.
-struct File {
-    directory: tempfile::TempDir,
-    url: String,
-}
-
-impl File {
-    fn new(database: &Database) -> Self {
-        Self {
-            directory: tempfile::tempdir().unwrap(),
-            url: database.url.clone(),
-        }
-    }
-
-    fn path(&self) -> PathBuf {
-        self.directory.path().join("posthorn.toml")
-    }
-
-    async fn run(&self, command: &str, toml: &str, more: &[&str]) -> (ExitStatus, String) {
-        std::fs::write(self.path(), toml).unwrap();
-        let path = self.path();
-        let mut arguments = vec!["config", command, path.to_str().unwrap()];
-        arguments.extend(["--database-url", &self.url]);
-        arguments.extend(more);
-        posthorn(&arguments).await
-    }
-
-    async fn apply(&self, toml: &str, more: &[&str]) -> String {
-        let (status, said) = self.run("apply", toml, more).await;
-        assert!(status.success(), "{said}");
-        said
-    }
-
-    async fn refuses(&self, toml: &str, more: &[&str]) -> String {
-        let (status, said) = self.run("apply", toml, more).await;
-        assert_eq!(status.code(), Some(1), "{said}");
-        said
-    }
-}
+use crate::support::{ConfigFile, Database, PATIENCE, Setup, Worker, posthorn, receiver, until};
 
 /// A file of the owner, if it has one, with subscriptions `MERCHANT/NAME`.
 fn file(owner: &str, subscriptions: &[&str]) -> String {
@@ -81,7 +38,7 @@ async fn owner_of(database: &Database, merchant: &str) -> String {
 #[tokio::test]
 async fn a_file_leaves_what_another_owner_s_file_has() {
     let database = Database::new().await;
-    let posthorn = File::new(&database);
+    let posthorn = ConfigFile::new(&database);
     posthorn
         .apply(&file("orders", &["acme/a", "acme/b", "globex/a"]), &[])
         .await;
@@ -116,7 +73,7 @@ async fn two_files_without_an_owner_disable_nothing_of_each_other() {
     let receiver = receiver().await;
     let url = receiver.url("/hook");
     let first = format!("[[subscription]]\nmerchant = 'acme'\nname = 'orders'\nurl = '{url}'\n");
-    File::new(&database)
+    ConfigFile::new(&database)
         .apply(&(first + "[egress]\nallow = ['127.0.0.0/8']\n"), &[])
         .await;
     let worker = Worker::start(&database, &file("", &["globex/credit"])).await;
@@ -133,7 +90,7 @@ async fn two_files_without_an_owner_disable_nothing_of_each_other() {
 #[tokio::test]
 async fn what_a_file_no_longer_has_is_said_by_name_and_needs_a_yes_where_it_is_much() {
     let database = Database::new().await;
-    let posthorn = File::new(&database);
+    let posthorn = ConfigFile::new(&database);
     let all = ["acme/a", "acme/b", "acme/c", "acme/d", "acme/e", "acme/f"];
     let worker = Worker::start(&database, &file("orders", &all)).await;
 
@@ -161,7 +118,7 @@ async fn what_a_file_no_longer_has_is_said_by_name_and_needs_a_yes_where_it_is_m
     refusal(&worker.log());
     // … by the command …
     refusal(&posthorn.refuses(&nearly_empty, &[]).await);
-    let (status, planned) = posthorn.run("plan", &nearly_empty, &[]).await;
+    let (status, planned) = posthorn.run(&nearly_empty, "plan", &[]).await;
     assert!(status.success(), "{planned}");
     assert!(
         planned.contains("4 to disable") && planned.contains("--yes"),
@@ -182,7 +139,7 @@ async fn what_a_file_no_longer_has_is_said_by_name_and_needs_a_yes_where_it_is_m
 #[tokio::test]
 async fn locks_that_a_file_no_longer_has_count_as_well() {
     let database = Database::new().await;
-    let posthorn = File::new(&database);
+    let posthorn = ConfigFile::new(&database);
     let locks =
         ["a", "b", "c", "d"].map(|name| format!("[[lock]]\nname = '{name}'\ntimeout = '1s'\n"));
     let without = file("orders", &["acme/a"]);
@@ -200,7 +157,7 @@ async fn locks_that_a_file_no_longer_has_count_as_well() {
 #[tokio::test]
 async fn a_process_that_cannot_run_changes_nothing() {
     let database = Database::new().await;
-    let posthorn = File::new(&database);
+    let posthorn = ConfigFile::new(&database);
     posthorn
         .apply(&file("orders", &["acme/a", "acme/b"]), &[])
         .await;
@@ -232,7 +189,7 @@ async fn a_process_that_cannot_run_changes_nothing() {
 #[tokio::test]
 async fn an_owner_can_be_given_and_renamed() {
     let database = Database::new().await;
-    let posthorn = File::new(&database);
+    let posthorn = ConfigFile::new(&database);
     // A file that had none gets one: what it names becomes its own.
     posthorn.apply(&file("", &["acme/a"]), &[]).await;
     assert_eq!(owner_of(&database, "acme").await, "file");

@@ -1,6 +1,7 @@
 //! Rules that an administrator added to the tables refuse what a worker writes. What is refused
 //! is what ends, or does not; all else goes on, and a worker hands everything over.
 
+use posthorn::receiver::Receiver;
 use serde_json::json;
 use uuid::Uuid;
 
@@ -18,7 +19,7 @@ async fn only(database: &Database, event: Uuid) -> Delivery {
 async fn nothing_is_left(
     database: &Database,
     worker: &mut crate::support::Worker,
-    receiver: &posthorn::receiver::Receiver,
+    receiver: &Receiver,
 ) {
     let status = worker.sigterm().await;
     assert!(status.success(), "{}", worker.log());
@@ -29,17 +30,22 @@ async fn nothing_is_left(
     assert_eq!(receiver.received(), requests + 1, "{}", next.log());
 }
 
+/// `acme` is slow to answer, `other` answers at once.
+async fn subscribe_both(database: &Database, receiver: &Receiver) {
+    receiver.on("/slow", SLOW.parse().unwrap());
+    let slow = json!({ "url": receiver.url("/slow") });
+    database.subscribe("acme", "slow", slow).await;
+    let other = json!({ "url": receiver.url("/") });
+    database.subscribe("other", "fast", other).await;
+}
+
 /// Seen: a message that was received stood in the ledger as `posting_error, attempts 0`, because
 /// the row that it was to get while it was in the air was refused.
 #[tokio::test]
 async fn a_row_that_is_refused_ends_nothing_that_is_being_sent() {
     let database = Database::new().await;
     let receiver = receiver().await;
-    receiver.on("/slow", SLOW.parse().unwrap());
-    let slow = json!({ "url": receiver.url("/slow") });
-    database.subscribe("acme", "slow", slow).await;
-    let other = json!({ "url": receiver.url("/") });
-    database.subscribe("other", "fast", other).await;
+    subscribe_both(&database, &receiver).await;
     database
         .execute("ALTER TABLE posthorn.pending_deliveries ADD CHECK (transaction_id <> 'refused')")
         .await;
@@ -206,11 +212,7 @@ async fn an_attempt_that_is_refused_is_counted_all_the_same() {
 async fn what_cannot_be_recorded_at_all_holds_nothing_up() {
     let database = Database::new().await;
     let receiver = receiver().await;
-    receiver.on("/slow", SLOW.parse().unwrap());
-    let slow = json!({ "url": receiver.url("/slow") });
-    database.subscribe("acme", "slow", slow).await;
-    let other = json!({ "url": receiver.url("/") });
-    database.subscribe("other", "fast", other).await;
+    subscribe_both(&database, &receiver).await;
     let refused = format!(
         "ALTER TABLE posthorn.deliveries ADD CHECK (event_id >= '{}')",
         Uuid::max()

@@ -4,7 +4,6 @@ use posthorn::demo::postgres::OWNER;
 use sqlx::{Connection, PgConnection};
 
 use crate::support::shop::{NOTHING, Shop};
-use crate::support::{Database, posthorn};
 
 #[tokio::test]
 async fn a_transaction_that_says_so_is_muted_and_no_other() {
@@ -85,20 +84,11 @@ async fn only_who_was_given_the_right_mutes() {
     shop.database
         .as_superuser(&format!("CREATE ROLE {role} LOGIN ROLE {OWNER}"))
         .await;
-    let (status, said) = posthorn(&[
-        "grant",
-        "--publisher",
-        &role,
-        "--database-url",
-        &shop.database.url,
-    ])
-    .await;
-    assert!(status.success(), "{said}");
+    let application = shop.publisher(&role).await;
     shop.run(&format!(
         "GRANT USAGE ON SCHEMA shop TO {role}; GRANT ALL ON shop.payments TO {role}"
     ))
     .await;
-    let application = Database::connect(&shop.database.name, shop.database.url_of(&role));
     let mute = "SELECT posthorn.mute_source('payments', 'x'); INSERT INTO shop.payments VALUES (1, 'm', 'new')";
     let refused = application.try_execute(mute).await.unwrap_err();
     assert!(

@@ -3,7 +3,6 @@
 use posthorn::demo::postgres::OWNER;
 
 use crate::support::shop::Shop;
-use crate::support::{Database, posthorn};
 
 const TABLE: &str = "
     CREATE TYPE shop.state AS ENUM ('new', 'paid');
@@ -16,27 +15,17 @@ const TABLE: &str = "
         'ab', 12.50, '{\"b\": 1.50, \"a\": 1}', '{\"b\":1.50,\"a\":1}', '{}')";
 
 #[tokio::test]
-#[expect(clippy::too_many_lines, reason = "most of it is a list of types")]
 async fn every_type_that_people_have_is_taken_without_a_cast() {
     let shop = Shop::with(TABLE).await;
     let role = format!("app_{}", shop.database.name);
     shop.database
         .as_superuser(&format!("CREATE ROLE {role} LOGIN ROLE {OWNER}"))
         .await;
-    let (status, said) = posthorn(&[
-        "grant",
-        "--publisher",
-        &role,
-        "--database-url",
-        &shop.database.url,
-    ])
-    .await;
-    assert!(status.success(), "{said}");
+    let application = shop.publisher(&role).await;
     shop.run(&format!(
         "GRANT USAGE ON SCHEMA shop TO {role}; GRANT SELECT ON shop.payments TO {role}"
     ))
     .await;
-    let application = Database::connect(&shop.database.name, shop.database.url_of(&role));
     let (long, merchant, reference) = (
         "9007199254740993",
         "00000000-0000-7000-8000-00000000000a",
@@ -138,16 +127,7 @@ async fn a_cast_of_the_applications_runs_with_its_own_rights() {
              ALTER TYPE shop.state OWNER TO {role}"
         ))
         .await;
-    let (status, said) = posthorn(&[
-        "grant",
-        "--publisher",
-        &role,
-        "--database-url",
-        &shop.database.url,
-    ])
-    .await;
-    assert!(status.success(), "{said}");
-    let application = Database::connect(&shop.database.name, shop.database.url_of(&role));
+    let application = shop.publisher(&role).await;
     application
         .execute(
             "CREATE FUNCTION shop.as_text(shop.state) RETURNS text LANGUAGE plpgsql AS

@@ -1,23 +1,7 @@
 //! What the gateway answers: receipts, words, forms.
 
-use reqwest::{Client, RequestBuilder};
-
+use crate::support::http::{ask, http};
 use crate::support::{Database, PATIENCE, Setup};
-
-fn http() -> Client {
-    // Another test may have been first.
-    let _ = rustls::crypto::ring::default_provider().install_default();
-    Client::builder()
-        .no_proxy()
-        .timeout(PATIENCE)
-        .build()
-        .unwrap()
-}
-
-async fn ask(request: RequestBuilder) -> (u16, String) {
-    let response = request.send().await.unwrap();
-    (response.status().as_u16(), response.text().await.unwrap())
-}
 
 async fn session(database: &Database, transaction: &str, more: &str) -> String {
     database

@@ -6,6 +6,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 
+use crate::support::http::http;
 use crate::support::{Database, PATIENCE, Setup};
 
 /// A WebSocket that has joined, with what it has heard so far.
@@ -98,12 +99,7 @@ async fn a_client_that_polls_is_told_of_a_break_too() {
         .value("SELECT posthorn.issue_token('acme', 'api')")
         .await;
     let mut running = Setup::gateway(&database).start().await;
-    let _ = rustls::crypto::ring::default_provider().install_default();
-    let http = reqwest::Client::builder()
-        .no_proxy()
-        .timeout(PATIENCE)
-        .build()
-        .unwrap();
+    let http = http();
     let url = format!("{}/socket.io/?EIO=4&transport=polling", running.gateway());
     let opened = http.get(&url).send().await.unwrap().text().await.unwrap();
     let opened: Value = serde_json::from_str(opened.strip_prefix('0').unwrap()).unwrap();
