@@ -38,11 +38,17 @@ END $$;
 COMMENT ON FUNCTION posthorn.shard_of IS 'The shard of a merchant, 0 .. posthorn.shard_count() - 1.';
 COMMENT ON FUNCTION posthorn.shard_count IS 'How many shards there are; fixed at the first migration.';
 
+CREATE FUNCTION posthorn.tables() RETURNS text
+    LANGUAGE sql STABLE
+    RETURN (SELECT oid::text FROM pg_database WHERE datname = current_database())
+           || '.' || to_regclass('posthorn.shards')::oid::text;
+COMMENT ON FUNCTION posthorn.tables IS
+    'Which tables of this server these are: the database, and the table of the shards in it. A part of posthorn.cluster() that costs so little that each page of the log brings it.';
+
 CREATE FUNCTION posthorn.cluster() RETURNS text
     LANGUAGE sql STABLE
     RETURN (SELECT system_identifier::text FROM pg_control_system())
-           || '.' || (SELECT oid::text FROM pg_database WHERE datname = current_database())
-           || '.' || to_regclass('posthorn.shards')::oid::text
+           || '.' || posthorn.tables()
            || '/' || substr(pg_walfile_name(pg_current_wal_lsn()), 1, 8)
            || '/' || date_part('epoch', pg_postmaster_start_time())::text;
 COMMENT ON FUNCTION posthorn.cluster IS

@@ -89,7 +89,9 @@ pub async fn open(url: &SecretString, max_connections: u32) -> anyhow::Result<Po
 pub fn refusal(error: &StoreError) -> anyhow::Error {
     match error {
         StoreError::Database(cause) => anyhow!("{error}{}", remedy(cause)),
-        StoreError::Stalled(_) | StoreError::Unreadable(_) => anyhow!("{error}"),
+        StoreError::Stalled(_) | StoreError::Unreadable(_) | StoreError::Replaced => {
+            anyhow!("{error}")
+        }
     }
 }
 

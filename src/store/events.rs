@@ -38,6 +38,7 @@ pub struct Page {
 /// - ORDER BY columns are qualified: an output alias of the same name would win, and
 ///   every page would sort the whole window.
 /// - `floor` leaves out the partitions of closed days (`feed::floor`).
+/// - `posthorn.tables()` comes with it: a session may outlive the schema that it was opened for.
 /// - The configuration's revision comes from the same snapshot: whoever commits a
 ///   subscription and then an event can rely on the one for the other.
 pub async fn read_page(
@@ -58,7 +59,8 @@ pub async fn read_page(
             SELECT coalesce($1::text::pg_snapshot, pg_current_snapshot()) AS snapshot
         )
         SELECT upto.snapshot::text AS "until!",
-               (SELECT revision FROM posthorn.config_revision) AS "revision!", e.xid::text AS "xid?", e.id AS "id?",
+               (SELECT revision FROM posthorn.config_revision) AS "revision!",
+               posthorn.tables() AS "tables!", e.xid::text AS "xid?", e.id AS "id?",
                e.shard AS "shard?", e.merchant AS "merchant?", e.kind AS "kind?",
                e.transaction_id AS "transaction_id?", e.status AS "status?",
                coalesce(e.data::text, '') AS "data?", e.created_at AS "created_at?: DateTime<Utc>"
@@ -94,6 +96,7 @@ pub async fn read_page(
 
     // The left join gives a row even where there is no event.
     let first = rows.first().ok_or(StoreError::Unreadable("a page"))?;
+    pool.keeps(&first.tables)?;
     let until = first
         .until
         .parse()
@@ -158,6 +161,9 @@ pub async fn read_by_id(
     )
     .fetch_all(pool)
     .await?;
+    // Asked after it: whose place others had taken before has no rows left to give.
+    let tables = sqlx::query_scalar!(r#"SELECT posthorn.tables() AS "tables!""#);
+    pool.keeps(&tables.fetch_one(pool).await?)?;
     Ok(rows.into_iter().map(Event::from).collect())
 }
 

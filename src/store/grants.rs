@@ -63,7 +63,8 @@ GRANT EXECUTE ON FUNCTION posthorn.advance_replays, posthorn.cluster, posthorn.d
     posthorn.drop_partitions, posthorn.drop_sessions, posthorn.drop_transaction_subscriptions,
     posthorn.issue_device_session, posthorn.issue_session, posthorn.make_next_partition,
     posthorn.purge_payloads, posthorn.seal_next_day, posthorn.settle_foreign_events,
-    posthorn.shard_of, posthorn.uuid_floor, posthorn.uuid_time, posthorn.uuid_v7 TO {role};
+    posthorn.shard_of, posthorn.tables, posthorn.uuid_floor, posthorn.uuid_time,
+    posthorn.uuid_v7 TO {role};
 ";
 
 /// Of the subscriptions it needs the ids alone, and of the deliveries the times: to know
@@ -77,7 +78,7 @@ GRANT SELECT (id, merchant, transaction_id) ON posthorn.transaction_subscription
 GRANT SELECT (event_id, subscription_id, started_at, duration_us) ON posthorn.attempts TO {role};
 GRANT SELECT (event_id, subscription_id, due_at) ON posthorn.pending_deliveries TO {role};
 GRANT EXECUTE ON FUNCTION posthorn.cluster, posthorn.issue_session, posthorn.issue_device_session,
-    posthorn.uuid_floor TO {role};
+    posthorn.tables, posthorn.uuid_floor TO {role};
 ";
 
 const VIEWER: &str = "
@@ -97,7 +98,7 @@ GRANT SELECT (event_id, subscription_id, generation, number, started_at, duratio
     ON posthorn.attempts TO {role};
 GRANT EXECUTE ON FUNCTION posthorn.cluster, posthorn.config_at, posthorn.digested_rows,
     posthorn.event_day, posthorn.last_attempt, posthorn.preview_replay, posthorn.shard_of, posthorn.slices,
-    posthorn.slices_digest, posthorn.unread_since, posthorn.uuid_floor, posthorn.uuid_time TO {role};
+    posthorn.slices_digest, posthorn.tables, posthorn.unread_since, posthorn.uuid_floor, posthorn.uuid_time TO {role};
 ";
 
 const ANSWERS: &str = "

@@ -51,6 +51,9 @@ pub enum StoreError {
     /// A value that only Posthorn writes does not have its form.
     #[error("{0} in the database has a form that this version does not know")]
     Unreadable(&'static str),
+    /// The schema was made anew, or restored, under a session that was open.
+    #[error("another database is where this one was")]
+    Replaced,
 }
 
 impl From<sqlx::Error> for StoreError {

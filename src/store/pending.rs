@@ -238,7 +238,8 @@ pub struct NextDue {
 }
 
 /// When the next delivery of each lane that is not due yet will be; in the
-/// transaction of the refill, so that none falls between the two.
+/// transaction of the refill, so that none falls between the two. Nobody drops tables that a
+/// transaction has read, so what it says of them holds for the refill as well.
 pub async fn find_next_due(
     connection: &mut Transaction,
     lanes: &[(Shard, Uuid)],
@@ -257,14 +258,18 @@ pub async fn find_next_due(
                    SELECT p.due_at FROM posthorn.pending_deliveries p
                     WHERE p.generation > 0 AND p.shard = lane.shard AND p.lane_id = lane.id
                       AND p.due_at > now()
-                    ORDER BY p.due_at LIMIT 1) - clock_timestamp())::float8 AS replay_due_in
+                    ORDER BY p.due_at LIMIT 1) - clock_timestamp())::float8 AS replay_due_in,
+               posthorn.tables() AS "tables!"
           FROM unnest($1::smallint[], $2::uuid[]) AS lane (shard, id)
         "#,
         &shards,
         &ids
     )
-    .fetch_all(connection)
+    .fetch_all(&mut *connection)
     .await?;
+    if let Some(row) = rows.first() {
+        connection.keeps(&row.tables)?;
+    }
     Ok(rows
         .into_iter()
         .map(|row| {

@@ -121,7 +121,7 @@ impl From<PgPool> for Pool {
 
 impl Pool {
     pub async fn begin(&self) -> Result<Transaction, sqlx::Error> {
-        Transaction::begin(self.sessions.lend().await?, self.way, &self.begin).await
+        Transaction::begin(self.lend().await?, self.way, Arc::clone(&self.begin)).await
     }
 
     /// A connection of the caller's own, for what goes beyond one transaction: not by way of a
@@ -134,6 +134,11 @@ impl Pool {
     /// ([`tables_of`](crate::model::cluster::tables_of)).
     pub fn keep_to(&self, cluster: &str) {
         self.sessions.keep_to(cluster);
+    }
+
+    /// Whether these are its tables, as `posthorn.tables()` names them.
+    pub fn keeps(&self, tables: &str) -> Result<(), StoreError> {
+        self.sessions.keeps(tables)
     }
 
     pub async fn close(&self) {

@@ -18,6 +18,7 @@ use tokio::sync::OwnedSemaphorePermit;
 
 use super::Step;
 use super::shelf::{Live, Shelf};
+use crate::store::StoreError;
 
 /// A statement that is given up after this long has hung; one that is given up earlier is no
 /// longer wanted.
@@ -53,6 +54,10 @@ impl Session {
             is_within: false,
             _permit: permit,
         }
+    }
+
+    pub(super) fn keeps(&self, tables: &str) -> Result<(), StoreError> {
+        self.shelf.keeps(tables)
     }
 
     /// Its connection, for one question, and the note of how that goes.

@@ -12,7 +12,8 @@ use super::Way;
 use super::hosts::Hosts;
 use super::session::Session;
 use super::settings::where_known;
-use crate::model::cluster::tables_of;
+use crate::model::cluster::{tables_in_their_server, tables_of};
+use crate::store::StoreError;
 
 /// How long to wait for a session before the database counts as away.
 const ACQUIRE: Duration = Duration::from_secs(5);
@@ -101,6 +102,14 @@ impl Shelf {
     pub(super) fn keep_to(&self, cluster: &str) {
         // Once: whoever means another database makes another pool.
         let _ = self.tables.set(tables_of(cluster).to_owned());
+    }
+
+    pub(super) fn keeps(&self, tables: &str) -> Result<(), StoreError> {
+        let other = |ours: &String| tables_in_their_server(ours) != tables;
+        if self.tables.get().is_some_and(other) {
+            return Err(StoreError::Replaced);
+        }
+        Ok(())
     }
 
     /// Takes a session back.

@@ -1,5 +1,7 @@
 //! A transaction, whose session is closed unless it was committed.
 
+use std::sync::Arc;
+
 use futures::future::BoxFuture;
 use futures::stream::BoxStream;
 use sqlx::error::BoxDynError;
@@ -8,6 +10,7 @@ use sqlx::{AssertSqlSafe, Describe, Execute, Executor, Postgres, SqlStr};
 
 use super::session::Session;
 use super::{Step, Way};
+use crate::store::StoreError;
 
 /// Rolled back when it is dropped: its session is closed then.
 ///
@@ -24,13 +27,18 @@ impl Transaction {
     pub(super) async fn begin(
         mut session: Session,
         way: Way,
-        begin: &str,
+        begin: Arc<str>,
     ) -> Result<Self, sqlx::Error> {
         // Safe: it is made of this room's constants.
-        let begin = sqlx::raw_sql(AssertSqlSafe(begin.to_owned()));
+        let begin = sqlx::raw_sql(AssertSqlSafe(begin));
         session.is_within = true;
         session.execute(begin).await?;
         Ok(Self { session, way })
+    }
+
+    /// Whether these are its pool's tables ([`Pool::keeps`](super::Pool::keeps)).
+    pub fn keeps(&self, tables: &str) -> Result<(), StoreError> {
+        self.session.keeps(tables)
     }
 
     pub async fn commit(mut self) -> Result<(), sqlx::Error> {

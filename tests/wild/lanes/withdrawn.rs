@@ -177,16 +177,29 @@ async fn what_goes_to_an_address_that_is_deleted_goes_nowhere_else() {
 async fn a_pause_and_a_cancel_deny_nothing_that_was_sent() {
     let brought = Brought::set_up().await;
     let id = brought.replay().await;
-    brought
-        .database
+    let database = &brought.database;
+    database
         .execute("UPDATE posthorn.subscriptions SET paused = true")
         .await;
-    let quiet = until(PATIENCE, "nothing in the air", async || {
-        let in_flight = brought.worker.metric("posthorn_deliveries_in_flight").await;
-        let queued = brought.worker.metric("posthorn_deliveries_queued").await;
-        (in_flight < 0.5 && queued < 0.5).then(|| brought.receiver.received())
+    // An event that comes after a change of the settings never meets those from before it.
+    let beside = receiver().await;
+    let url = json!({ "url": beside.url("/") });
+    database.subscribe("beside", "orders", url).await;
+    database.publish("beside", "t1", "settled", "{}").await;
+    until(PATIENCE, "a worker that knows of the pause", async || {
+        (beside.received() == 1).then_some(())
     })
     .await;
+    // The gauges are set together: those that count the new subscription are of after the pause.
+    until(PATIENCE, "nothing in the air", async || {
+        let metrics = brought.worker.metrics().await;
+        let says = |line: &str| metrics.lines().any(|it| it == line);
+        (says(r#"posthorn_subscriptions{settings="valid"} 2"#)
+            && says("posthorn_deliveries_in_flight 0"))
+        .then_some(())
+    })
+    .await;
+    let quiet = brought.receiver.received();
     brought.posthorn(&["replay", "cancel", &id]).await;
     brought.settles().await;
     assert_eq!(brought.receiver.received(), quiet);
