@@ -12,7 +12,7 @@ use tracing::info;
 use uuid::Uuid;
 
 use super::floor::{Floor, first_id_at};
-use super::window::Window;
+use super::window::{Left, Turned, Window};
 use crate::model::cluster::tables_of;
 use crate::model::{Event, Shard, Snapshot};
 use crate::store::events::{Page, PageRequest};
@@ -39,9 +39,18 @@ pub struct Progress {
 struct Live {
     shards: Vec<Shard>,
     at: Option<Snapshot>,
+    /// Transactions that were not read to their end, which run at `at`.
+    left: Vec<Left>,
     window: Option<Window>,
     /// Shards that have caught up to the end of `window` and join there.
     joining: Vec<Shard>,
+}
+
+impl Live {
+    /// Whether everything up to `at` has been read, and nothing is being read.
+    const fn is_whole(&self) -> bool {
+        self.window.is_none() && self.left.is_empty()
+    }
 }
 
 /// Shards that are being read from their last owner's checkpoint.
@@ -156,11 +165,12 @@ impl Progress {
         starts
     }
 
-    /// One page is read at a time, or one for each while some catch up.
+    /// One page is read at a time, or one for each while some catch up. Shards join the live
+    /// ones where nothing is left.
     #[must_use]
     pub fn turns(&self) -> &'static [Turn] {
         match self.catch_ups.front().map(|catch_up| &catch_up.reading) {
-            Some(Reading::Approaching(_)) if self.live.window.is_none() => &[Turn::CatchUp],
+            Some(Reading::Approaching(_)) if self.live.is_whole() => &[Turn::CatchUp],
             Some(Reading::Behind(_) | Reading::Comparing { .. }) => &[Turn::CatchUp, Turn::Live],
             Some(Reading::Approaching(_)) | None => &[Turn::Live],
         }
@@ -168,7 +178,7 @@ impl Progress {
 
     #[must_use]
     pub fn is_behind(&self) -> bool {
-        self.live.window.is_some() || !self.catch_ups.is_empty() || !self.to_adopt.is_empty()
+        !self.live.is_whole() || !self.catch_ups.is_empty() || !self.to_adopt.is_empty()
     }
 
     /// Up to where everything has been read; none while something is left.
@@ -198,7 +208,9 @@ impl Progress {
         let (window, shards) = match turn {
             Turn::Live => {
                 let at = live.at.as_ref()?;
-                let window = live.window.get_or_insert_with(|| Window::since(at, None));
+                let window = live
+                    .window
+                    .get_or_insert_with(|| Window::in_turns(at, &live.left));
                 (window, &live.shards)
             }
             Turn::CatchUp => {
@@ -242,15 +254,17 @@ impl Progress {
     }
 
     fn read_live(&mut self, answer: Answer, now: DateTime<Utc>) -> Found {
-        let (events, complete) = match (&mut self.live.window, answer) {
-            (Some(window), Answer::Page(page)) => {
-                let turned = window.turn(page);
-                (turned.events, turned.complete)
-            }
-            _ => (Vec::new(), None),
+        let Turned {
+            events,
+            complete,
+            left,
+        } = match (&mut self.live.window, answer) {
+            (Some(window), Answer::Page(page)) => window.turn(page),
+            _ => Turned::default(),
         };
         let window_read = complete.map(|end| {
             self.floor.pass(now, &end);
+            self.live.left = left;
             let shards = self.live.shards.clone();
             self.live.window = None;
             self.live.at = Some(end.clone());
@@ -415,4 +429,130 @@ fn by_start<'a>(taken: &'a [Taken], cluster: &str) -> Vec<(Start, Vec<&'a Taken>
         }
     }
     groups
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "a panic is how a test fails")]
+    use super::*;
+    use crate::model::{Epoch, samples};
+
+    const LIMIT: i64 = 2;
+    const HERE: &str = "1/2/3";
+
+    fn snapshot(text: &str) -> Snapshot {
+        text.parse().unwrap()
+    }
+
+    fn page(until: &str, rows: &[(u64, u128)]) -> Answer {
+        let event = |(xid, number): &(u64, u128)| {
+            let mut event = samples::event();
+            event.id = Uuid::from_u128(*number);
+            (*xid, event)
+        };
+        Answer::Page(Page {
+            until: snapshot(until),
+            events: rows.iter().map(event).collect(),
+            overtaking: HashSet::new(),
+            revision: 0,
+        })
+    }
+
+    fn take(progress: &mut Progress, shard: i16, checkpoint: &str) {
+        let taken = Taken {
+            shard: Shard(shard),
+            epoch: Epoch(1),
+            checkpoint: snapshot(checkpoint),
+            checkpoint_at: DateTime::UNIX_EPOCH,
+            cluster: HERE.to_owned(),
+        };
+        progress.take_up(vec![taken], HERE.to_owned());
+        progress.adopted();
+    }
+
+    /// Asks and answers; returns how far the shards have been read with that.
+    fn turn(progress: &mut Progress, turn: Turn, answer: Answer) -> Option<String> {
+        progress.ask(turn, LIMIT).unwrap();
+        let found = progress.answered(turn, answer, LIMIT, DateTime::UNIX_EPOCH);
+        found.window_read.map(|(_, end)| end.to_string())
+    }
+
+    /// Live since a moment at which transaction 5 ran, of which two events were read.
+    fn with_a_large_one() -> Progress {
+        let mut progress = Progress::default();
+        take(&mut progress, 0, "9:9:");
+        turn(&mut progress, Turn::CatchUp, page("5:9:5", &[]));
+        let large = || page("12:12:", &[(5, 1), (5, 2)]);
+        assert_eq!(turn(&mut progress, Turn::Live, large()), None);
+        let end = turn(&mut progress, Turn::Live, large());
+        assert_eq!(end.unwrap(), "5:12:5", "it counts as running");
+        progress
+    }
+
+    fn late(progress: &mut Progress) -> Vec<(u64, u128, bool)> {
+        match progress.ask(Turn::Live, LIMIT).unwrap() {
+            Ask::Page { request, .. } => {
+                let late = request.late.iter();
+                late.map(|it| (it.xid, it.after.as_u128(), it.left))
+                    .collect()
+            }
+            Ask::ById { .. } => panic!("live shards are read by windows"),
+        }
+    }
+
+    #[test]
+    fn while_a_transaction_is_left_there_is_more_to_read() {
+        let mut progress = with_a_large_one();
+        assert!(progress.is_behind());
+        assert_eq!(progress.read_up_to(), None);
+        assert_eq!(late(&mut progress), [(5, 2, true)]);
+        let end = turn(&mut progress, Turn::Live, page("13:13:", &[(5, 3)]));
+        assert_eq!(end.unwrap(), "13:13:");
+        assert!(!progress.is_behind());
+        assert_eq!(progress.read_up_to(), Some(&snapshot("13:13:")));
+    }
+
+    #[test]
+    fn shards_join_once_nothing_is_left() {
+        let mut progress = with_a_large_one();
+        take(&mut progress, 1, "9:9:");
+        assert_eq!(progress.turns(), [Turn::CatchUp, Turn::Live]);
+        turn(&mut progress, Turn::CatchUp, page("12:12:", &[]));
+        assert_eq!(progress.turns(), [Turn::Live]);
+        turn(&mut progress, Turn::Live, page("13:13:", &[(5, 3), (5, 4)]));
+        assert_eq!(progress.turns(), [Turn::Live]);
+        turn(&mut progress, Turn::Live, page("14:14:", &[(5, 5)]));
+        assert_eq!(progress.turns(), [Turn::CatchUp]);
+        turn(&mut progress, Turn::CatchUp, page("15:15:", &[]));
+        assert_eq!(progress.turns(), [Turn::Live]);
+        turn(&mut progress, Turn::Live, page("15:15:", &[]));
+        assert_eq!(progress.live_shards(), [Shard(0), Shard(1)]);
+    }
+
+    #[test]
+    fn who_has_let_all_shards_go_begins_anew() {
+        let mut progress = with_a_large_one();
+        take(&mut progress, 1, "9:9:");
+        progress.let_go(&[Shard(0)]);
+        turn(&mut progress, Turn::CatchUp, page("5:12:5", &[]));
+        assert_eq!(progress.live_shards(), [Shard(1)]);
+        assert_eq!(late(&mut progress), [(5, 0, false)]);
+    }
+
+    #[test]
+    fn shards_that_stay_go_on_with_what_is_left() {
+        let mut progress = Progress::default();
+        take(&mut progress, 0, "9:9:");
+        turn(&mut progress, Turn::CatchUp, page("9:9:", &[]));
+        take(&mut progress, 1, "9:9:");
+        turn(&mut progress, Turn::CatchUp, page("9:9:", &[]));
+        turn(&mut progress, Turn::CatchUp, page("5:10:5", &[]));
+        turn(&mut progress, Turn::Live, page("5:10:5", &[]));
+        for _ in 0..2 {
+            let large = page("12:12:", &[(5, 1), (5, 2)]);
+            turn(&mut progress, Turn::Live, large);
+        }
+        progress.let_go(&[Shard(0)]);
+        assert_eq!(late(&mut progress), [(5, 2, true)]);
+    }
 }

@@ -1,5 +1,6 @@
 //! A database snapshot: which transactions are finished, and which were still running.
 
+use std::collections::BTreeSet;
 use std::fmt;
 use std::str::FromStr;
 
@@ -36,6 +37,18 @@ impl Snapshot {
     #[must_use]
     pub fn contains(&self, other: &Self) -> bool {
         self.xmax >= other.xmax && self.running.iter().all(|xid| !other.includes(*xid))
+    }
+
+    /// The same before these transactions had finished.
+    #[must_use]
+    pub fn with_running(&self, xids: impl IntoIterator<Item = u64>) -> Self {
+        let running = self.running.iter().copied().chain(xids);
+        let running: BTreeSet<u64> = running.collect();
+        Self {
+            xmin: running.first().copied().unwrap_or(self.xmax),
+            xmax: self.xmax,
+            running: running.into_iter().collect(),
+        }
     }
 
     /// A snapshot between `from` and this one: what `from` includes, and of the rest what
@@ -140,6 +153,17 @@ mod tests {
         ] {
             assert_eq!(snapshot(later).contains(&earlier), contains, "{later}");
         }
+    }
+
+    #[test]
+    fn what_is_put_back_among_the_running_is_not_included() {
+        let snapshot: Snapshot = "14:20:14".parse().unwrap();
+        assert_eq!(snapshot.with_running([]), snapshot);
+        let before = snapshot.with_running([17, 9, 14]);
+        assert_eq!(before.to_string(), "9:20:9,14,17");
+        assert!(snapshot.contains(&before));
+        let all: Snapshot = "20:20:".parse().unwrap();
+        assert_eq!(all.with_running([]), all);
     }
 
     #[test]

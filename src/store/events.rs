@@ -1,5 +1,7 @@
 //! Reading the log by snapshot windows.
 
+use std::collections::HashSet;
+
 use chrono::{DateTime, Utc};
 use uuid::Uuid;
 
@@ -11,11 +13,20 @@ use crate::model::{Event, Shard, Snapshot};
 pub struct PageRequest {
     /// The end of the window; none: this very moment, which the answer then names.
     pub until: Option<Snapshot>,
-    /// Transactions that ran when the window began, each with the last id already read.
-    pub late: Vec<(u64, Uuid)>,
+    pub late: Vec<Late>,
     /// Of the younger transactions: everything after this one.
     pub after: (u64, Uuid),
     pub limit: i64,
+}
+
+/// A transaction that is looked up by itself: as a rule, it ran when the window began.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Late {
+    pub xid: u64,
+    /// The last id already read.
+    pub after: Uuid,
+    /// Whether it is known to have more events than were read of it.
+    pub left: bool,
 }
 
 #[derive(Debug)]
@@ -23,6 +34,9 @@ pub struct Page {
     pub until: Snapshot,
     /// With the transaction that wrote each; late ones first, then by `(xid, id)`.
     pub events: Vec<(u64, Event)>,
+    /// Of these, whichever has an older one of its merchant and transaction among what was
+    /// unread, when the page was asked for, of another transaction that is left.
+    pub overtaking: HashSet<Uuid>,
     /// The newest configuration that these events can have met.
     pub revision: i64,
 }
@@ -37,6 +51,9 @@ pub struct Page {
 ///   each look-up goes through the whole partition by its primary key.
 /// - ORDER BY columns are qualified: an output alias of the same name would win, and
 ///   every page would sort the whole window.
+/// - Whether an event would overtake an unread one is looked up by payment, in the index
+///   `events_transaction`, and only while another transaction than its own is left. OFFSET 0
+///   keeps the planner from going through all that is left for each event instead.
 /// - `floor` leaves out the partitions of closed days (`feed::floor`).
 /// - `posthorn.tables()` comes with it: a session may outlive the schema that it was opened for.
 /// - The configuration's revision comes from the same snapshot: whoever commits a
@@ -48,22 +65,36 @@ pub async fn read_page(
     floor: Uuid,
 ) -> Result<Page, StoreError> {
     let shards: Vec<i16> = shards.iter().map(|shard| shard.0).collect();
-    let (late, late_after): (Vec<String>, Vec<Uuid>) = request
-        .late
-        .iter()
-        .map(|(xid, after)| (xid.to_string(), *after))
-        .unzip();
+    let late = &request.late;
+    let late_xids: Vec<String> = late.iter().map(|late| late.xid.to_string()).collect();
+    let late_after: Vec<Uuid> = late.iter().map(|late| late.after).collect();
+    let are_left: Vec<bool> = late.iter().map(|late| late.left).collect();
+    let left = late.iter().filter(|late| late.left);
+    let unread_from = left.map(|late| late.after).min().unwrap_or_default();
     let rows = sqlx::query!(
         r#"
         WITH upto AS MATERIALIZED (
             SELECT coalesce($1::text::pg_snapshot, pg_current_snapshot()) AS snapshot
+        ), is_left AS MATERIALIZED (
+            SELECT late.xid::xid8 AS xid, late.after
+              FROM unnest($2::text[], $3::uuid[], $9::boolean[]) AS late (xid, after, is_left)
+             WHERE late.is_left
         )
         SELECT upto.snapshot::text AS "until!",
                (SELECT revision FROM posthorn.config_revision) AS "revision!",
                posthorn.tables() AS "tables!", e.xid::text AS "xid?", e.id AS "id?",
                e.shard AS "shard?", e.merchant AS "merchant?", e.kind AS "kind?",
                e.transaction_id AS "transaction_id?", e.status AS "status?",
-               coalesce(e.data::text, '') AS "data?", e.created_at AS "created_at?: DateTime<Utc>"
+               coalesce(e.data::text, '') AS "data?", e.created_at AS "created_at?: DateTime<Utc>",
+               CASE WHEN EXISTS (SELECT FROM is_left WHERE is_left.xid <> e.xid) THEN EXISTS (
+                    SELECT FROM (
+                        SELECT v.xid, v.id FROM posthorn.events v
+                         WHERE v.transaction_id = e.transaction_id AND v.merchant = e.merchant
+                           AND v.id >= $10 AND v.id < e.id
+                        OFFSET 0) AS older
+                      JOIN is_left ON is_left.xid = older.xid AND is_left.after < older.id
+                     WHERE older.xid <> e.xid)
+                    ELSE false END AS "is_overtaking!"
           FROM upto
           LEFT JOIN LATERAL (
             (SELECT one.*
@@ -83,13 +114,15 @@ pub async fn read_page(
           ) AS e ON true
         "#,
         request.until.as_ref().map(ToString::to_string),
-        &late,
+        &late_xids,
         &late_after,
         request.after.0.to_string(),
         request.after.1,
         &shards,
         floor,
         request.limit,
+        &are_left,
+        floor.max(unread_from),
     )
     .fetch_all(pool)
     .await?;
@@ -102,6 +135,11 @@ pub async fn read_page(
         .parse()
         .map_err(|_| StoreError::Unreadable("a snapshot"))?;
     let revision = first.revision;
+    let overtaking = rows
+        .iter()
+        .filter(|row| row.is_overtaking)
+        .filter_map(|row| row.id)
+        .collect();
     let events = rows
         .into_iter()
         .filter_map(|row| {
@@ -121,6 +159,7 @@ pub async fn read_page(
     Ok(Page {
         until,
         events,
+        overtaking,
         revision,
     })
 }

@@ -61,7 +61,7 @@ async fn publish(world: Rc<World>, number: usize, mut chance: Chance) {
             continue;
         }
         let transaction = world.with_database(Database::begin);
-        let rows = chance.one_of(&[1, 1, 2, 8]);
+        let rows = chance.one_of(&[1, 1, 2, 8, 24]);
         for _ in 0..rows {
             let payment = format!("p{number}-{}", chance.below(PAYMENTS));
             world.with_database(|database| {

@@ -3,3 +3,4 @@
 mod audited;
 mod partitions;
 mod settings;
+mod turns;

@@ -1,7 +1,7 @@
 //! Transactions, snapshots, and the log that is read by them.
 
 use posthorn::model::{Event, Shard, Snapshot};
-use posthorn::store::events::{Page, PageRequest};
+use posthorn::store::events::{Late, Page, PageRequest};
 use uuid::Uuid;
 
 use super::Database;
@@ -92,7 +92,7 @@ impl Database {
             .events
             .iter()
             .filter(|stored| {
-                let is_late = request.late.iter().any(|(xid, _)| *xid == stored.xid);
+                let is_late = request.late.iter().any(|late| late.xid == stored.xid);
                 (stored.xid >= request.after.0 || is_late)
                     && self.is_committed(stored.xid)
                     && until.includes(stored.xid)
@@ -102,18 +102,34 @@ impl Database {
             .collect();
         visible.sort_by_key(|stored| (stored.xid, stored.event.id));
         let mut found: Vec<&Stored> = Vec::new();
-        for (late, after) in &request.late {
+        for late in &request.late {
             let of_it = visible
                 .iter()
-                .filter(|stored| stored.xid == *late && stored.event.id > *after);
+                .filter(|stored| stored.xid == late.xid && stored.event.id > late.after);
             found.extend(of_it.take(limit).copied());
         }
         let younger = visible
             .iter()
             .filter(|stored| (stored.xid, stored.event.id) > request.after);
         found.extend(younger.take(limit).copied());
+        let is_overtaking = |one: &Stored| {
+            let unread = self.events.iter().filter(|stored| {
+                let is_left = |late: &Late| {
+                    late.left && late.xid == stored.xid && late.after < stored.event.id
+                };
+                stored.xid != one.xid && request.late.iter().any(is_left)
+            });
+            let mut unread = unread.map(|stored| &stored.event);
+            unread.any(|event| {
+                event.merchant == one.event.merchant
+                    && event.transaction_id == one.event.transaction_id
+                    && event.id < one.event.id
+            })
+        };
+        let overtaking = found.iter().filter(|stored| is_overtaking(stored));
         Page {
             until,
+            overtaking: overtaking.map(|stored| stored.event.id).collect(),
             events: found
                 .into_iter()
                 .map(|stored| (stored.xid, stored.event.clone()))
