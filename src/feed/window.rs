@@ -114,7 +114,7 @@ impl Window {
         } = page;
         self.next.until = Some(until.clone());
         let full = usize::try_from(self.next.limit).unwrap_or(usize::MAX);
-        let read = Read::of(&self.next.late, &events);
+        let read = Read::of(&self.next, &events);
         if self.note_large_ones(&read, full) {
             return Turned::default();
         }
@@ -174,7 +174,11 @@ impl Window {
         let younger: Vec<Late> = younger
             .map(|(xid, reached)| Late {
                 xid: *xid,
-                after: reached.last.unwrap_or_default(),
+                after: reached.last.unwrap_or(if *xid == read.after.0 {
+                    read.after.1
+                } else {
+                    Uuid::nil()
+                }),
                 left: true,
             })
             .collect();
@@ -192,15 +196,18 @@ impl Window {
 struct Read {
     /// Of each late one.
     late: HashMap<u64, usize>,
+    /// After which one of the younger it begins.
+    after: (u64, Uuid),
     younger: usize,
     /// The last one of the younger.
     last: Option<(u64, Uuid)>,
 }
 
 impl Read {
-    fn of(late: &[Late], events: &[(u64, Event)]) -> Self {
+    fn of(request: &PageRequest, events: &[(u64, Event)]) -> Self {
         let mut read = Self {
-            late: late.iter().map(|late| (late.xid, 0)).collect(),
+            late: request.late.iter().map(|late| (late.xid, 0)).collect(),
+            after: request.after,
             younger: 0,
             last: None,
         };
@@ -423,6 +430,18 @@ mod tests {
         assert_eq!(turned.complete, None);
         assert_eq!(late(&mut window, 2), [(5, 3, true), (9, 0, true)]);
         assert_eq!(window.next_page(2).after, (9, Uuid::max()));
+    }
+
+    #[test]
+    fn one_that_is_held_back_on_its_second_page_is_left_where_the_first_ended() {
+        let mut window = Window::in_turns(&snapshot("5:9:5"), &[(5, id(1))]);
+        window.next_page(2);
+        let turned = window.turn(page("12:12:", &[(5, 2), (9, 3), (9, 4)], &[]));
+        assert_eq!(ids(&turned), [2, 3, 4]);
+        window.next_page(2);
+        let turned = window.turn(page("12:12:", &[(9, 5)], &[5]));
+        assert_eq!(ids(&turned), []);
+        assert_eq!(turned.left, [(9, id(4))]);
     }
 
     #[test]

@@ -99,17 +99,17 @@ async fn a_large_transaction_holds_nobody_else_back_and_keeps_its_payments_order
 
     let arrived = arrived(&receiver);
     assert_eq!(arrived.len(), all, "nothing comes twice");
-    let last = format!("P-{EVENTS}");
-    let end = arrived.iter().position(|(payment, _)| *payment == last);
-    let end = end.expect("the large one's last event comes");
-    let meanwhile = arrived[..end].iter().filter(|(_, id)| others.contains(id));
-    assert_eq!(meanwhile.count(), 10, "others come while it is being read");
     for (at, (payment, id)) in arrived.iter().enumerate() {
         let overtaken = arrived[at..]
             .iter()
             .find(|(other, later)| other == payment && later < id);
         assert_eq!(overtaken, None, "{payment} has its order");
     }
+    let last = format!("P-{EVENTS}");
+    let end = arrived.iter().position(|(payment, _)| *payment == last);
+    let end = end.expect("the large one's last event comes");
+    let meanwhile = arrived[..end].iter().filter(|(_, id)| others.contains(id));
+    assert_eq!(meanwhile.count(), 10, "others come while it is being read");
 }
 
 #[tokio::test]
