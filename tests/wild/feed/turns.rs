@@ -69,29 +69,28 @@ async fn begin(database: &Database) -> PgConnection {
     session
 }
 
-/// An event after the large transaction: of a payment of its own, or of one of the large one's.
-async fn publish(database: &Database, merchant: &str, payment: &str) -> Uuid {
-    database.publish(merchant, payment, "settled", "{}").await
-}
-
 #[tokio::test]
 async fn a_large_transaction_holds_nobody_else_back_and_keeps_its_payments_order() {
     let _turn = alone_among_the_heavy().await;
     let (database, receiver) = set_up().await;
     let _worker = Worker::start(&database, PAGES).await;
     let mut session = begin(&database).await;
-    sqlx::raw_sql("COMMIT").execute(&mut session).await.unwrap();
-
-    // Of the large one's payments, the last first: it is read last.
-    let payments = (1..=5).map(|part| format!("P-{}", EVENTS * part / 5));
-    for payment in payments.rev() {
-        publish(&database, "large", &payment).await;
-    }
-    let mut others = HashSet::new();
-    for number in 0..10 {
-        let payment = format!("other-{number}");
-        others.insert(publish(&database, "small", &payment).await);
-    }
+    // In one message, so that a slow test does not let the worker finish before it: of the large
+    // one's payments the last first, as it is read last.
+    let sql = format!(
+        "COMMIT; BEGIN;
+         INSERT INTO posthorn.events (merchant, kind, transaction_id, status)
+         SELECT 'large', 'payment', 'P-' || {EVENTS} * part / 5, 'settled'
+           FROM generate_series(5, 1, -1) AS part;
+         COMMIT; BEGIN;
+         INSERT INTO posthorn.events (merchant, kind, transaction_id, status)
+         SELECT 'small', 'payment', 'other-' || n, 'settled' FROM generate_series(1, 10) AS n;
+         COMMIT"
+    );
+    sqlx::raw_sql(AssertSqlSafe(sql))
+        .execute(&mut session)
+        .await
+        .unwrap();
     let all = EVENTS / EACH + 5 + 10 + 2;
     database
         .count_reaches("delivered", i64::try_from(all).unwrap())
@@ -108,7 +107,9 @@ async fn a_large_transaction_holds_nobody_else_back_and_keeps_its_payments_order
     let last = format!("P-{EVENTS}");
     let end = arrived.iter().position(|(payment, _)| *payment == last);
     let end = end.expect("the large one's last event comes");
-    let meanwhile = arrived[..end].iter().filter(|(_, id)| others.contains(id));
+    let meanwhile = arrived[..end]
+        .iter()
+        .filter(|(payment, _)| payment.starts_with("other-"));
     assert_eq!(meanwhile.count(), 10, "others come while it is being read");
 }
 
@@ -119,7 +120,9 @@ async fn a_worker_that_dies_within_a_large_transaction_loses_nothing_of_it() {
     let mut first = Worker::start(&database, &format!("{PAGES}\n{SHORT_LEASE}")).await;
     let mut session = begin(&database).await;
     sqlx::raw_sql("COMMIT").execute(&mut session).await.unwrap();
-    let meanwhile = publish(&database, "small", "meanwhile").await;
+    let meanwhile = database
+        .publish("small", "meanwhile", "settled", "{}")
+        .await;
     database.reaches(meanwhile, "delivered").await;
     until(PATIENCE, "some of the large one's events", async || {
         let count = arrived(&receiver).len();
