@@ -173,7 +173,8 @@ impl Both {
         let mut ours = Vec::new();
         loop {
             let request = self.windows.0.next_page(LIMIT).clone();
-            let page = self.model.read_page(&request, &shards, Uuid::nil());
+            let plan = self.model.plan();
+            let page = self.model.read_page(&plan, &request, &shards, Uuid::nil());
             let turned = self.windows.0.turn(page);
             ours.extend(turned.events);
             if let Some(end) = turned.complete {

@@ -1,9 +1,10 @@
 //! A model of the database: what the statements of `posthorn::store` do, each in one step.
 //!
-//! `mvcc` has transactions and snapshots, `leases` the shards, `deliveries` the ledger and
+//! `mvcc` has transactions and snapshots, `days` the log's partitions, `leases` the shards, `deliveries` the ledger and
 //! what waits. Whether the model does what the SQL does is checked by `agreement`, against
 //! a real server.
 
+mod days;
 mod deliveries;
 mod leases;
 mod mvcc;
@@ -15,6 +16,8 @@ use chrono::{DateTime, TimeDelta, Utc};
 use posthorn::model::{DeliveryKey, Shard, Subscription};
 use uuid::Uuid;
 
+use self::days::Day;
+pub use self::days::Plan;
 pub use self::deliveries::{Ended, Open};
 use self::leases::ShardRow;
 pub use self::mvcc::{Stored, Transaction};
@@ -33,6 +36,10 @@ pub struct Database {
     running: BTreeSet<u64>,
     committed: BTreeSet<u64>,
     pub events: Vec<Stored>,
+    /// Those that have a partition.
+    days: BTreeSet<Day>,
+    /// Statements that have planned to read the log, and not read it yet.
+    readers: u32,
     pub shards: BTreeMap<Shard, ShardRow>,
     workers: BTreeMap<Uuid, DateTime<Utc>>,
     pub ledger: BTreeMap<DeliveryKey, Ended>,
@@ -56,6 +63,8 @@ impl Database {
             running: BTreeSet::new(),
             committed: BTreeSet::new(),
             events: Vec::new(),
+            days: BTreeSet::new(),
+            readers: 0,
             shards: BTreeMap::new(),
             workers: BTreeMap::new(),
             ledger: BTreeMap::new(),
@@ -88,6 +97,7 @@ impl Database {
         self.events
             .retain(|stored| self.committed.contains(&stored.xid));
         self.running.clear();
+        self.readers = 0;
         let kept = self.committed.last().copied().unwrap_or(999) + 1;
         self.next_xid = self.next_xid.saturating_sub(lost).max(kept);
         self.latest_completed = self.next_xid - 1;

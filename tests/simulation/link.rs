@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use tokio::sync::oneshot;
 
-use crate::database::Database;
+use crate::database::{Database, Plan};
 use crate::executor::{Process, WORLD};
 use crate::world::World;
 
@@ -17,6 +17,9 @@ pub struct Away;
 
 /// A new connection is refused, or an old one found broken, after so long.
 const REFUSED: Duration = Duration::from_millis(2);
+
+/// The longest from a statement's list of partitions to its snapshot, microseconds.
+const PLANNING: u64 = 1_000;
 
 #[derive(Default)]
 pub struct Network {
@@ -65,6 +68,35 @@ pub async fn ask<T: 'static>(
     deadline: Duration,
     statement: impl FnOnce(&mut Database) -> T + 'static,
 ) -> Result<T, Away> {
+    let at_once = async move |world: Rc<World>| world.with_database(statement);
+    send(world, process, what, deadline, at_once).await
+}
+
+/// Has a statement executed that reads the log: it is planned first, with the partitions that
+/// there are then, and has its snapshot a little later.
+pub async fn ask_the_log<T: 'static>(
+    world: &Rc<World>,
+    process: Process,
+    what: &'static str,
+    deadline: Duration,
+    statement: impl FnOnce(&mut Database, &Plan) -> T + 'static,
+) -> Result<T, Away> {
+    let planned = async move |world: Rc<World>| {
+        let plan = world.with_database(Database::plan);
+        let pause = Duration::from_micros(world.chance.borrow_mut().between(1, PLANNING));
+        world.executor.sleep(pause).await;
+        world.with_database(|database| statement(database, &plan))
+    };
+    send(world, process, what, deadline, planned).await
+}
+
+async fn send<T: 'static>(
+    world: &Rc<World>,
+    process: Process,
+    what: &'static str,
+    deadline: Duration,
+    statement: impl AsyncFnOnce(Rc<World>) -> T + 'static,
+) -> Result<T, Away> {
     let (answer, answered) = oneshot::channel();
     world.executor.spawn(WORLD, {
         let world = Rc::clone(world);
@@ -87,7 +119,7 @@ async fn execute<T>(
     world: &Rc<World>,
     process: Process,
     what: &'static str,
-    statement: impl FnOnce(&mut Database) -> T,
+    statement: impl AsyncFnOnce(Rc<World>) -> T,
 ) -> Option<Result<T, Away>> {
     let (there, back) = delays(world);
     world.executor.sleep(there).await;
@@ -97,7 +129,7 @@ async fn execute<T>(
         return lost(world, cut).await;
     }
     world.note(format_args!("{process} {what}"));
-    let result = world.with_database(statement);
+    let result = statement(Rc::clone(world)).await;
     world.executor.sleep(back).await;
     let way = world.network.borrow().way(process);
     if world.network.borrow().crashes > crashes {

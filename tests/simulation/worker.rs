@@ -3,6 +3,7 @@
 
 mod errands;
 mod keeper;
+mod maintenance;
 mod reader;
 mod recorder;
 
@@ -22,10 +23,10 @@ use tokio::sync::{mpsc, watch};
 use uuid::Uuid;
 
 use crate::executor::{Process, Sleep};
-use crate::link::{Away, ask};
+use crate::link::{Away, ask, ask_the_log};
 use crate::scenario::Chance;
 use crate::world::World;
-use crate::{database::Database, worker::keeper::Keeper, worker::reader::Reader};
+use crate::{database::Database, database::Plan, worker::keeper::Keeper, worker::reader::Reader};
 
 /// As `store::STATEMENT` and `store::AWAY`.
 const STATEMENT: Duration = posthorn::store::STATEMENT;
@@ -60,6 +61,17 @@ impl Own {
     ) -> Result<T, Away> {
         let deadline = deadline.div_f64(self.rate);
         ask(&self.world, self.process, what, deadline, statement).await
+    }
+
+    /// The same of a statement that reads the log.
+    pub async fn ask_the_log<T: 'static>(
+        &self,
+        what: &'static str,
+        deadline: Duration,
+        statement: impl FnOnce(&mut Database, &Plan) -> T + 'static,
+    ) -> Result<T, Away> {
+        let deadline = deadline.div_f64(self.rate);
+        ask_the_log(&self.world, self.process, what, deadline, statement).await
     }
 
     fn spawn(&self, task: impl Future<Output = ()> + 'static) {
@@ -148,6 +160,7 @@ fn flow(own: &Rc<Own>, cluster: String, time: DateTime<Utc>, stop: watch::Receiv
         backlog.clone(),
         inputs.clone(),
     ));
+    own.spawn(maintenance::run(Rc::clone(own)));
     let reader = Reader::new(Rc::clone(own), inputs.clone(), clock.clone());
     own.spawn(reader.run(orders_rx, room_rx));
     let keeper = Keeper::new(

@@ -4,12 +4,15 @@ use posthorn::model::{Event, Shard, Snapshot};
 use posthorn::store::events::{Late, Page, PageRequest};
 use uuid::Uuid;
 
-use super::Database;
+use super::days::Day;
+use super::{Database, Plan};
 
 /// A row of `posthorn.events`.
 pub struct Stored {
     pub xid: u64,
     pub event: Event,
+    /// The partition that it lies in; none is the default one.
+    pub(super) day: Option<Day>,
 }
 
 /// It ends with the server that it runs on.
@@ -34,7 +37,8 @@ impl Database {
     pub fn insert(&mut self, transaction: Transaction, event: Event) {
         if transaction.start == self.start {
             let xid = transaction.xid;
-            self.events.push(Stored { xid, event });
+            let day = self.day_for(event.id);
+            self.events.push(Stored { xid, event, day });
         }
     }
 
@@ -85,7 +89,14 @@ impl Database {
     }
 
     /// `store::events::read_page`.
-    pub fn read_page(&self, request: &PageRequest, shards: &[Shard], floor: Uuid) -> Page {
+    pub fn read_page(
+        &mut self,
+        plan: &Plan,
+        request: &PageRequest,
+        shards: &[Shard],
+        floor: Uuid,
+    ) -> Page {
+        self.unplan(plan);
         let until = request.until.clone().unwrap_or_else(|| self.snapshot());
         let limit = usize::try_from(request.limit).unwrap();
         let mut visible: Vec<&Stored> = self
@@ -94,6 +105,7 @@ impl Database {
             .filter(|stored| {
                 let is_late = request.late.iter().any(|late| late.xid == stored.xid);
                 (stored.xid >= request.after.0 || is_late)
+                    && plan.reaches(stored)
                     && self.is_committed(stored.xid)
                     && until.includes(stored.xid)
                     && stored.event.id >= floor
@@ -140,15 +152,18 @@ impl Database {
 
     /// `store::events::read_by_id`.
     pub fn read_by_id(
-        &self,
+        &mut self,
+        plan: &Plan,
         shards: &[Shard],
         after: Uuid,
         until: &Snapshot,
         limit: i64,
     ) -> Vec<Event> {
+        self.unplan(plan);
         let mut visible: Vec<&Event> = self
             .events
             .iter()
+            .filter(|stored| plan.reaches(stored))
             .filter(|stored| self.is_committed(stored.xid) && until.includes(stored.xid))
             .map(|stored| &stored.event)
             .filter(|event| event.id > after && shards.contains(&event.shard))

@@ -201,9 +201,11 @@ impl Reader {
                 shards,
                 floor,
             } => {
-                let page = self.own.ask("read a page", STATEMENT, move |database| {
-                    database.read_page(&request, &shards, floor)
-                });
+                let page = self
+                    .own
+                    .ask_the_log("read a page", STATEMENT, move |database, plan| {
+                        database.read_page(plan, &request, &shards, floor)
+                    });
                 let page = page.await?;
                 self.catch_up_with_settings(page.revision).await?;
                 Ok(Answer::Page(page))
@@ -222,9 +224,11 @@ impl Reader {
                         .await?
                 };
                 let end = until.clone();
-                let events = self.own.ask("read by id", STATEMENT * 3, move |database| {
-                    database.read_by_id(&shards, after, &end, limit)
-                });
+                let events =
+                    self.own
+                        .ask_the_log("read by id", STATEMENT * 3, move |database, plan| {
+                            database.read_by_id(plan, &shards, after, &end, limit)
+                        });
                 let events = events.await?;
                 Ok(Answer::ById { until, events })
             }
