@@ -15,6 +15,7 @@ use tracing::{info, warn};
 use uuid::Uuid;
 
 use crate::config::{self, Config, Written};
+use crate::dispatch::air::Air;
 use crate::dispatch::deliver::Delivering;
 use crate::dispatch::errand::Errands;
 use crate::dispatch::{BreakerSettings, DispatchSettings, Dispatcher, LaneSettings, Outlets};
@@ -291,6 +292,7 @@ fn start_flow(
         pool: pool.clone(),
         inputs: inputs.clone(),
         metrics: metrics.clone(),
+        air: Air::default(),
     };
     let dispatcher = Dispatcher::new(
         dispatch_settings(config),

@@ -13,6 +13,7 @@ use futures::future::{AbortHandle, AbortRegistration, Abortable};
 use tokio::sync::mpsc::UnboundedSender;
 use uuid::Uuid;
 
+use super::air::Air;
 use super::deliver::{Delivering, deliver};
 use super::ended::disable;
 use super::input::{Failed, Input, Landed};
@@ -64,6 +65,7 @@ pub struct Errands {
     /// To the dispatcher.
     pub inputs: UnboundedSender<Input>,
     pub metrics: Metrics,
+    pub air: Air,
 }
 
 impl Errands {
@@ -91,6 +93,8 @@ impl Errands {
         } = flight;
         let delivering = self.delivering.clone();
         let inputs = self.inputs.clone();
+        let limit = subscription.max_in_flight;
+        let place = self.air.enter(lane_id, limit, &self.metrics);
         let attempt = async move {
             let began = Instant::now();
             Point::BeforeSend.pass();
@@ -100,6 +104,8 @@ impl Errands {
                 .await
                 .map_or(Err(Failed::Panicked), |tried| tried.map_err(Failed::from));
             Point::AfterAnswer.pass();
+            // Before the lane gives the slot to another one.
+            drop(place);
             // The dispatcher is gone only when the worker ends.
             let _ = inputs.send(Input::Landed(Landed {
                 key: item.key,

@@ -4,6 +4,7 @@
 //! One task owns all of this state, so nothing here is locked, and nothing here waits: what
 //! takes time is an [`errand`]. What one delivery goes through is in [`deliver`].
 
+pub mod air;
 mod announce;
 mod breaker;
 pub mod deliver;

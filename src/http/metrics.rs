@@ -58,6 +58,7 @@ struct Inner {
     queued: Level,
     queued_bytes: Level,
     in_flight: Level,
+    over_limit: Counter,
     waiting: Level,
     spilled: Counter,
     refilled: Counter,
@@ -142,6 +143,10 @@ impl Metrics {
                 "Event data that this worker holds in memory, in bytes",
             ),
             in_flight: names.level("posthorn_deliveries_in_flight", "Requests in the air"),
+            over_limit: names.counter(
+                "posthorn_in_flight_over_limit",
+                "Requests that left although max_in_flight of their subscription were in the air",
+            ),
             waiting: names.level(
                 "posthorn_deliveries_waiting",
                 "Rows of posthorn.pending_deliveries in the held shards",
@@ -281,6 +286,11 @@ impl Metrics {
 
     pub fn set_in_flight(&self, n: usize) {
         self.0.in_flight.set(n as u64);
+    }
+
+    /// A request left although as many as its subscription allows were in the air.
+    pub fn over_limit(&self) {
+        self.0.over_limit.inc();
     }
 
     /// Rows of `posthorn.pending_deliveries` in the shards that this worker owns.

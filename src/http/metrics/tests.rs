@@ -129,6 +129,7 @@ fn what_the_loops_say_is_what_an_operator_sees() {
     metrics.database_error();
     metrics.set_shards_held(64);
     metrics.set_in_flight(12);
+    metrics.over_limit();
     metrics.set_queued(13, 14);
     metrics.set_unrecorded(15);
     metrics.set_waiting(16);
@@ -150,6 +151,7 @@ fn what_the_loops_say_is_what_an_operator_sees() {
         "posthorn_entries_refused_total 1",
         "posthorn_endpoints_told_to_wait 2",
         "posthorn_ledger_conflicts_total 11",
+        "posthorn_in_flight_over_limit_total 1",
         "posthorn_database_errors_total 1",
         "posthorn_shards_held 64",
         "posthorn_deliveries_in_flight 12",
