@@ -273,7 +273,6 @@ fn start_flow(
     let backlog = Backlog::default();
     let lease = Lease::new(Instant::now());
 
-    let sender = Sender::new(network.clone(), ANSWER_CAP);
     let recorder = Recorder {
         pool: pool.clone(),
         owner: id,
@@ -285,7 +284,7 @@ fn start_flow(
     let errands = Errands {
         delivering: Delivering {
             max_data_bytes: config.worker.max_data_bytes,
-            sender,
+            sender: Sender::new(network.clone(), ANSWER_CAP),
             clock: clock.clone(),
             token_key: token_key.clone(),
         },
