@@ -3,14 +3,14 @@
 
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tracing::error;
 use uuid::Uuid;
 
 use crate::http::metrics::Metrics;
 
-/// All requests of a worker.
+/// How many requests of each subscription a worker has in the air.
 #[derive(Clone, Debug, Default)]
 pub struct Air(Arc<Mutex<HashMap<Uuid, usize>>>);
 
@@ -25,7 +25,12 @@ impl Air {
     /// A request leaves. More than `limit` of its subscription are a bug of this program: that
     /// is logged and counted, and the request goes out nevertheless.
     pub fn enter(&self, subscription_id: Uuid, limit: u16, metrics: &Metrics) -> Place {
-        let in_flight = self.change(subscription_id, |count| count + 1);
+        let in_flight = {
+            let mut counts = self.counts();
+            let count = counts.entry(subscription_id).or_default();
+            *count += 1;
+            *count
+        };
         if in_flight > usize::from(limit) {
             error!(%subscription_id, in_flight, limit, "more requests in the air than max_in_flight");
             metrics.over_limit();
@@ -36,28 +41,19 @@ impl Air {
         }
     }
 
-    /// Changes the count of a subscription, and returns the new one.
-    fn change(&self, subscription_id: Uuid, to: impl FnOnce(usize) -> usize) -> usize {
+    fn counts(&self) -> MutexGuard<'_, HashMap<Uuid, usize>> {
         // Nothing panics under this lock.
-        let mut counts = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        match counts.entry(subscription_id) {
-            Entry::Occupied(mut count) => {
-                let now = to(*count.get());
-                if now == 0 {
-                    count.remove();
-                } else {
-                    count.insert(now);
-                }
-                now
-            }
-            Entry::Vacant(place) => *place.insert(to(0)),
-        }
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 impl Drop for Place {
     fn drop(&mut self) {
-        self.air
-            .change(self.subscription_id, |count| count.saturating_sub(1));
+        if let Entry::Occupied(mut count) = self.air.counts().entry(self.subscription_id) {
+            *count.get_mut() -= 1;
+            if *count.get() == 0 {
+                count.remove();
+            }
+        }
     }
 }

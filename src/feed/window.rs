@@ -29,7 +29,7 @@ pub type Left = (u64, Uuid);
 pub struct Window {
     from: Snapshot,
     next: PageRequest,
-    /// Whether it is complete although transactions are left, for the next one to go on with.
+    /// Whether the window is complete although transactions are left: the next goes on with them.
     leaves: bool,
 }
 
@@ -194,7 +194,7 @@ impl Window {
 
 /// How much a page has of whom.
 struct Read {
-    /// Of each late one.
+    /// The number of events that the page has of each late transaction.
     late: HashMap<u64, usize>,
     /// After which one of the younger it begins.
     after: (u64, Uuid),

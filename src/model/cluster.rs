@@ -8,7 +8,8 @@ pub fn tables_of(cluster: &str) -> &str {
     cluster.split('/').next().unwrap_or(cluster)
 }
 
-/// The same without the server's own identifier, as `posthorn.tables()` gives it.
+/// The part of a cluster's name that `posthorn.tables()` gives: the database and the table of
+/// the shards, without the server's own identifier.
 #[must_use]
 pub fn tables_in_their_server(cluster: &str) -> &str {
     let tables = tables_of(cluster);

@@ -39,7 +39,7 @@ impl Snapshot {
         self.xmax >= other.xmax && self.running.iter().all(|xid| !other.includes(*xid))
     }
 
-    /// The same before these transactions had finished.
+    /// This snapshot as it was before some transactions had finished.
     #[must_use]
     pub fn with_running(&self, xids: impl IntoIterator<Item = u64>) -> Self {
         let running = self.running.iter().copied().chain(xids);

@@ -25,7 +25,7 @@ pub struct Late {
     pub xid: u64,
     /// The last id already read.
     pub after: Uuid,
-    /// Whether it is known to have more events than were read of it.
+    /// Whether the transaction is known to have more events than were read of it.
     pub left: bool,
 }
 
@@ -34,8 +34,8 @@ pub struct Page {
     pub until: Snapshot,
     /// With the transaction that wrote each; late ones first, then by `(xid, id)`.
     pub events: Vec<(u64, Event)>,
-    /// Of these, whichever has an older one of its merchant and transaction among what was
-    /// unread, when the page was asked for, of another transaction that is left.
+    /// The events of the page that must wait: they would pass an older one of their merchant and
+    /// payment that was unread, when the page was asked for, in another transaction that is left.
     pub overtaking: HashSet<Uuid>,
     /// The newest configuration that these events can have met.
     pub revision: i64,
@@ -200,7 +200,7 @@ pub async fn read_by_id(
     )
     .fetch_all(pool)
     .await?;
-    // Asked after it: whose place others had taken before has no rows left to give.
+    // Asked afterwards: tables that are still the same now were the same when they were read.
     let tables = sqlx::query_scalar!(r#"SELECT posthorn.tables() AS "tables!""#);
     pool.keeps(&tables.fetch_one(pool).await?)?;
     Ok(rows.into_iter().map(Event::from).collect())

@@ -136,7 +136,8 @@ impl Pool {
         self.sessions.keep_to(cluster);
     }
 
-    /// Whether these are its tables, as `posthorn.tables()` names them.
+    /// Refuses what was read of other tables than those that it keeps to; `tables` is what
+    /// `posthorn.tables()` said in the same statement or transaction.
     pub fn keeps(&self, tables: &str) -> Result<(), StoreError> {
         self.sessions.keeps(tables)
     }

@@ -36,7 +36,7 @@ impl Transaction {
         Ok(Self { session, way })
     }
 
-    /// Whether these are its pool's tables ([`Pool::keeps`](super::Pool::keeps)).
+    /// Refuses other tables than its pool's, as [`Pool::keeps`](super::Pool::keeps) does.
     pub fn keeps(&self, tables: &str) -> Result<(), StoreError> {
         self.session.keeps(tables)
     }
