@@ -1,5 +1,6 @@
 //! What the lanes let go: each lane in the row has its turn to send and to be refilled.
 
+use std::iter;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -25,16 +26,26 @@ const REFILLS: usize = 2;
 
 impl Dispatcher {
     /// Each lane in the row has its turn, as long as there are sockets and the recorder
-    /// keeps up.
+    /// keeps up. Where sockets are scarce the lanes with the fewest in the air come first: an
+    /// endpoint that answers at once never waits behind those that take their time.
     pub(super) fn give_turns(&mut self, now: Instant, clock: &dyn Fn() -> Instant) {
         if !self.may_work(clock) {
             return;
         }
         let mut order = RefillOrder::default();
         let mut held_back = Vec::new();
-        while let Some(id) = self.lanes.next_in_row() {
-            if self.give_turn(id, &mut order, now, clock) {
-                held_back.push(id);
+        loop {
+            let mut row: Vec<Uuid> = iter::from_fn(|| self.lanes.next_in_row()).collect();
+            if row.is_empty() {
+                break;
+            }
+            if self.sockets_are_scarce() {
+                row.sort_by_cached_key(|id| self.in_the_air(*id));
+            }
+            for id in row {
+                if self.give_turn(id, &mut order, now, clock) {
+                    held_back.push(id);
+                }
             }
         }
         for id in held_back {
@@ -135,15 +146,20 @@ impl Dispatcher {
     }
 
     fn may_send(&mut self, id: Uuid, clock: &dyn Fn() -> Instant) -> bool {
-        let most = self.settings.max_in_flight_total;
-        let in_flight = self.lanes.in_flight();
         self.may_work(clock)
-            && in_flight < most
-            && (in_flight < most / 4 * 3
-                || self
-                    .lanes
-                    .with(id, |lane| lane.in_flight() < FEW)
-                    .unwrap_or(false))
+            && self.lanes.in_flight() < self.settings.max_in_flight_total
+            && (!self.sockets_are_scarce() || self.in_the_air(id) < FEW)
+    }
+
+    fn sockets_are_scarce(&self) -> bool {
+        self.lanes.in_flight() >= self.settings.max_in_flight_total / 4 * 3
+    }
+
+    /// Requests of one lane.
+    fn in_the_air(&mut self, id: Uuid) -> usize {
+        self.lanes
+            .with(id, |lane| lane.in_flight())
+            .unwrap_or(usize::MAX)
     }
 
     fn send(&mut self, item: Item, id: Uuid, now: Instant) {

@@ -2,4 +2,5 @@
 
 mod pace;
 mod refused;
+mod scarce;
 mod withdrawn;
