@@ -1,11 +1,20 @@
--- Who owns which merchants, and up to where their events are dealt with.
+-- Who owns which merchants, and up to where their events are dealt with. Workers say that they are
+-- alive, own shards by leases, and write for each of theirs how far in the log it is.
 
+-- What only a worker's memory knows travels with its heartbeat, in the row that the heartbeat
+-- writes anyhow.
 CREATE TABLE posthorn.workers (
-    id         uuid        NOT NULL PRIMARY KEY,
-    name       text        NOT NULL,
-    version    text        NOT NULL,
-    started_at timestamptz NOT NULL DEFAULT now(),
-    seen_at    timestamptz NOT NULL DEFAULT now()
+    id            uuid        NOT NULL PRIMARY KEY,
+    name          text        NOT NULL,
+    version       text        NOT NULL,
+    started_at    timestamptz NOT NULL DEFAULT now(),
+    seen_at       timestamptz NOT NULL DEFAULT now(),
+    lease         interval    NOT NULL DEFAULT '10 seconds',
+    in_flight     int         NOT NULL DEFAULT 0,
+    queued        int         NOT NULL DEFAULT 0,
+    breakers_open uuid[]      NOT NULL DEFAULT '{}',
+    unusable      uuid[]      NOT NULL DEFAULT '{}',
+    unusable_why  text[]      NOT NULL DEFAULT '{}'
 ) WITH (fillfactor = 50);
 COMMENT ON TABLE posthorn.workers IS 'The worker processes that were seen lately.';
 COMMENT ON COLUMN posthorn.workers.id IS 'New for each start of a process.';
@@ -13,6 +22,12 @@ COMMENT ON COLUMN posthorn.workers.name IS 'For people: from the config file, or
 COMMENT ON COLUMN posthorn.workers.version IS 'Posthorn''s version.';
 COMMENT ON COLUMN posthorn.workers.started_at IS 'When the process started.';
 COMMENT ON COLUMN posthorn.workers.seen_at IS 'Its last heartbeat; older than the lease means gone.';
+COMMENT ON COLUMN posthorn.workers.lease IS 'How long it may be silent before it counts as gone.';
+COMMENT ON COLUMN posthorn.workers.in_flight IS 'Requests in the air at its last heartbeat.';
+COMMENT ON COLUMN posthorn.workers.queued IS 'Deliveries in its memory at its last heartbeat.';
+COMMENT ON COLUMN posthorn.workers.breakers_open IS 'Subscriptions that get only probes after repeated failures; at most 1000 are named.';
+COMMENT ON COLUMN posthorn.workers.unusable IS 'Subscriptions whose settings it cannot use; at most 1000 are named.';
+COMMENT ON COLUMN posthorn.workers.unusable_why IS 'What is wrong with each of them, in the same order.';
 
 -- Checkpoints and leases are updated every second or so: room for HOT updates.
 CREATE TABLE posthorn.shards (
@@ -74,6 +89,15 @@ COMMENT ON FUNCTION posthorn.guard_shard IS 'Trigger: epochs and checkpoints of 
 CREATE TRIGGER guard_shard BEFORE UPDATE OF epoch, expires_at, checkpoint, cluster ON posthorn.shards
     FOR EACH ROW EXECUTE FUNCTION posthorn.guard_shard();
 
+CREATE FUNCTION posthorn.is_read(newest xid8) RETURNS boolean
+    LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
+AS $$
+    SELECT NOT EXISTS (
+        SELECT FROM posthorn.shards s
+         WHERE s.cluster <> posthorn.cluster() OR newest >= pg_snapshot_xmin(s.checkpoint))
+$$;
+COMMENT ON FUNCTION posthorn.is_read IS 'Whether every shard''s checkpoint, of this cluster, is past all transactions up to this one.';
+
 -- A restored or upgraded cluster counts transactions anew: an event of the old one may
 -- carry a number that the new one has yet to reach, and would look new once it does.
 CREATE FUNCTION posthorn.settle_foreign_events() RETURNS bigint
@@ -90,4 +114,3 @@ BEGIN ATOMIC
 END;
 COMMENT ON FUNCTION posthorn.settle_foreign_events IS
     'Marks events whose transaction id is from the future, so from another cluster, as old; returns how many.';
-REVOKE ALL ON FUNCTION posthorn.settle_foreign_events FROM PUBLIC;

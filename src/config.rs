@@ -116,7 +116,7 @@ impl Config {
     }
 }
 
-/// The profiles that come with Posthorn, as the rows that a migration writes.
+/// The profiles that come with Posthorn, as the rows that `posthorn migrate` writes.
 #[must_use]
 pub fn builtin_profiles() -> Vec<Entry> {
     builtin::profiles().iter().map(Entry::from).collect()

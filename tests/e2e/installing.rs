@@ -118,8 +118,8 @@ async fn the_owner_of_a_schema_needs_no_right_to_make_others() {
 async fn a_schema_of_other_files_is_refused_with_the_remedy() {
     // A file that is another one by now, and one that is no more.
     for change in [
-        "UPDATE posthorn.migrations SET checksum = '\\x00' WHERE version = 10",
-        "UPDATE posthorn.migrations SET version = 0 WHERE version = 10",
+        "UPDATE posthorn.migrations SET checksum = '\\x00' WHERE version = 5",
+        "UPDATE posthorn.migrations SET version = 0 WHERE version = 5",
     ] {
         let database = Database::new().await;
         database.execute(change).await;

@@ -143,6 +143,11 @@ async fn hand_run_sql_is_held_to_the_rules() {
         .try_execute("DELETE FROM posthorn.subscriptions")
         .await;
     assert!(deleted.unwrap_err().to_string().contains("kept"));
+    let moved = database
+        .try_execute("UPDATE posthorn.subscriptions SET merchant = 'another'")
+        .await;
+    let refused = moved.unwrap_err().to_string();
+    assert!(refused.contains("stays with its merchant"), "{refused}");
     let malformed = database
         .try_execute(&event("'a'", "'k'", "'t'", "'s'", "'{\"a\": '"))
         .await;

@@ -1,7 +1,6 @@
 //! Subscriptions that single transactions bring.
 
 use serde_json::{Value, json};
-use sqlx::AssertSqlSafe;
 use uuid::Uuid;
 
 use crate::support::{Database, PATIENCE, SHORT_LEASE, Setup, Worker, receiver, until};
@@ -484,48 +483,4 @@ async fn transactions_without_events_are_forgotten_after_the_retention() {
         .try_execute("SELECT posthorn.drop_transaction_subscriptions(0)")
         .await;
     assert!(refused.unwrap_err().to_string().contains("give 1 or more"));
-}
-
-#[tokio::test]
-async fn who_could_publish_before_the_migration_still_can() {
-    let database = Database::empty().await;
-    let role = format!("publisher_{}", database.name);
-    database
-        .as_superuser(&format!("CREATE ROLE {role} LOGIN"))
-        .await;
-    database
-        .execute("SET client_min_messages = warning; CREATE SCHEMA posthorn")
-        .await;
-    let mut migrations: Vec<_> = std::fs::read_dir("migrations")
-        .unwrap()
-        .map(|entry| entry.unwrap().path())
-        .collect();
-    migrations.sort();
-    for path in migrations {
-        if path.to_str().unwrap().contains("0011") {
-            database
-                .execute(&format!(
-                    "GRANT USAGE ON SCHEMA posthorn TO {role};
-                     GRANT EXECUTE ON FUNCTION posthorn.publish(text, text, text, text, json) TO {role}"
-                ))
-                .await;
-        }
-        database
-            .execute(&std::fs::read_to_string(path).unwrap())
-            .await;
-    }
-    let allowed: Vec<bool> = sqlx::query_scalar(AssertSqlSafe(format!(
-        "SELECT has_function_privilege(r, p.oid, 'EXECUTE')
-           FROM pg_proc p, unnest(ARRAY['{role}', 'pg_monitor']::text[]) WITH ORDINALITY AS r (r, n)
-          WHERE p.pronamespace = 'posthorn'::regnamespace AND p.proname = 'publish' AND p.prosecdef
-          ORDER BY n"
-    )))
-    .fetch_all(&database.pool)
-    .await
-    .unwrap();
-    assert_eq!(
-        allowed,
-        [true, false],
-        "the one that was there, for whom it was granted"
-    );
 }

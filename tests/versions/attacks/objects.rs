@@ -3,7 +3,7 @@
 use super::{Attacker, PARTS, Scene};
 
 /// Each of Posthorn's trigger functions, put on a table of the attacker's.
-const TRIGGERS: [&str; 20] = [
+const TRIGGERS: [&str; 21] = [
     "append_source_rows",
     "clear_gone_at",
     "guard_managed_row",
@@ -17,6 +17,7 @@ const TRIGGERS: [&str; 20] = [
     "refuse_delete",
     "refuse_event",
     "refuse_locks",
+    "refuse_move",
     "refuse_named_secret",
     "refuse_profiles",
     "refuse_subscriptions",

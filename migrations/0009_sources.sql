@@ -1,8 +1,10 @@
--- Tables of the provider whose changes of status become events by themselves. What reads
--- them is a trigger function for each source, which `posthorn source attach` writes: it runs
--- with the rights of whoever changes the table, because it evaluates types, casts and functions
--- that the table's owner may define. It leaves plain text in settings of the transaction, and
--- the trigger right behind it, append_source_rows, makes events of that with the owner's rights
+-- Tables of the provider whose changes of status become events by themselves, and what comes of
+-- comparing the tables with the events.
+
+-- What reads a table is a trigger function for each source, which `posthorn source attach` writes:
+-- it runs with the rights of whoever changes the table, because it evaluates types, casts and
+-- functions that the table's owner may define. It leaves plain text in settings of the transaction,
+-- and the trigger right behind it, append_source_rows, makes events of that with the owner's rights
 -- (docs/decisions/0036-a-source-reads-with-the-rights-of-the-writer.md).
 
 CREATE TABLE posthorn.sources (
@@ -24,6 +26,13 @@ CREATE TABLE posthorn.sources (
     columns_read    text[]      NOT NULL,
     members         regclass[]  NOT NULL,
     attached_at     timestamptz NOT NULL DEFAULT now(),
+    compare_role    text,
+    made_at_column  text,
+    condition_read  text,
+    kind_read       text,
+    since           timestamptz NOT NULL DEFAULT clock_timestamp(),
+    since_xid       xid8        NOT NULL DEFAULT pg_snapshot_xmin(pg_current_snapshot()),
+    since_server    bigint      NOT NULL,
     -- It is part of the names of a function and of triggers, which have at most 63.
     CONSTRAINT sources_name_has_1_to_40_bytes  CHECK (octet_length(name) BETWEEN 1 AND 40),
     CONSTRAINT sources_kind_has_one_origin     CHECK ((kind IS NULL) <> (kind_sql IS NULL)),
@@ -49,6 +58,13 @@ COMMENT ON COLUMN posthorn.sources.on_failure IS 'block: the change fails; recor
 COMMENT ON COLUMN posthorn.sources.columns_read IS 'All columns that the source names, the primary key''s included.';
 COMMENT ON COLUMN posthorn.sources.members IS 'The table and its partitions that have the triggers.';
 COMMENT ON COLUMN posthorn.sources.attached_at IS 'When it was attached last.';
+COMMENT ON COLUMN posthorn.sources.compare_role IS 'Who may read the table, to compare it with the events; NULL: nobody, and it is not compared.';
+COMMENT ON COLUMN posthorn.sources.made_at_column IS 'The time at which a row was made; NULL: rows without an event are not looked for.';
+COMMENT ON COLUMN posthorn.sources.condition_read IS 'The condition as the source''s function has it, its names with their schemas.';
+COMMENT ON COLUMN posthorn.sources.kind_read IS 'The expression of the kind as the source''s function has it, its names with their schemas.';
+COMMENT ON COLUMN posthorn.sources.since IS 'When it was attached first with these columns, this condition and these changes: earlier ones made no events, or others.';
+COMMENT ON COLUMN posthorn.sources.since_xid IS 'The oldest transaction that was running then.';
+COMMENT ON COLUMN posthorn.sources.since_server IS 'The server''s system identifier then: transaction ids of one server say nothing in another.';
 
 CREATE TABLE posthorn.source_failures (
     id         uuid        NOT NULL DEFAULT posthorn.uuid_v7() PRIMARY KEY,
@@ -134,8 +150,9 @@ CREATE FUNCTION posthorn.source_data(source text, value text) RETURNS json
 COMMENT ON FUNCTION posthorn.source_text IS 'The value if it can be the merchant, kind, id or status of an event.';
 COMMENT ON FUNCTION posthorn.source_data IS 'The value if it can be the data of an event.';
 
--- Which messages name things of the schema only is known by the error's class; those of
--- the others may quote a value of the row.
+-- The class of an error says little of its message: a cast to regclass or tsquery quotes the row as a
+-- syntax error, and a function of the application has errors of its own. Shown are those of this
+-- schema, and of the classes that name limits and constraints.
 CREATE FUNCTION posthorn.record_source_failure(
     source text, relation oid, operation text, changed json, state text, message text
 ) RETURNS void LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp
@@ -149,7 +166,7 @@ BEGIN
                                        AND a.attnum = ANY ((i.indkey::int2[])[0 : i.indnkeyatts - 1])
                        WHERE i.indrelid = relation AND i.indisprimary), 'null'),
             state,
-            CASE WHEN left(state, 2) IN ('23', '42', '53', '54', '55') THEN message
+            CASE WHEN left(state, 2) IN ('23', '53', '54', '55') OR message LIKE 'posthorn source %' THEN left(message, 1000)
                  ELSE 'the message may quote the row and is left out' END);
 END $$;
 COMMENT ON FUNCTION posthorn.record_source_failure IS 'Writes down that a change became no event.';
@@ -163,8 +180,9 @@ CREATE FUNCTION posthorn.append_events_of(
     SET search_path = pg_catalog, pg_temp SET plan_cache_mode = force_generic_plan
 AS $$
 BEGIN
-    INSERT INTO posthorn.events (id, merchant, kind, transaction_id, status, data)
+    INSERT INTO posthorn.events (id, source, merchant, kind, transaction_id, status, data)
     SELECT posthorn.uuid_at(moment, e.n),
+           source.name,
            posthorn.source_text(source.name, 'column ' || source.merchant_column, e.merchant),
            coalesce(source.kind, posthorn.source_text(source.name, 'the kind', e.kind)),
            posthorn.source_text(source.name, 'column ' || source.id_column, e.id),
@@ -324,6 +342,9 @@ BEGIN
         sizes := posthorn.take_source_part(slot, 'sizes', part);
         IF muted IS NOT NULL THEN
             muted := muted + cardinality(merchants);
+            IF source.compare_role IS NOT NULL THEN
+                PERFORM posthorn.leave_untold(source.name, merchants, ids, statuses);
+            END IF;
             CONTINUE;
         ELSIF source.on_failure = 'block' THEN
             PERFORM posthorn.append_events_of(source, TG_RELID, TG_OP, moment, merchants, kinds, ids, statuses, data, keys, sizes);
@@ -370,6 +391,23 @@ END $$;
 COMMENT ON FUNCTION posthorn.append_source_rows IS
     'Trigger: makes events of what the source''s own function, the trigger before it, has read of the changed rows.';
 
+-- What is compared has to know which statuses nobody was to be told; of a row that changed twice
+-- in a statement, or has a namesake, the last one.
+CREATE FUNCTION posthorn.leave_untold(source text, merchants text[], ids text[], statuses text[]) RETURNS void
+    LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    INSERT INTO posthorn.source_untold AS u (source, merchant, transaction_id, status)
+    SELECT DISTINCT ON (e.merchant, e.id) leave_untold.source, e.merchant, e.id, e.status
+      FROM unnest(merchants, ids, statuses) WITH ORDINALITY AS e (merchant, id, status, n)
+     WHERE octet_length(e.merchant) BETWEEN 1 AND 1000 AND octet_length(e.id) BETWEEN 1 AND 1000
+       AND octet_length(e.status) BETWEEN 1 AND 1000
+     ORDER BY e.merchant, e.id, e.n DESC
+        ON CONFLICT ON CONSTRAINT source_untold_pkey DO UPDATE
+           SET status = excluded.status, left_at = excluded.left_at;
+END $$;
+COMMENT ON FUNCTION posthorn.leave_untold IS 'Writes down statuses of rows that a muted transaction has changed.';
+
 CREATE FUNCTION posthorn.take_source_part(slot text, what text, part int) RETURNS text[]
     LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp
 AS $$
@@ -381,3 +419,60 @@ BEGIN
     RETURN taken;
 END $$;
 COMMENT ON FUNCTION posthorn.take_source_part IS 'What a source''s function has left of one column for some of the rows; it is gone then.';
+
+-- Comparisons find rows whose status nobody was told, because no trigger saw the change
+-- (docs/decisions/0062-tables-are-compared-by-a-stranger.md).
+
+CREATE TABLE posthorn.source_comparisons (
+    source      text        NOT NULL PRIMARY KEY REFERENCES posthorn.sources (name) ON DELETE CASCADE,
+    started_at  timestamptz NOT NULL,
+    finished_at timestamptz NOT NULL DEFAULT clock_timestamp(),
+    rows        bigint      NOT NULL DEFAULT 0,
+    unjudged    bigint      NOT NULL DEFAULT 0,
+    muted       bigint      NOT NULL DEFAULT 0,
+    differing   bigint      NOT NULL DEFAULT 0,
+    refused     text
+);
+COMMENT ON TABLE posthorn.source_comparisons IS 'The last scheduled comparison of each source''s table with its events.';
+COMMENT ON COLUMN posthorn.source_comparisons.source IS 'As posthorn.sources.name.';
+COMMENT ON COLUMN posthorn.source_comparisons.started_at IS 'When it began.';
+COMMENT ON COLUMN posthorn.source_comparisons.finished_at IS 'When it was through.';
+COMMENT ON COLUMN posthorn.source_comparisons.rows IS 'Rows that were changed since the events that are kept, and meet the source''s condition.';
+COMMENT ON COLUMN posthorn.source_comparisons.unjudged IS 'Of these, rows without an event that may be older than the source, or than the events that are kept.';
+COMMENT ON COLUMN posthorn.source_comparisons.muted IS 'Of these, rows whose status is one that was to be left untold.';
+COMMENT ON COLUMN posthorn.source_comparisons.differing IS 'Of these, rows whose status is not the one that was told last.';
+COMMENT ON COLUMN posthorn.source_comparisons.refused IS 'Why the table could not be compared; NULL: it was.';
+
+CREATE TABLE posthorn.source_differences (
+    source         text        NOT NULL REFERENCES posthorn.source_comparisons (source) ON DELETE CASCADE,
+    merchant       text        NOT NULL,
+    transaction_id text        NOT NULL,
+    kind           text        NOT NULL,
+    status         text        NOT NULL,
+    told           text,
+    found_at       timestamptz NOT NULL DEFAULT clock_timestamp(),
+    PRIMARY KEY (source, merchant, transaction_id)
+);
+COMMENT ON TABLE posthorn.source_differences IS 'Rows whose status is not the one that was told last, by the last scheduled comparison; at most 1,000 of a source.';
+COMMENT ON COLUMN posthorn.source_differences.source IS 'As posthorn.sources.name.';
+COMMENT ON COLUMN posthorn.source_differences.merchant IS 'Of the row.';
+COMMENT ON COLUMN posthorn.source_differences.transaction_id IS 'Of the row.';
+COMMENT ON COLUMN posthorn.source_differences.kind IS 'Of the event that would tell of it.';
+COMMENT ON COLUMN posthorn.source_differences.status IS 'What the table has.';
+COMMENT ON COLUMN posthorn.source_differences.told IS 'The status of the last event; NULL: there is none.';
+COMMENT ON COLUMN posthorn.source_differences.found_at IS 'When it was found first.';
+
+CREATE TABLE posthorn.source_untold (
+    source         text        NOT NULL REFERENCES posthorn.sources (name) ON DELETE CASCADE,
+    merchant       text        NOT NULL,
+    transaction_id text        NOT NULL,
+    status         text        NOT NULL,
+    left_at        timestamptz NOT NULL DEFAULT clock_timestamp(),
+    PRIMARY KEY (source, merchant, transaction_id)
+);
+COMMENT ON TABLE posthorn.source_untold IS 'Statuses that are not to be told: those of muted transactions, and those that somebody has written here. They are no differences until the next event of their transaction.';
+COMMENT ON COLUMN posthorn.source_untold.source IS 'As posthorn.sources.name.';
+COMMENT ON COLUMN posthorn.source_untold.merchant IS 'Of the row.';
+COMMENT ON COLUMN posthorn.source_untold.transaction_id IS 'Of the row.';
+COMMENT ON COLUMN posthorn.source_untold.status IS 'What the table has, and nobody is to be told.';
+COMMENT ON COLUMN posthorn.source_untold.left_at IS 'When it was left so.';

@@ -55,20 +55,7 @@ COMMENT ON COLUMN posthorn.closing_day.day IS 'The day.';
 COMMENT ON COLUMN posthorn.closing_day.xid IS 'Transactions from this one on began after it; older ones may still write rows of it.';
 COMMENT ON COLUMN posthorn.closing_day.cluster IS 'Where that number means something; a restart has ended the others.';
 
-CREATE TABLE posthorn.dropped_days (
-    day        date        NOT NULL,
-    dropped_at timestamptz NOT NULL DEFAULT now(),
-    keep_days  int         NOT NULL,
-    PRIMARY KEY (day)
-);
-COMMENT ON TABLE posthorn.dropped_days IS 'Days whose partitions retention has dropped: their rows are not missing.';
-COMMENT ON COLUMN posthorn.dropped_days.day IS 'The day of the events.';
-COMMENT ON COLUMN posthorn.dropped_days.dropped_at IS 'When.';
-COMMENT ON COLUMN posthorn.dropped_days.keep_days IS 'The retention that held.';
-
 CREATE TRIGGER append_only BEFORE UPDATE OR DELETE OR TRUNCATE ON posthorn.seals
-    FOR EACH STATEMENT EXECUTE FUNCTION posthorn.refuse_change();
-CREATE TRIGGER append_only BEFORE UPDATE OR DELETE OR TRUNCATE ON posthorn.dropped_days
     FOR EACH STATEMENT EXECUTE FUNCTION posthorn.refuse_change();
 CREATE TRIGGER append_only BEFORE UPDATE OR TRUNCATE ON posthorn.seal_slices
     FOR EACH STATEMENT EXECUTE FUNCTION posthorn.refuse_change();
@@ -95,12 +82,6 @@ CREATE FUNCTION posthorn.micros(moment timestamptz) RETURNS bigint
     LANGUAGE sql STABLE PARALLEL SAFE
     RETURN (extract(epoch FROM moment) * 1000000)::bigint;
 COMMENT ON FUNCTION posthorn.micros IS 'Microseconds since 1970.';
-
-CREATE FUNCTION posthorn.event_day(event_id uuid) RETURNS date
-    LANGUAGE sql IMMUTABLE PARALLEL SAFE
-    RETURN '1970-01-01'::date
-         + (('x' || left(replace(event_id::text, '-', ''), 12))::bit(48)::bigint / 86400000)::int;
-COMMENT ON FUNCTION posthorn.event_day IS 'The day of an event''s id, UTC: whose partition it is in.';
 
 -- Of a reason its digest, so that it can be purged where it quotes an answer.
 CREATE FUNCTION posthorn.delivery_digest(d posthorn.deliveries) RETURNS bytea
@@ -250,5 +231,3 @@ BEGIN
     RETURN sealed;
 END $$;
 COMMENT ON FUNCTION posthorn.seal_next_day IS 'Seals the day after the last sealed one and returns it; NULL while that is not closed.';
-
-REVOKE ALL ON FUNCTION posthorn.seal_next_day FROM PUBLIC;

@@ -160,6 +160,3 @@ BEGIN
     RETURN dropped;
 END $$;
 COMMENT ON FUNCTION posthorn.drop_sessions IS 'Deletes the sessions that ended over an hour ago; returns how many.';
-
-REVOKE ALL ON FUNCTION posthorn.issue_session, posthorn.issue_device_session, posthorn.issue_token,
-    posthorn.revoke_token, posthorn.drop_sessions FROM PUBLIC;

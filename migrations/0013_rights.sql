@@ -67,4 +67,6 @@ COMMENT ON FUNCTION posthorn.publish_own IS 'Trigger: publishes if the inserting
 CREATE TRIGGER publish_own INSTEAD OF INSERT ON posthorn.own_events
     FOR EACH ROW EXECUTE FUNCTION posthorn.publish_own();
 
+-- PostgreSQL lets everybody execute a new function: not one of these. After each migration
+-- `posthorn migrate` takes from everybody what nobody gave them by name (store::grants).
 REVOKE EXECUTE ON ALL FUNCTIONS IN SCHEMA posthorn FROM PUBLIC;

@@ -1,5 +1,7 @@
--- Subscriptions of one transaction: an address that a transaction brings with it. A
--- subscription with scope = 'transaction' is the template that lends it everything else.
+-- The way in for a provider that prefers a call to an INSERT: posthorn.publish, for values of any
+-- type. And subscriptions of one transaction: addresses that a transaction brings with it, which get
+-- its events beside the merchant's subscriptions. A subscription with scope = 'transaction' is the
+-- template that lends them everything else.
 
 -- Without a foreign key to the template: its rows are never deleted, and the check would
 -- lock one template's row for each of a million transactions.
@@ -32,44 +34,6 @@ CREATE UNIQUE INDEX transaction_subscriptions_transaction
         hashtextextended(coalesce('url ' || url, '') || coalesce(' method ' || method, '') || coalesce(' success ' || success_body, ''), 0));
 COMMENT ON INDEX posthorn.transaction_subscriptions_transaction IS
     'The feed looks the transactions of a page up by it; and one that is published twice is one.';
-
--- In the merchant's order of events: the look-ups of a transaction's earlier events, and
--- whether it has any, end at the first row.
-DROP INDEX posthorn.events_transaction;
-CREATE INDEX events_transaction ON posthorn.events (transaction_id, merchant, id);
-COMMENT ON INDEX posthorn.events_transaction IS 'Support looks a transaction up by it, and the feed its previous status.';
-
-ALTER TABLE posthorn.pending_deliveries
-    ADD COLUMN template_id uuid,
-    ADD COLUMN lane_id     uuid NOT NULL GENERATED ALWAYS AS (coalesce(template_id, subscription_id)) STORED;
-COMMENT ON COLUMN posthorn.pending_deliveries.subscription_id IS 'The subscription, or the transaction''s subscription.';
-COMMENT ON COLUMN posthorn.pending_deliveries.template_id IS 'Of a transaction''s subscription: its template.';
-COMMENT ON COLUMN posthorn.pending_deliveries.lane_id IS 'The subscription whose lane it takes.';
-DROP INDEX posthorn.pending_deliveries_due;
-CREATE INDEX pending_deliveries_due
-    ON posthorn.pending_deliveries (shard, lane_id, due_at, event_id);
-COMMENT ON INDEX posthorn.pending_deliveries_due IS 'Refill takes each lane''s earliest from it.';
-CREATE INDEX pending_deliveries_lane_waits
-    ON posthorn.pending_deliveries (shard, lane_id, lane_waits_until) WHERE lane_waits_until IS NOT NULL;
-COMMENT ON INDEX posthorn.pending_deliveries_lane_waits IS 'Whoever takes a shard over finds by it how long a lane was told to wait.';
-COMMENT ON COLUMN posthorn.deliveries.subscription_id IS 'The subscription, or the transaction''s subscription.';
-COMMENT ON COLUMN posthorn.attempts.subscription_id IS 'The subscription, or the transaction''s subscription.';
-
-CREATE OR REPLACE VIEW posthorn.delivery_status AS
-SELECT e.merchant, s.name AS subscription, e.transaction_id, e.kind, e.status,
-       d.state, d.attempts, d.reason, e.created_at, d.next_attempt_at, d.finished_at,
-       d.event_id, d.subscription_id, d.generation
-  FROM (SELECT event_id, subscription_id, generation, state, attempts, reason,
-               NULL::timestamptz AS next_attempt_at, finished_at
-          FROM posthorn.deliveries
-        UNION ALL
-        SELECT event_id, subscription_id, generation, state, attempts, reason,
-               due_at, NULL::timestamptz
-          FROM posthorn.pending_deliveries) AS d
-  JOIN posthorn.events e ON e.id = d.event_id
-  LEFT JOIN posthorn.transaction_subscriptions t ON t.id = d.subscription_id
-  JOIN posthorn.subscriptions s ON s.id = coalesce(t.template_id, d.subscription_id);
-COMMENT ON COLUMN posthorn.delivery_status.subscription IS 'Its name; of a transaction''s subscription, its template''s.';
 
 CREATE FUNCTION posthorn.templates_of(merchant text)
     RETURNS TABLE (id uuid, name text, method text, enabled boolean)
@@ -259,6 +223,34 @@ END $$;
 COMMENT ON FUNCTION posthorn.publish(text, text, text, text, json, json) IS
     'Appends an event in the caller''s transaction and returns its id; the same as INSERT INTO posthorn.events. The data is sent as it is written: what of it was made text of (times, floats) is the caller''s session''s. subscriptions: where this transaction wants this event and its later ones sent.';
 
+-- What people have: ids as uuid or numbers, statuses as enumerated types, rows as jsonb. A
+-- function for each combination, so that a call finds one whatever it has known types for, and a
+-- text wherever it has none. They run with the caller's rights, for a cast to text can be anybody's.
+DO $do$
+DECLARE
+    taken record;
+BEGIN
+    FOR taken IN
+        SELECT m.type AS merchant, i.type AS id, s.type AS status, d.type AS data
+          FROM unnest(ARRAY['text', 'uuid', 'bigint']) AS m (type),
+               unnest(ARRAY['text', 'anycompatiblenonarray']) AS i (type),
+               unnest(ARRAY['text', 'anynonarray']) AS s (type),
+               unnest(ARRAY['json', 'jsonb', 'text']) AS d (type)
+         WHERE (m.type, i.type, s.type, d.type) <> ('text', 'text', 'text', 'json')
+    LOOP
+        EXECUTE format(
+            $f$CREATE FUNCTION posthorn.publish(
+                   merchant %1$s, kind text, transaction_id %2$s, status %3$s, data %4$s%5$s, subscriptions json DEFAULT NULL
+               ) RETURNS uuid LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp
+               AS 'BEGIN RETURN posthorn.publish($1::text, $2, $3::text, $4::text, $5::json, $6); END'$f$,
+            taken.merchant, taken.id, taken.status, taken.data, CASE taken.data WHEN 'json' THEN $$ DEFAULT '{}'$$ END);
+        EXECUTE format(
+            $f$COMMENT ON FUNCTION posthorn.publish(%s, text, %s, %s, %s, json) IS
+               'publish for values of other types, which it makes text of.'$f$,
+            taken.merchant, taken.id, taken.status, taken.data);
+    END LOOP;
+END $do$;
+
 CREATE FUNCTION posthorn.subscribe_transaction(merchant text, transaction_id text, subscriptions json)
     RETURNS int LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 AS $$
@@ -288,52 +280,3 @@ BEGIN
 END $$;
 COMMENT ON FUNCTION posthorn.drop_transaction_subscriptions IS
     'Drops those that are older than keep_days and of whose transaction no event is left; returns how many.';
-
--- Whoever could publish still can.
-DO $$
-DECLARE
-    grantee regrole;
-BEGIN
-    FOR grantee IN
-        SELECT a.grantee FROM pg_proc p, aclexplode(p.proacl) a
-         WHERE p.oid = 'posthorn.publish(text, text, text, text, json)'::regprocedure
-           AND a.grantee <> 0 AND a.grantee <> p.proowner
-    LOOP
-        EXECUTE format('GRANT EXECUTE ON FUNCTION posthorn.publish(text, text, text, text, json, json) TO %s', grantee);
-    END LOOP;
-    DROP FUNCTION posthorn.publish(text, text, text, text, json);
-END $$;
-REVOKE ALL ON FUNCTION posthorn.templates_of, posthorn.template_for, posthorn.read_endpoint,
-    posthorn.refuse_unread_keys,
-    posthorn.add_transaction_subscriptions, posthorn.publish, posthorn.subscribe_transaction,
-    posthorn.drop_transaction_subscriptions FROM PUBLIC;
-
--- What people have: ids as uuid or numbers, statuses as enumerated types, rows as jsonb. A
--- function for each combination, so that a call finds one whatever it has known types for, and a
--- text wherever it has none. They run with the caller's rights, for a cast to text can be anybody's.
-DO $do$
-DECLARE
-    taken record;
-BEGIN
-    FOR taken IN
-        SELECT m.type AS merchant, i.type AS id, s.type AS status, d.type AS data
-          FROM unnest(ARRAY['text', 'uuid', 'bigint']) AS m (type),
-               unnest(ARRAY['text', 'anycompatiblenonarray']) AS i (type),
-               unnest(ARRAY['text', 'anynonarray']) AS s (type),
-               unnest(ARRAY['json', 'jsonb', 'text']) AS d (type)
-         WHERE (m.type, i.type, s.type, d.type) <> ('text', 'text', 'text', 'json')
-    LOOP
-        EXECUTE format(
-            $f$CREATE FUNCTION posthorn.publish(
-                   merchant %1$s, kind text, transaction_id %2$s, status %3$s, data %4$s%5$s, subscriptions json DEFAULT NULL
-               ) RETURNS uuid LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp
-               AS 'BEGIN RETURN posthorn.publish($1::text, $2, $3::text, $4::text, $5::json, $6); END'$f$,
-            taken.merchant, taken.id, taken.status, taken.data, CASE taken.data WHEN 'json' THEN $$ DEFAULT '{}'$$ END);
-        EXECUTE format(
-            $f$COMMENT ON FUNCTION posthorn.publish(%s, text, %s, %s, %s, json) IS
-               'publish for values of other types, which it makes text of.'$f$,
-            taken.merchant, taken.id, taken.status, taken.data);
-        EXECUTE format('REVOKE ALL ON FUNCTION posthorn.publish(%s, text, %s, %s, %s, json) FROM PUBLIC',
-            taken.merchant, taken.id, taken.status, taken.data);
-    END LOOP;
-END $do$;

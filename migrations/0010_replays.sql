@@ -25,6 +25,7 @@ CREATE TABLE posthorn.replays (
     already_open       bigint                    NOT NULL DEFAULT 0,
     purged             bigint                    NOT NULL DEFAULT 0,
     disabled           bigint                    NOT NULL DEFAULT 0,
+    room               int                       NOT NULL DEFAULT 0,
     PRIMARY KEY (id),
     CONSTRAINT replays_ask_for_something CHECK (missing OR cardinality(states) > 0),
     CONSTRAINT replays_since_is_before_until CHECK (since < until)
@@ -41,16 +42,17 @@ COMMENT ON COLUMN posthorn.replays.transaction_id IS 'Only of this transaction.'
 COMMENT ON COLUMN posthorn.replays.event_id IS 'Only of this event.';
 COMMENT ON COLUMN posthorn.replays.states IS 'Deliveries whose last generation ended so.';
 COMMENT ON COLUMN posthorn.replays.missing IS 'Events that a subscription wants now and never got, because it was disabled or not there yet.';
-COMMENT ON COLUMN posthorn.replays.since IS 'Events inserted since then,';
-COMMENT ON COLUMN posthorn.replays.until IS 'and before then.';
+COMMENT ON COLUMN posthorn.replays.since IS 'Only of events inserted since then.';
+COMMENT ON COLUMN posthorn.replays.until IS 'Only of events inserted before then.';
 COMMENT ON COLUMN posthorn.replays.rate IS 'The most deliveries that it opens a second, over all workers.';
-COMMENT ON COLUMN posthorn.replays.after_event IS 'How far it is: this event,';
-COMMENT ON COLUMN posthorn.replays.after_subscription IS 'and this subscription of it, are done.';
+COMMENT ON COLUMN posthorn.replays.after_event IS 'How far it is: the events before this one are done.';
+COMMENT ON COLUMN posthorn.replays.after_subscription IS 'Of the event in after_event, the subscriptions up to this one are done.';
 COMMENT ON COLUMN posthorn.replays.next_at IS 'It opens nothing before then: the rate.';
 COMMENT ON COLUMN posthorn.replays.opened IS 'Deliveries that it has opened.';
 COMMENT ON COLUMN posthorn.replays.already_open IS 'Passed over: an earlier generation was still open.';
 COMMENT ON COLUMN posthorn.replays.purged IS 'Passed over: the event''s payload was purged.';
 COMMENT ON COLUMN posthorn.replays.disabled IS 'Passed over: the subscription was disabled.';
+COMMENT ON COLUMN posthorn.replays.room IS 'So many deliveries may be opened before those that are open are counted again.';
 
 CREATE INDEX replays_under_way
     ON posthorn.replays (next_at) WHERE state IN ('running', 'cancelling');
@@ -75,20 +77,6 @@ END $$;
 COMMENT ON FUNCTION posthorn.guard_replay IS 'Trigger: a replay that has ended stays so.';
 CREATE TRIGGER guard_replay BEFORE UPDATE ON posthorn.replays
     FOR EACH ROW EXECUTE FUNCTION posthorn.guard_replay();
-
--- Replays have an index of their own, so that lanes can take live deliveries first.
-ALTER TABLE posthorn.pending_deliveries ADD COLUMN replay_id uuid;
-COMMENT ON COLUMN posthorn.pending_deliveries.replay_id IS 'The replay that opened it.';
-DROP INDEX posthorn.pending_deliveries_due;
-CREATE INDEX pending_deliveries_due
-    ON posthorn.pending_deliveries (shard, lane_id, due_at, event_id) WHERE generation = 0;
-COMMENT ON INDEX posthorn.pending_deliveries_due IS 'Refill takes each lane''s earliest from it.';
-CREATE INDEX pending_deliveries_replayed
-    ON posthorn.pending_deliveries (shard, lane_id, due_at, event_id) WHERE generation > 0;
-COMMENT ON INDEX posthorn.pending_deliveries_replayed IS 'Refill takes each lane''s earliest replays from it, when nothing else is to do.';
-CREATE INDEX pending_deliveries_replay
-    ON posthorn.pending_deliveries (replay_id) WHERE replay_id IS NOT NULL;
-COMMENT ON INDEX posthorn.pending_deliveries_replay IS 'Counts what a replay has open.';
 
 CREATE FUNCTION posthorn.any_matches(patterns text[], value text) RETURNS boolean
     LANGUAGE sql IMMUTABLE PARALLEL SAFE
@@ -215,7 +203,7 @@ END $$;
 COMMENT ON FUNCTION posthorn.replay IS
     'Asks for deliveries to be made again; returns the replay''s id. subscription: its id, or its name beside the merchant. states: delivered, posting_error, superseded, cancelled, and missing for events that it never got; without it all but superseded and missing. rate: deliveries a second.';
 
--- With the plans of their very filters, and never a scan of a table that was small once.
+-- With a plan for its very filter, and never a scan of a table that was small once.
 CREATE FUNCTION posthorn.replay_events(r posthorn.replays, most int) RETURNS uuid[]
     LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp SET plan_cache_mode = force_custom_plan
     SET enable_seqscan = off SET enable_hashjoin = off SET enable_mergejoin = off
@@ -243,28 +231,42 @@ BEGIN
 END $$;
 COMMENT ON FUNCTION posthorn.replay_events IS 'The next events that a replay looks at, oldest first.';
 
+-- Each look-up has one way to go. One plan for all pages, with joins to choose, went through the
+-- deliveries of the page for each subscription there is; a plan for each page takes longer than the
+-- page. The page's bounds leave out the days it is not of before they are set up: with 120 of them
+-- that took four times as long as the page. What a subscription misses that is disabled is found
+-- too, and passed over, so that a preview shows it before it is enabled.
 CREATE FUNCTION posthorn.replay_deliveries(r posthorn.replays, events uuid[])
     RETURNS TABLE (event_id uuid, subscription_id uuid, template_id uuid, generation int, shard smallint,
                    merchant text, subscription text, transaction_id text, state text, hindrance text)
-    LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp SET plan_cache_mode = force_custom_plan
-    SET enable_seqscan = off SET enable_hashjoin = off SET enable_mergejoin = off
+    LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp SET plan_cache_mode = force_generic_plan
+    SET enable_seqscan = off SET enable_hashjoin = off SET enable_mergejoin = off SET jit = off
 AS $$
 #variable_conflict use_column
+DECLARE
+    -- In their order.
+    first_event uuid := events[1];
+    last_event  uuid := events[cardinality(events)];
 BEGIN
     RETURN QUERY
     WITH page AS MATERIALIZED (
         SELECT e.id, e.shard, e.merchant, e.transaction_id, e.kind, e.status, e.created_at, e.purged_at
           FROM unnest(events) AS p (id)
-         CROSS JOIN LATERAL (SELECT v.* FROM posthorn.events v WHERE v.id = p.id OFFSET 0) AS e
+         CROSS JOIN LATERAL (
+               SELECT v.* FROM posthorn.events v
+                WHERE v.id = p.id AND v.id BETWEEN first_event AND last_event OFFSET 0) AS e
     ), wanted AS (
         SELECT page.*, d.subscription_id, t.template_id, d.generation + 1 AS generation,
                d.state::text AS state, t.ended_at
           FROM page
          CROSS JOIN LATERAL (
                SELECT DISTINCT ON (l.subscription_id) l.subscription_id, l.generation, l.state
-                 FROM posthorn.deliveries l WHERE l.event_id = page.id
+                 FROM posthorn.deliveries l
+                WHERE l.event_id = page.id AND l.event_id BETWEEN first_event AND last_event
                 ORDER BY l.subscription_id, l.generation DESC OFFSET 0) AS d
-          LEFT JOIN posthorn.transaction_subscriptions t ON t.id = d.subscription_id
+          LEFT JOIN LATERAL (
+               SELECT v.template_id, v.ended_at FROM posthorn.transaction_subscriptions v
+                WHERE v.id = d.subscription_id OFFSET 0) AS t ON true
          WHERE d.state = ANY (r.states)
         UNION ALL
         SELECT page.*, s.id, s.template_id, 1, 'missing', NULL
@@ -272,11 +274,12 @@ BEGIN
          CROSS JOIN LATERAL (
                SELECT coalesce(t.id, o.id) AS id, CASE WHEN t.id IS NOT NULL THEN o.id END AS template_id
                  FROM posthorn.routes_of(page.merchant) o
-                 LEFT JOIN posthorn.transaction_subscriptions t
-                   ON o.scope = 'transaction' AND t.template_id = o.id AND t.merchant = page.merchant
-                  AND t.transaction_id = page.transaction_id AND t.created_at <= page.created_at
-                  AND t.ended_at IS NULL
-                WHERE o.enabled AND (o.scope = 'merchant' OR t.id IS NOT NULL)
+                 LEFT JOIN LATERAL (
+                      SELECT v.id FROM posthorn.transaction_subscriptions v
+                       WHERE o.scope = 'transaction' AND v.template_id = o.id AND v.merchant = page.merchant
+                         AND v.transaction_id = page.transaction_id AND v.created_at <= page.created_at
+                         AND v.ended_at IS NULL OFFSET 0) AS t ON true
+                WHERE (o.scope = 'merchant' OR t.id IS NOT NULL)
                   AND posthorn.any_matches(o.kinds, page.kind) AND posthorn.any_matches(o.statuses, page.status)
                   AND (o.emit = 'every' OR page.status IS DISTINCT FROM (
                        SELECT v.status FROM posthorn.events v
@@ -285,7 +288,8 @@ BEGIN
                         ORDER BY v.id DESC LIMIT 1))) AS s
          WHERE r.missing
            AND NOT EXISTS (SELECT FROM posthorn.deliveries l
-                            WHERE l.event_id = page.id AND l.subscription_id = s.id OFFSET 0)
+                            WHERE l.event_id = page.id AND l.subscription_id = s.id
+                              AND l.event_id BETWEEN first_event AND last_event OFFSET 0)
            AND NOT EXISTS (SELECT FROM posthorn.pending_deliveries l
                             WHERE l.event_id = page.id AND l.subscription_id = s.id OFFSET 0)
     )
@@ -297,7 +301,9 @@ BEGIN
                 WHEN w.purged_at IS NOT NULL THEN 'purged'
                 WHEN NOT s.enabled OR s.gone_at IS NOT NULL OR w.ended_at IS NOT NULL THEN 'disabled' END
       FROM wanted w
-      JOIN posthorn.subscriptions s ON s.id = coalesce(w.template_id, w.subscription_id)
+     CROSS JOIN LATERAL (
+           SELECT v.* FROM posthorn.subscriptions v
+            WHERE v.id = coalesce(w.template_id, w.subscription_id) OFFSET 0) AS s
      WHERE r.subscription_id IS NULL OR s.id = r.subscription_id
      ORDER BY w.id, w.subscription_id;
 END $$;
@@ -338,7 +344,9 @@ COMMENT ON FUNCTION posthorn.preview_replay IS
 
 -- One worker at a time, for a batch: under the lock every statement sees what the batch
 -- before it opened, so no generation is opened twice. Cursor and deliveries are written
--- together, so neither is a batch lost or repeated, whatever happens to the worker.
+-- together, so neither is a batch lost or repeated, whatever happens to the worker. So that each
+-- small step costs little, what is open is counted only when as many have been opened as there was
+-- room for.
 CREATE FUNCTION posthorn.advance_replays(OUT opened bigint, OUT running int, OUT wait float8)
     LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 AS $$
@@ -366,12 +374,15 @@ BEGIN
                        SELECT FROM posthorn.pending_deliveries p WHERE p.replay_id = r.id);
                 CONTINUE;
             END IF;
-            IF (SELECT count(*) FROM posthorn.pending_deliveries p WHERE p.replay_id = r.id) >= most_open THEN
-                UPDATE posthorn.replays o SET next_at = clock_timestamp() + interval '1 second' WHERE o.id = r.id;
-                CONTINUE;
+            IF r.room <= 0 THEN
+                r.room := most_open - (SELECT count(*) FROM posthorn.pending_deliveries p WHERE p.replay_id = r.id);
+                IF r.room <= 0 THEN
+                    UPDATE posthorn.replays o SET next_at = clock_timestamp() + interval '1 second' WHERE o.id = r.id;
+                    CONTINUE;
+                END IF;
             END IF;
-            -- A quarter of a second's worth.
-            budget := greatest(1, least(500, ceil(r.rate / 4)::int));
+            -- A twentieth of a second's worth: more at a time is a burst that live deliveries notice.
+            budget := greatest(1, least(500, ceil(r.rate / 20)::int));
             page := posthorn.replay_events(r, greatest(budget, 50));
             IF cardinality(page) = 0 THEN
                 UPDATE posthorn.replays o SET state = 'done' WHERE o.id = r.id;
@@ -411,7 +422,7 @@ BEGIN
               INTO step FROM found f;
             pause := make_interval(secs => step.opened / r.rate);
             UPDATE posthorn.replays o
-               SET opened = o.opened + step.opened, already_open = o.already_open + step.already_open,
+               SET room = r.room - step.opened, opened = o.opened + step.opened, already_open = o.already_open + step.already_open,
                    purged = o.purged + step.purged, disabled = o.disabled + step.disabled,
                    after_event = CASE WHEN step.found < budget THEN page[cardinality(page)] ELSE step.event_id END,
                    after_subscription = CASE WHEN step.found < budget THEN last ELSE step.subscription_id END,
@@ -426,61 +437,3 @@ BEGIN
 END $$;
 COMMENT ON FUNCTION posthorn.advance_replays IS
     'Opens the next batch of each running replay that is due; returns how many deliveries it opened, how many replays are under way, and in how many seconds the next batch is due.';
-
--- As in 0007, but the days are remembered; a day is kept as well while a replay has still to
--- read it; and nothing can be opened between the look and the drop, because whoever opens a
--- delivery holds a lock on its event's partition.
-CREATE FUNCTION posthorn.is_day_needed(day date, part text) RETURNS boolean
-    LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp SET timezone = 'UTC'
-AS $$
-DECLARE
-    low    uuid := posthorn.uuid_floor(day::timestamptz);
-    beyond uuid := posthorn.uuid_floor((day + 1)::timestamptz);
-    newest xid8;
-BEGIN
-    IF EXISTS (SELECT FROM posthorn.pending_deliveries p WHERE p.event_id >= low AND p.event_id < beyond)
-       OR EXISTS (SELECT FROM posthorn.replays r
-                   WHERE r.state IN ('running', 'paused')
-                     AND r.after_event < beyond AND posthorn.uuid_floor(r.until) > low) THEN
-        RETURN true;
-    END IF;
-    -- An event that no worker has read yet has no row that says so: keep the day
-    -- until every shard's checkpoint, of this cluster, is past all of it.
-    EXECUTE format('SELECT xid FROM posthorn.%I ORDER BY xid DESC LIMIT 1', part) INTO newest;
-    RETURN newest IS NOT NULL AND NOT posthorn.is_read(newest);
-END $$;
-COMMENT ON FUNCTION posthorn.is_day_needed IS 'Whether a day holds an open delivery, an unread event, or one that a replay has still to read.';
-
-CREATE OR REPLACE FUNCTION posthorn.drop_partitions(keep_days int) RETURNS SETOF text
-    LANGUAGE plpgsql SECURITY DEFINER
-    SET search_path = pg_catalog, pg_temp SET timezone = 'UTC' SET lock_timeout = '1s'
-AS $$
-DECLARE
-    day date;
-    part text;
-BEGIN
-    IF keep_days < 1 THEN
-        RAISE EXCEPTION 'keep_days is %; give 1 or more', keep_days;
-    END IF;
-    PERFORM pg_advisory_xact_lock(hashtext('posthorn.partitions'));
-    FOR part, day IN
-        SELECT c.relname, to_date(right(c.relname, 8), 'YYYYMMDD')
-          FROM pg_inherits i JOIN pg_class c ON c.oid = i.inhrelid
-         WHERE i.inhparent = 'posthorn.events'::regclass AND c.relname ~ '^events_[0-9]{8}$'
-         ORDER BY 1
-    LOOP
-        EXIT WHEN day >= current_date - keep_days;
-        CONTINUE WHEN posthorn.is_day_needed(day, part);
-        EXECUTE format('LOCK TABLE posthorn.%I IN ACCESS EXCLUSIVE MODE', part);
-        CONTINUE WHEN posthorn.is_day_needed(day, part);
-        -- And what others have hung on it, who would keep it for ever: a view, a row type.
-        EXECUTE format('DROP TABLE posthorn.%I CASCADE', part);
-        EXECUTE format('DROP TABLE IF EXISTS posthorn.%I CASCADE', 'deliveries_' || right(part, 8));
-        EXECUTE format('DROP TABLE IF EXISTS posthorn.%I CASCADE', 'attempts_' || right(part, 8));
-        INSERT INTO posthorn.dropped_days (day, keep_days) VALUES (day, keep_days) ON CONFLICT DO NOTHING;
-        RETURN NEXT part;
-    END LOOP;
-END $$;
-COMMENT ON FUNCTION posthorn.drop_partitions IS 'Drops the days older than keep_days that hold no open delivery, no unread event, and none that a replay has still to read; returns their names.';
-
-REVOKE ALL ON FUNCTION posthorn.replay, posthorn.preview_replay, posthorn.advance_replays FROM PUBLIC;

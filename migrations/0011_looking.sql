@@ -1,38 +1,37 @@
--- What support and operators ask, as views: `posthorn status` and `posthorn deliveries` read
--- them too, so a query and a command answer alike.
+-- What support and operators look at: the audits that workers made on their schedule, and views of
+-- deliveries, workers, shards, the log and subscriptions. `posthorn status` and `posthorn deliveries`
+-- read the views too, so a query and a command answer alike.
 
--- What only a worker's memory knows travels with its heartbeat, in the row that the
--- heartbeat writes anyhow.
-ALTER TABLE posthorn.workers
-    ADD COLUMN lease         interval NOT NULL DEFAULT '10 seconds',
-    ADD COLUMN in_flight     int      NOT NULL DEFAULT 0,
-    ADD COLUMN queued        int      NOT NULL DEFAULT 0,
-    ADD COLUMN breakers_open uuid[]   NOT NULL DEFAULT '{}',
-    ADD COLUMN unusable      uuid[]   NOT NULL DEFAULT '{}',
-    ADD COLUMN unusable_why  text[]   NOT NULL DEFAULT '{}';
-COMMENT ON COLUMN posthorn.workers.lease IS 'How long it may be silent before it counts as gone.';
-COMMENT ON COLUMN posthorn.workers.in_flight IS 'Requests in the air at its last heartbeat.';
-COMMENT ON COLUMN posthorn.workers.queued IS 'Deliveries in its memory at its last heartbeat.';
-COMMENT ON COLUMN posthorn.workers.breakers_open IS 'Subscriptions that get only probes after repeated failures; at most 1000 are named.';
-COMMENT ON COLUMN posthorn.workers.unusable IS 'Subscriptions whose settings it cannot use; at most 1000 are named.';
-COMMENT ON COLUMN posthorn.workers.unusable_why IS 'What is wrong with each of them, in the same order.';
-
--- The success path is in neither of the two: of the ledger only exceptions are indexed, and
--- an event that is delivered pays a comparison.
-CREATE INDEX deliveries_exceptions
-    ON posthorn.deliveries (event_id, subscription_id, generation) WHERE state <> 'delivered';
-COMMENT ON INDEX posthorn.deliveries_exceptions IS 'Finds what was not delivered, newest first.';
-
-CREATE FUNCTION posthorn.uuid_time(id uuid) RETURNS timestamptz
-    LANGUAGE sql IMMUTABLE PARALLEL SAFE STRICT
-    RETURN to_timestamp(('x' || left(replace(id::text, '-', ''), 12))::bit(48)::bigint / 1000.0);
-COMMENT ON FUNCTION posthorn.uuid_time IS 'The time in a UUID version 7, to the millisecond.';
+CREATE TABLE posthorn.audits (
+    started_at  timestamptz NOT NULL,
+    finished_at timestamptz NOT NULL DEFAULT clock_timestamp(),
+    since       timestamptz NOT NULL,
+    events      bigint      NOT NULL,
+    expected    bigint      NOT NULL,
+    missing     bigint      NOT NULL,
+    repaired    bigint      NOT NULL,
+    settled_to  timestamptz NOT NULL,
+    snapshot    pg_snapshot NOT NULL,
+    cluster     text        NOT NULL,
+    PRIMARY KEY (started_at)
+);
+COMMENT ON TABLE posthorn.audits IS 'Scheduled comparisons of events with deliveries.';
+COMMENT ON COLUMN posthorn.audits.started_at IS 'When it began; events up to then were looked at.';
+COMMENT ON COLUMN posthorn.audits.finished_at IS 'When it was through.';
+COMMENT ON COLUMN posthorn.audits.since IS 'The earliest events that were looked at.';
+COMMENT ON COLUMN posthorn.audits.events IS 'How many events that was.';
+COMMENT ON COLUMN posthorn.audits.expected IS 'How many deliveries there should be.';
+COMMENT ON COLUMN posthorn.audits.missing IS 'Of these, those without a row.';
+COMMENT ON COLUMN posthorn.audits.repaired IS 'Of the missing, those that were given one.';
+COMMENT ON COLUMN posthorn.audits.settled_to IS 'Events before that had all been dealt with by workers; the next audit begins there, or earlier.';
+COMMENT ON COLUMN posthorn.audits.snapshot IS 'When it began: what was committed later, the next audit looks at, however old it is.';
+COMMENT ON COLUMN posthorn.audits.cluster IS 'Where the snapshot means something.';
 
 -- The last attempt, a look-up by the primary key: unlike of a join, a column of it that nobody
--- reads costs nothing. A call, and no sub-query: of that the planner counts a look into every partition for each
--- delivery that it expects, many times more than there are. With 40 days of partitions and
--- 200,000 deliveries that made a cost of ten millions out of three rows, and a stock server
--- (jit = on) compiled for 25 seconds what then ran for a millisecond.
+-- reads costs nothing. A call, and no sub-query: of that the planner counts a look into every
+-- partition for each delivery that it expects, many times more than there are. With 40 days of
+-- partitions and 200,000 deliveries that made a cost of ten millions out of three rows, and a
+-- stock server (jit = on) compiled for 25 seconds what then ran for a millisecond.
 CREATE FUNCTION posthorn.last_attempt(
         event_id uuid, subscription_id uuid, generation int, number int,
         OUT started_at timestamptz, OUT outcome posthorn.outcome_class, OUT http_status smallint)
@@ -44,7 +43,7 @@ AS $$
 $$;
 COMMENT ON FUNCTION posthorn.last_attempt IS 'When an attempt of a delivery began, and what it came to: for the view delivery_status.';
 
-CREATE OR REPLACE VIEW posthorn.delivery_status AS
+CREATE VIEW posthorn.delivery_status AS
 SELECT e.merchant, s.name AS subscription, e.transaction_id, e.kind, e.status,
        d.state, d.attempts, d.reason, e.created_at, d.next_attempt_at, d.finished_at,
        d.event_id, d.subscription_id, d.generation,
@@ -69,7 +68,9 @@ SELECT e.merchant, s.name AS subscription, e.transaction_id, e.kind, e.status,
   LEFT JOIN posthorn.transaction_subscriptions t ON t.id = d.subscription_id
   JOIN posthorn.subscriptions s ON s.id = coalesce(t.template_id, d.subscription_id)
   LEFT JOIN posthorn.profiles p ON p.name = s.profile;
+COMMENT ON VIEW posthorn.delivery_status IS 'Did the merchant get it, and when: every delivery that ended or waits in the database. One in a worker''s memory, under two seconds old as a rule, is not in it yet.';
 COMMENT ON COLUMN posthorn.delivery_status.merchant IS 'Whose transaction it is.';
+COMMENT ON COLUMN posthorn.delivery_status.subscription IS 'Its name; of a transaction''s subscription, its template''s.';
 COMMENT ON COLUMN posthorn.delivery_status.transaction_id IS 'The provider''s own id.';
 COMMENT ON COLUMN posthorn.delivery_status.kind IS 'What kind of change, such as payment.approved.';
 COMMENT ON COLUMN posthorn.delivery_status.status IS 'The transaction''s new status.';
@@ -82,6 +83,7 @@ COMMENT ON COLUMN posthorn.delivery_status.finished_at IS 'When it ended: of a d
 COMMENT ON COLUMN posthorn.delivery_status.event_id IS 'The event.';
 COMMENT ON COLUMN posthorn.delivery_status.subscription_id IS 'The subscription, or the transaction''s subscription.';
 COMMENT ON COLUMN posthorn.delivery_status.generation IS '0, or the number of the replay.';
+COMMENT ON COLUMN posthorn.delivery_status.label IS 'The state in the vendor''s words: labels of the lock, the subscription or the profile; else the state''s own name.';
 COMMENT ON COLUMN posthorn.delivery_status.last_attempt_at IS 'When the last attempt began.';
 COMMENT ON COLUMN posthorn.delivery_status.last_outcome IS 'What the last attempt came to: ok, status, body_rule, dns, connect, tls, timeout, protocol, refused or token.';
 COMMENT ON COLUMN posthorn.delivery_status.last_http_status IS 'The status of the last attempt''s answer, if there was one.';
