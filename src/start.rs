@@ -75,6 +75,12 @@ pub async fn reach_database(
     loop {
         match within(STATEMENT, look_at_database(pool)).await {
             Ok((SchemaState::Current, cluster, clock)) => return Ok(Some((cluster, clock))),
+            Ok((SchemaState::Ahead, cluster, clock)) => {
+                info!(
+                    "the database's schema is one migration newer than this version; it works on until it is upgraded"
+                );
+                return Ok(Some((cluster, clock)));
+            }
             Ok((SchemaState::Older, ..)) if schema == Schema::IsThere => bail!(OLDER),
             Ok((SchemaState::Older, ..)) => told.warn(OLDER.to_owned()),
             Ok((SchemaState::Newer, ..)) => {
@@ -126,7 +132,7 @@ impl Told {
 
 async fn look_at_database(pool: &Pool) -> Result<(SchemaState, String, DbClock), StoreError> {
     let state = schema_state(pool).await?;
-    if state != SchemaState::Current {
+    if !matches!(state, SchemaState::Current | SchemaState::Ahead) {
         let clock = DbClock::anchored(Instant::now(), chrono::DateTime::UNIX_EPOCH);
         return Ok((state, String::new(), clock));
     }

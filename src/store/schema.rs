@@ -150,7 +150,7 @@ pub struct Migrated {
     pub migrations: usize,
     /// There was no schema.
     pub is_new: bool,
-    /// Those that were missing, such as `0028 rights`. One that another machine applied at the
+    /// Those that were missing, such as `0013 rights`. One that another machine applied at the
     /// same moment may be among them.
     pub applied: Vec<String>,
     pub rights: grants::Settled,
@@ -192,17 +192,20 @@ fn refuse_other_files(applied: &BTreeMap<i64, Vec<u8>>) -> Result<(), MigrationF
     }
 }
 
-/// How far commands may be from the schema that they work on: between `posthorn migrate` and the
-/// new binary on every machine, support goes on asking. Workers and gateways must fit exactly.
+/// How many migrations a process may be away from the schema that it works on: between `posthorn
+/// migrate` and the new binary on every machine, messages go on being delivered, and support goes
+/// on asking. Workers and gateways work on a newer schema alone (docs/UPGRADING.md).
 const NEAR: i64 = 1;
 
 /// How the database's schema stands to the one that this binary knows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum SchemaState {
     Current,
+    /// One migration newer: an upgrade is under way, and this binary works on.
+    Ahead,
     /// Not there, or migrations are missing: run `posthorn migrate`.
     Older,
-    /// A newer Posthorn migrated it: upgrade this binary.
+    /// Migrated by a Posthorn that is newer by more than that: upgrade this binary.
     Newer,
     /// In a database whose encoding cannot hold everything: a dump was restored there.
     ForeignEncoding,
@@ -216,10 +219,11 @@ pub async fn schema_state(pool: &Pool) -> Result<SchemaState, StoreError> {
         return Ok(SchemaState::ForeignEncoding);
     }
     let Versions { applied, known } = versions(pool).await?;
-    Ok(match applied.unwrap_or(0).cmp(&known) {
-        std::cmp::Ordering::Less => SchemaState::Older,
-        std::cmp::Ordering::Equal => SchemaState::Current,
-        std::cmp::Ordering::Greater => SchemaState::Newer,
+    Ok(match applied.unwrap_or(0) - known {
+        ..=-1 => SchemaState::Older,
+        0 => SchemaState::Current,
+        1..=NEAR => SchemaState::Ahead,
+        _ => SchemaState::Newer,
     })
 }
 

@@ -22,3 +22,4 @@ mod memory;
 mod old_snapshot;
 mod stopped;
 mod unrecordable;
+mod upgrading;
