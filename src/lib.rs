@@ -24,6 +24,7 @@ pub mod shape;
 
 pub mod audit;
 pub mod cli;
+pub mod compare;
 pub mod config;
 pub mod crash;
 pub mod demo;

@@ -14,7 +14,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 use uuid::Uuid;
 
-use crate::config::{self, Config, Written};
+use crate::config::{self, Config, DatabaseUrl, Written};
 use crate::dispatch::air::Air;
 use crate::dispatch::deliver::Delivering;
 use crate::dispatch::errand::Errands;
@@ -53,6 +53,13 @@ pub async fn run(
     stop: CancellationToken,
 ) -> anyhow::Result<()> {
     let url = config.database.url.read().context("database.url")?;
+    let compare_urls = config
+        .maintenance
+        .compare_urls
+        .iter()
+        .map(DatabaseUrl::read);
+    let compare_urls: Result<Vec<_>, _> = compare_urls.collect();
+    let compare_urls = compare_urls.context("maintenance.compare_urls")?;
     let keys = Arc::new(config.secrets.keyring()?);
     config.check_secrets()?;
     let network = config.egress.network().context("egress.proxy_pool")?;
@@ -77,6 +84,7 @@ pub async fn run(
         running: path.as_deref().map(Written::load).unwrap_or_default(),
         path,
         url,
+        compare_urls,
         keys,
         network,
         metrics,
@@ -104,6 +112,7 @@ struct Worker {
     running: Written,
     path: Option<PathBuf>,
     url: SecretString,
+    compare_urls: Vec<SecretString>,
     keys: Arc<Keyring>,
     network: Network,
     metrics: Metrics,
@@ -144,6 +153,16 @@ impl Worker {
             maintenance::audit::Settings {
                 schedule: config.maintenance.audit_schedule.clone(),
                 window: config.maintenance.audit_window,
+            },
+            metrics.clone(),
+            ends.clone(),
+        ));
+        rooms.spawn(maintenance::comparison::run(
+            pool.clone(),
+            clock.clone(),
+            maintenance::comparison::Settings {
+                schedule: config.maintenance.compare_schedule.clone(),
+                urls: self.compare_urls.clone(),
             },
             metrics.clone(),
             ends.clone(),

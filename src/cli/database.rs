@@ -58,7 +58,7 @@ pub fn url(given: Option<SecretString>, config: Option<&Config>) -> anyhow::Resu
 }
 
 /// The driver takes much for a URL, and then looks for a host that nobody meant.
-fn check(url: &SecretString) -> anyhow::Result<()> {
+pub fn check(url: &SecretString) -> anyhow::Result<()> {
     const REMEDY: &str = "give one such as postgres://user:password@host:5432/database, \
                           special characters of the password percent-encoded";
     match Url::parse(&first_host_of(url.expose_secret())) {

@@ -48,7 +48,9 @@ fn filter(rust_log: Option<&str>, level: Level) -> anyhow::Result<EnvFilter> {
         )),
     };
     // It quotes URL parameters that it does not know, such as a misspelt `password`.
-    Ok(filter.add_directive("sqlx_postgres::options=error".parse()?))
+    let filter = filter.add_directive("sqlx_postgres::options=error".parse()?);
+    // What a function of an application warns of may quote a row.
+    Ok(filter.add_directive("sqlx::postgres::notice=off".parse()?))
 }
 
 fn subscriber<W>(

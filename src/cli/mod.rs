@@ -83,7 +83,7 @@ impl Command {
             Self::Migrate(args) => migrate::run(args).await?.report(),
             Self::Grant(args) => grant::run(args).await?.report(),
             Self::Secrets(args) => secrets::run(args).await?,
-            Self::Source(args) => source::run(args).await?.report(),
+            Self::Source(args) => source::run(args).await?,
             Self::Token(args) => token::run(args).await?.report(),
             Self::Receiver(args) => receiver::run(args).await?.report(),
             Self::Demo(args) => demo::run(args).await?,

@@ -1,8 +1,11 @@
 //! `posthorn source`: tables whose changes of status become events by themselves.
 
 mod attach;
+mod compare;
 mod detach;
 mod list;
+
+use std::process::{ExitCode, Termination};
 
 use anyhow::anyhow;
 
@@ -22,14 +25,16 @@ enum Command {
     Attach(Box<attach::Args>),
     Detach(detach::Args),
     List(list::Args),
+    Compare(compare::Args),
 }
 
-pub async fn run(args: Args) -> anyhow::Result<()> {
-    match args.command {
-        Command::Attach(args) => attach::run(*args).await,
-        Command::Detach(args) => detach::run(args).await,
-        Command::List(args) => list::run(args).await,
-    }
+pub async fn run(args: Args) -> anyhow::Result<ExitCode> {
+    Ok(match args.command {
+        Command::Attach(args) => attach::run(*args).await?.report(),
+        Command::Detach(args) => detach::run(args).await?.report(),
+        Command::List(args) => list::run(args).await?.report(),
+        Command::Compare(args) => compare::run(args).await?,
+    })
 }
 
 /// What `--dry-run` prints; psql can run it.

@@ -97,7 +97,7 @@ impl Database {
     }
 }
 
-fn url(text: String) -> Result<DatabaseUrl, String> {
+pub(super) fn url(text: String) -> Result<DatabaseUrl, String> {
     const REMEDY: &str = "give env:NAME, file:PATH or a postgres:// URL";
     if text.trim().is_empty() {
         return Err(format!("empty text; {REMEDY}"));

@@ -1,10 +1,11 @@
-//! `[maintenance]`: when partitions are made and dropped, payloads purged, days sealed, and
-//! deliveries audited.
+//! `[maintenance]`: when partitions are made and dropped, payloads purged, days sealed,
+//! deliveries audited, and the tables of sources compared with their events.
 
 use std::time::Duration;
 
 use cron::Schedule;
 
+use super::database::{self, DatabaseUrl};
 use super::document::Section;
 use super::value;
 
@@ -24,6 +25,10 @@ pub struct Maintenance {
     pub audit_schedule: Schedule,
     /// How far back that looks.
     pub audit_window: Duration,
+    /// When the tables of sources are compared with their events; the form is `schedule`'s.
+    pub compare_schedule: Schedule,
+    /// How they are read, a URL for each role that reads some.
+    pub compare_urls: Vec<DatabaseUrl>,
 }
 
 impl Default for Maintenance {
@@ -43,6 +48,8 @@ impl Default for Maintenance {
             // fall out.
             audit_schedule: "0 35 3 * * *".parse().expect("a legal expression"),
             audit_window: 2 * DAY,
+            compare_schedule: "0 15 4 * * *".parse().expect("a legal expression"),
+            compare_urls: vec![],
         }
     }
 }
@@ -63,6 +70,10 @@ impl Maintenance {
             audit_window: section
                 .duration("audit_window", DAY / 24..=30 * DAY)
                 .unwrap_or(default.audit_window),
+            compare_schedule: cron(section, "compare_schedule").unwrap_or(default.compare_schedule),
+            compare_urls: section
+                .list("compare_urls", |found| database::url(value::text(found)?))
+                .unwrap_or_default(),
         }
     }
 }

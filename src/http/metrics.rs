@@ -81,6 +81,8 @@ struct Inner {
     gateway: GatewayMetrics,
     source_failures: Level,
     sources_broken: Level,
+    source_differences: Level,
+    source_compared: Seconds,
     replayed: Counter,
     replays: Level,
     audit_missing: Counter,
@@ -209,6 +211,15 @@ impl Metrics {
             sources_broken: names.level(
                 "posthorn_sources_broken",
                 "Sources with a table whose changes make no events, or fail, in the whole database",
+            ),
+            source_differences: names.level(
+                "posthorn_source_differences",
+                "Rows of the sources' tables whose status is not the one that was told last, by the last comparisons",
+            ),
+            source_compared: names.is(
+                "posthorn_source_compared_timestamp_seconds",
+                "When the source that has waited longest was compared with its events, or attached, in Unix time; 0: none is to be compared",
+                &Seconds::default(),
             ),
             replayed: names.counter(
                 "posthorn_deliveries_replayed",
@@ -368,12 +379,8 @@ impl Metrics {
     }
 
     /// Of the fleet's last audit, whichever worker made it.
-    #[expect(
-        clippy::cast_precision_loss,
-        reason = "seconds since 1970 are exact for a long time"
-    )]
     pub fn set_audit_finished(&self, at: DateTime<Utc>) {
-        self.0.audit_finished.set(at.timestamp() as f64);
+        self.0.audit_finished.set(unix_time(at));
     }
 
     /// Rows of `posthorn.source_failures`, in the whole database.
@@ -385,6 +392,21 @@ impl Metrics {
     pub fn set_sources_broken(&self, sources: u64) {
         self.0.sources_broken.set(sources);
     }
+
+    /// By the fleet's last comparisons, whichever worker made them; none: no source is to be
+    /// compared.
+    pub fn set_source_differences(&self, rows: u64, compared: Option<DateTime<Utc>>) {
+        self.0.source_differences.set(rows);
+        self.0.source_compared.set(compared.map_or(0.0, unix_time));
+    }
+}
+
+#[expect(
+    clippy::cast_precision_loss,
+    reason = "seconds since 1970 are exact for a long time"
+)]
+fn unix_time(at: DateTime<Utc>) -> f64 {
+    at.timestamp() as f64
 }
 
 impl Default for Metrics {

@@ -1,22 +1,21 @@
 //! The scheduled audit: one worker of the fleet makes it, and repairs what it finds.
 
 use std::convert::Infallible;
-use std::future::pending;
 use std::time::Duration;
 
 use chrono::{DateTime, TimeDelta, Utc};
 use cron::Schedule;
 use tokio_util::sync::CancellationToken;
-use tracing::{error, info, warn};
+use tracing::{error, info};
 
-use super::timetable::next_run;
-use super::{DEADLINE, LOOK_AGAIN};
+use super::DEADLINE;
+use super::nightly::nightly;
 use crate::audit::{Audited, Span, audit};
 use crate::http::metrics::Metrics;
 use crate::store::audit::{
-    AuditRow, audited_since, begin_audit, first_unaudited, last_audit, record_audit,
-    snapshot_and_cluster,
+    AuditRow, audited_since, first_unaudited, last_audit, record_audit, snapshot_and_cluster,
 };
+use crate::store::turn::take_turn;
 use crate::store::{DbClock, Pool, STATEMENT, StoreError, within};
 
 #[derive(Clone, Debug)]
@@ -53,43 +52,28 @@ struct Auditing {
 }
 
 impl Auditing {
-    /// Never ends by itself: the worker takes a room that ends before its stop for broken.
     async fn rounds(&self) -> Infallible {
-        let mut worked = true;
-        loop {
-            let Some(due) = next_run(&self.settings.schedule, self.clock.now(), worked) else {
-                info!("the audit's schedule has no further run");
-                return pending().await;
-            };
-            self.wait_until(due).await;
-            worked = match self.audit(due).await {
-                Ok(()) => true,
-                Err(error) => {
-                    self.metrics.database_error();
-                    warn!(%error, "cannot audit the deliveries; trying again in a minute");
-                    false
-                }
-            };
-        }
+        nightly(
+            "the audit of the deliveries",
+            &self.settings.schedule,
+            &self.clock,
+            &self.metrics,
+            || self.show(),
+            |due| self.audit(due),
+        )
+        .await
     }
 
-    /// Shows meanwhile what other workers did.
-    async fn wait_until(&self, due: DateTime<Utc>) {
-        loop {
-            if let Ok(since) = within(STATEMENT, audited_since(&self.pool)).await {
-                self.metrics.set_audit_finished(since);
-            }
-            // A time in the past is no positive span.
-            match (due - self.clock.now()).to_std() {
-                Ok(left) if !left.is_zero() => tokio::time::sleep(left.min(LOOK_AGAIN)).await,
-                _ => return,
-            }
+    /// What other workers did, too.
+    async fn show(&self) {
+        if let Ok(since) = within(STATEMENT, audited_since(&self.pool)).await {
+            self.metrics.set_audit_finished(since);
         }
     }
 
     /// Unless another worker is at it, or has made the one that is due.
     async fn audit(&self, due: DateTime<Utc>) -> Result<(), StoreError> {
-        let Some(turn) = within(STATEMENT, begin_audit(&self.pool)).await? else {
+        let Some(turn) = within(STATEMENT, take_turn(&self.pool, "posthorn.audit")).await? else {
             return Ok(());
         };
         let last = within(STATEMENT, last_audit(&self.pool)).await?;

@@ -1,9 +1,12 @@
 //! Partitions made ahead of time, closed days sealed, what is older than the retention
-//! dropped, and payloads purged before that, on a cron schedule; audits on another; and a look
-//! at what the sources could not publish, and at those that have lost their triggers.
+//! dropped, and payloads purged before that, on a cron schedule; audits on another, and
+//! comparisons of the sources' tables on a third; and a look at what the sources could not
+//! publish, and at those that have lost their triggers.
 
 pub mod audit;
+pub mod comparison;
 pub mod failures;
+mod nightly;
 pub mod sources;
 mod timetable;
 

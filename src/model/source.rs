@@ -22,6 +22,18 @@ pub struct Source {
     pub when: Option<String>,
     pub on: On,
     pub on_failure: OnFailure,
+    /// None: its table is not compared with the events.
+    pub compare: Option<Compare>,
+}
+
+/// How a table is compared with the events that were made of it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Compare {
+    /// The database role that reads it.
+    pub role: String,
+    /// The column of the time at which a row was made. Without it, a row that has no event may
+    /// be older than the events that are kept.
+    pub made_at: Option<String>,
 }
 
 /// Where the kind of an event comes from.

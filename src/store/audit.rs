@@ -5,7 +5,7 @@ use std::collections::{HashMap, HashSet};
 use chrono::{DateTime, Utc};
 use uuid::Uuid;
 
-use super::{Pool, StoreError, Transaction};
+use super::{Pool, StoreError};
 use crate::model::{DeliveryKey, Event, Shard, Snapshot};
 
 /// The next events by id, with the transaction that wrote each; without their data, which
@@ -140,18 +140,6 @@ pub async fn reopen(pool: &Pool, missing: &[Missing]) -> Result<HashSet<Delivery
     Ok(keys
         .map(|row| DeliveryKey::first(row.event_id, row.subscription_id))
         .collect())
-}
-
-/// Begins a scheduled audit, of which there is one at a time in the fleet; it ends with the
-/// transaction, which holds no snapshot meanwhile. None: another worker is at it.
-pub async fn begin_audit(pool: &Pool) -> Result<Option<Transaction>, StoreError> {
-    let mut transaction = pool.begin().await?;
-    let is_ours = sqlx::query_scalar!(
-        r#"SELECT pg_try_advisory_xact_lock(hashtext('posthorn.audit')) AS "locked!""#
-    )
-    .fetch_one(&mut transaction)
-    .await?;
-    Ok(is_ours.then_some(transaction))
 }
 
 /// When the last scheduled audit began, and when it was through.

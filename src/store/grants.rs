@@ -45,15 +45,18 @@ GRANT SELECT ON posthorn.api_tokens, posthorn.attempts, posthorn.audits, posthor
     posthorn.config_revision, posthorn.deliveries, posthorn.dropped_days, posthorn.events,
     posthorn.gateway_revision, posthorn.locks, posthorn.migrations, posthorn.pending_deliveries,
     posthorn.profiles, posthorn.purged_days, posthorn.replays, posthorn.seals, posthorn.secrets,
-    posthorn.sessions, posthorn.shards, posthorn.source_failures, posthorn.sources,
-    posthorn.subscriptions, posthorn.token_key, posthorn.transaction_subscriptions, posthorn.workers
-    TO {role};
+    posthorn.sessions, posthorn.shards, posthorn.source_failures,
+    posthorn.sources, posthorn.subscriptions, posthorn.token_key, posthorn.transaction_subscriptions,
+    posthorn.workers TO {role};
 GRANT INSERT (event_id, subscription_id, generation, state, attempts, reason)
     ON posthorn.deliveries TO {role};
 GRANT INSERT (event_id, subscription_id, generation, number, started_at, duration_us, outcome, http_status,
     reason, body, revision, tls, peer, proxy, head_digest, payload_digest) ON posthorn.attempts TO {role};
 GRANT INSERT (started_at, since, events, expected, missing, repaired, settled_to, snapshot, cluster) ON posthorn.audits TO {role};
 GRANT INSERT, UPDATE, DELETE ON posthorn.pending_deliveries, posthorn.workers TO {role};
+GRANT SELECT, INSERT, UPDATE ON posthorn.source_comparisons TO {role};
+GRANT SELECT, INSERT, UPDATE, DELETE ON posthorn.source_differences TO {role};
+GRANT SELECT, DELETE ON posthorn.source_untold TO {role};
 GRANT UPDATE (owner, epoch, expires_at, checkpoint, checkpoint_at, cluster) ON posthorn.shards TO {role};
 GRANT UPDATE (ended_at) ON posthorn.transaction_subscriptions TO {role};
 GRANT INSERT, UPDATE ON posthorn.subscriptions TO {role};
@@ -86,12 +89,12 @@ GRANT USAGE ON SCHEMA posthorn TO {role};
 GRANT SELECT ON posthorn.audits, posthorn.config_history, posthorn.config_revision, posthorn.deliveries,
     posthorn.delivery_status, posthorn.dropped_days, posthorn.locks, posthorn.migrations,
     posthorn.pending_deliveries, posthorn.profiles, posthorn.replays, posthorn.seal_slices,
-    posthorn.seals, posthorn.shards, posthorn.source_failures, posthorn.source_mutes,
-    posthorn.sources,
-    posthorn.status_shards, posthorn.status_subscriptions, posthorn.status_unread,
+    posthorn.seals, posthorn.shards, posthorn.source_comparisons,
+    posthorn.source_differences, posthorn.source_failures, posthorn.source_mutes, posthorn.source_untold,
+    posthorn.sources, posthorn.status_shards, posthorn.status_subscriptions, posthorn.status_unread,
     posthorn.status_workers, posthorn.subscriptions, posthorn.transaction_subscriptions,
     posthorn.workers TO {role};
-GRANT SELECT (id, xid, created_at, shard, merchant, kind, transaction_id, status, purged_at)
+GRANT SELECT (id, xid, created_at, shard, merchant, kind, transaction_id, status, source, purged_at)
     ON posthorn.events TO {role};
 GRANT SELECT (event_id, subscription_id, generation, number, started_at, duration_us, outcome, http_status,
     reason, recorded_at, revision, tls, peer, proxy, head_digest, payload_digest, answer_digest, reason_digest)

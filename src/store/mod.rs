@@ -31,6 +31,7 @@ pub mod subscriptions;
 pub mod token_key;
 pub mod tokens;
 pub mod transactions;
+pub mod turn;
 
 pub use clock::DbClock;
 pub use pool::{

@@ -1,6 +1,8 @@
 //! Sources: tables of the provider's whose changes of status become events, by triggers
 //! in the transaction that makes the change (docs/decisions/0014-statement-triggers.md).
 
+mod comparable;
+mod comparisons;
 mod expressions;
 mod extensions;
 mod function;
@@ -8,8 +10,10 @@ mod listed;
 mod notes;
 mod problems;
 mod quote;
+mod rights;
 mod script;
 mod session;
+mod stranger;
 mod table;
 
 use crate::store::Pool;
@@ -21,9 +25,16 @@ use crate::model::source::{Data, On};
 use expressions::{may_be_read, read_expressions};
 use extensions::refuse_unread;
 use notes::notes;
+use rights::missing_grants;
 use table::{Table, find_table, no_name};
 
+pub use comparable::{Comparable, Expected, find_comparable};
+pub use comparisons::{
+    Comparison, Difference, Told, compared_since, find_told, last_comparisons, record_comparison,
+    record_refusal,
+};
 pub use listed::{Failures, Listed, count_failures, list, silencing_settings};
+pub use stranger::{Row, Stranger, StrangerFailed, url_of};
 
 #[derive(Debug, thiserror::Error)]
 pub enum SourceFailed {
@@ -41,6 +52,26 @@ pub enum SourceFailed {
         table: String,
         columns: String,
     },
+    #[error(
+        "--made-at {column}: it is of type {of_type}; name a column of type timestamptz, timestamp or date"
+    )]
+    NoTime { column: String, of_type: String },
+    #[error(
+        "--compare-as: the database has no role {0:?}; CREATE ROLE it first, with LOGIN and nothing else"
+    )]
+    NoRole(String),
+    #[error(
+        "--compare-as {role}: it {because}; what the table's owner has defined is evaluated as that role, so give it one \
+         that has nothing of Posthorn's: CREATE ROLE … LOGIN"
+    )]
+    KnowsPosthorn { role: String, because: String },
+    #[error(
+        "--compare-as {role}: it reads {others} as well, which has another owner; what one of them has defined could read \
+         by it what is the other's, so give each owner's tables a role of their own"
+    )]
+    SharedRole { role: String, others: String },
+    #[error("--compare-as {role}: you may not let it read the table; have its owner run: {grants}")]
+    NotGranted { role: String, grants: String },
     #[error("{option}: {why}")]
     Expression { option: &'static str, why: String },
     #[error(
@@ -106,8 +137,12 @@ pub async fn plan_attachment(
     let before = listens_to(connection, &source.name, &table).await?;
     let reading = read(connection, source, &table).await?;
     table.computes_none_of(source, &reading.columns)?;
+    let grants = match &source.compare {
+        Some(compare) => missing_grants(connection, compare, &table, &reading.compared).await?,
+        None => vec![],
+    };
     Ok(Script {
-        sql: script::attach(source, &table, &reading, before),
+        sql: script::attach(source, &table, &reading, before, &grants),
         notes: notes(connection, source, &table).await?,
         tables: table.members,
     })
@@ -239,6 +274,8 @@ pub struct Reading {
     pub source: Source,
     /// Every column that it names, each once.
     pub columns: Vec<String>,
+    /// Those that say what is to be told, and of which rows.
+    pub compared: Vec<String>,
 }
 
 async fn read(
@@ -246,13 +283,15 @@ async fn read(
     source: &Source,
     table: &Table,
 ) -> Result<Reading, SourceFailed> {
+    let named = vec![
+        source.merchant.clone(),
+        source.id.clone(),
+        source.status.clone(),
+    ];
     let mut reading = Reading {
         source: source.clone(),
-        columns: vec![
-            source.merchant.clone(),
-            source.id.clone(),
-            source.status.clone(),
-        ],
+        columns: named.clone(),
+        compared: named,
     };
     let key = table.key.iter().map(|column| column.name.clone());
     reading.columns.extend(key);
@@ -265,7 +304,13 @@ async fn read(
     } else {
         refuse_unread(connection, source, table).await?;
     }
-    reading.columns.sort();
-    reading.columns.dedup();
+    reading.columns.extend(reading.compared.iter().cloned());
+    // A change is told also when the comparison cannot be made any more.
+    let made_at = source.compare.iter().flat_map(|compare| &compare.made_at);
+    reading.compared.extend(made_at.cloned());
+    for columns in [&mut reading.columns, &mut reading.compared] {
+        columns.sort();
+        columns.dedup();
+    }
     Ok(reading)
 }

@@ -236,6 +236,21 @@ async fn every_query_of_the_support_page_runs_with_a_viewers_rights() {
         .subscribe("acme", "orders", json!({"url": "http://a/"}))
         .await;
     ended(&database, "acme", acme, &["delivered", "posting_error"]).await;
+    database
+        .execute("CREATE SCHEMA shop; CREATE TABLE shop.payments (id text PRIMARY KEY, merchant text, status text)")
+        .await;
+    let attach = "source attach shop.payments --merchant merchant --id id --status status";
+    let attach: Vec<&str> = attach.split(' ').collect();
+    let (status, said) =
+        posthorn(&[&attach[..], &["--database-url", &database.url]].concat()).await;
+    assert!(status.success(), "{said}");
+    database
+        .execute(
+            "INSERT INTO posthorn.source_comparisons (source, started_at) VALUES ('payments', now());
+             INSERT INTO posthorn.source_differences (source, merchant, transaction_id, kind, status)
+             VALUES ('payments', 'acme', 'T-1', 'payments', 'paid')",
+        )
+        .await;
     let role = format!("support_{}", database.name);
     database
         .as_superuser(&format!("CREATE ROLE {role} LOGIN"))

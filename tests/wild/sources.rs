@@ -1,5 +1,6 @@
 //! Tables, triggers and sessions of applications.
 
+mod comparing;
 mod extensions;
 mod mutes;
 mod order;

@@ -7,7 +7,7 @@ use anyhow::bail;
 use super::{explain, runnable};
 use crate::cli::database::{DatabaseArgs, open};
 use crate::model::Source;
-use crate::model::source::{Data, Kind, On, OnFailure};
+use crate::model::source::{Compare, Data, Kind, On, OnFailure};
 use crate::store::sources::{attach, plan_attachment};
 
 /// Makes a table a source of events: from then on each change of its status column
@@ -68,6 +68,17 @@ pub struct Args {
     /// statement fail, record lets it go on and tells of it in `posthorn.source_failures`
     #[arg(long, value_name = "CHOICE", value_enum, default_value_t = Choice::Block)]
     pub on_failure: Choice,
+
+    /// Let this database role read the columns that say what is to be told, so that the table is
+    /// compared with the events each night: what no trigger saw is found. It has to be a role
+    /// that has nothing of Posthorn's
+    #[arg(long, value_name = "ROLE")]
+    pub compare_as: Option<String>,
+
+    /// The column of the time at which a row was made, such as `created_at`: with it, that
+    /// comparison finds rows that have no event at all
+    #[arg(long, value_name = "COLUMN", requires = "compare_as")]
+    pub made_at: Option<String>,
 
     /// Of the source; the table's name without its schema if not given. A table with two
     /// statuses is two sources with names of their own
@@ -152,6 +163,11 @@ impl Args {
         {
             bail!("--kind has {} bytes; give 1 to 1000", text.len());
         }
+        if self.made_at.is_some() && !self.on.contains(&Change::Insert) {
+            bail!(
+                "--made-at finds rows that have no event, and with --on update alone a row needs none; leave one of them out"
+            );
+        }
         let (data, texts) = self.data()?;
         Ok(Source {
             name,
@@ -170,6 +186,10 @@ impl Args {
                 Choice::Block => OnFailure::Block,
                 Choice::Record => OnFailure::Record,
             },
+            compare: self.compare_as.as_ref().map(|role| Compare {
+                role: role.clone(),
+                made_at: self.made_at.clone(),
+            }),
         })
     }
 }

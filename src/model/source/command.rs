@@ -53,6 +53,12 @@ impl Source {
             On { .. } => option("on", "update"),
         }
         option("on-failure", source.on_failure.as_str());
+        if let Some(compare) = &source.compare {
+            option("compare-as", &compare.role);
+            if let Some(column) = &compare.made_at {
+                option("made-at", column);
+            }
+        }
         option("name", &source.name);
         words.join(" ")
     }
@@ -79,7 +85,7 @@ pub fn word(text: &str) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::super::OnFailure;
+    use super::super::{Compare, OnFailure};
     use super::*;
 
     #[test]
@@ -98,12 +104,16 @@ mod tests {
                 update: true,
             },
             on_failure: OnFailure::Record,
+            compare: Some(Compare {
+                role: "posthorn compare".to_owned(),
+                made_at: Some("created_at".to_owned()),
+            }),
         };
         assert_eq!(
             source.command("shop.\"Payments\""),
             "posthorn source attach 'shop.\"Payments\"' --merchant merchant_id --id id --status status \
              --kind-sql ''\\''payment.'\\'' || new.status' --data id:text,amount --when 'new.amount > 0' \
-             --on update --on-failure record --name payments"
+             --on update --on-failure record --compare-as 'posthorn compare' --made-at created_at --name payments"
         );
     }
 

@@ -37,12 +37,12 @@ pub async fn read_expressions(
     };
     if let Some(when) = &source.when {
         let seen = reader.read("--when", when).await?;
-        reading.columns.extend(seen.columns);
+        reading.compared.extend(seen.columns);
         reading.source.when = Some(seen.sql);
     }
     if let Kind::Sql(sql) = &source.kind {
         let seen = reader.read("--kind-sql", sql).await?;
-        reading.columns.extend(seen.columns);
+        reading.compared.extend(seen.columns);
         reading.source.kind = Kind::Sql(seen.sql);
     }
     if let Data::Sql(sql) = &source.data {

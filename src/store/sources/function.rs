@@ -235,9 +235,10 @@ impl Rows {
     }
 }
 
+/// By its bytes, whatever the column's collation takes to be the same.
 fn status_differs(source: &Source) -> String {
     format!(
-        "new.{status}::text IS DISTINCT FROM old.{status}::text",
+        "new.{status}::text COLLATE \"C\" IS DISTINCT FROM old.{status}::text COLLATE \"C\"",
         status = identifier(&source.status)
     )
 }

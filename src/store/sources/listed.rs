@@ -4,7 +4,7 @@ use crate::store::Pool;
 use chrono::{DateTime, Utc};
 
 use crate::model::Source;
-use crate::model::source::{Data, Kind, On, OnFailure};
+use crate::model::source::{Compare, Data, Kind, On, OnFailure};
 use crate::store::StoreError;
 
 /// Counting stops here: a source that has failed for a day has millions of rows, and
@@ -42,7 +42,7 @@ pub async fn list(pool: &Pool) -> Result<Vec<Listed>, StoreError> {
     let rows = sqlx::query!(
         r#"
         SELECT s.name, s.merchant_column, s.id_column, s.status_column, s.kind, s.kind_sql, s.data_columns, s.text_columns,
-               s.data_sql, s.condition, s.on_insert, s.on_update, s.on_failure,
+               s.data_sql, s.condition, s.on_insert, s.on_update, s.on_failure, s.compare_role, s.made_at_column,
                attached.name AS "table?", namesake.name AS "namesake?", coalesce(members.partitions, 0) AS "partitions!",
                coalesce(members.silent, '{}') AS "silent!",
                CASE WHEN attached.name IS NOT NULL
@@ -74,7 +74,13 @@ pub async fn list(pool: &Pool) -> Result<Vec<Listed>, StoreError> {
                               OR t.tgfoid IN ('posthorn.open_source_statement()'::regprocedure,
                                               'posthorn.append_source_rows()'::regprocedure)
                                  AND t.tgargs = convert_to(s.name, getdatabaseencoding()) || '\x00')) AS triggers
-                WHERE c.oid = s.relation OR c.oid IN (SELECT relid FROM pg_partition_tree(s.relation))) AS members ON true
+                WHERE c.oid IN (WITH RECURSIVE tree (oid) AS (
+                                    -- By the catalog: pg_partition_tree waits for whoever alters one of them.
+                                    SELECT s.relation::oid
+                                    UNION ALL
+                                    SELECT i.inhrelid FROM pg_inherits i JOIN tree ON tree.oid = i.inhparent
+                                      JOIN pg_class p ON p.oid = i.inhrelid AND p.relispartition)
+                               SELECT tree.oid FROM tree)) AS members ON true
          CROSS JOIN LATERAL (
                SELECT count(*) FROM (SELECT FROM posthorn.source_failures f
                                       WHERE f.source = s.name LIMIT $1) AS first) AS failures
@@ -94,11 +100,7 @@ pub async fn list(pool: &Pool) -> Result<Vec<Listed>, StoreError> {
                 merchant: row.merchant_column,
                 id: row.id_column,
                 status: row.status_column,
-                kind: match (row.kind, row.kind_sql) {
-                    (Some(text), _) => Kind::Text(text),
-                    (None, Some(sql)) => Kind::Sql(sql),
-                    (None, None) => return Err(StoreError::Unreadable("a source's kind")),
-                },
+                kind: kind_of(row.kind, row.kind_sql)?,
                 data: match (row.data_columns, row.data_sql) {
                     (Some(columns), _) => Data::Columns(columns),
                     (None, Some(sql)) => Data::Sql(sql),
@@ -110,11 +112,11 @@ pub async fn list(pool: &Pool) -> Result<Vec<Listed>, StoreError> {
                     insert: row.on_insert,
                     update: row.on_update,
                 },
-                on_failure: match row.on_failure.as_str() {
-                    "block" => OnFailure::Block,
-                    "record" => OnFailure::Record,
-                    _ => return Err(StoreError::Unreadable("a source's on_failure")),
-                },
+                on_failure: on_failure_of(&row.on_failure)?,
+                compare: row.compare_role.map(|role| Compare {
+                    role,
+                    made_at: row.made_at_column,
+                }),
             };
             Ok(Listed {
                 source,
@@ -134,6 +136,20 @@ pub async fn list(pool: &Pool) -> Result<Vec<Listed>, StoreError> {
             })
         })
         .collect()
+}
+
+/// Of a text and an expression a source has one.
+pub fn kind_of(text: Option<String>, sql: Option<String>) -> Result<Kind, StoreError> {
+    text.map(Kind::Text)
+        .or(sql.map(Kind::Sql))
+        .ok_or(StoreError::Unreadable("a source's kind"))
+}
+
+fn on_failure_of(text: &str) -> Result<OnFailure, StoreError> {
+    [OnFailure::Block, OnFailure::Record]
+        .into_iter()
+        .find(|choice| choice.as_str() == text)
+        .ok_or(StoreError::Unreadable("a source's on_failure"))
 }
 
 /// Changes of all sources that became no event; at most 100,000.

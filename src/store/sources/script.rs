@@ -13,8 +13,15 @@ const LOCKS: &str = "SET LOCAL lock_timeout = '1s';
 DO $$ BEGIN PERFORM pg_advisory_xact_lock(hashtext('posthorn.sources')); END $$;
 ";
 
-/// For one transaction. `before` are the changes that the source listens to so far.
-pub fn attach(source: &Source, table: &Table, reading: &Reading, before: Option<On>) -> String {
+/// For one transaction. `before` are the changes that the source listens to so far; `grants` is
+/// what the role that compares lacks.
+pub fn attach(
+    source: &Source,
+    table: &Table,
+    reading: &Reading,
+    before: Option<On>,
+    grants: &[String],
+) -> String {
     let function = function_name(&source.name);
     let comment = literal(&format!(
         "Makes events of {}; see posthorn.sources.",
@@ -30,11 +37,12 @@ pub fn attach(source: &Source, table: &Table, reading: &Reading, before: Option<
         create_function(&reading.source, table, &reading.columns),
         format!("COMMENT ON FUNCTION {function}() IS {comment};\n"),
         format!("REVOKE ALL ON FUNCTION {function}() FROM PUBLIC;\n"),
-        forget(&source.name),
-        remember(source, table, &reading.columns),
     ]
     .into_iter()
     .chain(triggers)
+    // It says since when: nobody writes to the table any more who has not met the triggers.
+    .chain([remember(source, table, reading)])
+    .chain(grants.iter().map(|grant| format!("{grant};\n")))
     .collect()
 }
 
@@ -116,36 +124,103 @@ fn forget(name: &str) -> String {
     )
 }
 
-fn remember(source: &Source, table: &Table, columns: &[String]) -> String {
+/// Which changes are told, and of what.
+const TELLING: [&str; 6] = [
+    "merchant_column",
+    "id_column",
+    "status_column",
+    "condition",
+    "on_insert",
+    "on_update",
+];
+
+/// Since when they are.
+const SINCE: [&str; 3] = ["since", "since_xid", "since_server"];
+
+/// A source that is attached again keeps the time since when it makes the same events, and what
+/// was found by comparing as long as it is compared.
+fn remember(source: &Source, table: &Table, reading: &Reading) -> String {
     let (kind, kind_sql) = match &source.kind {
         Kind::Text(text) => (Some(text.as_str()), None),
         Kind::Sql(sql) => (None, Some(sql.as_str())),
+    };
+    let kind_read = match &reading.source.kind {
+        Kind::Text(_) => None,
+        Kind::Sql(sql) => Some(sql.as_str()),
     };
     let (data_columns, data_sql) = match &source.data {
         Data::Row => (None, None),
         Data::Columns(columns) => (Some(array(columns)), None),
         Data::Sql(sql) => (None, Some(sql.as_str())),
     };
+    let compare = source.compare.as_ref();
+    let values = [
+        ("name", literal(&source.name)),
+        ("relation", literal(&table.name)),
+        ("table_name", literal(&table.name)),
+        ("merchant_column", literal(&source.merchant)),
+        ("id_column", literal(&source.id)),
+        ("status_column", literal(&source.status)),
+        ("kind", optional_literal(kind)),
+        ("kind_sql", optional_literal(kind_sql)),
+        ("kind_read", optional_literal(kind_read)),
+        (
+            "data_columns",
+            data_columns.unwrap_or_else(|| "NULL".to_owned()),
+        ),
+        ("text_columns", array(&source.texts)),
+        ("data_sql", optional_literal(data_sql)),
+        ("condition", optional_literal(source.when.as_deref())),
+        (
+            "condition_read",
+            optional_literal(reading.source.when.as_deref()),
+        ),
+        ("on_insert", source.on.insert.to_string()),
+        ("on_update", source.on.update.to_string()),
+        ("on_failure", literal(source.on_failure.as_str())),
+        (
+            "compare_role",
+            optional_literal(compare.map(|compare| compare.role.as_str())),
+        ),
+        (
+            "made_at_column",
+            optional_literal(compare.and_then(|compare| compare.made_at.as_deref())),
+        ),
+        ("columns_read", array(&reading.columns)),
+        ("members", format!("{}::regclass[]", array(&table.members))),
+        ("attached_at", "DEFAULT".to_owned()),
+        (
+            "since_server",
+            "(SELECT system_identifier FROM pg_control_system())".to_owned(),
+        ),
+    ];
+    let names = values.each_ref().map(|(name, _)| *name).join(", ");
+    let written = values
+        .each_ref()
+        .map(|(_, value)| value.as_str())
+        .join(", ");
+    let same = TELLING.map(|name| format!("s.{name} IS NOT DISTINCT FROM excluded.{name}"));
+    let same = same.join(" AND ");
+    let again: Vec<String> = values
+        .iter()
+        .filter(|(name, _)| !["name", "since_server"].contains(name))
+        .map(|(name, _)| format!("{name} = excluded.{name}"))
+        .chain(SINCE.map(|name| {
+            format!("{name} = CASE WHEN {same} THEN s.{name} ELSE excluded.{name} END")
+        }))
+        .collect();
+    let forgets = if source.compare.is_some() {
+        String::new()
+    } else {
+        format!(
+            "DELETE FROM posthorn.source_comparisons WHERE source = {};\n",
+            literal(&source.name)
+        )
+    };
     format!(
-        "INSERT INTO posthorn.sources (name, relation, table_name, merchant_column, id_column, status_column, kind, kind_sql,
-                              data_columns, text_columns, data_sql, condition, on_insert, on_update, on_failure, columns_read, members)
-VALUES ({name}, {relation}, {relation}, {merchant}, {id}, {status}, {kind}, {kind_sql},
-        {data_columns}, {text_columns}, {data_sql}, {condition}, {on_insert}, {on_update}, {on_failure}, {columns_read}, {members}::regclass[]);\n",
-        name = literal(&source.name),
-        relation = literal(&table.name),
-        merchant = literal(&source.merchant),
-        id = literal(&source.id),
-        status = literal(&source.status),
-        kind = optional_literal(kind),
-        kind_sql = optional_literal(kind_sql),
-        data_columns = data_columns.unwrap_or_else(|| "NULL".to_owned()),
-        text_columns = array(&source.texts),
-        data_sql = optional_literal(data_sql),
-        condition = optional_literal(source.when.as_deref()),
-        on_insert = source.on.insert,
-        on_update = source.on.update,
-        on_failure = literal(source.on_failure.as_str()),
-        columns_read = array(columns),
-        members = array(&table.members),
+        "INSERT INTO posthorn.sources AS s ({names})
+VALUES ({written})
+    ON CONFLICT (name) DO UPDATE SET {};\n{forgets}",
+        again.join(", ")
     )
 }

@@ -185,6 +185,8 @@ impl Table {
             named.extend(columns.iter().map(|column| ("--data", column)));
         }
         named.extend(source.texts.iter().map(|column| ("--data", column)));
+        let made_at = source.compare.iter().flat_map(|compare| &compare.made_at);
+        named.extend(made_at.map(|column| ("--made-at", column)));
         for (option, column) in named {
             if !self.columns.contains(column) {
                 return Err(SourceFailed::NoColumn {
