@@ -255,15 +255,21 @@ pub async fn release_shards(
     Ok(())
 }
 
+/// In the order of the shards: statements lock their rows in the order that they are given, and two
+/// that each have some of the other's wait for one another.
 fn columns(held: &[(Shard, Epoch)]) -> (Vec<i16>, Vec<i64>) {
-    held.iter().map(|(shard, epoch)| (shard.0, epoch.0)).unzip()
+    let mut held: Vec<(i16, i64)> = held.iter().map(|(shard, epoch)| (shard.0, epoch.0)).collect();
+    held.sort_unstable();
+    held.into_iter().unzip()
 }
 
 fn checkpoint_columns(
     checkpoints: &[(Shard, Epoch, Snapshot)],
 ) -> (Vec<i16>, Vec<i64>, Vec<String>) {
+    let mut in_order: Vec<&(Shard, Epoch, Snapshot)> = checkpoints.iter().collect();
+    in_order.sort_unstable_by_key(|(shard, ..)| shard.0);
     let mut columns = (Vec::new(), Vec::new(), Vec::new());
-    for (shard, epoch, snapshot) in checkpoints {
+    for (shard, epoch, snapshot) in in_order {
         columns.0.push(shard.0);
         columns.1.push(epoch.0);
         columns.2.push(snapshot.to_string());
