@@ -246,7 +246,7 @@ async fn what_does_not_end_is_ended_and_nothing_that_it_says_is_shown() {
         (administrator.value::<i64>(&stuck).await > 0).then_some(())
     })
     .await;
-    until(PATIENCE, "it is given up", async || {
+    until(2 * PATIENCE, "it is given up", async || {
         let list = payments.shop.list().await;
         list.contains("did not end within the limit").then_some(())
     })
@@ -254,7 +254,7 @@ async fn what_does_not_end_is_ended_and_nothing_that_it_says_is_shown() {
     assert!(!worker.log().contains("4111"), "{}", worker.log());
     // Nothing of it goes on, also where the worker does not come to end it.
     worker.kill9().await;
-    until(PATIENCE, "it has ended", async || {
+    until(2 * PATIENCE, "it has ended", async || {
         (administrator.value::<i64>(&stuck).await == 0).then_some(())
     })
     .await;
