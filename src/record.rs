@@ -236,12 +236,12 @@ impl Recorder {
                     }
                     return Ok(written);
                 }
-                Err(error) if is_refusal(&error) => return Err(error),
-                Err(error) if is_repetition(&error) && repetitions < REPETITIONS => {
+                Err(error) if error.is_of_the_rows() => return Err(error),
+                Err(error) if error.is_repetition() && repetitions < REPETITIONS => {
                     again = true;
                     repetitions += 1;
                 }
-                Err(error) if is_repetition(&error) => return Err(error),
+                Err(error) if error.is_repetition() => return Err(error),
                 Err(error) => {
                     // It may have been committed all the same.
                     again = true;
@@ -312,27 +312,6 @@ fn kind_of(change: &Change, now: Instant) -> RecordedKind {
         Change::Spill => RecordedKind::Spilled,
         Change::SupersedeOlder { .. } => RecordedKind::SupersededOlder,
     }
-}
-
-/// SQLSTATE classes 22 (data exception), 23 (integrity constraint violation), 54 (limit
-/// exceeded, such as a transaction id too long for an index) and P0 (somebody's own trigger
-/// raises): the rows are at fault, not the connection or the server. A repetition is none.
-fn is_refusal(error: &StoreError) -> bool {
-    let StoreError::Database(sqlx::Error::Database(refusal)) = error else {
-        return false;
-    };
-    !is_repetition(error)
-        && refusal.code().is_some_and(|code| {
-            ["22", "23", "54", "P0"]
-                .iter()
-                .any(|class| code.starts_with(class))
-        })
-}
-
-/// Rows of the batch are there already: an earlier try of it, which nobody waited for any
-/// more, has been committed after all.
-fn is_repetition(error: &StoreError) -> bool {
-    matches!(error, StoreError::Database(sqlx::Error::Database(error)) if error.is_unique_violation())
 }
 
 /// The shards among these that were fenced off.

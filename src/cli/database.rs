@@ -74,11 +74,7 @@ pub async fn open(url: &SecretString, max_connections: u32) -> anyhow::Result<Po
     match refuse_unfit(&pool).await {
         Ok(()) => Ok(pool),
         // Who may not even look at it is told by what the command asks for.
-        Err(Unfit::Store(StoreError::Database(sqlx::Error::Database(cause))))
-            if cause.code().as_deref() == Some("42501") =>
-        {
-            Ok(pool)
-        }
+        Err(Unfit::Store(error)) if error.is_forbidden() => Ok(pool),
         Err(Unfit::Store(error)) => Err(refusal(&error)),
         Err(unfit) => Err(unfit.into()),
     }

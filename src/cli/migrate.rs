@@ -3,12 +3,10 @@
 use std::io::{self, Write};
 
 use anyhow::anyhow;
-use sqlx::migrate::MigrateError;
 
-use super::database::{self, DatabaseArgs};
+use super::database::DatabaseArgs;
 use crate::config::builtin_profiles;
-use crate::store::StoreError;
-use crate::store::schema::{Migrated, MigrationFailed, migrate};
+use crate::store::schema::{Migrated, migrate};
 
 /// Makes the schema `posthorn` in a database, or brings it up to date. Safe to run
 /// again, and from two machines at once.
@@ -27,7 +25,7 @@ pub struct Args {
 pub async fn run(args: Args) -> anyhow::Result<()> {
     let migrated = migrate(&args.database.url()?, args.shards, &builtin_profiles())
         .await
-        .map_err(|error| anyhow!("{error}{}", remedy(&error)))?;
+        .map_err(|error| anyhow!("{error}{}", error.remedy()))?;
     if migrated.owner.is_superuser {
         let role = &migrated.owner.role;
         writeln!(
@@ -63,25 +61,6 @@ fn told(migrated: &Migrated) -> String {
     let end = format!("the schema is up to date: {migrations} migrations, {shards} shards");
     let lines = std::iter::once(done).chain(fates).chain(roles).chain([end]);
     lines.flat_map(|line| [line, "\n".to_owned()]).collect()
-}
-
-fn remedy(error: &MigrationFailed) -> &'static str {
-    match error {
-        MigrationFailed::Connect(error)
-        | MigrationFailed::Profiles(error)
-        | MigrationFailed::Rights(StoreError::Database(error))
-        | MigrationFailed::Migrate(
-            MigrateError::Execute(error) | MigrateError::ExecuteMigration(error, _),
-        ) => database::remedy(error),
-        MigrationFailed::Migrate(_)
-        | MigrationFailed::Rights(_)
-        | MigrationFailed::NotAlone(_)
-        | MigrationFailed::OtherFiles(_)
-        | MigrationFailed::Newer(_)
-        | MigrationFailed::ServerTooOld(_)
-        | MigrationFailed::Encoding(_)
-        | MigrationFailed::OtherShards { .. } => "",
-    }
 }
 
 #[cfg(test)]

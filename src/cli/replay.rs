@@ -251,16 +251,8 @@ fn no_such(id: Uuid) -> anyhow::Error {
 
 /// What the database's functions refuse, with their hint.
 fn refused(error: &StoreError) -> anyhow::Error {
-    let StoreError::Database(sqlx::Error::Database(cause)) = error else {
-        return refusal(error);
-    };
-    let cause = cause.try_downcast_ref::<sqlx::postgres::PgDatabaseError>();
-    // raise_exception
-    match cause.filter(|cause| cause.code() == "P0001") {
-        Some(cause) => match cause.hint() {
-            Some(hint) => anyhow!("{}; {hint}", cause.message()),
-            None => anyhow!("{}", cause.message()),
-        },
+    match error.of_the_schema() {
+        Some(refused) => anyhow!("{refused}"),
         None => refusal(error),
     }
 }

@@ -9,7 +9,7 @@ use std::process::{ExitCode, Termination};
 
 use anyhow::anyhow;
 
-use super::database;
+use super::database::refusal;
 use crate::store::sources::{Script, SourceFailed};
 
 /// Makes events of the changes of an existing table: triggers append them in the
@@ -43,19 +43,11 @@ fn runnable(script: &Script) -> String {
 }
 
 fn explain(error: &SourceFailed) -> anyhow::Error {
-    let remedy = match error {
-        SourceFailed::Database(database) => match code(database).as_deref() {
-            Some("42501") => {
-                "; connect as a role that owns the table (or has TRIGGER on it and its partitions) \
-                 and the schema posthorn"
-            }
-            _ => database::remedy(database),
-        },
-        _ => "",
-    };
-    anyhow!("{error}{remedy}")
-}
-
-fn code(error: &sqlx::Error) -> Option<String> {
-    Some(error.as_database_error()?.code()?.into_owned())
+    match error {
+        SourceFailed::Store(cause) if cause.is_forbidden() => anyhow!(
+            "{error}; connect as a role that owns the table (or has TRIGGER on it and its partitions) and the schema posthorn"
+        ),
+        SourceFailed::Store(cause) => refusal(cause),
+        _ => anyhow!("{error}"),
+    }
 }

@@ -10,7 +10,6 @@ use super::database::{DatabaseArgs, open, refusal};
 use super::json::lines;
 use super::moment::shown;
 use super::table::Table;
-use crate::store::StoreError;
 use crate::store::tokens::{Listed, issue_api_token, list_api_tokens, revoke_api_token};
 
 /// Issues, lists and revokes the API tokens of merchants.
@@ -75,9 +74,7 @@ pub async fn run(args: Args) -> anyhow::Result<()> {
             let issued = issue_api_token(&pool, &named.merchant, &named.name, lifetime).await;
             pool.close().await;
             let token = issued.map_err(|error| match &error {
-                StoreError::Database(sqlx::Error::Database(cause))
-                    if cause.is_unique_violation() =>
-                {
+                error if error.is_repetition() => {
                     anyhow!("the merchant has a token of this name already; give another name")
                 }
                 _ => refusal(&error),

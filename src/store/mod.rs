@@ -5,6 +5,7 @@ pub mod audit;
 pub mod clock;
 pub mod declared;
 pub mod deliveries;
+mod error;
 pub mod events;
 pub mod evidence;
 pub mod feed;
@@ -34,44 +35,13 @@ pub mod transactions;
 pub mod turn;
 
 pub use clock::DbClock;
+pub use error::StoreError;
+use error::told;
 pub use pool::{
     Pool, Transaction, Way, connect, connect_by, connect_to_keep, first_of as first_host_of,
 };
 
 use std::time::Duration;
-
-/// Why the database did not do what was asked.
-#[derive(Debug, thiserror::Error)]
-pub enum StoreError {
-    #[error("the database refused: {}", told(.0))]
-    Database(sqlx::Error),
-    /// The connection hangs: a partition, a stopped server. Nothing is known of the
-    /// statement's fate.
-    #[error("the database did not answer within {0:?}")]
-    Stalled(Duration),
-    /// A value that only Posthorn writes does not have its form.
-    #[error("{0} in the database has a form that this version does not know")]
-    Unreadable(&'static str),
-    /// The schema was made anew, or restored, under a session that was open.
-    #[error("another database is where this one was")]
-    Replaced,
-}
-
-impl From<sqlx::Error> for StoreError {
-    fn from(error: sqlx::Error) -> Self {
-        Self::Database(error)
-    }
-}
-
-/// In the database's words alone: the driver adds the line of PostgreSQL's own source that they
-/// come from, which reads like a line of the statement. It is no further cause either, since it
-/// would be told so again.
-fn told(error: &sqlx::Error) -> String {
-    match error {
-        sqlx::Error::Database(error) => error.message().to_owned(),
-        other => other.to_string(),
-    }
-}
 
 /// Longer than any statement of the flow takes on a database that works.
 pub const STATEMENT: Duration = Duration::from_secs(10);

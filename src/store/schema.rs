@@ -9,6 +9,7 @@ use sqlx::{Executor, PgConnection};
 use super::declared::install_builtin_profiles;
 use super::owner::{NotAlone, Owner, sole_owner};
 use super::pool::{RELIED_ON, connect_once};
+use super::remedy::remedy;
 use super::{Pool, StoreError, grants};
 use crate::model::declaration::Entry;
 
@@ -61,6 +62,29 @@ pub enum MigrationFailed {
     Rights(#[source] StoreError),
     #[error("cannot write the profiles that come with this version: {0}")]
     Profiles(#[source] sqlx::Error),
+}
+
+impl MigrationFailed {
+    /// What to do about it, as the end of its line; empty where its own words say so.
+    #[must_use]
+    pub fn remedy(&self) -> &'static str {
+        match self {
+            Self::Connect(error)
+            | Self::Profiles(error)
+            | Self::Rights(StoreError::Database(error))
+            | Self::Migrate(
+                MigrateError::Execute(error) | MigrateError::ExecuteMigration(error, _),
+            ) => remedy(error),
+            Self::Migrate(_)
+            | Self::Rights(_)
+            | Self::NotAlone(_)
+            | Self::OtherFiles(_)
+            | Self::Newer(_)
+            | Self::ServerTooOld(_)
+            | Self::Encoding(_)
+            | Self::OtherShards { .. } => "",
+        }
+    }
 }
 
 /// Applies what is missing of the schema. Safe to run twice and from two machines at

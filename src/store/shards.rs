@@ -258,7 +258,10 @@ pub async fn release_shards(
 /// In the order of the shards: statements lock their rows in the order that they are given, and two
 /// that each have some of the other's wait for one another.
 fn columns(held: &[(Shard, Epoch)]) -> (Vec<i16>, Vec<i64>) {
-    let mut held: Vec<(i16, i64)> = held.iter().map(|(shard, epoch)| (shard.0, epoch.0)).collect();
+    let mut held: Vec<(i16, i64)> = held
+        .iter()
+        .map(|(shard, epoch)| (shard.0, epoch.0))
+        .collect();
     held.sort_unstable();
     held.into_iter().unzip()
 }

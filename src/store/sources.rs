@@ -16,7 +16,7 @@ mod session;
 mod stranger;
 mod table;
 
-use crate::store::Pool;
+use crate::store::{Pool, StoreError};
 use sqlx::postgres::types::Oid;
 use sqlx::{AssertSqlSafe, Connection, Executor, PgConnection};
 
@@ -88,8 +88,14 @@ pub enum SourceFailed {
     Locked(String),
     #[error("there is no source of the name or the table {0:?}; `posthorn source list` shows them")]
     NoSource(String),
-    #[error("the database refused: {0}")]
-    Database(#[from] sqlx::Error),
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+impl From<sqlx::Error> for SourceFailed {
+    fn from(error: sqlx::Error) -> Self {
+        Self::Store(error.into())
+    }
 }
 
 impl SourceFailed {
@@ -102,7 +108,7 @@ impl SourceFailed {
                     told.message()
                 ),
             },
-            None => Self::Database(error),
+            None => error.into(),
         }
     }
 }
@@ -233,7 +239,7 @@ async fn run(connection: &mut PgConnection, script: &Script) -> Result<(), Sourc
         return Err(match code.as_deref() {
             // lock_not_available
             Some("55P03") => SourceFailed::Locked(script.tables.join(" or ")),
-            _ => SourceFailed::Database(error),
+            _ => error.into(),
         });
     }
     Ok(transaction.commit().await?)
