@@ -24,7 +24,7 @@ use crate::store::{DbClock, Pool, STATEMENT, StoreError, within};
 pub struct Settings {
     /// In UTC.
     pub schedule: Schedule,
-    /// Of the roles that may read tables, and have nothing of Posthorn's.
+    /// A URL for each role that reads tables and has nothing of Posthorn's.
     pub urls: Vec<SecretString>,
 }
 
@@ -105,7 +105,7 @@ impl Comparing {
                     started_at,
                     ..comparison
                 };
-                let recorded = record_comparison(&self.pool, source, &comparison, &differences);
+                let recorded = record_comparison(&self.pool, name, &comparison, &differences);
                 within(STATEMENT, recorded).await?;
                 tell(name, before, &comparison);
                 Ok(())

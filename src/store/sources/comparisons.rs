@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use chrono::{DateTime, Utc};
 
-use super::comparable::{Comparable, Expected};
+use super::comparable::Comparable;
 use super::stranger::Row;
 use crate::model::Snapshot;
 use crate::store::{Pool, StoreError};
@@ -13,13 +13,13 @@ use crate::store::{Pool, StoreError};
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Comparison {
     pub started_at: DateTime<Utc>,
-    /// Written since events are kept, and to be told of.
+    /// Rows that were written since events are kept, and are to be told of.
     pub rows: i64,
-    /// Without an event, and perhaps older than the source or than the events that are kept.
+    /// Rows without an event, perhaps older than the source or than the events that are kept.
     pub unjudged: i64,
-    /// Whose status is one that is to be left untold.
+    /// Rows whose status is one that is to be left untold.
     pub muted: i64,
-    /// Whose status is not the one that was told last.
+    /// Rows whose status is not the one that was told last.
     pub differing: i64,
     /// Why the table could not be compared.
     pub refused: Option<String>,
@@ -30,7 +30,7 @@ pub struct Comparison {
 pub struct Difference {
     pub merchant: String,
     pub transaction_id: String,
-    /// Of the event that would tell of it.
+    /// The kind of the event that would tell of it.
     pub kind: String,
     /// What the table has.
     pub status: String,
@@ -83,27 +83,19 @@ pub async fn find_told(
     let told = sqlx::query_as!(
         Told,
         r#"
-        SELECT last.status AS "last?", told.once AS "once!",
+        SELECT told.last AS "last?", told.once AS "once!",
                EXISTS (SELECT FROM posthorn.source_untold u
                         WHERE u.source = $1 AND u.merchant = w.merchant AND u.transaction_id = w.id AND u.status = w.status
-                          AND u.left_at > coalesce(last.created_at, '-infinity')) AS "untold!"
+                          AND u.left_at > coalesce(told.at, '-infinity')) AS "untold!"
           FROM unnest($2::text[], $3::text[], $4::text[], $5::text[]) WITH ORDINALITY AS w (merchant, id, kind, status, n)
          CROSS JOIN pg_snapshot_xmax(pg_current_snapshot()) AS now (xid)
-          LEFT JOIN LATERAL (
-               SELECT e.status, e.created_at FROM posthorn.events e
+         CROSS JOIN LATERAL (
+               SELECT (array_agg(e.status ORDER BY e.id DESC))[1] AS last, (array_agg(e.created_at ORDER BY e.id DESC))[1] AS at,
+                      coalesce(bool_or(e.status = w.status), false) AS once
+                 FROM posthorn.events e
                 WHERE e.transaction_id = w.id AND e.merchant = w.merchant AND e.created_at >= $7
                   AND (e.source = $1 OR e.source IS NULL AND e.kind = w.kind)
-                  AND (pg_visible_in_snapshot(e.xid, $6::text::pg_snapshot) OR e.xid >= now.xid)
-                ORDER BY e.id DESC LIMIT 1) AS last ON true
-         CROSS JOIN LATERAL (
-               SELECT CASE WHEN $8 AND last.status IS DISTINCT FROM w.status
-                           THEN EXISTS (
-                                SELECT FROM posthorn.events e
-                                 WHERE e.transaction_id = w.id AND e.merchant = w.merchant AND e.created_at >= $7
-                                   AND (e.source = $1 OR e.source IS NULL AND e.kind = w.kind)
-                                   AND (pg_visible_in_snapshot(e.xid, $6::text::pg_snapshot) OR e.xid >= now.xid)
-                                   AND e.status = w.status)
-                           ELSE last.status = w.status IS TRUE END AS once) AS told
+                  AND (pg_visible_in_snapshot(e.xid, $6::text::pg_snapshot) OR e.xid >= now.xid)) AS told
          ORDER BY w.n
         "#,
         source.name,
@@ -113,7 +105,6 @@ pub async fn find_told(
         &column(|row| &row.status) as &[&str],
         read_at.to_string(),
         source.since,
-        source.expected == Expected::Told,
     )
     .fetch_all(pool)
     .await?;
@@ -124,7 +115,7 @@ pub async fn find_told(
 /// was found.
 pub async fn record_comparison(
     pool: &Pool,
-    source: &Comparable,
+    name: &str,
     comparison: &Comparison,
     differences: &[Difference],
 ) -> Result<(), StoreError> {
@@ -135,13 +126,14 @@ pub async fn record_comparison(
         column(|row| &row.transaction_id),
     );
     let told: Vec<Option<&str>> = differences.iter().map(|row| row.told.as_deref()).collect();
-    let name = &source.name;
     let mut transaction = pool.begin().await?;
-    // What was left so before can be no row's that is to have an event.
+    // Of before the source and before the events that are kept: what has been told since then counts
+    // instead.
     sqlx::query!(
-        "DELETE FROM posthorn.source_untold u WHERE u.source = $1 AND u.left_at < $2",
-        name,
-        source.told_since
+        "DELETE FROM posthorn.source_untold u USING posthorn.sources s
+          WHERE s.name = $1 AND u.source = s.name
+            AND u.left_at < greatest(s.since, (SELECT max(d.day) + 1 FROM posthorn.dropped_days d))",
+        name
     )
     .execute(&mut transaction)
     .await?;

@@ -51,6 +51,18 @@ impl Compared {
         self.shop.database.url_of(&self.role)
     }
 
+    /// A worker that compares each second.
+    async fn worker(&self) -> Worker {
+        let url = self.url();
+        Worker::start(
+            &self.shop.database,
+            &format!(
+                "maintenance.compare_schedule = '* * * * * *'\nmaintenance.compare_urls = ['{url}']"
+            ),
+        )
+        .await
+    }
+
     /// What `posthorn source compare` says: its exit code, and its lines.
     async fn compare(&self) -> (i32, String) {
         self.compare_by(&self.url()).await
@@ -174,6 +186,30 @@ async fn what_a_muted_transaction_changed_is_no_difference_until_it_changes_agai
         payments.differences().await,
         ["m 1 lost new", "m 2 old paid"]
     );
+}
+
+#[tokio::test]
+async fn what_is_left_untold_stays_so_after_a_scheduled_comparison() {
+    let payments = Compared::with(PAYMENTS).await;
+    payments.attach(&[]).await;
+    payments
+        .run("INSERT INTO shop.payments VALUES (1, 'm', 'new'), (2, 'm', 'new')")
+        .await;
+    payments
+        .run(
+            "BEGIN; SELECT posthorn.mute_source('payments', 'a backfill');
+             UPDATE shop.payments SET status = 'old' WHERE id = 1; COMMIT;",
+        )
+        .await;
+    payments
+        .run_unseen("UPDATE shop.payments SET status = 'lost' WHERE id = 2")
+        .await;
+    let worker = payments.worker().await;
+    worker
+        .logs("`posthorn source compare payments` shows them")
+        .await;
+    drop(worker);
+    assert_eq!(payments.differences().await, ["m 2 lost new"]);
 }
 
 /// Other changes were told before.
@@ -365,14 +401,7 @@ async fn a_worker_compares_on_its_schedule_and_tells() {
     payments
         .run("INSERT INTO shop.payments VALUES (1, 'm', 'new')")
         .await;
-    let worker = Worker::start(
-        &payments.shop.database,
-        &format!(
-            "maintenance.compare_schedule = '* * * * * *'\nmaintenance.compare_urls = ['{}']",
-            payments.url()
-        ),
-    )
-    .await;
+    let worker = payments.worker().await;
     until(PATIENCE, "it is compared", async || {
         let list = payments.shop.list().await;
         list.contains("compared with its events at").then_some(())

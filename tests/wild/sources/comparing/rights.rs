@@ -3,7 +3,7 @@
 use posthorn::demo::postgres::{OWNER, SUPERUSER};
 
 use super::{Compared, PAYMENTS};
-use crate::support::{Database, PATIENCE, Worker, posthorn, until};
+use crate::support::{Database, PATIENCE, posthorn, until};
 
 #[tokio::test]
 async fn a_role_that_has_anything_of_posthorns_is_refused() {
@@ -156,25 +156,13 @@ impl Trapped {
         .await;
         Self { payments, app }
     }
-
-    /// A worker that compares each second.
-    async fn worker(&self) -> Worker {
-        let url = self.payments.url();
-        Worker::start(
-            &self.payments.shop.database,
-            &format!(
-                "maintenance.compare_schedule = '* * * * * *'\nmaintenance.compare_urls = ['{url}']"
-            ),
-        )
-        .await
-    }
 }
 
 #[tokio::test]
 async fn nothing_of_the_tables_owner_runs_as_anybody_who_has_something() {
     let trapped = Trapped::new().await;
     let Trapped { payments, app } = &trapped;
-    let worker = trapped.worker().await;
+    let worker = payments.worker().await;
     until(PATIENCE, "the difference is found", async || {
         (worker.metric("posthorn_source_differences").await > 0.0).then_some(())
     })
@@ -237,7 +225,7 @@ async fn what_does_not_end_is_ended_and_nothing_that_it_says_is_shown() {
         .await;
     let database = &payments.shop.database;
     let administrator = Database::connect(&database.name, database.url_of(SUPERUSER));
-    let mut worker = trapped.worker().await;
+    let mut worker = payments.worker().await;
     let stuck = format!(
         "SELECT count(*) FROM pg_stat_activity WHERE usename = '{}' AND state <> 'idle'",
         payments.role
