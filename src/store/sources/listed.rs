@@ -138,7 +138,7 @@ pub async fn list(pool: &Pool) -> Result<Vec<Listed>, StoreError> {
         .collect()
 }
 
-/// Of a text and an expression a source has one.
+/// The kind of a source: it has a text or an expression.
 pub fn kind_of(text: Option<String>, sql: Option<String>) -> Result<Kind, StoreError> {
     text.map(Kind::Text)
         .or(sql.map(Kind::Sql))

@@ -295,7 +295,7 @@ impl Pages<'_> {
     }
 }
 
-/// Of a statement that runs what a table's owner has defined.
+/// Waits for a statement that runs what a table's owner has defined.
 async fn answer<T>(
     statement: impl Future<Output = Result<T, sqlx::Error>>,
 ) -> Result<T, StrangerFailed> {
