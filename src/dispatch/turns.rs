@@ -14,7 +14,7 @@ use super::refill::RefillOrder;
 use super::{Dispatcher, UNRECORDED, lane};
 use crate::store::pending::RefillRequest;
 
-/// A lane sends so many before the next lane has its turn.
+/// A lane sends at most so many before the next lane has its turn.
 const TURN: usize = 8;
 
 /// The last quarter of the sockets is for lanes with fewer than this in the air, so that
@@ -42,8 +42,9 @@ impl Dispatcher {
             if self.sockets_are_scarce() {
                 row.sort_by_cached_key(|id| self.in_the_air(*id));
             }
+            let longest = self.longest_turn(row.len());
             for id in row {
-                if self.give_turn(id, &mut order, now, clock) {
+                if self.give_turn(id, longest, &mut order, now, clock) {
                     held_back.push(id);
                 }
             }
@@ -62,6 +63,7 @@ impl Dispatcher {
     fn give_turn(
         &mut self,
         id: Uuid,
+        longest: usize,
         order: &mut RefillOrder,
         now: Instant,
         clock: &dyn Fn() -> Instant,
@@ -79,12 +81,12 @@ impl Dispatcher {
         }
         let mut sent = 0;
         let held_back = loop {
-            if !self.may_send(id, clock) {
-                break true;
-            }
-            if sent == TURN {
+            if sent == longest {
                 self.lanes.look_at(id);
                 return false;
+            }
+            if !self.may_send(id, clock) {
+                break true;
             }
             match self.lanes.with(id, |lane| lane.next(now)) {
                 Some(Some(item)) => self.send(item, id, now),
@@ -153,6 +155,17 @@ impl Dispatcher {
 
     fn sockets_are_scarce(&self) -> bool {
         self.lanes.in_flight() >= self.settings.max_in_flight_total / 4 * 3
+    }
+
+    /// How many each of so many lanes may send in a turn: where there are not enough sockets
+    /// for all, each lane has one before any has two, and who got none comes before the
+    /// others the next time. There is at least one lane.
+    fn longest_turn(&self, lanes: usize) -> usize {
+        let free = self
+            .settings
+            .max_in_flight_total
+            .saturating_sub(self.lanes.in_flight());
+        (free / lanes).clamp(1, TURN)
     }
 
     /// Requests of one lane.

@@ -66,5 +66,5 @@ async fn an_endpoint_that_answers_at_once_does_not_wait_for_slow_ones() {
     })
     .await;
     let spread: i64 = database.value(spread).await;
-    assert!(spread <= 12, "{spread}");
+    assert!(spread <= 6, "{spread}");
 }
