@@ -14,6 +14,7 @@ pub mod model;
 
 pub mod dispatch;
 pub mod feed;
+pub mod flow;
 pub mod judge;
 pub mod mask;
 pub mod plan;

@@ -10,13 +10,14 @@ use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
 use crate::config::{self, Config};
+use crate::flow::{DbClock, STATEMENT};
 use crate::gateway;
 use crate::http::server::serve;
 use crate::http::{Health, Metrics};
 use crate::store::remedy::{is_refused, remedy};
 use crate::store::schema::{SchemaState, schema_state};
 use crate::store::shards::cluster_and_time;
-use crate::store::{DbClock, Pool, STATEMENT, StoreError, Way, within};
+use crate::store::{Pool, StoreError, Way, within};
 
 /// Between two looks for a database that is away at start.
 const AWAY: Duration = Duration::from_secs(1);
