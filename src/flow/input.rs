@@ -9,6 +9,7 @@ use uuid::Uuid;
 
 use crate::flow::entry::{Attempt, PageId, ToRecord};
 use crate::flow::refill::{LaneRefill, Refilled, Waiting};
+use crate::flow::shards::Checkpoint;
 use crate::model::event::StatusesBefore;
 use crate::model::{
     DeliveryKey, Endpoint, Epoch, Event, Shard, Snapshot, State, Subscription, Verdict,
@@ -23,8 +24,9 @@ pub enum Input {
     Adopt(Adoption),
     /// From the feed: new and changed subscriptions, of any shard.
     Subscriptions(Vec<Arc<Subscription>>),
-    /// From the feed: committed events.
-    Page(PageToRoute),
+    /// From the feed: committed events; answered when they are in the lanes, and the next page
+    /// may be read.
+    Page(PageToRoute, oneshot::Sender<()>),
     /// From the feed: these shards have been read up to this snapshot.
     WindowRead { shards: Vec<Shard>, end: Snapshot },
     /// From the feed, after the last page: hand these over.
@@ -38,7 +40,7 @@ pub enum Input {
     /// From the replays: all of them that wait in the database, now and then.
     Replays(Vec<Waiting>),
     /// From the keeper: which checkpoints have moved?
-    Checkpoints(oneshot::Sender<Vec<(Shard, Epoch, Snapshot)>>),
+    Checkpoints(oneshot::Sender<Vec<Checkpoint>>),
     /// From a send.
     Landed(Landed),
     /// From the recorder: these entries are durable.
@@ -66,18 +68,19 @@ pub struct Adoption {
 /// The endpoints that transactions brought, each with its id, by event.
 pub type Endpoints = HashMap<Uuid, Vec<(Uuid, Endpoint)>>;
 
-#[derive(Debug)]
+/// Committed events, with all that routing must know of them.
+#[derive(Debug, Default)]
 pub struct PageToRoute {
-    pub events: Vec<Event>,
+    /// The events, in the order of their ids.
+    pub events: Vec<Arc<Event>>,
     /// Deliveries that have a row from before a take-over.
     pub known: HashSet<DeliveryKey>,
+    /// The endpoints that the events' transactions brought.
     pub endpoints: Endpoints,
     /// The status of each event's transaction before it, for merchants where that counts.
     pub before: StatusesBefore,
     /// How subscriptions were at the events' time, where they have changed since.
     pub versions: Versions,
-    /// Answered when the page is in the lanes: the next one may be read.
-    pub taken: oneshot::Sender<()>,
 }
 
 /// An attempt that was made, judged and planned.
