@@ -1,5 +1,5 @@
-//! How applications publish with the crate `posthorn-publish`, as a role that may do so and no
-//! more.
+//! How applications publish: the crate `posthorn-publish`, and the examples that a newcomer
+//! copies, each as a role that may publish and no more.
 
 #![allow(
     clippy::unwrap_used,
@@ -10,6 +10,7 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod examples;
 mod library;
 
 use support::{Database, posthorn};
