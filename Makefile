@@ -42,7 +42,8 @@ bench: setup ## the benches, and a table of all (ARGS="--bench drain -- --json" 
 	@results=$$(mktemp); POSTHORN_BENCH_RESULTS=$$results cargo bench --no-fail-fast $(ARGS); \
 		status=$$?; rm -f $$results; exit $$status
 
-lint: setup tools ## format, clippy, the checked SQL, licences and sources
+lint: setup tools ## format, clippy, the checked SQL, the Rust that is needed, licences and sources
+	.ci/rust-version
 	cargo fmt --all --check
 	cargo clippy --workspace --all-targets -- -D warnings
 	cargo build --quiet
