@@ -25,7 +25,7 @@ demo: setup ## the whole flow on this machine, live (ARGS="--for 20s" ends by it
 
 test: ## every test (ARGS="name" chooses)
 	@.ci/setup --tests
-	@cargo test $(ARGS)
+	@cargo test --workspace $(ARGS)
 
 simulate: ## the delivery core in simulated worlds (SEEDS=10000, START=500; SEED=7 shows one)
 	@SEED=$(SEED) SEEDS=$(SEEDS) START=$(START) \
@@ -42,9 +42,10 @@ bench: setup ## the benches, and a table of all (ARGS="--bench drain -- --json" 
 	@results=$$(mktemp); POSTHORN_BENCH_RESULTS=$$results cargo bench --no-fail-fast $(ARGS); \
 		status=$$?; rm -f $$results; exit $$status
 
-lint: setup tools ## format, clippy, the checked SQL, licences and sources
-	cargo fmt --check
-	cargo clippy --all-targets -- -D warnings
+lint: setup tools ## format, clippy, the checked SQL, the Rust that is needed, licences and sources
+	.ci/rust-version
+	cargo fmt --all --check
+	cargo clippy --workspace --all-targets -- -D warnings
 	cargo build --quiet
 	$(SQLX_PREPARE) --check -- --all-targets
 	$(TOOLS)/bin/cargo-deny --log-level error check bans licenses sources

@@ -2,8 +2,7 @@
 //! see as lines of JSON, and are told what to do in the same way.
 
 use std::path::{Path, PathBuf};
-use std::process::{Command as Blocking, Stdio};
-use std::sync::OnceLock;
+use std::process::Stdio;
 
 use serde_json::Value;
 use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader, Lines};
@@ -11,13 +10,7 @@ use tokio::process::{Child, ChildStdin, ChildStdout, Command};
 use tokio::time::timeout;
 
 use crate::support::PATIENCE;
-
-/// The languages that the clients are written in.
-#[derive(Clone, Copy, Debug)]
-pub enum Language {
-    Python,
-    JavaScript,
-}
+use crate::support::interpreters::{Language, interpreter, root};
 
 /// A running script; killed when it is dropped.
 pub struct Client {
@@ -77,26 +70,6 @@ impl Client {
     }
 }
 
-/// With the packages of `.ci/python.txt` or `.ci/node`, which are installed first.
-pub fn interpreter(language: Language) -> Command {
-    static PYTHON: OnceLock<()> = OnceLock::new();
-    static NODE: OnceLock<()> = OnceLock::new();
-    match language {
-        Language::Python => {
-            PYTHON.get_or_init(|| install(".ci/python"));
-            let mut command = Command::new(root().join("target/tools/python/bin/python"));
-            command.env("PYTHONUNBUFFERED", "1");
-            command
-        }
-        Language::JavaScript => {
-            NODE.get_or_init(|| install(".ci/clients"));
-            let mut command = Command::new("node");
-            command.env("NODE_PATH", root().join("target/tools/node/node_modules"));
-            command
-        }
-    }
-}
-
 /// Chrome, or Chromium by Debian's name and others'.
 pub fn browser() -> Option<PathBuf> {
     let path = std::env::var_os("PATH").unwrap_or_default();
@@ -108,14 +81,4 @@ pub fn browser() -> Option<PathBuf> {
         println!("skipped: there is no Chromium here; .ci/setup --tests installs it where it can");
     }
     found
-}
-
-pub fn root() -> &'static Path {
-    Path::new(env!("CARGO_MANIFEST_DIR"))
-}
-
-fn install(script: &str) {
-    let installed = Blocking::new(root().join(script)).output().unwrap();
-    let said = String::from_utf8_lossy(&installed.stderr);
-    assert!(installed.status.success(), "{said}");
 }

@@ -7,7 +7,8 @@ use tokio::io::{AsyncBufReadExt, BufReader};
 use tokio::process::Command;
 use tokio::time::timeout;
 
-use crate::clients::{Client, Language, browser, interpreter, root};
+use crate::clients::{Client, browser};
+use crate::support::interpreters::{Language, interpreter, root};
 use crate::support::{Database, PATIENCE, Setup, receiver};
 
 const DATA: &str =

@@ -11,6 +11,7 @@
 mod config_file;
 mod database;
 pub mod http;
+pub mod interpreters;
 pub mod processes;
 pub mod rig;
 pub mod shop;
