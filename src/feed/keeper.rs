@@ -6,19 +6,21 @@
 //! a time; no other statement delays a renewal, however long it hangs, and no renewal delays
 //! the next.
 
+mod answers;
+mod leases;
+#[cfg(test)]
+mod tests;
+mod words;
+
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
-use chrono::{DateTime, Utc};
-use tracing::{info, warn};
-
-use super::ownership::{GivenUp, Ownership, RENEWALS_AT_ONCE};
+pub use self::words::{Answer, Checkpointing, Errand, Input, Renewal, Statement};
+use super::ownership::{Ownership, RENEWALS_AT_ONCE, Release};
 use crate::flow::entry::Backlog;
-use crate::flow::input;
 use crate::flow::lease::Lease;
-use crate::flow::shards::{Checkpoint, Drained, FleetView, Order, Renewed, Taken};
-use crate::flow::{Away, DbClock, STATEMENT};
-use crate::model::cluster::tables_of;
+use crate::flow::shards::{Drained, Order};
+use crate::flow::{DbClock, STATEMENT};
 use crate::model::{Epoch, Shard};
 
 /// How soon what has failed is tried again.
@@ -46,96 +48,6 @@ pub struct KeeperSettings {
     pub checkpoint_every: Duration,
     /// How long what is in the air may take when the worker is told to stop.
     pub grace: Duration,
-}
-
-/// What the keeper is told.
-#[derive(Debug)]
-pub enum Input {
-    /// Hand everything over, and end.
-    Stop,
-    /// The dispatcher has nothing of a shard in memory any more.
-    Drained(Drained),
-    /// A renewal has its answer, or has been waited for long enough.
-    Renewed(Renewal, Result<Renewed, Away>),
-    /// The dispatcher's answer to [`Errand::Collect`].
-    Collected(Vec<Checkpoint>),
-    /// The database's answer to [`Errand::Ask`].
-    Answered(Result<Answer, Away>),
-}
-
-/// What the keeper has others do.
-#[derive(Debug)]
-pub enum Errand {
-    /// Renew the leases; answered by [`Input::Renewed`] within the time that a lease lasts.
-    Renew(Renewal, Duration),
-    /// Ask the database, for so long at most; answered by [`Input::Answered`].
-    Ask(Statement, Duration),
-    /// Ask the dispatcher which checkpoints have moved; answered by [`Input::Collected`].
-    Collect,
-    /// Tell the dispatcher.
-    Tell(input::Input),
-    /// Tell the reader.
-    Order(Order),
-    /// Say to whoever waits for the end what it waits for, and that it comes by then.
-    SayWhatItWaitsFor { by: Instant },
-}
-
-/// A renewal of all leases that this worker holds.
-#[derive(Clone, Debug)]
-pub struct Renewal {
-    /// When it was asked for: what it brings counts from then.
-    pub asked: Instant,
-    /// The cluster that this worker took itself to be in.
-    pub cluster: String,
-    /// The shards whose leases are to be renewed.
-    pub named: Vec<(Shard, Epoch)>,
-}
-
-/// A statement that is not a renewal.
-#[derive(Debug)]
-pub enum Statement {
-    /// Say that this worker is alive and how it is; answered by [`Answer::Time`].
-    Heartbeat,
-    /// Look at shards and workers; answered by [`Answer::Fleet`].
-    LookAtFleet,
-    /// Take these, in the cluster named; answered by [`Answer::Taken`].
-    TakeShards {
-        /// Only there: how a shard's events are read depends on it.
-        cluster: String,
-        /// What is free.
-        shards: Vec<Shard>,
-    },
-    /// Write checkpoints that have moved; answered by [`Answer::Done`].
-    WriteCheckpoints(Checkpointing),
-    /// Write the checkpoints of shards that are about to be released; answered by
-    /// [`Answer::Done`].
-    WriteLastCheckpoints(Checkpointing),
-    /// Leave these to other workers; answered by [`Answer::Done`].
-    ReleaseShards(Vec<(Shard, Epoch)>),
-    /// Take this worker out of the fleet; answered by [`Answer::Done`].
-    ForgetWorker,
-}
-
-/// Checkpoints, and the cluster whose transaction ids they have.
-#[derive(Debug)]
-pub struct Checkpointing {
-    /// The cluster at the moment when they were collected.
-    pub cluster: String,
-    /// What is to be written.
-    pub checkpoints: Vec<Checkpoint>,
-}
-
-/// What the database answers.
-#[derive(Debug)]
-pub enum Answer {
-    /// The heartbeat is noted, at this time of the database.
-    Time(DateTime<Utc>),
-    /// The fleet as it is.
-    Fleet(FleetView),
-    /// The shards that could be taken.
-    Taken(Vec<Taken>),
-    /// It is written.
-    Done,
 }
 
 /// Why a keeper has ended.
@@ -310,87 +222,6 @@ impl Keeper {
         oldest.map_or(Duration::ZERO, |oldest| now.duration_since(*oldest))
     }
 
-    /// Sends a renewal if one is due. A lease may end while one is in the air: nothing is
-    /// sent for its shards then ([`Lease`]), and the answer may still say that nobody has
-    /// taken them. Without such an answer they are lost.
-    fn keep_leases(&mut self, now: Instant) {
-        if self.renewals == 0 {
-            let expired = self.ownership.expire(now);
-            if !expired.is_empty() {
-                warn!(
-                    shards = expired.len(),
-                    "the leases could not be renewed in time"
-                );
-                self.lose(expired);
-            }
-        }
-        if now < self.renew_at {
-            return;
-        }
-        self.renew_at = now + self.ownership.renew_every();
-        if self.ownership.next_expiry().is_none_or(|end| now < end) {
-            let renewal = Renewal {
-                asked: now,
-                cluster: self.cluster.clone(),
-                named: self.ownership.held(),
-            };
-            self.renewals += 1;
-            let lasts = self.ownership.lasts();
-            self.errands.push(Errand::Renew(renewal, lasts));
-        }
-    }
-
-    fn renewed(&mut self, renewal: Renewal, answer: Result<Renewed, Away>, now: Instant) {
-        assert!(
-            self.renewals > 0,
-            "an answer to a renewal that was asked for"
-        );
-        self.renewals -= 1;
-        let renewed = match answer {
-            Ok(renewed) => renewed,
-            Err(error) => return self.could_not_renew(&error, now),
-        };
-        self.renewing_fails = false;
-        // What came later has said that this is another cluster.
-        if renewal.cluster != self.cluster {
-            return;
-        }
-        if renewed.cluster != self.cluster {
-            return self.is_elsewhere(renewed.cluster);
-        }
-        let Renewal { named, asked, .. } = renewal;
-        let lost = self.ownership.renewed(&named, &renewed.ours, asked);
-        if !lost.is_empty() {
-            warn!(
-                shards = lost.len(),
-                "another worker has taken shards of this one"
-            );
-            self.lose(lost);
-        }
-        self.changed();
-    }
-
-    /// The next one is sent soon if it failed early, and has been sent if it hung.
-    fn could_not_renew(&mut self, error: &Away, now: Instant) {
-        if !self.renewing_fails {
-            warn!(%error, "cannot renew the leases; trying until the database is back");
-        }
-        self.renewing_fails = true;
-        self.renew_at = self.renew_at.min(now + AGAIN);
-    }
-
-    /// A renewal has reached another cluster than the last one.
-    fn is_elsewhere(&mut self, cluster: String) {
-        if tables_of(&cluster) == tables_of(&self.cluster) {
-            info!("the server was restarted, or a standby took over; taking the shards anew");
-        } else {
-            warn!("another database is where this worker's was; starting over with that one");
-            self.ended = Some(Ended::AnotherDatabase);
-        }
-        self.cluster = cluster;
-        self.lose(self.ownership.shards());
-    }
-
     /// Begins what is due next, unless something is under way.
     fn go_on(&mut self, now: Instant) {
         if self.doing.is_some() {
@@ -411,7 +242,7 @@ impl Keeper {
             }
         }
         if !self.drained.is_empty() {
-            self.give_up(now);
+            self.release(now);
         }
         if self.doing.is_none() && now >= self.again_at {
             self.do_duties(now);
@@ -446,139 +277,19 @@ impl Keeper {
         self.errands.push(Errand::Ask(statement, within));
     }
 
-    fn answered(&mut self, answer: Result<Answer, Away>, now: Instant) {
-        let Some((doing, asked)) = self.doing.take() else {
-            debug_assert!(false, "an answer to what was not asked");
-            return;
-        };
-        match (doing, answer) {
-            (Doing::Heartbeat, Ok(Answer::Time(time))) => {
-                // Somewhere on the way: off by half of it at most.
-                self.clock.anchor(asked + (now - asked) / 2, time);
-                self.heartbeat_at = now + self.ownership.renew_every();
-            }
-            (Doing::Looking, Ok(Answer::Fleet(fleet))) => self.balance(&fleet, now),
-            (
-                Doing::Taking {
-                    cluster,
-                    live_workers,
-                },
-                Ok(Answer::Taken(taken)),
-            ) => {
-                self.look_at = now + LOOK;
-                self.taken(taken, cluster, live_workers, asked);
-            }
-            (Doing::Checkpointing { shards, read }, Ok(_)) => {
-                self.checkpoint_at = now + self.settings.checkpoint_every;
-                for shard in shards {
-                    // Not of one that was lost meanwhile.
-                    self.checkpointed.entry(shard).and_modify(|at| *at = read);
-                }
-            }
-            (Doing::WritingLast(shards), Ok(_)) => {
-                let statement = Statement::ReleaseShards(shards.clone());
-                self.ask(Doing::Releasing(shards), statement, now);
-            }
-            (Doing::Releasing(shards), Ok(_)) => self.gave_up(&shards),
-            (Doing::WritingLast(shards) | Doing::Releasing(shards), Err(error)) => {
-                warn!(%error, "cannot give up shards; they are free when their lease ends");
-                self.gave_up(&shards);
-            }
-            (Doing::Forgetting, answer) => {
-                if answer.is_err() || !self.ownership.is_empty() {
-                    warn!(
-                        "not everything could be handed over; the rest is free when its lease ends"
-                    );
-                }
-                self.ended = Some(Ended::Stopped);
-            }
-            (_, Err(error)) => self.failed(&error, now),
-            (doing, Ok(answer)) => debug_assert!(false, "{answer:?} is no answer to {doing:?}"),
-        }
-    }
-
-    fn failed(&mut self, error: &Away, now: Instant) {
-        if !self.fails {
-            warn!(%error, "cannot keep the shards; trying until the database is back");
-        }
-        self.fails = true;
-        self.again_at = now + AGAIN;
-    }
-
-    fn balance(&mut self, fleet: &FleetView, now: Instant) {
-        let balance = self.ownership.balance(fleet);
-        let live_workers = fleet.live_workers;
-        if !balance.leave.is_empty() {
-            info!(
-                shards = balance.leave.len(),
-                live_workers, "handing shards over"
-            );
-            self.leave(&balance.leave);
-        }
-        if balance.take.is_empty() {
-            self.look_at = now + LOOK;
-            return;
-        }
-        let cluster = self.cluster.clone();
-        let statement = Statement::TakeShards {
-            cluster: cluster.clone(),
-            shards: balance.take,
-        };
-        let doing = Doing::Taking {
-            cluster,
-            live_workers,
-        };
-        self.ask(doing, statement, now);
-    }
-
-    fn taken(&mut self, taken: Vec<Taken>, cluster: String, live_workers: usize, asked: Instant) {
-        // A renewal has said meanwhile that this is another one.
-        if self.cluster != cluster {
-            return;
-        }
-        info!(shards = taken.len(), live_workers, "took shards");
-        for taken in &taken {
-            self.ownership.taken(taken.shard, taken.epoch, asked);
-            self.checkpointed.insert(taken.shard, asked);
-        }
-        self.changed();
-        self.errands
-            .push(Errand::Order(Order::Adopt { taken, cluster }));
-    }
-
-    fn collected(&mut self, checkpoints: Vec<Checkpoint>, now: Instant) {
-        let Some((Doing::Collecting { cluster }, _)) = self.doing.take() else {
-            debug_assert!(false, "checkpoints that were not asked for");
-            return;
-        };
-        if checkpoints.is_empty() {
-            self.checkpoint_at = now + self.settings.checkpoint_every;
-            return;
-        }
-        let doing = Doing::Checkpointing {
-            shards: checkpoints.iter().map(|(shard, ..)| *shard).collect(),
-            read: now,
-        };
-        let statement = Statement::WriteCheckpoints(Checkpointing {
-            cluster,
-            checkpoints,
-        });
-        self.ask(doing, statement, now);
-    }
-
     /// Has these shards handed over.
     fn leave(&mut self, shards: &[Shard]) {
-        let leaving = self.ownership.leaving(shards);
+        let leaving = self.ownership.leave(shards);
         self.errands.push(Errand::Order(Order::Leave(leaving)));
     }
 
-    /// Gives up what the dispatcher has drained.
-    fn give_up(&mut self, now: Instant) {
+    /// Releases what the dispatcher has drained.
+    fn release(&mut self, now: Instant) {
         let drained = std::mem::take(&mut self.drained);
-        let GivenUp {
+        let Release {
             shards,
             checkpoints,
-        } = self.ownership.to_give_up(drained);
+        } = self.ownership.to_release(drained);
         if shards.is_empty() {
             return;
         }
@@ -587,32 +298,5 @@ impl Keeper {
             checkpoints,
         });
         self.ask(Doing::WritingLast(shards), statement, now);
-    }
-
-    fn gave_up(&mut self, shards: &[(Shard, Epoch)]) {
-        for (shard, epoch) in shards {
-            self.ownership.gone_under(*shard, *epoch);
-        }
-        info!(shards = shards.len(), "handed shards over");
-        self.changed();
-    }
-
-    /// Nothing may be sent for these from now on.
-    fn lose(&mut self, shards: Vec<Shard>) {
-        for shard in &shards {
-            self.ownership.gone(*shard);
-        }
-        self.settle_first = true;
-        self.lease.lost();
-        let lost = input::Input::Lost(shards.clone());
-        self.errands.push(Errand::Tell(lost));
-        self.errands.push(Errand::Order(Order::Drop(shards)));
-        self.changed();
-    }
-
-    fn changed(&mut self) {
-        let held = self.ownership.shards();
-        self.checkpointed.retain(|shard, _| held.contains(shard));
-        self.lease.set(self.ownership.next_expiry());
     }
 }

@@ -42,7 +42,7 @@ pub struct Balance {
 
 /// Shards that are handed over, and the last checkpoints of those that have one.
 #[derive(Debug, Default)]
-pub struct GivenUp {
+pub struct Release {
     pub shards: Vec<(Shard, Epoch)>,
     pub checkpoints: Vec<Checkpoint>,
 }
@@ -135,7 +135,7 @@ impl Ownership {
             }
         }
         for shard in &lost {
-            self.gone(*shard);
+            self.forget(*shard);
         }
         lost
     }
@@ -159,7 +159,7 @@ impl Ownership {
         self.held.values().map(|held| held.valid_until).min()
     }
 
-    pub fn leaving(&mut self, shards: &[Shard]) -> Vec<(Shard, Epoch)> {
+    pub fn leave(&mut self, shards: &[Shard]) -> Vec<(Shard, Epoch)> {
         let mut leaving = Vec::new();
         for shard in shards {
             if let Some(held) = self.held.get_mut(shard) {
@@ -170,10 +170,10 @@ impl Ownership {
         leaving
     }
 
-    /// What of it can be given up: not what has been lost since, even if it was taken again.
+    /// What of this can be released: not what has been lost since, even if it was taken again.
     #[must_use]
-    pub fn to_give_up(&self, drained: Vec<Drained>) -> GivenUp {
-        let mut given_up = GivenUp::default();
+    pub fn to_release(&self, drained: Vec<Drained>) -> Release {
+        let mut release = Release::default();
         for Drained {
             shard,
             epoch,
@@ -185,27 +185,27 @@ impl Ownership {
                 .get(&shard)
                 .is_some_and(|held| held.epoch == epoch)
             {
-                given_up.shards.push((shard, epoch));
+                release.shards.push((shard, epoch));
                 let checkpoint = checkpoint.map(|checkpoint| (shard, epoch, checkpoint));
-                given_up.checkpoints.extend(checkpoint);
+                release.checkpoints.extend(checkpoint);
             }
         }
-        given_up
+        release
     }
 
-    /// Handed over, or lost.
-    pub fn gone(&mut self, shard: Shard) {
+    /// Forgets a shard that was released or is lost.
+    pub fn forget(&mut self, shard: Shard) {
         self.held.remove(&shard);
     }
 
     /// Forgets a shard that is held under this epoch, and no other.
-    pub fn gone_under(&mut self, shard: Shard, epoch: Epoch) {
+    pub fn forget_under(&mut self, shard: Shard, epoch: Epoch) {
         if self
             .held
             .get(&shard)
             .is_some_and(|held| held.epoch == epoch)
         {
-            self.gone(shard);
+            self.forget(shard);
         }
     }
 
@@ -217,115 +217,4 @@ impl Ownership {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    const LEASE: Duration = Duration::from_secs(10);
-
-    fn fleet(live_workers: usize, takeable: &[i16]) -> FleetView {
-        FleetView {
-            live_workers,
-            shards: 4,
-            takeable: takeable.iter().copied().map(Shard).collect(),
-        }
-    }
-
-    fn holding(shards: &[i16], asked: Instant) -> Ownership {
-        let mut ownership = Ownership::new(LEASE);
-        for shard in shards {
-            ownership.taken(Shard(*shard), Epoch(1), asked);
-        }
-        ownership
-    }
-
-    #[test]
-    fn a_lone_worker_takes_everything_and_a_second_one_its_half() {
-        let now = Instant::now();
-        let alone = holding(&[], now).balance(&fleet(1, &[0, 1, 2, 3]));
-        assert_eq!(alone.take.len(), 4);
-        let second = holding(&[], now).balance(&fleet(2, &[2, 3]));
-        assert_eq!(second.take, [Shard(2), Shard(3)]);
-        let full = holding(&[0, 1], now).balance(&fleet(2, &[2, 3]));
-        assert_eq!(full, Balance::default());
-    }
-
-    #[test]
-    fn surplus_is_left_once_when_another_worker_comes() {
-        let now = Instant::now();
-        let mut ownership = holding(&[0, 1, 2, 3], now);
-        let balance = ownership.balance(&fleet(2, &[]));
-        assert_eq!(balance.leave, [Shard(2), Shard(3)]);
-        ownership.leaving(&balance.leave);
-        assert_eq!(ownership.balance(&fleet(2, &[])), Balance::default());
-    }
-
-    #[test]
-    fn a_lease_ends_here_before_it_ends_in_the_database() {
-        let asked = Instant::now();
-        let mut ownership = holding(&[0], asked);
-        assert_eq!(ownership.expire(asked + LEASE * 8 / 10), []);
-        assert_eq!(ownership.expire(asked + LEASE * 9 / 10), [Shard(0)]);
-        assert!(ownership.is_empty());
-    }
-
-    #[test]
-    fn a_renewal_counts_from_before_it_was_asked_for() {
-        let start = Instant::now();
-        let mut ownership = holding(&[0, 1], start);
-        let asked = start + Duration::from_secs(3);
-        let named = ownership.held();
-        assert_eq!(ownership.renewed(&named, &[Shard(0)], asked), [Shard(1)]);
-        assert_eq!(ownership.next_expiry(), Some(asked + LEASE * 9 / 10));
-    }
-
-    #[test]
-    fn answers_may_overtake_one_another() {
-        let start = Instant::now();
-        let mut ownership = holding(&[0], start);
-        let named = ownership.held();
-        let [first, second] = [3, 6].map(|seconds| start + Duration::from_secs(seconds));
-        assert_eq!(ownership.renewed(&named, &[Shard(0)], second), []);
-        assert_eq!(ownership.renewed(&named, &[Shard(0)], first), []);
-        assert_eq!(ownership.next_expiry(), Some(second + LEASE * 9 / 10));
-    }
-
-    #[test]
-    fn as_many_renewals_are_in_the_air_as_are_sent_while_one_is_waited_for() {
-        let ownership = Ownership::new(LEASE);
-        let most = ownership.renew_every() * RENEWALS_AT_ONCE;
-        assert!(most >= ownership.lasts());
-        assert!(most < ownership.lasts() + ownership.renew_every());
-    }
-
-    #[test]
-    fn an_answer_from_before_a_shard_was_taken_does_not_lose_it() {
-        let start = Instant::now();
-        let mut ownership = holding(&[0], start);
-        let named = ownership.held();
-        let asked = start + Duration::from_secs(1);
-        // The answer to the take-over came first, or that to a loss.
-        ownership.taken(Shard(1), Epoch(5), start);
-        assert_eq!(ownership.renewed(&named, &[Shard(0)], asked), []);
-        assert_eq!(ownership.held().len(), 2);
-        ownership.gone(Shard(0));
-        ownership.taken(Shard(0), Epoch(9), start);
-        assert_eq!(ownership.renewed(&named, &[], asked), []);
-        assert!(ownership.held().contains(&(Shard(0), Epoch(9))));
-    }
-
-    #[test]
-    fn what_was_drained_before_a_shard_was_lost_and_taken_again_is_not_given_up() {
-        let mut ownership = holding(&[0, 1], Instant::now());
-        let leaving = ownership.leaving(&[Shard(0), Shard(1)]);
-        ownership.gone(Shard(0));
-        ownership.taken(Shard(0), Epoch(7), Instant::now());
-        let drained = leaving.into_iter().map(|(shard, epoch)| Drained {
-            shard,
-            epoch,
-            checkpoint: None,
-        });
-        let given_up = ownership.to_give_up(drained.collect()).shards;
-        assert_eq!(given_up.len(), 1);
-        assert_eq!(given_up[0].0, Shard(1));
-    }
-}
+mod tests;

@@ -5,26 +5,21 @@
 //! that were just taken catch up from their last owner's checkpoint, and join the live ones
 //! where both have been read to the same snapshot.
 
-use std::collections::{HashSet, VecDeque};
+mod start;
 
-use chrono::{DateTime, TimeDelta, Utc};
+use std::collections::VecDeque;
+
+use chrono::{DateTime, Utc};
 use tracing::info;
 use uuid::Uuid;
 
-use super::floor::{Floor, first_id_at};
+pub use self::start::Start;
+use self::start::{Reading, by_start};
+use super::floor::Floor;
 use super::window::{Left, Turned, Window};
 use crate::flow::shards::Taken;
 use crate::flow::window::{PageRequest, WindowPage};
-use crate::model::cluster::tables_of;
 use crate::model::{Event, Shard, Snapshot};
-
-/// After a restart of the server, events from this long before the last checkpoint are
-/// compared: clocks may have stepped a little.
-const RESTARTED: TimeDelta = TimeDelta::minutes(1);
-
-/// In other tables, where not even old transaction ids mean anything, it is this long:
-/// a transaction that was open for longer does not outlive a restore.
-const RESTORED: TimeDelta = TimeDelta::hours(24);
 
 #[derive(Debug, Default)]
 pub struct Progress {
@@ -58,23 +53,6 @@ impl Live {
 struct CatchUp {
     shards: Vec<Shard>,
     reading: Reading,
-}
-
-#[derive(Debug)]
-enum Reading {
-    /// From the checkpoint; what the last owner recorded is left out.
-    Behind(Window),
-    /// After a restart or in another cluster: by id, comparing with what is recorded.
-    Comparing {
-        /// First what the transactions wrote that ran at the checkpoint.
-        late: Option<Window>,
-        /// Of that, what will be met again by its id.
-        met: HashSet<Uuid>,
-        after: Uuid,
-        until: Option<Snapshot>,
-    },
-    /// What came during the catch-up; the live shards then read to the same end.
-    Approaching(Window),
 }
 
 /// Whose turn it is.
@@ -126,7 +104,7 @@ impl Progress {
     }
 
     /// Shards that are handed over, or lost.
-    pub fn let_go(&mut self, shards: &[Shard]) {
+    pub fn forget(&mut self, shards: &[Shard]) {
         let stays = |shard: &Shard| !shards.contains(shard);
         self.live.shards.retain(stays);
         self.live.joining.retain(stays);
@@ -325,234 +303,5 @@ impl Progress {
     }
 }
 
-impl Reading {
-    /// Takes what was read; returns its events, and the end once all is read.
-    fn turn(&mut self, answer: Answer, limit: i64) -> (Vec<Event>, Option<Snapshot>) {
-        match (self, answer) {
-            (Self::Behind(window) | Self::Approaching(window), Answer::Page(page)) => {
-                let turned = window.turn(page);
-                (turned.events, turned.complete)
-            }
-            (
-                Self::Comparing {
-                    late, met, after, ..
-                },
-                Answer::Page(page),
-            ) => {
-                let turned = late.as_mut().map(|window| window.turn(page));
-                let (events, complete) =
-                    turned.map_or((Vec::new(), None), |it| (it.events, it.complete));
-                if complete.is_some() {
-                    *late = None;
-                }
-                let ids = events.iter().map(|event| event.id);
-                met.extend(ids.filter(|id| id > after));
-                (events, None)
-            }
-            (
-                Self::Comparing {
-                    met, after, until, ..
-                },
-                Answer::ById {
-                    until: end,
-                    mut events,
-                },
-            ) => {
-                *until = Some(end.clone());
-                *after = events.last().map_or(*after, |event| event.id);
-                let full = usize::try_from(limit).is_ok_and(|limit| events.len() >= limit);
-                events.retain(|event| !met.remove(&event.id));
-                (events, (!full).then_some(end))
-            }
-            (Self::Behind(_) | Self::Approaching(_), Answer::ById { .. }) => (Vec::new(), None),
-        }
-    }
-}
-
-/// How a shard that was taken begins.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Start {
-    /// After its checkpoint.
-    Checkpoint,
-    /// The server was restarted since, or failed over: transaction ids from before it may
-    /// have been given again.
-    Restarted,
-    /// These are other tables: of a restored, copied or upgraded database.
-    Restored,
-}
-
-impl Start {
-    fn of(taken: &Taken, cluster: &str) -> Self {
-        if taken.cluster == cluster {
-            Self::Checkpoint
-        } else if tables_of(&taken.cluster) == tables_of(cluster) {
-            Self::Restarted
-        } else {
-            Self::Restored
-        }
-    }
-
-    fn reading(self, taken: &Taken) -> Reading {
-        match self {
-            Self::Checkpoint => Reading::Behind(Window::since(&taken.checkpoint, None)),
-            Self::Restarted => Reading::Comparing {
-                late: Some(Window::of_late_ones(&taken.checkpoint)),
-                met: HashSet::new(),
-                after: first_id_at(taken.checkpoint_at - RESTARTED),
-                until: None,
-            },
-            Self::Restored => Reading::Comparing {
-                late: None,
-                met: HashSet::new(),
-                after: first_id_at(taken.checkpoint_at - RESTORED),
-                until: None,
-            },
-        }
-    }
-}
-
-/// Shards that begin alike are read together: those of a worker that died have the same
-/// checkpoint as a rule.
-fn by_start<'a>(taken: &'a [Taken], cluster: &str) -> Vec<(Start, Vec<&'a Taken>)> {
-    let mut groups: Vec<(Start, Vec<&Taken>)> = Vec::new();
-    for taken in taken {
-        let start = Start::of(taken, cluster);
-        let alike = |other: &Taken| {
-            other.checkpoint == taken.checkpoint && other.checkpoint_at == taken.checkpoint_at
-        };
-        match groups
-            .iter_mut()
-            .find(|(kind, group)| *kind == start && alike(group[0]))
-        {
-            Some((_, group)) => group.push(taken),
-            None => groups.push((start, vec![taken])),
-        }
-    }
-    groups
-}
-
 #[cfg(test)]
-mod tests {
-    #![allow(clippy::unwrap_used, reason = "a panic is how a test fails")]
-    use super::*;
-    use crate::model::{Epoch, samples};
-
-    const LIMIT: i64 = 2;
-    const HERE: &str = "1/2/3";
-
-    fn snapshot(text: &str) -> Snapshot {
-        text.parse().unwrap()
-    }
-
-    fn page(until: &str, rows: &[(u64, u128)]) -> Answer {
-        let event = |(xid, number): &(u64, u128)| {
-            let mut event = samples::event();
-            event.id = Uuid::from_u128(*number);
-            (*xid, event)
-        };
-        Answer::Page(WindowPage {
-            until: snapshot(until),
-            events: rows.iter().map(event).collect(),
-            overtaking: HashSet::new(),
-            revision: 0,
-        })
-    }
-
-    fn take(progress: &mut Progress, shard: i16, checkpoint: &str) {
-        let taken = Taken {
-            shard: Shard(shard),
-            epoch: Epoch(1),
-            checkpoint: snapshot(checkpoint),
-            checkpoint_at: DateTime::UNIX_EPOCH,
-            cluster: HERE.to_owned(),
-        };
-        progress.take_up(vec![taken], HERE.to_owned());
-        progress.adopted();
-    }
-
-    /// Asks and answers; returns how far the shards have been read with that.
-    fn turn(progress: &mut Progress, turn: Turn, answer: Answer) -> Option<String> {
-        progress.ask(turn, LIMIT).unwrap();
-        let found = progress.answered(turn, answer, LIMIT, DateTime::UNIX_EPOCH);
-        found.window_read.map(|(_, end)| end.to_string())
-    }
-
-    /// Live since a moment at which transaction 5 ran, of which two events were read.
-    fn with_a_large_one() -> Progress {
-        let mut progress = Progress::default();
-        take(&mut progress, 0, "9:9:");
-        turn(&mut progress, Turn::CatchUp, page("5:9:5", &[]));
-        let large = || page("12:12:", &[(5, 1), (5, 2)]);
-        assert_eq!(turn(&mut progress, Turn::Live, large()), None);
-        let end = turn(&mut progress, Turn::Live, large());
-        assert_eq!(end.unwrap(), "5:12:5", "it counts as running");
-        progress
-    }
-
-    fn late(progress: &mut Progress) -> Vec<(u64, u128, bool)> {
-        match progress.ask(Turn::Live, LIMIT).unwrap() {
-            Ask::Page { request, .. } => {
-                let late = request.late.iter();
-                late.map(|it| (it.xid, it.after.as_u128(), it.left))
-                    .collect()
-            }
-            Ask::ById { .. } => panic!("live shards are read by windows"),
-        }
-    }
-
-    #[test]
-    fn while_a_transaction_is_left_there_is_more_to_read() {
-        let mut progress = with_a_large_one();
-        assert!(progress.is_behind());
-        assert_eq!(progress.read_up_to(), None);
-        assert_eq!(late(&mut progress), [(5, 2, true)]);
-        let end = turn(&mut progress, Turn::Live, page("13:13:", &[(5, 3)]));
-        assert_eq!(end.unwrap(), "13:13:");
-        assert!(!progress.is_behind());
-        assert_eq!(progress.read_up_to(), Some(&snapshot("13:13:")));
-    }
-
-    #[test]
-    fn shards_join_once_nothing_is_left() {
-        let mut progress = with_a_large_one();
-        take(&mut progress, 1, "9:9:");
-        assert_eq!(progress.turns(), [Turn::CatchUp, Turn::Live]);
-        turn(&mut progress, Turn::CatchUp, page("12:12:", &[]));
-        assert_eq!(progress.turns(), [Turn::Live]);
-        turn(&mut progress, Turn::Live, page("13:13:", &[(5, 3), (5, 4)]));
-        assert_eq!(progress.turns(), [Turn::Live]);
-        turn(&mut progress, Turn::Live, page("14:14:", &[(5, 5)]));
-        assert_eq!(progress.turns(), [Turn::CatchUp]);
-        turn(&mut progress, Turn::CatchUp, page("15:15:", &[]));
-        assert_eq!(progress.turns(), [Turn::Live]);
-        turn(&mut progress, Turn::Live, page("15:15:", &[]));
-        assert_eq!(progress.live_shards(), [Shard(0), Shard(1)]);
-    }
-
-    #[test]
-    fn who_has_let_all_shards_go_begins_anew() {
-        let mut progress = with_a_large_one();
-        take(&mut progress, 1, "9:9:");
-        progress.let_go(&[Shard(0)]);
-        turn(&mut progress, Turn::CatchUp, page("5:12:5", &[]));
-        assert_eq!(progress.live_shards(), [Shard(1)]);
-        assert_eq!(late(&mut progress), [(5, 0, false)]);
-    }
-
-    #[test]
-    fn shards_that_stay_go_on_with_what_is_left() {
-        let mut progress = Progress::default();
-        take(&mut progress, 0, "9:9:");
-        turn(&mut progress, Turn::CatchUp, page("9:9:", &[]));
-        take(&mut progress, 1, "9:9:");
-        turn(&mut progress, Turn::CatchUp, page("9:9:", &[]));
-        turn(&mut progress, Turn::CatchUp, page("5:10:5", &[]));
-        turn(&mut progress, Turn::Live, page("5:10:5", &[]));
-        for _ in 0..2 {
-            let large = page("12:12:", &[(5, 1), (5, 2)]);
-            turn(&mut progress, Turn::Live, large);
-        }
-        progress.let_go(&[Shard(0)]);
-        assert_eq!(late(&mut progress), [(5, 2, true)]);
-    }
-}
+mod tests;

@@ -7,6 +7,7 @@
 //! One thing is asked for at a time, and orders are obeyed between two readings.
 
 mod adopting;
+mod answers;
 mod handing;
 mod words;
 
@@ -22,10 +23,9 @@ use self::handing::Handing;
 pub use self::words::{Answer, Errand, Input, OfEvents, Question};
 use super::look_up::LookUps;
 use super::poll::Poll;
-use super::progress::{self, Ask, Progress, Turn};
+use super::progress::{Ask, Progress, Turn};
 use super::unusable::Unusable;
 use crate::flow::shards::Order;
-use crate::flow::subscriptions::Resolved;
 use crate::flow::window::WindowPage;
 use crate::flow::{AWAY, Away, DbClock, input};
 use crate::model::{Shard, Snapshot, Subscription};
@@ -203,11 +203,11 @@ impl Reader {
                 }
                 Order::Leave(shards) => {
                     let left: Vec<Shard> = shards.iter().map(|(shard, _)| *shard).collect();
-                    self.let_go(&left);
+                    self.forget(&left);
                     self.tell(input::Input::Drain(shards));
                 }
-                Order::Drop(shards) => {
-                    self.let_go(&shards);
+                Order::Lose(shards) => {
+                    self.forget(&shards);
                     // The keeper has told it already, but it may have learnt of them since: while
                     // the reader waited for what an adoption loads.
                     self.tell(input::Input::Lost(shards));
@@ -216,10 +216,10 @@ impl Reader {
         }
     }
 
-    fn let_go(&mut self, shards: &[Shard]) {
-        self.progress.let_go(shards);
+    fn forget(&mut self, shards: &[Shard]) {
+        self.progress.forget(shards);
         self.held.retain(|shard| !shards.contains(shard));
-        self.unusable.let_go(shards);
+        self.unusable.forget(shards);
     }
 
     fn begin(&mut self, now: Instant) {
@@ -306,100 +306,6 @@ impl Reader {
         self.asked = true;
         self.doing = Some(doing);
         self.errands.push(Errand::Ask(question));
-    }
-
-    fn answered(&mut self, answer: Answer, now: Instant) {
-        debug_assert!(self.asked, "an answer to what was not asked");
-        self.asked = false;
-        let Some(doing) = self.doing.take() else {
-            return;
-        };
-        match (doing, answer) {
-            (Doing::Adopting(mut adopting), answer) => {
-                adopting.take(answer, self, now);
-                self.adopt(adopting, now);
-            }
-            (Doing::Retrying, Answer::Subscriptions(rows)) => {
-                let subscriptions = self.resolved(rows, now);
-                self.tell(input::Input::Subscriptions(subscriptions));
-                self.look(now);
-            }
-            (Doing::Looking(read), Answer::Snapshot(snapshot)) if read == snapshot => {
-                self.finish(now);
-            }
-            (Doing::Looking(_), Answer::Snapshot(_)) => self.take_turns(now),
-            (Doing::Reading(turn, mut ask), Answer::Snapshot(snapshot)) => {
-                if let Ask::ById { until, .. } = &mut ask {
-                    *until = Some(snapshot);
-                }
-                self.read(turn, ask);
-            }
-            (Doing::Reading(turn, _), Answer::Read(progress::Answer::Page(page))) => {
-                self.page_read(turn, page, now);
-            }
-            (Doing::Reading(turn, _), Answer::Read(events)) => self.turned(turn, events, now),
-            (Doing::CatchingUp(turn, page, None), Answer::Subscriptions(rows)) => {
-                let subscriptions = self.resolved(rows, now);
-                let doing = Doing::CatchingUp(turn, page, Some(subscriptions));
-                self.ask(doing, Question::NewestChange);
-            }
-            (Doing::CatchingUp(turn, page, Some(subscriptions)), Answer::Changed(at)) => {
-                self.changed_at = at;
-                self.tell(input::Input::Subscriptions(subscriptions));
-                self.revision = Some(page.revision);
-                self.turned(turn, progress::Answer::Page(page), now);
-            }
-            (Doing::Handing(mut handing), answer) => {
-                handing.take(answer);
-                self.hand_on(handing, now);
-            }
-            (doing, answer) => debug_assert!(false, "{answer:?} is no answer to {doing:?}"),
-        }
-    }
-
-    /// No event meets a configuration that is older than itself.
-    fn page_read(&mut self, turn: Turn, page: WindowPage, now: Instant) {
-        match self.revision {
-            Some(known) if known < page.revision => {
-                let question = Question::Subscriptions {
-                    after: known,
-                    // Those of a shard that is taken later are all read then.
-                    shards: self.held.iter().copied().collect(),
-                };
-                self.ask(Doing::CatchingUp(turn, page, None), question);
-            }
-            _ => self.turned(turn, progress::Answer::Page(page), now),
-        }
-    }
-
-    /// From here on nothing about what was read may fail: it is not read again.
-    fn turned(&mut self, turn: Turn, answer: progress::Answer, now: Instant) {
-        let time = self.clock.at(now);
-        let limit = self.limit();
-        let found = self.progress.answered(turn, answer, limit, time);
-        self.hand_on(Handing::of(found), now);
-    }
-
-    /// Takes note of rows, and returns the subscriptions that take effect. Rows that cannot be
-    /// used are kept, to be tried again.
-    fn resolved(&mut self, rows: Vec<Resolved>, now: Instant) -> Vec<Arc<Subscription>> {
-        let mut subscriptions = Vec::with_capacity(rows.len());
-        for Resolved {
-            row,
-            subscription,
-            why,
-        } in rows
-        {
-            // Its shard may have been lost since it was asked for.
-            if self.held.contains(&row.identity.shard) {
-                self.unusable.note(row, why, now);
-            }
-            if let Some(subscription) = subscription {
-                self.look_ups.note(&subscription);
-                subscriptions.push(subscription);
-            }
-        }
-        subscriptions
     }
 
     /// The end of a reading: how long to wait before the next.

@@ -33,7 +33,7 @@ impl Unusable {
     }
 
     /// Shards that are others' to speak of.
-    pub fn let_go(&mut self, shards: &[Shard]) {
+    pub fn forget(&mut self, shards: &[Shard]) {
         self.kept
             .retain(|_, kept| !shards.contains(&kept.row.identity.shard));
     }

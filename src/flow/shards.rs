@@ -68,5 +68,5 @@ pub enum Order {
     /// Hand these over.
     Leave(Vec<(Shard, Epoch)>),
     /// These are lost.
-    Drop(Vec<Shard>),
+    Lose(Vec<Shard>),
 }
