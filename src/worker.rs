@@ -1,6 +1,7 @@
 //! The worker: puts the rooms together and runs them until it is told to stop.
 
 mod keys;
+mod recording;
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -14,6 +15,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 use uuid::Uuid;
 
+use self::recording::Recording;
 use crate::config::{self, Config, DatabaseUrl, Written};
 use crate::dispatch::air::Air;
 use crate::dispatch::deliver::Delivering;
@@ -293,14 +295,13 @@ fn start_flow(
     let backlog = Backlog::default();
     let lease = Lease::new(Instant::now());
 
-    let recorder = Recorder {
+    let recording = Recording {
         pool: pool.clone(),
         owner: id,
-        settings: recorder_settings(&config.worker),
         metrics: metrics.clone(),
-        backlog: backlog.clone(),
         dispatcher: inputs.clone(),
     };
+    let recorder = Recorder::new(recorder_settings(&config.worker), backlog.clone());
     let errands = Errands {
         delivering: Delivering {
             max_data_bytes: config.worker.max_data_bytes,
@@ -363,7 +364,7 @@ fn start_flow(
         dispatcher: replayed,
         metrics: metrics.clone(),
     };
-    rooms.spawn(recorder.run(entries_rx));
+    rooms.spawn(recording.run(recorder, entries_rx));
     rooms.spawn(async move {
         replays.run().await;
     });
