@@ -3,6 +3,7 @@
 mod keeping;
 mod keys;
 mod reading;
+mod recording;
 mod replays;
 
 use std::path::PathBuf;
@@ -19,6 +20,7 @@ use uuid::Uuid;
 
 use self::keeping::{Identity, Keeping};
 use self::reading::Reading;
+use self::recording::Recording;
 use self::replays::Replays;
 use crate::config::{self, Config, DatabaseUrl, Written};
 use crate::dispatch::air::Air;
@@ -298,14 +300,13 @@ fn start_flow(
     let backlog = Backlog::default();
     let lease = Lease::new(Instant::now());
 
-    let recorder = Recorder {
+    let recording = Recording {
         pool: pool.clone(),
         owner: id,
-        settings: recorder_settings(&config.worker),
         metrics: metrics.clone(),
-        backlog: backlog.clone(),
         dispatcher: inputs.clone(),
     };
+    let recorder = Recorder::new(recorder_settings(&config.worker), backlog.clone());
     let errands = Errands {
         delivering: Delivering {
             max_data_bytes: config.worker.max_data_bytes,
@@ -370,7 +371,7 @@ fn start_flow(
         metrics: metrics.clone(),
         health: health.clone(),
     };
-    rooms.spawn(recorder.run(entries_rx));
+    rooms.spawn(recording.run(recorder, entries_rx));
     rooms.spawn(async move {
         replays.run().await;
     });

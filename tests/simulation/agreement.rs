@@ -15,7 +15,7 @@ use posthorn::store::known::find_known_deliveries;
 use posthorn::store::ledger::write_batch;
 use posthorn::store::pending::{count_waiting, refill_lanes};
 use posthorn::store::shards::{cluster_and_time, release_shards, renew_leases, take_shards};
-use posthorn::store::{Pool, connect};
+use posthorn::store::{Pool, StoreError, connect};
 use serde_json::json;
 use sqlx::{Connection, PgConnection};
 use uuid::Uuid;
@@ -272,14 +272,16 @@ impl Both {
             return Ok(());
         }
         let what = format!("{:?}", batch.entries);
-        let ours = self.model.write_batch(owner, &batch.entries);
-        // As the recorder does: looks for rows that are there only when it has to.
-        let theirs = match write_batch(&self.pool, owner, &batch.entries, false).await {
-            Ok(written) => written,
-            Err(_) => write_batch(&self.pool, owner, &batch.entries, true)
-                .await
-                .unwrap(),
-        };
+        let mut ours = self.model.write_batch(owner, &batch.entries, false);
+        let mut theirs = write_batch(&self.pool, owner, &batch.entries, false).await;
+        let repeated = theirs.as_ref().is_err_and(StoreError::is_repetition);
+        same("a repetition", ours.is_err(), repeated)
+            .map_err(|how| format!("{how}; after {what}"))?;
+        if repeated {
+            ours = self.model.write_batch(owner, &batch.entries, true);
+            theirs = write_batch(&self.pool, owner, &batch.entries, true).await;
+        }
+        let (ours, theirs) = (ours.unwrap(), theirs.unwrap());
         let sorted = |shards: &std::collections::HashSet<Shard>| {
             shards.iter().copied().collect::<BTreeSet<_>>()
         };

@@ -1,13 +1,14 @@
 //! A model of the database: what the statements of `posthorn::store` do, each in one step.
 //!
-//! `mvcc` has transactions and snapshots, `days` the log's partitions, `leases` the shards, `deliveries` the ledger and
-//! what waits. Whether the model does what the SQL does is checked by `agreement`, against
+//! `mvcc` has transactions and snapshots, `days` the log's partitions, `leases` the shards,
+//! `deliveries` the ledger and what waits, `rules` what is refused. Whether the model does what the SQL does is checked by `agreement`, against
 //! a real server.
 
 mod days;
 mod deliveries;
 mod leases;
 mod mvcc;
+mod rules;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -18,9 +19,10 @@ use uuid::Uuid;
 
 use self::days::Day;
 pub use self::days::Plan;
-pub use self::deliveries::{Ended, Open};
+pub use self::deliveries::{Ended, Open, Unwritten};
 use self::leases::ShardRow;
 pub use self::mvcc::{Stored, Transaction};
+pub use self::rules::Rules;
 
 pub struct Database {
     /// Its clock at the run's beginning, and by how much it was stepped since.
@@ -48,6 +50,7 @@ pub struct Database {
     pub attempts: BTreeSet<(DeliveryKey, u32)>,
     pub subscriptions: BTreeMap<Uuid, Arc<Subscription>>,
     pub revision: i64,
+    pub rules: Rules,
 }
 
 impl Database {
@@ -72,6 +75,7 @@ impl Database {
             attempts: BTreeSet::new(),
             subscriptions: BTreeMap::new(),
             revision: 1,
+            rules: Rules::default(),
         };
         for shard in (0..shards).map(Shard) {
             let row = ShardRow::new(&database);

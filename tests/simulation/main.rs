@@ -5,8 +5,8 @@
 //!     make simulate SEED=4711          one, with everything that happens in it
 //!
 //! What runs here is the real `route`, `dispatch` (lanes, shelves, breakers), `feed`
-//! (ownership, windows, checkpoints, progress), `shape`, `judge` and `plan`; the loops
-//! around them and the database are played (`worker`, `database`).
+//! (ownership, windows, checkpoints, progress), `record`, `shape`, `judge` and `plan`; the
+//! loops around them and the database are played (`worker`, `database`).
 
 #![allow(
     clippy::unwrap_used,

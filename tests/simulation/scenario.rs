@@ -88,6 +88,8 @@ pub struct Faults {
     /// How far a worker's clock runs fast or slow at most.
     pub drift: f64,
     pub settings_change: Option<Duration>,
+    /// Of so many deliveries the database refuses to record one in some way.
+    pub refusals: Option<u128>,
 }
 
 /// Statements that take long, on their way there or back.
@@ -150,6 +152,7 @@ impl Faults {
             }),
             drift: 0.0,
             settings_change: None,
+            refusals: None,
         }
     }
 
@@ -173,6 +176,7 @@ impl Faults {
             }),
             drift: 0.02,
             settings_change: every(0.2, 2),
+            refusals: every(0.2, 1).map(|_| 15),
         }
     }
 }

@@ -21,6 +21,7 @@ use posthorn::flow::entry::Backlog;
 use posthorn::flow::input::Input;
 use posthorn::flow::lease::Lease;
 use posthorn::http::metrics::Metrics;
+use posthorn::record::{Recorder, RecorderSettings};
 use tokio::sync::{mpsc, watch};
 use uuid::Uuid;
 
@@ -158,10 +159,15 @@ fn flow(own: &Rc<Own>, cluster: String, time: DateTime<Utc>, stop: watch::Receiv
         errands_rx,
         inputs.clone(),
     ));
+    let settings = RecorderSettings {
+        flush_after: Duration::from_millis(20),
+        flush_rows: scenario.flush_rows,
+    };
+    let recorder = Recorder::new(settings, backlog.clone());
     own.spawn(recorder::run(
         Rc::clone(own),
+        recorder,
         entries_rx,
-        backlog.clone(),
         inputs.clone(),
     ));
     own.spawn(maintenance::run(Rc::clone(own)));

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use chrono::{DateTime, TimeDelta, Utc};
 
-use crate::database::Database;
+use crate::database::{Database, Rules};
 use crate::executor::{Executor, Process, WORLD};
 use crate::invariants::{Books, PATIENCE, check_patience, missing};
 use crate::link::Network;
@@ -69,10 +69,12 @@ impl World {
     fn new(scenario: Scenario, chance: Chance, prints: bool) -> Rc<Self> {
         // A day is about to be closed (`feed::floor`).
         let began: DateTime<Utc> = "2026-11-21T00:59:58Z".parse().unwrap();
+        let mut database = Database::new(began, scenario.shards);
+        database.rules = Rules::for_one_of(scenario.faults.refusals);
         Rc::new(Self {
             executor: Rc::default(),
             chance: RefCell::new(chance),
-            database: RefCell::new(Database::new(began, scenario.shards)),
+            database: RefCell::new(database),
             scenario,
             network: RefCell::default(),
             receiver: RefCell::default(),

@@ -30,11 +30,26 @@ pub struct Open {
     pub lane_waits_until: Option<DateTime<Utc>>,
 }
 
+/// Why nothing of a batch was written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Unwritten {
+    /// A rule is against a row of it.
+    Refused,
+    /// A row of it is there.
+    Repeated,
+}
+
 impl Database {
     /// `write_batch`. All its parts see the rows as they were before it; what ends does so
     /// before what takes another's place.
-    pub fn write_batch(&mut self, owner: Uuid, entries: &[Entry]) -> Written {
+    pub fn write_batch(
+        &mut self,
+        owner: Uuid,
+        entries: &[Entry],
+        again: bool,
+    ) -> Result<Written, Unwritten> {
         self.write();
+        self.check(owner, entries, again)?;
         let now = self.now();
         let mut written = Written::default();
         let replaces = |entry: &Entry| matches!(entry.change, Change::SupersedeOlder { .. });
@@ -107,7 +122,26 @@ impl Database {
                 }
             }
         }
-        written
+        Ok(written)
+    }
+
+    /// The tables' keys and rules; of what is fenced off no row is made.
+    fn check(&self, owner: Uuid, entries: &[Entry], again: bool) -> Result<(), Unwritten> {
+        let held = |entry: &&Entry| self.is_held(owner, entry.shard, entry.epoch);
+        for entry in entries.iter().filter(held) {
+            if self.rules.refuse(entry) {
+                return Err(Unwritten::Refused);
+            }
+            let attempt = entry.attempt.as_ref();
+            let is_there = attempt
+                .is_some_and(|attempt| self.attempts.contains(&(entry.key, attempt.number)))
+                || matches!(entry.change, Change::Finish { .. })
+                    && self.ledger.contains_key(&entry.key);
+            if is_there && !again {
+                return Err(Unwritten::Repeated);
+            }
+        }
+        Ok(())
     }
 
     /// ON CONFLICT DO NOTHING: false if it has ended before.

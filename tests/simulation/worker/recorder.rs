@@ -1,77 +1,79 @@
-//! `Recorder::run`.
+//! `worker::recording`: does the errands of the real recorder.
 
+use std::pin::pin;
 use std::rc::Rc;
 use std::time::Duration;
 
-use posthorn::flow::entry::{Backlog, ToRecord};
+use futures::FutureExt;
+use futures::future::{Fuse, OptionFuture};
+use posthorn::flow::entry::ToRecord;
 use posthorn::flow::input::Input;
-use posthorn::record::{Batch, acknowledge};
+use posthorn::record::{Answer, Errand, Part, Recorder};
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender};
 
-use super::{AWAY, Own, STATEMENT};
-
-const FLUSH_AFTER: Duration = Duration::from_millis(20);
+use super::{Own, STATEMENT};
+use crate::database::Unwritten;
 
 pub async fn run(
     own: Rc<Own>,
+    mut recorder: Recorder,
     mut entries: UnboundedReceiver<ToRecord>,
-    backlog: Backlog,
     dispatcher: UnboundedSender<Input>,
 ) {
-    let mut batch = Batch::default();
+    let mut write = pin!(Fuse::terminated());
+    let mut taken = Vec::new();
+    let mut more_may_come = true;
     loop {
-        if batch.is_empty() {
-            let Some(first) = entries.recv().await else {
-                return;
-            };
-            batch.add(first);
+        while let Some(errand) = recorder.next_errand(own.now()) {
+            match errand {
+                Errand::Write { entries, again } => {
+                    write.set(self::write(&own, entries, again).fuse());
+                }
+                Errand::Report(input) => {
+                    // The dispatcher is gone only when the process is.
+                    let _ = dispatcher.send(input);
+                }
+                Errand::CountRefusal => {}
+            }
         }
-        let next = gather(&own, &mut entries, &mut batch).await;
-        write(&own, std::mem::take(&mut batch), &backlog, &dispatcher).await;
-        if let Some(next) = next {
-            batch.add(next);
+        if !more_may_come && recorder.is_idle() {
+            return;
         }
-    }
-}
-
-async fn gather(
-    own: &Own,
-    entries: &mut UnboundedReceiver<ToRecord>,
-    batch: &mut Batch,
-) -> Option<ToRecord> {
-    let mut deadline = std::pin::pin!(own.sleep(FLUSH_AFTER));
-    while batch.len() < own.world.scenario.flush_rows {
-        let next = tokio::select! {
-            biased;
-            next = entries.recv() => next?,
-            () = &mut deadline => return None,
-        };
-        if let Some(next) = batch.add(next) {
-            return Some(next);
-        }
-    }
-    None
-}
-
-async fn write(own: &Own, batch: Batch, backlog: &Backlog, dispatcher: &UnboundedSender<Input>) {
-    // A statement that nobody waits for any more may come yet, with the same entries.
-    let (entries, pages) = (Rc::new(batch.entries), batch.pages);
-    let owner = own.id;
-    let written = loop {
-        let (entries, world) = (Rc::clone(&entries), Rc::clone(&own.world));
-        let asked = own.ask("write a batch", STATEMENT, move |database| {
-            let written = database.write_batch(owner, &entries);
-            let mut books = world.books.borrow_mut();
-            books.written(&world, &entries, &written, database);
-            written
+        let room = recorder.room();
+        let wake = recorder.wake_at().map(|at| {
+            let wake = at.saturating_duration_since(own.now());
+            own.sleep(wake + Duration::from_nanos(1))
         });
-        match asked.await {
-            Ok(written) => break written,
-            Err(_) => own.sleep(AWAY).await,
+        tokio::select! {
+            biased;
+            answer = &mut write => recorder.answered(answer, own.now()),
+            count = entries.recv_many(&mut taken, room), if more_may_come && room > 0 => {
+                more_may_come = count > 0;
+                taken.drain(..).for_each(|entry| recorder.take(entry));
+            }
+            Some(()) = OptionFuture::from(wake) => {}
         }
-    };
-    let recorded = acknowledge(&entries, &pages, &written, own.now());
-    let attempts = entries.iter().filter(|entry| entry.attempt.is_some());
-    backlog.take(entries.len(), attempts.count());
-    let _ = dispatcher.send(Input::Recorded(recorded.collect()));
+    }
+}
+
+async fn write(own: &Own, entries: Part, again: bool) -> Answer {
+    let (owner, world) = (own.id, Rc::clone(&own.world));
+    // A statement that nobody waits for any more may come yet, with the same entries.
+    let asked = own.ask("write a batch", STATEMENT, move |database| {
+        let written = database.write_batch(owner, &entries, again);
+        match &written {
+            Ok(written) => {
+                let mut books = world.books.borrow_mut();
+                books.written(&world, &entries, written, database);
+            }
+            Err(why) => world.note(format_args!("  {why:?}")),
+        }
+        written
+    });
+    match asked.await {
+        Ok(Ok(written)) => Answer::Written(written),
+        Ok(Err(Unwritten::Refused)) => Answer::Refused("a rule".to_owned()),
+        Ok(Err(Unwritten::Repeated)) => Answer::Repeated("a row is there".to_owned()),
+        Err(_) => Answer::Away("no answer".to_owned()),
+    }
 }

@@ -1,0 +1,49 @@
+//! What the dispatcher is told of entries that were written.
+
+use std::collections::HashSet;
+use std::time::Instant;
+
+use super::Part;
+use crate::flow::entry::{Change, Written};
+use crate::flow::input::{Recorded, RecordedKind};
+use crate::model::Shard;
+
+/// What the dispatcher is told of a part of a batch that was written at `now`.
+pub(super) fn acknowledge(
+    part: &Part,
+    written: &Written,
+    now: Instant,
+) -> impl Iterator<Item = Recorded> {
+    part.iter().zip(part.pages()).map(move |(entry, page)| {
+        let kind = if written.lost.contains(&entry.shard) {
+            RecordedKind::Fenced
+        } else {
+            kind_of(&entry.change, now)
+        };
+        Recorded {
+            key: entry.key,
+            lane_id: entry.lane_id,
+            shard: entry.shard,
+            page: *page,
+            kind,
+        }
+    })
+}
+
+fn kind_of(change: &Change, now: Instant) -> RecordedKind {
+    match change {
+        Change::Finish { state, .. } => RecordedKind::Finished(*state),
+        Change::Retry { delay, .. } => RecordedKind::Retry(now + *delay),
+        Change::Spill => RecordedKind::Spilled,
+        Change::SupersedeOlder { .. } => RecordedKind::SupersededOlder,
+    }
+}
+
+/// The shards among these that were fenced off.
+#[must_use]
+pub fn fenced(recorded: &[Recorded]) -> HashSet<Shard> {
+    let lost = recorded
+        .iter()
+        .filter(|entry| entry.kind == RecordedKind::Fenced);
+    lost.map(|entry| entry.shard).collect()
+}
