@@ -1,0 +1,175 @@
+//! Which room uses which: the rooms of `docs/ARCHITECTURE.md`, floor by floor.
+
+use crate::plan::Room;
+
+/// The floors from the ground up. A room uses those below it and, where no circle comes of it,
+/// those beside it.
+pub const FLOORS: &[&[Room]] = &[
+    // 1: nouns and settings; they know nothing, or a file.
+    &[
+        ("model", &[]),
+        ("vault", &["model"]),
+        ("config", &["model", "vault"]),
+        ("crash", &[]),
+    ],
+    // 2: the nouns that travel between the machines.
+    &[],
+    // 3: pure decisions.
+    &[
+        ("shape", &["model"]),
+        ("route", &["model", "shape"]),
+        ("judge", &["model"]),
+        ("plan", &["model"]),
+        ("mask", &["model", "shape"]),
+    ],
+    // 4: machines: an input and a time go in, errands come out.
+    &[
+        ("feed", &["config", "crash", "model", "route", "vault"]),
+        (
+            "dispatch",
+            &[
+                "crash", "judge", "mask", "model", "plan", "record", "route", "shape",
+            ],
+        ),
+        ("record", &["crash", "feed", "model"]),
+        ("audit", &["feed", "model", "route"]),
+        ("compare", &[]),
+        ("maintenance", &["audit", "compare", "model"]),
+    ],
+    // 5: the database, the network, and what is seen from outside.
+    &[
+        ("store", &["model", "vault"]),
+        ("send", &["model", "shape"]),
+        ("http", &["model"]),
+    ],
+    // 6: what puts rooms together.
+    &[
+        (
+            "gateway",
+            &["config", "feed", "http", "model", "shape", "store"],
+        ),
+        ("start", &["config", "gateway", "http", "store"]),
+        (
+            "worker",
+            &[
+                "config",
+                "dispatch",
+                "feed",
+                "gateway",
+                "http",
+                "maintenance",
+                "model",
+                "record",
+                "send",
+                "start",
+                "store",
+                "vault",
+            ],
+        ),
+    ],
+    // 7: commands, and things to try with.
+    &[
+        ("receiver", &[]),
+        ("demo", &["config", "model", "receiver", "store", "worker"]),
+        (
+            "cli",
+            &[
+                "audit", "compare", "config", "demo", "gateway", "http", "judge", "mask", "model",
+                "receiver", "route", "send", "shape", "start", "store", "vault", "worker",
+            ],
+        ),
+    ],
+];
+
+const TAKEN_APART: &str = "being taken apart: what travels between the machines gets a room";
+const OWN_ERRANDS: &str = "being taken apart: a machine still does its errands itself";
+
+const SHARED_NOUNS: &str = "being taken apart: what two files know gets a file of its own";
+
+/// Arrows that lead up the floors or close a circle: from, to, and why they are there.
+pub const EXCEPTIONS: &[(&str, &str, &str)] = &[
+    (
+        "config",
+        "send",
+        "being taken apart: the rules of egress are settings",
+    ),
+    ("feed", "record", TAKEN_APART),
+    ("feed", "dispatch", TAKEN_APART),
+    ("dispatch", "feed", TAKEN_APART),
+    ("record", "dispatch", TAKEN_APART),
+    ("feed", "store", OWN_ERRANDS),
+    ("feed", "http", OWN_ERRANDS),
+    ("dispatch", "store", OWN_ERRANDS),
+    ("dispatch", "send", OWN_ERRANDS),
+    ("dispatch", "http", OWN_ERRANDS),
+    ("record", "store", OWN_ERRANDS),
+    ("record", "http", OWN_ERRANDS),
+    ("audit", "store", OWN_ERRANDS),
+    ("compare", "store", OWN_ERRANDS),
+    ("maintenance", "store", OWN_ERRANDS),
+    ("maintenance", "http", OWN_ERRANDS),
+];
+
+/// Circles among files of one room: the files, and why they are there.
+pub const CIRCLES_OF_FILES: &[(&[&str], &str)] = &[
+    (
+        &[
+            "src/config/bases.rs",
+            "src/config/builtin.rs",
+            "src/config/instamed.rs",
+            "src/config/subscriptions.rs",
+        ],
+        SHARED_NOUNS,
+    ),
+    (
+        &["src/dispatch/ended.rs", "src/dispatch/errand.rs"],
+        OWN_ERRANDS,
+    ),
+    (
+        &[
+            "src/gateway/details.rs",
+            "src/gateway/door.rs",
+            "src/gateway/feed.rs",
+            "src/gateway/front.rs",
+            "src/gateway/guests.rs",
+            "src/gateway/security_token.rs",
+            "src/gateway/session.rs",
+            "src/gateway/soap.rs",
+            "src/gateway/socket.rs",
+            "src/gateway/transaction.rs",
+            "src/gateway/wire.rs",
+        ],
+        SHARED_NOUNS,
+    ),
+    (
+        &[
+            "src/model/settings/fields.rs",
+            "src/model/settings/form.rs",
+            "src/model/settings/format.rs",
+        ],
+        SHARED_NOUNS,
+    ),
+    (
+        &["src/send/answer.rs", "src/send/http1/mod.rs"],
+        SHARED_NOUNS,
+    ),
+    (
+        &["src/send/http1/framing.rs", "src/send/http1/head.rs"],
+        SHARED_NOUNS,
+    ),
+    (
+        &[
+            "src/shape/currency.rs",
+            "src/shape/fields.rs",
+            "src/shape/format.rs",
+            "src/shape/json.rs",
+            "src/shape/parser.rs",
+            "src/shape/unsendable.rs",
+        ],
+        SHARED_NOUNS,
+    ),
+    (
+        &["src/store/pool/session.rs", "src/store/pool/shelf.rs"],
+        SHARED_NOUNS,
+    ),
+];
