@@ -9,10 +9,12 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
-use crate::config::{self, Config};
+use crate::config::{self, Config, Egress, secrets};
 use crate::gateway;
 use crate::http::server::serve;
 use crate::http::{Health, Metrics};
+use crate::model::secret::SecretError;
+use crate::send::{EgressPolicy, Network, Proxy, basic_authorization};
 use crate::store::remedy::{is_refused, remedy};
 use crate::store::schema::{SchemaState, schema_state};
 use crate::store::shards::cluster_and_time;
@@ -36,6 +38,32 @@ pub const fn way(database: &config::Database) -> Way {
     } else {
         Way::Direct
     }
+}
+
+/// The outside as the sender knows it: where requests may go, and through which proxies.
+/// Reads the proxies' credentials.
+pub fn network(egress: &Egress) -> Result<Network, SecretError> {
+    let pools = egress.proxy_pools.iter().map(|pool| {
+        let authorization = match &pool.credentials {
+            Some(from) => Some(basic_authorization(&secrets::read_text(from)?)),
+            None => None,
+        };
+        let proxies = pool.proxies.iter().map(|(host, port)| Proxy {
+            host: host.clone(),
+            port: *port,
+            authorization: authorization.clone(),
+        });
+        Ok((pool.name.clone(), proxies.collect()))
+    });
+    Ok(Network {
+        policy: EgressPolicy {
+            allow: egress.allow.clone(),
+            ports: egress.ports.clone(),
+            nat64_prefixes: egress.nat64_prefixes.clone(),
+        },
+        name_servers: egress.name_servers.clone(),
+        proxy_pools: pools.collect::<Result<_, _>>()?,
+    })
 }
 
 /// Answers for this process's metrics and health until `stop`, from its first moment on.

@@ -16,8 +16,7 @@ use chrono::{DateTime, Utc};
 use uuid::Uuid;
 
 use self::tally::{Counts, Line, Tally, time_of};
-use crate::feed::floor::first_id_at;
-use crate::model::event::StatusesBefore;
+use crate::model::event::{StatusesBefore, first_id_at};
 use crate::model::{DeliveryKey, Endpoint, Event, Shard, Snapshot, State};
 use crate::route::history::History;
 use crate::route::versions::{Versions, Wanted};

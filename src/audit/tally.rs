@@ -132,7 +132,7 @@ pub fn time_of(id: Uuid) -> DateTime<Utc> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::feed::floor::first_id_at;
+    use crate::model::event::first_id_at;
     use crate::model::samples::time;
 
     #[test]

@@ -4,7 +4,8 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use super::{FileLock, FileProfile, FileSubscription, builtin};
+use super::builtin;
+use super::entry::{FileLock, FileProfile, FileSubscription};
 use crate::model::Settings;
 use crate::model::settings::Layers;
 

@@ -8,11 +8,13 @@ use toml::de::DeValue;
 use url::Url;
 
 use super::document::Section;
-use super::{secrets, value};
-use crate::model::secret::{SecretError, SecretRef};
-use crate::send::{EgressPolicy, NAT64_LENGTHS, Network, Proxy, basic_authorization};
+use super::value;
+use crate::model::secret::SecretRef;
 
 const DNS_PORT: u16 = 53;
+
+/// The lengths that a NAT64 prefix can have, in bits (RFC 6052, section 2.2).
+pub const NAT64_LENGTHS: [u8; 6] = [32, 40, 48, 56, 64, 96];
 
 #[derive(Clone, Debug, Default)]
 pub struct Egress {
@@ -52,31 +54,6 @@ impl Egress {
     pub fn proxy_pool_names(&self) -> Vec<String> {
         let pools = self.proxy_pools.iter();
         pools.map(|pool| pool.name.clone()).collect()
-    }
-
-    /// What the sender has to know; reads the proxies' credentials.
-    pub fn network(&self) -> Result<Network, SecretError> {
-        let pools = self.proxy_pools.iter().map(|pool| {
-            let authorization = match &pool.credentials {
-                Some(from) => Some(basic_authorization(&secrets::read_text(from)?)),
-                None => None,
-            };
-            let proxies = pool.proxies.iter().map(|(host, port)| Proxy {
-                host: host.clone(),
-                port: *port,
-                authorization: authorization.clone(),
-            });
-            Ok((pool.name.clone(), proxies.collect()))
-        });
-        Ok(Network {
-            policy: EgressPolicy {
-                allow: self.allow.clone(),
-                ports: self.ports.clone(),
-                nat64_prefixes: self.nat64_prefixes.clone(),
-            },
-            name_servers: self.name_servers.clone(),
-            proxy_pools: pools.collect::<Result<_, _>>()?,
-        })
     }
 }
 

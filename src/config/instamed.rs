@@ -5,7 +5,7 @@ use toml::de::DeValue;
 
 use super::bases::Bases;
 use super::document::Section;
-use super::subscriptions::FileSubscription;
+use super::entry::FileSubscription;
 use super::value;
 
 const PROFILE: &str = "instamed";

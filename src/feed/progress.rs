@@ -11,9 +11,10 @@ use chrono::{DateTime, TimeDelta, Utc};
 use tracing::info;
 use uuid::Uuid;
 
-use super::floor::{Floor, first_id_at};
+use super::floor::Floor;
 use super::window::{Left, Turned, Window};
 use crate::model::cluster::tables_of;
+use crate::model::event::first_id_at;
 use crate::model::{Event, Shard, Snapshot};
 use crate::store::events::{Page, PageRequest};
 use crate::store::shards::Taken;

@@ -15,8 +15,9 @@ use serde::Deserialize;
 
 use super::Gateway;
 use super::bodies::guarded;
-use super::front::{Caller, Peer, read_up_to};
+use super::caller::{Caller, Peer};
 use super::guests::Guest;
+use super::receive::read_up_to;
 use super::refusal::Refusal;
 use super::upgrade::upgrade_to;
 use super::wire::{EVENT, LARGEST, Wire};

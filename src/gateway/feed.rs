@@ -18,11 +18,12 @@ use serde_json::value::RawValue;
 
 use super::Gateway;
 use super::access::Session;
+use super::bearer::bearer;
 use super::bodies::guarded;
 use super::budget::Held;
+use super::caller::Caller;
 use super::cursor::Cursor;
 use super::follow::{Batch, Follow, Start};
-use super::front::{Caller, bearer};
 use super::hub::Entry;
 use super::limits::Open;
 use super::position::STRETCH;

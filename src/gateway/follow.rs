@@ -15,7 +15,7 @@ use super::desk::Away;
 use super::hub::{Entry, Listener, Look, MOST_BYTES};
 use super::position::{Position, Stretch};
 use super::topic::{LogEvent, Of, Topic};
-use crate::feed::floor::first_id_at;
+use crate::model::event::first_id_at;
 use crate::store::feed::{FeedPage, FeedRequest};
 
 /// Transaction numbers of another cluster say nothing. What a client has not seen is then at

@@ -9,7 +9,7 @@ use tokio::sync::Notify;
 use tokio_util::sync::{CancellationToken, WaitForCancellationFutureOwned};
 
 use super::budget::{Account, Held};
-use super::front::Caller;
+use super::caller::Caller;
 use super::limits::Place;
 use crate::store::tokens::TokenHash;
 

@@ -12,8 +12,10 @@
 //! there are. A gateway keeps nothing that another one needs: clients carry their position.
 
 mod access;
+mod bearer;
 mod bodies;
 mod budget;
+mod caller;
 pub mod cursor;
 mod desk;
 mod details;
@@ -29,6 +31,7 @@ mod line;
 mod page;
 pub mod position;
 mod reader;
+mod receive;
 mod refusal;
 mod security_token;
 mod server;

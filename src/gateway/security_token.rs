@@ -17,7 +17,7 @@ use uuid::Uuid;
 
 use super::Gateway;
 use super::feed;
-use super::front::read_body;
+use super::receive::read_body;
 use super::refusal::Refusal;
 use super::transaction::transaction_id;
 use crate::model::Event;

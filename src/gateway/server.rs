@@ -20,7 +20,7 @@ use tracing::debug;
 
 use super::Gateway;
 use super::bodies::Guarded;
-use super::front::Peer;
+use super::caller::Peer;
 use super::line::{Line, Talk};
 use super::refusal::Refusal;
 use crate::http::accept::{Accepting, Host};

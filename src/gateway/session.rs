@@ -17,11 +17,12 @@ use uuid::Uuid;
 
 use super::Gateway;
 use super::access::Session;
+use super::bearer::bearer;
 use super::cursor::Cursor;
 use super::desk::Away;
 use super::follow::{Follow, Start};
-use super::front::{bearer, read_body};
 use super::position::Position;
+use super::receive::read_body;
 use super::refusal::Refusal;
 use crate::model::Event;
 use crate::store::tokens::{NewSession, Subject, issue_session};

@@ -16,7 +16,7 @@ use quick_xml::name::ResolveResult;
 use quick_xml::reader::NsReader;
 
 use super::Gateway;
-use super::front::read_body;
+use super::receive::read_body;
 use super::refusal::Refusal;
 use super::session::SPELLED_EXPIRED;
 

@@ -9,7 +9,7 @@ use chrono::SecondsFormat;
 use serde::Serialize;
 
 use super::Gateway;
-use super::front::bearer;
+use super::bearer::bearer;
 use super::refusal::Refusal;
 use crate::model::Event;
 

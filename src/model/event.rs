@@ -37,6 +37,14 @@ impl fmt::Debug for Event {
     }
 }
 
+/// The least id that an event inserted at this moment, or later, can have: 48 bits of
+/// milliseconds, then zeros. The database's function `posthorn.uuid_floor` says the same.
+#[must_use]
+pub fn first_id_at(moment: DateTime<Utc>) -> Uuid {
+    let millis = u128::try_from(moment.timestamp_millis()).unwrap_or(0);
+    Uuid::from_u128(millis << 80)
+}
+
 /// What the status of a transaction was before an event, by the event's id; of its first event
 /// there is none.
 pub type StatusesBefore = HashMap<Uuid, Box<str>>;

@@ -18,6 +18,7 @@ mod problem;
 mod resolve;
 mod retry;
 mod signing;
+mod spelled;
 mod success;
 #[cfg(test)]
 mod tests;

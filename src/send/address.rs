@@ -62,9 +62,6 @@ fn is_isatap(address: Ipv6Addr) -> bool {
     segments[4] & !0x0300 == 0 && segments[5] == 0x5efe
 }
 
-/// The prefix lengths of RFC 6052, section 2.2.
-pub const NAT64_LENGTHS: [u8; 6] = [32, 40, 48, 56, 64, 96];
-
 /// The IPv4 address that an address of a NAT64 prefix carries: behind the prefix, with the
 /// bits 64 to 71 left out (RFC 6052, section 2.2).
 pub(super) fn carried_v4(prefix: Ipv6Net, address: Ipv6Addr) -> Ipv4Addr {
@@ -147,7 +144,8 @@ mod tests {
 
     use ipnet::Ipv6Net;
 
-    use super::{NAT64_LENGTHS, carried_v4, special_range};
+    use super::{carried_v4, special_range};
+    use crate::config::NAT64_LENGTHS;
 
     const FORBIDDEN: &[&str] = &[
         "0.0.0.0",

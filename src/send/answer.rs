@@ -5,7 +5,7 @@ use http::HeaderMap;
 use http::header::{CONTENT_ENCODING, CONTENT_TYPE, HeaderName, LOCATION, RETRY_AFTER};
 use url::Url;
 
-use super::http1::{Body, Broken, Connection, Head};
+use super::http1::{Body, Broken, Client, Connection, Head, Message};
 use super::text::in_utf8;
 use crate::model::Answer;
 
@@ -60,8 +60,14 @@ impl Reading {
     }
 
     /// Whether another exchange can follow on the connection.
-    pub(super) const fn has_ended(&self) -> bool {
+    const fn has_ended(&self) -> bool {
         self.body.has_ended()
+    }
+
+    /// Gives the connection back to the client that made it, for another exchange.
+    pub(super) fn give_back(self, client: &Client, message: &Message) {
+        let has_ended = self.has_ended();
+        client.give_back(message, &self.head, self.connection, has_ended);
     }
 
     /// `asked` is the request's URL; `incomplete` says why the body has no end, where the

@@ -42,7 +42,6 @@ use http::header::AUTHORIZATION;
 use tokio::time::timeout_at;
 use url::Url;
 
-pub use self::address::NAT64_LENGTHS;
 pub use self::connector::Network;
 pub use self::egress::{EgressPolicy, Refusal};
 pub use self::proxy::{Proxy, basic_authorization};
@@ -87,8 +86,8 @@ impl Sender {
     /// Makes one exchange under the subscription's TLS settings and timeouts.
     ///
     /// The request goes out as it is; `Host`, `Content-Length` and, where the request has
-    /// none, `Accept: */*` are added, which means the same as no `Accept` (RFC 9110, 12.5.1). A bearer token is added to the request here, because it is had by
-    /// an exchange.
+    /// none, `Accept: */*` are added, which means the same as no `Accept` (RFC 9110, 12.5.1).
+    /// A bearer token is added to the request here, because it is had by an exchange.
     /// `started_at` is the database's time and is only passed on.
     pub async fn send(
         &self,
@@ -219,7 +218,7 @@ impl Sender {
             // It may have answered at the first byte, and want the rest all the same.
             let _ = timeout_at(deadline, reading.connection.finish_sending()).await;
         }
-        client.give_back(message, reading);
+        reading.give_back(client, message);
         Ok(answer)
     }
 }

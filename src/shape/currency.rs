@@ -1,6 +1,6 @@
 //! How many decimals a currency's smaller unit has.
 
-use super::json::{Json, Kind};
+use super::tree::{Json, Kind};
 
 /// Its own first lines say how it is written.
 const TABLE: &str = include_str!("currencies.txt");

@@ -1,4 +1,4 @@
-//! What travels: the members of a message, before an encoding writes them.
+//! Picks what travels: the members of a message, out of the event and the published data.
 
 use std::borrow::Cow;
 
@@ -6,37 +6,11 @@ use chrono::{DateTime, SecondsFormat, Utc};
 use uuid::Uuid;
 
 use super::format::{self, Misfit};
-use super::json::{Json, Kind, Quoted};
+use super::member::{Member, Value};
+use super::tree::{Json, Kind};
 use super::{Moment, Unsendable};
 use crate::model::delivery::delivery_id;
 use crate::model::{Event, Field, FieldSource, OmitWhen, Step};
-
-/// One named value of a message, in the order of the wire.
-pub struct Member<'a> {
-    pub name: Cow<'a, str>,
-    pub value: Value<'a>,
-    /// Its place, from 1, and its name in the published data; none for a field of the map.
-    pub published: Option<(usize, Quoted<'a>)>,
-}
-
-impl Member<'_> {
-    /// What an error calls it. A name that was published may be a part of the payload.
-    pub fn place(&self) -> String {
-        match self.published {
-            None => format!("field `{}`", self.name),
-            Some((position, _)) => format!("member {position} of the event's data"),
-        }
-    }
-}
-
-pub enum Value<'a> {
-    Text(Cow<'a, str>),
-    /// Digits as JSON writes them.
-    Number(Cow<'a, str>),
-    Bool(bool),
-    /// A part of the published data, with its type and its number text.
-    Json(&'a Json<'a>),
-}
 
 /// The members of the published object as they are, repeated names included.
 pub fn identity<'a>(data: Option<&'a Json<'a>>) -> Result<Vec<Member<'a>>, Unsendable> {
@@ -173,18 +147,6 @@ fn source<'a>(field: &'a Field, from: &Sources<'a>) -> Result<Option<Value<'a>>,
 
 fn time(time: DateTime<Utc>) -> Value<'static> {
     owned(time.to_rfc3339_opts(SecondsFormat::Micros, true))
-}
-
-impl Value<'_> {
-    /// The value as one piece of text, as a form carries it: `null` is empty. None for
-    /// an object or a list.
-    pub fn text(&self) -> Option<Cow<'_, str>> {
-        match self {
-            Self::Text(text) | Self::Number(text) => Some(Cow::Borrowed(text)),
-            Self::Bool(value) => Some(Cow::Borrowed(if *value { "true" } else { "false" })),
-            Self::Json(json) => json.text(),
-        }
-    }
 }
 
 fn borrowed(text: &str) -> Value<'_> {

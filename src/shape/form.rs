@@ -5,8 +5,8 @@ use std::borrow::Cow;
 
 use form_urlencoded::Serializer;
 
-use super::fields::{Member, Value};
-use super::json::{Json, Kind};
+use super::member::{Member, Value};
+use super::tree::{Json, Kind};
 use super::{MAX_ENCODED_BYTES, Unsendable};
 use crate::model::Charset;
 use crate::model::subscription::{Nested, Space};

@@ -7,9 +7,10 @@ use chrono::{DateTime, SecondsFormat, Utc};
 
 use super::currency;
 use super::decimal::Decimal;
-use super::fields::Value;
-use super::json::{Json, Kind};
+use super::json;
+use super::member::Value;
 use super::parser;
+use super::tree::{Json, Kind};
 use crate::model::{Decimals, Step};
 
 /// What was found in place of a value that fits a step.
@@ -148,7 +149,7 @@ fn json_text(value: Value<'_>) -> Cow<'_, str> {
         Value::Bool(false) => Cow::Borrowed("false"),
         Value::Text(text) => {
             let mut out = String::with_capacity(text.len() + 2);
-            super::json::write_text(&mut out, &text);
+            json::write_text(&mut out, &text);
             Cow::Owned(out)
         }
     }

@@ -1,7 +1,7 @@
 //! Shape: the exact request of one delivery. Pure: time and chance are arguments.
 //!
-//! `parser` reads the published data without losing a digit, `fields` picks what
-//! travels, `format` puts it into the form that the receiver wants, one of `json`, `form`
+//! `parser` reads the published data into a `tree` without losing a digit, `fields` picks the
+//! members that travel, `format` puts it into the form that the receiver wants, one of `json`, `form`
 //! and `xml` writes it, and `headers` and `signing` say who sends it.
 
 mod currency;
@@ -12,8 +12,10 @@ mod form;
 mod format;
 mod headers;
 mod json;
+mod member;
 mod parser;
 mod signing;
+mod tree;
 mod unsendable;
 mod xml;
 

@@ -1,7 +1,5 @@
 //! Why a delivery can never be sent.
 
-use super::parser;
-
 /// It becomes a `posting_error` at once, with this text as its reason. Names fields and
 /// shapes, never a value.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -43,7 +41,7 @@ pub enum Unsendable {
     Purged,
     #[error("the event's data is not valid JSON at byte {at}")]
     Malformed { at: usize },
-    #[error("the event's data is nested deeper than {} levels", parser::MAX_DEPTH)]
+    #[error("the event's data is nested deeper than {} levels", MAX_DEPTH)]
     TooDeep,
     #[error("the event's data is {found}; without a field map this encoding needs an object")]
     NotAnObject { found: &'static str },
@@ -78,3 +76,7 @@ pub(super) const MAX_ENCODED_BYTES: usize = 4 * 1024 * 1024;
 
 /// The longest URI that the `http` crate, and with it the HTTP client, can hold.
 pub(super) const MAX_URL_BYTES: usize = 65_534;
+
+/// How deep published JSON may be nested, as `serde_json` has it by default: deeper data is an attack or a mistake, and
+/// each level costs the stack a frame here and in the encodings.
+pub(super) const MAX_DEPTH: usize = 128;

@@ -3,8 +3,8 @@
 use std::borrow::Cow;
 use std::fmt::Write;
 
-use super::fields::{Member, Value};
-use super::json::{Json, Kind, Quoted};
+use super::member::{Member, Value};
+use super::tree::{Json, Kind, Quoted};
 use super::{MAX_ENCODED_BYTES, Unsendable};
 use crate::model::Charset;
 use crate::model::subscription::{RequestForm, XmlIllegal};

@@ -2,7 +2,7 @@
 
 use serde_json::{Map, Value};
 
-use super::form::is_xml_name;
+use super::spelled::{is_pointer, is_xml_name};
 use super::{Problem, format, quoted};
 use crate::model::{Field, FieldSource, OmitWhen};
 
@@ -141,15 +141,6 @@ fn source(text: &str) -> Option<FieldSource> {
             }
         }
     })
-}
-
-/// RFC 6901, section 3, without the empty pointer to the whole document.
-pub(super) fn is_pointer(text: &str) -> bool {
-    text.starts_with('/')
-        && text
-            .split('~')
-            .skip(1)
-            .all(|escape| escape.starts_with(['0', '1']))
 }
 
 fn replacements(map: &Map<String, Value>) -> Option<Vec<(String, String)>> {

@@ -1,6 +1,7 @@
 //! What a subscription's requests look like.
 
 use super::problem::{choose, note};
+use super::spelled::is_xml_name;
 use super::{Problem, Settings, defaults, fields, fixed, headers, quoted, url};
 use crate::model::subscription::{Nested, RequestForm, Space, XmlIllegal};
 use crate::model::{Charset, Encoding, Method};
@@ -168,13 +169,4 @@ fn combine(settings: &Settings, method: Method, encoding: Encoding, problems: &m
             "\"query\" with method POST; give \"json\", \"xml\" or \"nvp\", or method = \"GET\"",
         )),
     }
-}
-
-/// A name that needs no namespace. Narrower than XML 1.0 allows, by the colon.
-pub(super) fn is_xml_name(text: &str) -> bool {
-    let mut characters = text.chars();
-    characters
-        .next()
-        .is_some_and(|first| first.is_ascii_alphabetic() || first == '_')
-        && characters.all(|c| c.is_ascii_alphanumeric() || "-_.".contains(c))
 }

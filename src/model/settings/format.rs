@@ -3,7 +3,7 @@
 use chrono::format::{Item, StrftimeItems};
 use serde_json::Value;
 
-use super::fields::is_pointer;
+use super::spelled::is_pointer;
 use super::{quoted, within};
 use crate::model::{Decimals, Step};
 

@@ -3,7 +3,7 @@
 use http::StatusCode;
 
 use super::Broken;
-use super::head::Field;
+use super::field::Field;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Framing {

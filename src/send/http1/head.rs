@@ -12,6 +12,7 @@ use http::{StatusCode, Version};
 use memchr::memchr_iter;
 
 use super::Broken;
+use super::field::Field;
 use super::framing::{self, Framing};
 
 /// The longest head that is read, bytes. What web servers send is shorter by far.
@@ -38,12 +39,6 @@ pub(super) enum Keep {
     For(Duration),
     /// Nothing is said.
     AsLongAsUsual,
-}
-
-/// A header as it came: its value without the white space around it, its folds undone.
-pub(super) struct Field {
-    pub(super) name: Vec<u8>,
-    pub(super) value: Vec<u8>,
 }
 
 /// Where the head ends, behind its empty line, looked for from a place before which there is

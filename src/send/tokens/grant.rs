@@ -62,7 +62,7 @@ pub(super) fn exchange(
         let mut reading = Reading::of(head, connection, ANSWER_CAP + 1);
         reading.read_on().await?;
         let answer = reading.answer(&request.url, None);
-        http.give_back(&message, reading);
+        reading.give_back(&http, &message);
         token(&answer, sent_in, asked_at)
     }
 }
