@@ -25,9 +25,9 @@ pub struct Routes {
 type Merchants = HashMap<String, Vec<Arc<Subscription>>>;
 
 impl Routes {
-    /// The subscriptions that get `event`: a delivery each. `before`: the status of the
-    /// transaction's event before, if there is one. Whether one gets it is said by its version
-    /// of the event's time, where `versions` know of one; all else by that of now.
+    /// The subscriptions that get `event`, with a delivery each. `before` is the status of the
+    /// transaction's event before, if there is one. Whether a subscription gets it is said by its
+    /// version of the event's time, where `versions` know of one; all else by that of now.
     pub fn matches(
         &self,
         event: &Event,
@@ -42,8 +42,8 @@ impl Routes {
             .filter(move |now| gets(versions.at(now.id, event).unwrap_or(now), event, before))
     }
 
-    /// The template of an endpoint that the event's transaction brought, if it lets the
-    /// event through.
+    /// The template of an endpoint that the event's transaction brought, if it lets the event
+    /// through.
     #[must_use]
     pub fn template(
         &self,
@@ -71,6 +71,7 @@ impl Routes {
             .push(subscription);
     }
 
+    /// Takes a subscription out, and returns it if it was there.
     pub fn remove(&mut self, id: Uuid) -> Option<Arc<Subscription>> {
         let removed = self.by_id.remove(&id)?;
         self.unusable -= usize::from(removed.unusable.is_some());
@@ -94,30 +95,33 @@ impl Routes {
         }
     }
 
+    /// The subscription of this id, if this worker has it.
     #[must_use]
     pub fn get(&self, id: Uuid) -> Option<&Arc<Subscription>> {
         self.by_id.get(&id)
     }
 
-    /// How many have settings that can be used, and how many do not.
+    /// How many subscriptions have settings that can be used, and how many have others.
     #[must_use]
     pub fn usable_and_not(&self) -> (usize, usize) {
         (self.by_id.len() - self.unusable, self.unusable)
     }
 
-    /// Those whose settings cannot be used, and why. As a rule there is none, and nothing to
-    /// look through.
+    /// The subscriptions whose settings cannot be used, and why. As a rule there is none, and
+    /// nothing to look through.
     pub fn unusable(&self) -> impl Iterator<Item = (Uuid, String)> {
         let all = (self.unusable > 0).then(|| self.by_id.values());
         let all = all.into_iter().flatten();
         all.filter_map(|it| Some((it.id, it.unusable.as_ref()?.to_string())))
     }
 
+    /// How many subscriptions this worker has.
     #[must_use]
     pub fn len(&self) -> usize {
         self.by_id.len()
     }
 
+    /// Whether this worker has no subscription.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.by_id.is_empty()
@@ -138,8 +142,8 @@ pub fn lets_through(template: &Subscription, event: &Event, before: Option<&str>
         && wants(template, event, before)
 }
 
-/// A new subscription starts with new events: what was committed before it is for a
-/// replay to send.
+/// Whether the subscription's own settings want the event. A new subscription starts with new
+/// events: what was committed before it is for a replay to send.
 fn wants(subscription: &Subscription, event: &Event, before: Option<&str>) -> bool {
     subscription.enabled
         && event.created_at >= subscription.created_at
@@ -149,8 +153,8 @@ fn wants(subscription: &Subscription, event: &Event, before: Option<&str>) -> bo
             || before.is_none_or(|it| changes(subscription, event, it)))
 }
 
-/// Whether the receiver sees another status than before: two that are sent as the same word
-/// are the same to it (WIRE.md 5.6).
+/// Whether the receiver sees another status than before: two that are sent as the same word are the
+/// same to it (WIRE.md 5.6).
 fn changes(subscription: &Subscription, event: &Event, before: &str) -> bool {
     let fields = subscription.form.fields.as_deref().unwrap_or_default();
     *event.status != *before && !sent_alike(fields, &event.status, before)

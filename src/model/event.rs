@@ -8,15 +8,19 @@ use uuid::Uuid;
 
 use super::Shard;
 
-/// A row of `posthorn.events`.
+/// One committed change of a transaction's status: a row of `posthorn.events`.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Event {
-    /// UUID version 7: its order is the order of insertion, to the microsecond.
+    /// The event's id, a UUID of version 7: its order is the order of insertion, to the
+    /// microsecond.
     pub id: Uuid,
+    /// The shard that the merchant belongs to, and with it the worker that delivers the event.
     pub shard: Shard,
+    /// The tenant that the transaction belongs to.
     pub merchant: Box<str>,
-    /// What kind of change, such as `payment.approved`; free text of the provider.
+    /// What kind of change it is, such as `payment.approved`; free text of the provider.
     pub kind: Box<str>,
+    /// The provider's name for the transaction, unique within the merchant.
     pub transaction_id: Box<str>,
     /// The transaction's new status, in the provider's own spelling.
     pub status: Box<str>,
@@ -45,6 +49,6 @@ pub fn first_id_at(moment: DateTime<Utc>) -> Uuid {
     Uuid::from_u128(millis << 80)
 }
 
-/// What the status of a transaction was before an event, by the event's id; of its first event
-/// there is none.
+/// The status of a transaction before an event, by the event's id; a transaction's first event has
+/// none.
 pub type StatusesBefore = HashMap<Uuid, Box<str>>;

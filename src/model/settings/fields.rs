@@ -10,7 +10,7 @@ const SOURCES: &str = "event_id, merchant, kind, transaction_id, status, created
                        attempt, time, security_token, literal:TEXT, or a JSON pointer such as \
                        /payment/amount";
 
-/// The fields of a JSON array of `{"name", "source", "map"?, "format"?, "omit_when"?}`. With
+/// Reads the fields of a JSON array of `{"name", "source", "map"?, "format"?, "omit_when"?}`. With
 /// `xml`, each name must be able to name an element.
 pub(super) fn check(value: &Value, xml: bool, problems: &mut Vec<Problem>) -> Option<Vec<Field>> {
     let before = problems.len();
@@ -48,8 +48,8 @@ pub(super) fn check(value: &Value, xml: bool, problems: &mut Vec<Problem>) -> Op
     (problems.len() == before).then_some(fields)
 }
 
-/// One entry. Where a part of it is refused, the rest is read on, so that all of its
-/// problems show at once; the caller drops the whole then.
+/// Reads one entry. Where a part of it is refused, the rest is read on, so that all of its problems
+/// show at once; the caller drops the whole then.
 fn field(entry: &Value, mut refuse: impl FnMut(String)) -> Option<Field> {
     let Value::Object(entry) = entry else {
         refuse("not an object; give {name, source}".to_owned());

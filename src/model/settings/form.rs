@@ -118,7 +118,7 @@ fn xml_root(settings: &Settings, problems: &mut Vec<Problem>) -> String {
     name.to_owned()
 }
 
-/// The charset, and whether the content type names it. XML has always said so.
+/// Reads the charset, and whether the content type names it. XML has always said so.
 fn charset(
     settings: &Settings,
     encoding: Option<Encoding>,
@@ -149,7 +149,8 @@ fn charset(
     Some((charset, says))
 }
 
-/// WIRE.md 5.1: a GET carries its values in the query, and nothing else does.
+/// Checks that method and encoding go together: a GET carries its values in the query, and nothing
+/// else does (WIRE.md 5.1).
 fn combine(settings: &Settings, method: Method, encoding: Encoding, problems: &mut Vec<Problem>) {
     match (method, encoding) {
         (Method::Get, Encoding::Query)
