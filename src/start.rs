@@ -20,17 +20,17 @@ use crate::store::schema::{SchemaState, schema_state};
 use crate::store::shards::cluster_and_time;
 use crate::store::{DbClock, Pool, STATEMENT, StoreError, Way, within};
 
-/// Between two looks for a database that is away at start.
+/// How long to wait between two looks for a database that is away at start.
 const AWAY: Duration = Duration::from_secs(1);
 
-/// As long as nothing changes, what is missing is said again after this long.
+/// How often it is said again what is missing, as long as nothing changes.
 const REMIND: Duration = Duration::from_secs(30);
 
-/// Each connection needs a file descriptor; so do the database, the logs and the listening
-/// sockets.
+/// How many files a process opens beside its clients' connections: for the database, the logs and
+/// the listening sockets.
 const SPARE_FILES: u64 = 256;
 
-/// What stands between this process and the database.
+/// Tells what stands between this process and the database.
 #[must_use]
 pub const fn way(database: &config::Database) -> Way {
     if database.transaction_pooler {
@@ -40,8 +40,8 @@ pub const fn way(database: &config::Database) -> Way {
     }
 }
 
-/// The outside as the sender knows it: where requests may go, and through which proxies.
-/// Reads the proxies' credentials.
+/// Puts together the outside as the sender knows it: where requests may go, and through which
+/// proxies. Reads the proxies' credentials.
 pub fn network(egress: &Egress) -> Result<Network, SecretError> {
     let pools = egress.proxy_pools.iter().map(|pool| {
         let authorization = match &pool.credentials {
@@ -81,17 +81,18 @@ pub async fn serve_health(
     Ok(tokio::spawn(serving))
 }
 
-/// What is thought of a schema that is older than this version needs, or not there.
+/// What a schema that is older than this version needs, or not there, means to a process.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Schema {
     /// Somebody has forgotten to run `posthorn migrate`.
     IsThere,
-    /// The database was made anew a moment ago, and this process has run for long.
+    /// The schema may still come: the database was made anew a moment ago, and this process has run
+    /// for long.
     MayCome,
 }
 
-/// Waits for the database, and refuses a schema that this version does not know. None: it
-/// was told to stop before the database came.
+/// Waits for the database, and refuses a schema that this version does not know. None where it was
+/// told to stop before the database came.
 pub async fn reach_database(
     pool: &Pool,
     schema: Schema,
@@ -128,7 +129,7 @@ pub async fn reach_database(
     }
 }
 
-/// What keeps a process from its database, and what to do about it.
+/// Says what keeps a process from its database, and what to do about it.
 fn missing(error: &StoreError) -> String {
     let StoreError::Database(cause) = error else {
         return format!("cannot reach the database, and tries again: {error}");
@@ -142,7 +143,7 @@ fn missing(error: &StoreError) -> String {
     }
 }
 
-/// What has been said, so that nothing new is missed and the log does not fill.
+/// What has been said in the log, so that nothing new is missed and the log does not fill.
 #[derive(Default)]
 struct Told {
     last: Option<(String, Instant)>,

@@ -23,7 +23,7 @@ static PROFILES: LazyLock<Vec<FileProfile>> = LazyLock::new(|| {
     files.flatten().collect()
 });
 
-/// By name.
+/// The profiles that come with Posthorn, by name.
 pub fn profiles() -> &'static [FileProfile] {
     &PROFILES
 }

@@ -17,7 +17,7 @@ pub(super) struct Entries {
 }
 
 impl Entries {
-    /// Profiles and locks first, wherever they stand: each subscription is checked together
+    /// Reads profiles and locks first, wherever they stand: each subscription is checked together
     /// with its own.
     pub fn read(file: &mut Section<'_>) -> Self {
         let mut told = Told::default();
@@ -100,14 +100,14 @@ struct Told {
     locks: HashMap<String, Shared>,
 }
 
-/// What several subscriptions share, and what they need not hear again.
+/// What several subscriptions share, and what they need not be told again.
 struct Shared {
     line: usize,
     told: Vec<Problem>,
     unreadable: Vec<&'static str>,
 }
 
-/// Name and settings of a profile or a lock.
+/// Reads the name and the settings of a profile or a lock.
 fn shared(section: &mut Section<'_>, others: &mut HashMap<String, Shared>) -> (String, Settings) {
     let name = required(section, "name");
     let settings = settings::read(section);
@@ -134,7 +134,7 @@ fn shared(section: &mut Section<'_>, others: &mut HashMap<String, Shared>) -> (S
     (name, settings)
 }
 
-/// `lines` has those of the other subscriptions, by merchant and name.
+/// Reads a subscription. `lines` has those of the others, by merchant and name.
 fn subscription(
     section: &mut Section<'_>,
     bases: &Bases<'_>,
@@ -170,7 +170,7 @@ fn subscription(
     subscription
 }
 
-/// Whether the profile is known.
+/// Refuses a profile that is not known, and tells whether it is.
 fn refuse_unknown_profile(section: &Section<'_>, name: &str, bases: &Bases<'_>) -> bool {
     let known = !name.is_empty() && bases.profile(name).is_some();
     if !known {
@@ -192,7 +192,7 @@ fn unreadable(section: &Section<'_>, settings: &Settings) -> Vec<&'static str> {
         .collect()
 }
 
-/// A name that must be there; empty where it is refused.
+/// Reads a name that must be there; empty where it is refused.
 fn required(section: &mut Section<'_>, key: &'static str) -> String {
     if !section.has(key) {
         section.refuse(key, "missing; give a name in quotes");

@@ -18,7 +18,7 @@ const READY: Duration = Duration::from_secs(5);
 /// How often a waiting client looks whether the gateway has begun.
 const AGAIN: Duration = Duration::from_millis(10);
 
-/// The token of the Authorization header.
+/// Takes the token out of the header `Authorization`.
 pub fn bearer(headers: &HeaderMap) -> Option<&str> {
     let value = headers.get(AUTHORIZATION)?.to_str().ok()?;
     let (scheme, token) = value.split_once(' ')?;
@@ -44,7 +44,7 @@ impl Gateway {
         tokio::time::timeout(READY, ready).await.map_err(|_| Away)
     }
 
-    /// The merchant whose API token this is; it has the rate limit that goes with it.
+    /// Finds the merchant whose API token this is; it has the rate limit that goes with it.
     pub async fn merchant(&self, token: Option<&str>) -> Result<Merchant, Refusal> {
         let hash = token.and_then(token_hash).ok_or(Refusal::Unauthorized)?;
         self.ready().await?;
@@ -54,7 +54,7 @@ impl Gateway {
         Ok(Merchant { token, hash })
     }
 
-    /// The session whose token this is, ended or not.
+    /// Finds the session whose token this is, ended or not.
     pub async fn session(&self, token: Option<&str>) -> Result<Arc<Session>, Refusal> {
         let hash = token.and_then(token_hash).ok_or(Refusal::Unauthorized)?;
         self.ready().await?;

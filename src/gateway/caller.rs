@@ -24,9 +24,9 @@ pub struct Caller {
     pub account: Account,
 }
 
-/// Whom a request comes from. Read from the right: what stands left of the first address that
-/// is no trusted proxy may have been written by anybody. Where a proxy has written what is no
-/// address, it is the proxy itself.
+/// The address that a request comes from. Hops are read from the right: what stands left of the
+/// first address that is no trusted proxy may have been written by anybody. Where a proxy has
+/// written what is no address, it is the proxy itself.
 pub fn address(gateway: &Gateway, request: &Request) -> IpAddr {
     let peer = request.extensions().get::<Peer>();
     let mut address = peer.map_or(IpAddr::from([0, 0, 0, 0]), |peer| peer.address);
@@ -46,7 +46,7 @@ pub fn address(gateway: &Gateway, request: &Request) -> IpAddr {
     address
 }
 
-/// An address as proxies write it: some with the port beside it, and then IPv6 in brackets.
+/// Reads an address as proxies write it: some with the port beside it, and then IPv6 in brackets.
 fn hop(text: &[u8]) -> Option<IpAddr> {
     let text = str::from_utf8(text).ok()?.trim_matches([' ', '\t']);
     let in_brackets = text

@@ -31,14 +31,14 @@ pub struct Hub {
 
 #[derive(Debug, Default)]
 struct Log {
-    /// Of which the positions are; none until the reader has read for the first time.
+    /// The cluster that the positions belong to; none until the reader has read for the first time.
     cluster: Option<ClusterMark>,
-    /// Whether it has been read up to the present: until then nobody is told anything.
+    /// Whether the hub has been read up to the present: until then nobody is told anything.
     is_current: bool,
     taken_ms: u64,
     /// Each begins where the one before it ends.
     stretches: VecDeque<Arc<Kept>>,
-    /// Where the oldest begins, and the newest ends.
+    /// The position where the oldest event begins, and the one where the newest ends.
     start: Option<Position>,
     head: Option<Position>,
     events: usize,
@@ -61,7 +61,7 @@ pub struct Entry {
 /// What the hub knows of a position.
 #[derive(Debug)]
 pub enum Look {
-    /// These are new; `end` is behind them. Where they were cut, there are more.
+    /// There are new events; `end` is behind them. Where they were cut, there are more.
     New {
         entries: Vec<Entry>,
         end: Position,
@@ -69,7 +69,7 @@ pub enum Look {
     },
     /// Nothing is new, up to here.
     Nothing(Position),
-    /// It lies too far back, or the reader has not read yet: the database knows.
+    /// The position lies too far back, or the reader has not read yet: the database knows.
     Unknown,
 }
 
@@ -158,8 +158,8 @@ impl Hub {
         }
     }
 
-    /// Which cluster its positions belong to, and the time of its head in milliseconds; none
-    /// before it has been read up to the present.
+    /// The cluster that its positions belong to, and the time of its head in milliseconds; none
+    /// before the hub has been read up to the present.
     #[must_use]
     pub fn moment(&self) -> Option<(ClusterMark, u64)> {
         let log = self.read();
@@ -262,7 +262,7 @@ impl Kept {
 pub struct Listener {
     hub: Arc<Hub>,
     key: u64,
-    /// None only while it is dropped.
+    /// Wakes the client; none only while it is dropped.
     woken: Option<watch::Receiver<()>>,
 }
 

@@ -24,7 +24,8 @@ use crate::model::Event;
 use crate::store::security_tokens::find_told;
 use crate::store::{STATEMENT, StoreError, within};
 
-/// Of one transaction's events: a notification of an older one is long past.
+/// How many of a transaction's newest events are looked at: a notification of an older one is long
+/// past.
 const NEWEST: i64 = 50;
 
 #[derive(Debug, Deserialize)]
@@ -44,7 +45,7 @@ struct Authentic<'a> {
     event: String,
     created_at: String,
     data: &'a RawValue,
-    /// Where the transaction stands now.
+    /// The status that the transaction has now.
     current_status: &'a str,
 }
 

@@ -42,7 +42,7 @@ pub enum SessionState {
     New,
     /// The transaction has reached a status that completes the session.
     Complete,
-    /// It ended before that.
+    /// The session ended before that.
     Expired,
 }
 
@@ -159,7 +159,7 @@ impl Gateway {
 #[derive(Debug, Deserialize)]
 pub struct Asked {
     wait: Option<String>,
-    /// Where no header can be set.
+    /// The session's token, where no header can be set.
     token: Option<String>,
 }
 

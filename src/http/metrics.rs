@@ -22,17 +22,19 @@ type Level = Gauge<u64, AtomicU64>;
 type Seconds = Gauge<f64, AtomicU64>;
 type Label = [(&'static str, &'static str); 1];
 
-/// From a receiver on the same machine to the longest timeout that makes sense.
+/// The bounds of an exchange's duration: from a receiver on the same machine to the longest timeout
+/// that makes sense.
 const EXCHANGE: &[Duration] = &millis([
     1, 2, 5, 10, 20, 50, 100, 200, 500, 1_000, 2_000, 5_000, 10_000, 20_000, 60_000,
 ]);
 
-/// Finer around the 20 ms that an idle lane should take, and up to a backlog's hours.
+/// The bounds of the wait before the first attempt: finer around the 20 ms that an idle lane should
+/// take, and up to a backlog's hours.
 const FIRST_ATTEMPT: &[Duration] = &millis([
     2, 5, 10, 15, 20, 30, 50, 100, 200, 500, 1_000, 5_000, 30_000, 300_000, 3_600_000,
 ]);
 
-/// One transaction of at most a few hundred rows.
+/// The bounds of a batch's duration: one transaction of at most a few hundred rows.
 const BATCH: &[Duration] = &millis([1, 2, 5, 10, 20, 50, 100, 200, 500, 1_000, 5_000]);
 
 /// What the loops count, and `/metrics` shows. Each call is one or two atomic
@@ -47,12 +49,12 @@ struct Inner {
     events_read: Counter,
     deliveries_routed: Counter,
     first_attempt_delay: Histogram,
-    /// In the order of [`OutcomeClass::ALL`].
+    /// The attempts, in the order of [`OutcomeClass::ALL`].
     attempts: [Counter; OutcomeClass::ALL.len()],
     attempt_duration: Histogram,
     sent_again: Counter,
     retries_planned: Counter,
-    /// In the order of [`State::ALL`]; none for the open states.
+    /// The deliveries that finished, in the order of [`State::ALL`]; none for the open states.
     finished: [Option<Counter>; State::ALL.len()],
 
     queued: Level,
@@ -90,6 +92,7 @@ struct Inner {
 }
 
 impl Metrics {
+    /// Counts nothing yet.
     #[must_use]
     #[expect(clippy::too_many_lines, reason = "it is one list")]
     pub fn new() -> Self {
@@ -242,7 +245,7 @@ impl Metrics {
         }))
     }
 
-    /// The `OpenMetrics` text format, version 1.0.0.
+    /// Writes all of it in the `OpenMetrics` text format, version 1.0.0.
     #[must_use]
     pub fn render(&self) -> String {
         let mut text = String::new();
@@ -251,150 +254,173 @@ impl Metrics {
         text
     }
 
-    /// What the gateway counts.
+    /// The part that the gateway counts.
     #[must_use]
     pub fn gateway(&self) -> &GatewayMetrics {
         &self.0.gateway
     }
 
+    /// Counts events that were read from the log.
     pub fn events_read(&self, n: u64) {
         self.0.events_read.inc_by(n);
     }
 
+    /// Counts deliveries that the events read gave rise to.
     pub fn deliveries_routed(&self, n: u64) {
         self.0.deliveries_routed.inc_by(n);
     }
 
-    /// The wait before the first attempt, from the event's insertion.
+    /// Counts the wait before a delivery's first attempt, from the event's insertion.
     pub fn first_attempt(&self, since_event: Duration) {
         self.0.first_attempt_delay.observe(since_event);
     }
 
+    /// Counts an HTTP exchange, by its outcome and how long it took.
     pub fn attempt(&self, class: OutcomeClass, duration: Duration) {
         self.0.attempts[class as usize].inc();
         self.0.attempt_duration.observe(duration);
     }
 
+    /// Counts an attempt whose request went out twice.
     pub fn sent_again(&self) {
         self.0.sent_again.inc();
     }
 
+    /// Counts a failed attempt after which another one was planned.
     pub fn retry_planned(&self) {
         self.0.retries_planned.inc();
     }
 
-    /// An open state finishes nothing and is not counted.
+    /// Counts a delivery that reached a final state; an open state finishes nothing and is not
+    /// counted.
     pub fn finished(&self, state: State) {
         if let Some(counter) = &self.0.finished[state as usize] {
             counter.inc();
         }
     }
 
+    /// Notes how many deliveries wait in this worker's memory, and the bytes of event data that it
+    /// holds.
     pub fn set_queued(&self, deliveries: usize, bytes: usize) {
         self.0.queued.set(deliveries as u64);
         self.0.queued_bytes.set(bytes as u64);
     }
 
+    /// Notes how many requests are in the air.
     pub fn set_in_flight(&self, n: usize) {
         self.0.in_flight.set(n as u64);
     }
 
-    /// A request left although as many as its subscription allows were in the air.
+    /// Counts a request that left although as many as its subscription allows were in the air.
     pub fn over_limit(&self) {
         self.0.over_limit.inc();
     }
 
-    /// Rows of `posthorn.pending_deliveries` in the shards that this worker owns.
+    /// Notes how many rows of `posthorn.pending_deliveries` the shards have that this worker owns.
     pub fn set_waiting(&self, rows: u64) {
         self.0.waiting.set(rows);
     }
 
+    /// Counts deliveries that moved from memory to `posthorn.pending_deliveries`.
     pub fn spilled(&self, n: u64) {
         self.0.spilled.inc_by(n);
     }
 
+    /// Counts deliveries that came back from `posthorn.pending_deliveries` to memory.
     pub fn refilled(&self, n: u64) {
         self.0.refilled.inc_by(n);
     }
 
+    /// Notes how many endpoints have said that they take nothing now.
     pub fn set_told_to_wait(&self, n: usize) {
         self.0.told_to_wait.set(n as u64);
     }
 
+    /// Notes how many subscriptions get only probes after repeated failures.
     pub fn set_breakers_open(&self, n: usize) {
         self.0.breakers_open.set(n as u64);
     }
 
+    /// Counts a batch of results, and how long its transaction took.
     pub fn batch_written(&self, entries: u64, took: Duration) {
         self.0.batch_entries.inc_by(entries);
         self.0.batch_duration.observe(took);
     }
 
+    /// Notes how many results are not in the database yet.
     pub fn set_unrecorded(&self, n: usize) {
         self.0.unrecorded.set(n as u64);
     }
 
+    /// Counts results that the database refused because the shard has another owner now.
     pub fn fenced_off(&self, entries: u64) {
         self.0.fenced_off.inc_by(entries);
     }
 
+    /// Counts a result that the database refused to record as it was.
     pub fn entry_refused(&self) {
         self.0.entries_refused.inc();
     }
 
+    /// Counts results of deliveries that the ledger holds as final already.
     pub fn ledger_conflicts(&self, n: u64) {
         self.0.ledger_conflicts.inc_by(n);
     }
 
+    /// Notes how many shards this worker owns.
     pub fn set_shards_held(&self, n: usize) {
         self.0.shards_held.set(n as u64);
     }
 
-    /// Of the oldest checkpoint among the held shards.
+    /// Notes how far the oldest checkpoint of the held shards lies back.
     pub fn set_checkpoint_age(&self, age: Duration) {
         self.0.checkpoint_age.set(age.as_secs_f64());
     }
 
+    /// Counts a statement that failed or had no answer in time.
     pub fn database_error(&self) {
         self.0.database_errors.inc();
     }
 
+    /// Notes how many subscriptions of the held shards have settings that can be used, and how many
+    /// have others.
     pub fn set_subscriptions(&self, valid: usize, invalid: usize) {
         self.0.subscriptions_valid.set(valid as u64);
         self.0.subscriptions_invalid.set(invalid as u64);
     }
 
+    /// Counts deliveries that this worker opened again for a replay.
     pub fn replayed(&self, deliveries: u64) {
         self.0.replayed.inc_by(deliveries);
     }
 
-    /// In the whole database.
+    /// Notes how many replays are under way in the whole database.
     pub fn set_replays(&self, n: u64) {
         self.0.replays.set(n);
     }
 
-    /// What an audit of this worker found.
+    /// Counts deliveries that an audit of this worker found without a row.
     pub fn audit_missing(&self, n: u64) {
         self.0.audit_missing.inc_by(n);
     }
 
-    /// Of the fleet's last audit, whichever worker made it.
+    /// Notes when the fleet's last audit was through, whichever worker made it.
     pub fn set_audit_finished(&self, at: DateTime<Utc>) {
         self.0.audit_finished.set(unix_time(at));
     }
 
-    /// Rows of `posthorn.source_failures`, in the whole database.
+    /// Notes how many rows `posthorn.source_failures` has, in the whole database.
     pub fn set_source_failures(&self, rows: u64) {
         self.0.source_failures.set(rows);
     }
 
-    /// In the whole database.
+    /// Notes how many sources have problems, in the whole database.
     pub fn set_sources_broken(&self, sources: u64) {
         self.0.sources_broken.set(sources);
     }
 
-    /// By the fleet's last comparisons, whichever worker made them; none: no source is to be
-    /// compared.
+    /// Notes the differences that the fleet's last comparisons found, whichever worker made them,
+    /// and when; none where no source is to be compared.
     pub fn set_source_differences(&self, rows: u64, compared: Option<DateTime<Utc>>) {
         self.0.source_differences.set(rows);
         self.0.source_compared.set(compared.map_or(0.0, unix_time));

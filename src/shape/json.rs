@@ -4,7 +4,7 @@ use std::fmt::Write;
 
 use super::member::{Member, Value};
 
-/// The members as one object. What was published is copied as it stands.
+/// Writes the members as one object. What was published is copied as it stands.
 pub fn write_object(members: &[Member<'_>]) -> String {
     let mut out = String::with_capacity(32 * (members.len() + 1));
     for (position, member) in members.iter().enumerate() {

@@ -8,12 +8,13 @@ use super::tree::{Json, Quoted};
 pub struct Member<'a> {
     pub name: Cow<'a, str>,
     pub value: Value<'a>,
-    /// Its place, from 1, and its name in the published data; none for a field of the map.
+    /// The member's place, from 1, and its name in the published data; none for a field of the map.
     pub published: Option<(usize, Quoted<'a>)>,
 }
 
 impl Member<'_> {
-    /// What an error calls it. A name that was published may be a part of the payload.
+    /// The name by which an error speaks of it. A name that was published may be a part of the
+    /// payload, so its place stands for it.
     pub fn place(&self) -> String {
         match self.published {
             None => format!("field `{}`", self.name),
@@ -24,7 +25,7 @@ impl Member<'_> {
 
 pub enum Value<'a> {
     Text(Cow<'a, str>),
-    /// Digits as JSON writes them.
+    /// A number, in digits as JSON writes them.
     Number(Cow<'a, str>),
     Bool(bool),
     /// A part of the published data, with its type and its number text.
@@ -32,8 +33,8 @@ pub enum Value<'a> {
 }
 
 impl Value<'_> {
-    /// The value as one piece of text, as a form carries it: `null` is empty. None for
-    /// an object or a list.
+    /// Gives the value as one piece of text, as a form carries it: `null` is empty. None for an
+    /// object or a list.
     pub fn text(&self) -> Option<Cow<'_, str>> {
         match self {
             Self::Text(text) | Self::Number(text) => Some(Cow::Borrowed(text)),

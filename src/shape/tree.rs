@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-/// A value and its text in the source.
+/// A value of the published JSON, and its text in the source.
 #[derive(Debug)]
 pub struct Json<'a> {
     pub raw: &'a str,
@@ -13,11 +13,11 @@ pub struct Json<'a> {
 pub enum Kind<'a> {
     Null,
     Bool(bool),
-    /// As it was written: `1234.50` and `1e400` stay so.
+    /// A number as it was written: `1234.50` and `1e400` stay so.
     Number(&'a str),
     Text(Quoted<'a>),
     List(Vec<Json<'a>>),
-    /// In the order of the source, repeated keys included.
+    /// An object in the order of the source, repeated keys included.
     Object(Vec<(Quoted<'a>, Json<'a>)>),
 }
 
@@ -26,7 +26,7 @@ pub enum Kind<'a> {
 pub struct Quoted<'a>(pub &'a str);
 
 impl<'a> Json<'a> {
-    /// What an RFC 6901 pointer names; of repeated keys the last, as everywhere.
+    /// Finds what an RFC 6901 pointer names; of repeated keys the last, as everywhere.
     pub fn at(&self, pointer: &str) -> Option<&Self> {
         if pointer.is_empty() {
             return Some(self);
@@ -46,7 +46,7 @@ impl<'a> Json<'a> {
         Some(here)
     }
 
-    /// The value as one piece of text; `null` is empty. None for an object or a list.
+    /// Gives the value as one piece of text; `null` is empty. None for an object or a list.
     pub fn text(&self) -> Option<Cow<'a, str>> {
         match &self.kind {
             Kind::Null => Some(Cow::Borrowed("")),
@@ -68,7 +68,7 @@ fn unescape_token(token: &str) -> Cow<'_, str> {
     }
 }
 
-/// Digits without leading zeros.
+/// Reads the index of a list: digits without leading zeros.
 fn index(token: &str) -> Option<usize> {
     let is_plain = token.bytes().all(|byte| byte.is_ascii_digit());
     let has_leading_zero = token.len() > 1 && token.starts_with('0');
@@ -80,8 +80,8 @@ fn index(token: &str) -> Option<usize> {
 }
 
 impl<'a> Quoted<'a> {
-    /// The characters that the escapes stand for; half of a surrogate pair, which is
-    /// no character, becomes U+FFFD.
+    /// Gives the characters that the escapes stand for; half of a surrogate pair, which is no
+    /// character, becomes U+FFFD.
     pub fn text(self) -> Cow<'a, str> {
         if !self.0.contains('\\') {
             return Cow::Borrowed(self.0);
@@ -94,7 +94,7 @@ impl<'a> Quoted<'a> {
         )
     }
 
-    /// Each character, or the half of a surrogate pair that stands alone.
+    /// Gives each character, or the half of a surrogate pair that stands alone.
     pub fn characters(self) -> impl Iterator<Item = Result<char, u16>> {
         let mut rest = self.0;
         std::iter::from_fn(move || {
@@ -115,7 +115,7 @@ impl<'a> Quoted<'a> {
     }
 }
 
-/// The character of an escape whose backslash is gone, and the escape's length.
+/// Reads the character of an escape whose backslash is gone, and the escape's length.
 fn unescape(escape: &str) -> (Result<char, u16>, usize) {
     let simple = match escape.as_bytes().first() {
         Some(b'u') => return unescape_unicode(&escape[1..]),
@@ -130,7 +130,7 @@ fn unescape(escape: &str) -> (Result<char, u16>, usize) {
     (Ok(simple), 1)
 }
 
-/// The same behind the `u`.
+/// Reads the character of an escape `\u0000` whose backslash is gone, and the escape's length.
 fn unescape_unicode(digits: &str) -> (Result<char, u16>, usize) {
     const LENGTH: usize = "u0000".len();
     let unit = |digits: Option<&str>| u16::from_str_radix(digits?.get(..4)?, 16).ok();

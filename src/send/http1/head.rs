@@ -25,7 +25,7 @@ const MARGIN: Duration = Duration::from_secs(1);
 #[derive(Debug)]
 pub(in crate::send) struct Head {
     pub(in crate::send) status: StatusCode,
-    /// As it came, in whichever encoding.
+    /// The reason phrase as it came, in whichever encoding.
     pub(in crate::send) reason: Vec<u8>,
     pub(in crate::send) headers: HeaderMap,
     pub(super) framing: Framing,
@@ -41,8 +41,7 @@ pub(super) enum Keep {
     AsLongAsUsual,
 }
 
-/// Where the head ends, behind its empty line, looked for from a place before which there is
-/// no end.
+/// Finds where the head ends, behind its empty line, from a place on before which there is no end.
 pub(super) fn end(bytes: &[u8], from: usize) -> Option<usize> {
     memchr_iter(b'\n', &bytes[from..]).find_map(|feed| {
         let next = from + feed + 1;
@@ -54,7 +53,7 @@ pub(super) fn end(bytes: &[u8], from: usize) -> Option<usize> {
     })
 }
 
-/// Whether it can become a status line of HTTP/1.
+/// Whether the bytes can become a status line of HTTP/1.
 pub(super) fn may_begin(bytes: &[u8]) -> bool {
     const START: &[u8] = b"HTTP/1.";
     let known = bytes.len().min(START.len());
@@ -62,7 +61,7 @@ pub(super) fn may_begin(bytes: &[u8]) -> bool {
 }
 
 impl Head {
-    /// Of the bytes up to and with the empty line.
+    /// Reads a head from its bytes, up to and with the empty line.
     pub(super) fn parse(bytes: &[u8]) -> Result<Self, Broken> {
         let mut lines = bytes
             .split(|&byte| byte == b'\n')

@@ -56,14 +56,14 @@ pub(super) struct Client {
     pool: Arc<Pool>,
 }
 
-/// Where connections lead.
+/// The server that connections lead to.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 struct Origin(Scheme, Authority);
 
 /// What is known of an exchange while it lasts, and when it was given up.
 #[derive(Debug, Default)]
 pub(super) struct Trace {
-    /// Of the connection that the request went out on, if it came to one.
+    /// The other end of the connection that the request went out on, if it came to one.
     pub(super) peer: Option<Peer>,
     /// Whether the request went out twice.
     pub(super) again: bool,
