@@ -17,6 +17,7 @@ pub mod model;
 
 pub mod dispatch;
 pub mod feed;
+pub mod flow;
 pub mod judge;
 pub mod mask;
 pub mod plan;
@@ -25,18 +26,18 @@ pub mod route;
 pub mod send;
 pub mod shape;
 
+pub mod audit;
 pub mod cli;
 pub mod config;
 pub mod crash;
 pub mod demo;
 pub mod http;
+pub mod maintenance;
 pub mod receiver;
 pub mod store;
 pub mod vault;
 pub mod worker;
 
-mod audit;
 mod compare;
 mod gateway;
-mod maintenance;
 mod start;

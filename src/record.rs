@@ -4,8 +4,6 @@
 mod lesser;
 
 use std::collections::HashSet;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender};
@@ -15,12 +13,13 @@ use uuid::Uuid;
 
 use self::lesser::lesser;
 use crate::crash::Point;
-use crate::dispatch::input::{Input, Recorded, RecordedKind};
-use crate::feed::checkpoint::PageId;
+use crate::flow::entry::{Backlog, Change, Entry, PageId, ToRecord, Written};
+use crate::flow::input::{Input, Recorded, RecordedKind};
+use crate::flow::{AWAY, STATEMENT};
 use crate::http::metrics::Metrics;
 use crate::model::{DeliveryKey, Shard};
-use crate::store::ledger::{Change, Entry, Written, write_batch};
-use crate::store::{AWAY, Pool, STATEMENT, StoreError, within};
+use crate::store::ledger::write_batch;
+use crate::store::{Pool, StoreError, within};
 
 /// How often a batch is written again because rows of it are there: an earlier try of it that
 /// was under way shows at the first, so what still stands there is another one's.
@@ -32,54 +31,6 @@ pub struct RecorderSettings {
     pub flush_after: Duration,
     /// or when it has so many.
     pub flush_rows: usize,
-}
-
-/// What the recorder has before it. The dispatcher adds, the recorder takes away; the
-/// keeper waits for nothing to be left before it takes back shards that it has lost.
-#[derive(Clone, Debug, Default)]
-pub struct Backlog(Arc<Unwritten>);
-
-#[derive(Debug, Default)]
-struct Unwritten {
-    entries: AtomicUsize,
-    attempts: AtomicUsize,
-}
-
-impl Backlog {
-    pub fn add(&self, entry: &Entry) {
-        self.0.entries.fetch_add(1, Ordering::Relaxed);
-        let attempts = usize::from(entry.attempt.is_some());
-        self.0.attempts.fetch_add(attempts, Ordering::Relaxed);
-    }
-
-    pub fn take(&self, entries: usize, attempts: usize) {
-        self.0.entries.fetch_sub(entries, Ordering::Relaxed);
-        self.0.attempts.fetch_sub(attempts, Ordering::Relaxed);
-    }
-
-    /// Entries of any kind.
-    #[must_use]
-    pub fn len(&self) -> usize {
-        self.0.entries.load(Ordering::Relaxed)
-    }
-
-    /// Entries that tell of an attempt: what would be sent twice after a crash.
-    #[must_use]
-    pub fn attempts(&self) -> usize {
-        self.0.attempts.load(Ordering::Relaxed)
-    }
-
-    #[must_use]
-    pub fn is_empty(&self) -> bool {
-        self.len() == 0
-    }
-}
-
-/// An entry, and the page whose checkpoint waits for it.
-#[derive(Debug)]
-pub struct ToRecord {
-    pub entry: Entry,
-    pub page: Option<PageId>,
 }
 
 /// What is written together.

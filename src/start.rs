@@ -10,6 +10,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
 use crate::config::{self, Config, Egress, secrets};
+use crate::flow::{DbClock, STATEMENT};
 use crate::gateway;
 use crate::http::server::serve;
 use crate::http::{Health, Metrics};
@@ -18,7 +19,7 @@ use crate::send::{EgressPolicy, Network, Proxy, basic_authorization};
 use crate::store::remedy::{is_refused, remedy};
 use crate::store::schema::{SchemaState, schema_state};
 use crate::store::shards::cluster_and_time;
-use crate::store::{DbClock, Pool, STATEMENT, StoreError, Way, within};
+use crate::store::{Pool, StoreError, Way, within};
 
 /// How long to wait between two looks for a database that is away at start.
 const AWAY: Duration = Duration::from_secs(1);

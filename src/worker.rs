@@ -20,26 +20,27 @@ use crate::dispatch::deliver::Delivering;
 use crate::dispatch::errand::Errands;
 use crate::dispatch::{BreakerSettings, DispatchSettings, Dispatcher, LaneSettings, Outlets};
 use crate::feed::keeper::{self, Ended, Keeper, KeeperSettings, Wiring};
-use crate::feed::lease::Lease;
 use crate::feed::ownership::Ownership;
 use crate::feed::reader::{Inlets, Reader, ReaderSettings};
 use crate::feed::replay::Replays;
-use crate::gateway;
+use crate::flow::DbClock;
+use crate::flow::entry::Backlog;
+use crate::flow::lease::Lease;
+use crate::flow::shards::Condition;
 use crate::http::health::Health;
 use crate::http::metrics::Metrics;
-use crate::maintenance;
 use crate::model::TokenKey;
 use crate::model::declaration::listed;
-use crate::record::{Backlog, Recorder, RecorderSettings};
+use crate::record::{Recorder, RecorderSettings};
 use crate::send::{Network, Sender};
 use crate::start::{
     self, Schema, allow_open_files, open_gateway, reach_database, serve_health, way,
 };
+use crate::store::Pool;
 use crate::store::declared::{Consent, apply_declared};
-use crate::store::shards::Condition;
 use crate::store::token_key::load_token_key;
-use crate::store::{self, DbClock, Pool};
 use crate::vault::Keyring;
+use crate::{gateway, maintenance, store};
 
 /// How much of an answer's body is read: enough for any text that a success rule asks
 /// for.

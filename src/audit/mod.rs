@@ -16,16 +16,16 @@ use chrono::{DateTime, Utc};
 use uuid::Uuid;
 
 use self::tally::{Counts, Line, Tally, time_of};
+use crate::flow::STATEMENT;
 use crate::model::event::{StatusesBefore, first_id_at};
 use crate::model::{DeliveryKey, Endpoint, Event, Shard, Snapshot, State};
 use crate::route::history::History;
 use crate::route::versions::{Versions, Wanted};
-use crate::store::Pool;
 use crate::store::audit::{Missing, find_repeated, read_checkpoints, read_stretch, reopen};
 use crate::store::history::read_changes;
 use crate::store::known::find_known_deliveries;
 use crate::store::transactions::{find_endpoints, find_statuses_before};
-use crate::store::{STATEMENT, StoreError, within};
+use crate::store::{Pool, StoreError, within};
 
 /// How many events are read at a time: about 2 MB, with all that is looked up for them.
 const PAGE: i64 = 2_000;

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use tracing::{info, warn};
 use uuid::Uuid;
 
-use crate::store::ledger::Attempt;
+use crate::flow::entry::Attempt;
 
 /// One that comes and goes is said to fail this often.
 const AGAIN: Duration = Duration::from_mins(10);

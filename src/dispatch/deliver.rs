@@ -6,14 +6,15 @@ use std::time::Duration;
 use chrono::{DateTime, Utc};
 
 use super::item::Item;
+use crate::flow::DbClock;
+use crate::flow::entry::Attempt;
+use crate::flow::input::Tried;
 use crate::judge::{judge, refuses_credential, with_another_left};
 use crate::mask::Mask;
-use crate::model::{Outcome, Subscription, TokenKey, Verdict, Wire};
-use crate::plan::{Circumstances, Next, parse_retry_after, plan, told_to_wait};
+use crate::model::{Outcome, Subscription, TokenKey, Wire};
+use crate::plan::{Circumstances, parse_retry_after, plan, told_to_wait};
 use crate::send::Sender;
 use crate::shape::{Moment, Request, Unsendable, endpoint, shape, within_bounds};
-use crate::store::DbClock;
-use crate::store::ledger::Attempt;
 
 /// Behind the reason of an attempt whose request went out twice.
 const SENT_AGAIN: &str =
@@ -28,20 +29,6 @@ pub struct Delivering {
     /// The largest data that is sent, bytes: replays of events that were once allowed to be
     /// larger are held to it too.
     pub max_data_bytes: usize,
-}
-
-/// An attempt that was made, judged and planned.
-#[derive(Debug)]
-pub struct Tried {
-    pub attempt: Attempt,
-    pub verdict: Verdict,
-    /// Whether it was the credential that was refused.
-    pub refused: bool,
-    /// Whether the attempt's request went out twice, as its kept connection turned out closed.
-    pub again: bool,
-    /// The receiver turned the attempt away, and takes nothing for so long.
-    pub told_to_wait: Option<Duration>,
-    pub next: Next,
 }
 
 /// Shape, send, judge, plan. Whatever happens on the wire is an outcome; only a delivery

@@ -9,15 +9,16 @@ use uuid::Uuid;
 
 use super::Dispatcher;
 use super::errand::{Errand, Gone};
-use super::input::Input;
 use super::item::Item;
+use crate::flow::input::Input;
+use crate::flow::refill::Refilled;
+use crate::flow::{AWAY, STATEMENT};
 use crate::http::metrics::Metrics;
 use crate::model::State;
-use crate::store::pending::Refilled;
 use crate::store::remedy::is_final;
 use crate::store::subscriptions::disable_gone_subscription;
 use crate::store::transactions::end_transaction_subscription;
-use crate::store::{AWAY, Pool, STATEMENT, StoreError, within};
+use crate::store::{Pool, StoreError, within};
 
 /// An answer disabled the subscription. It is written, and takes effect as any change of
 /// the configuration does; a transaction's own is ended alone, which no other worker needs

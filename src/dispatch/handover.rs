@@ -5,9 +5,9 @@ use std::time::Instant;
 use tracing::info;
 
 use super::Dispatcher;
-use super::input::Drained;
 use super::item::Item;
 use super::lane::Lane;
+use crate::flow::shards::Drained;
 use crate::model::{Epoch, Shard, Snapshot};
 
 impl Dispatcher {
@@ -74,7 +74,7 @@ impl Dispatcher {
 
     pub(super) fn lose(&mut self, shards: &[Shard]) {
         self.losses += 1;
-        // It is told twice ([`Lease`](crate::feed::lease::Lease)).
+        // It is told twice ([`Lease`](crate::flow::lease::Lease)).
         let lost = shards.iter().filter(|shard| self.owned.contains_key(shard));
         let lost: Vec<&Shard> = lost.collect();
         for shard in shards {

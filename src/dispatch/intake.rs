@@ -8,14 +8,13 @@ use uuid::Uuid;
 
 use super::Dispatcher;
 use super::Owned;
-use super::input::{Adoption, Page};
 use super::item::{Item, Row, Trial};
 use super::lane::{Lane, Offer};
-use crate::feed::checkpoint::PageId;
+use crate::flow::entry::{Change, PageId};
+use crate::flow::input::{Adoption, PageToRoute};
+use crate::flow::refill::Waiting;
 use crate::model::{DeliveryKey, Endpoint, Event, Shard, Snapshot, State, Subscription};
 use crate::shape::within_bounds;
-use crate::store::ledger::Change;
-use crate::store::pending::Waiting;
 
 /// An event for a subscription, or for an endpoint that its transaction brought.
 struct Routed {
@@ -94,8 +93,8 @@ impl Dispatcher {
         }
     }
 
-    pub(super) fn route(&mut self, page: Page, now: Instant) {
-        let Page {
+    pub(super) fn route(&mut self, page: PageToRoute, now: Instant) {
+        let PageToRoute {
             events,
             known,
             mut endpoints,

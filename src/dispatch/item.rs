@@ -7,9 +7,9 @@ use std::time::Instant;
 use chrono::{DateTime, Utc};
 use uuid::Uuid;
 
-use crate::feed::checkpoint::PageId;
+use crate::flow::entry::PageId;
+use crate::flow::refill::Refilled;
 use crate::model::{Credential, DeliveryKey, Endpoint, Event};
-use crate::store::pending::Refilled;
 
 /// A delivery that waits in a lane, or is in the air.
 #[derive(Clone, Debug)]

@@ -7,17 +7,16 @@ use tracing::{error, warn};
 use uuid::Uuid;
 
 use super::announce::Whose;
-use super::deliver::Tried;
-use super::input::{Failed, Landed, LaneRefill, Recorded, RecordedKind};
 use super::item::{Item, Row};
 use super::shelf::Due;
 use super::{Dispatcher, lane};
 use crate::crash::Point;
-use crate::feed::checkpoint::PageId;
+use crate::flow::entry::{Attempt, Change, Entry, PageId, ToRecord};
+use crate::flow::input::{Failed, Landed, Recorded, RecordedKind, Tried};
+use crate::flow::refill::LaneRefill;
 use crate::model::{DeliveryKey, OutcomeClass, Shard, State, Verdict};
 use crate::plan::Next;
-use crate::record::{ToRecord, fenced};
-use crate::store::ledger::{Attempt, Change, Entry};
+use crate::record::fenced;
 
 /// How soon to ask again when the database did not answer a refill.
 const REFILL_AGAIN: Duration = Duration::from_secs(1);

@@ -15,12 +15,12 @@ use std::time::{Duration, Instant};
 use self::rotation::Rotation;
 use self::transactions::Barred;
 use super::breaker::{Breaker, BreakerSettings};
-use super::input::RecordedKind;
 use super::item::{Item, Series};
 use super::pace::Pace;
 use super::service::ServiceTime;
 use super::shelf::Shelf;
 use super::throttle::Throttle;
+use crate::flow::input::RecordedKind;
 use crate::model::{DeliveryKey, Order, Subscription, Verdict};
 
 /// A lane keeps what its endpoint can take within this time; the rest goes to the

@@ -7,11 +7,11 @@
 pub mod air;
 mod announce;
 mod breaker;
+mod checkpoint;
 pub mod deliver;
 mod ended;
 pub mod errand;
 mod handover;
-pub mod input;
 mod intake;
 pub mod item;
 mod landing;
@@ -34,19 +34,19 @@ use tokio::sync::watch;
 use self::announce::Announcer;
 pub use self::breaker::BreakerSettings;
 use self::errand::{Errand, Flights};
-use self::input::{Drained, Input};
 pub use self::lane::LaneSettings;
 use self::lanes::Lanes;
 pub use self::lanes::Sums;
 use self::refused::Rowless;
-use crate::feed::checkpoint::Checkpoints;
-use crate::feed::lease::Lease;
+use crate::dispatch::checkpoint::Checkpoints;
+use crate::flow::DbClock;
+use crate::flow::entry::{Backlog, ToRecord};
+use crate::flow::input::Input;
+use crate::flow::lease::Lease;
+use crate::flow::shards::{Condition, Drained};
 use crate::http::metrics::Metrics;
 use crate::model::{DeliveryKey, Epoch, Shard};
-use crate::record::{Backlog, ToRecord};
 use crate::route::Routes;
-use crate::store::DbClock;
-use crate::store::shards::Condition;
 
 /// Nothing new is sent while so many outcomes wait to be recorded: they are what would be
 /// sent twice after a crash.

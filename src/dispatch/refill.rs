@@ -6,31 +6,14 @@ use tokio::sync::mpsc::UnboundedSender;
 use tracing::debug;
 use uuid::Uuid;
 
-use super::input::{Input, LaneRefill};
 use crate::crash::Point;
+use crate::flow::STATEMENT;
+use crate::flow::input::Input;
+use crate::flow::refill::{LaneRefill, NextDue, RefillOrder, RefillRequest, Refilled};
 use crate::http::metrics::Metrics;
 use crate::model::{DeliveryKey, Shard};
-use crate::store::pending::{NextDue, RefillRequest, Refilled, find_next_due, refill_lanes};
-use crate::store::{Pool, STATEMENT, StoreError, within};
-
-/// The most rows that one query brings, but for the last lane's: a bound on memory.
-const ROWS: i64 = 2000;
-
-/// Lanes with room, and the rows to pass over.
-#[derive(Debug, Default)]
-pub struct RefillOrder {
-    pub lanes: Vec<RefillRequest>,
-    pub held: Vec<DeliveryKey>,
-}
-
-impl RefillOrder {
-    /// Whether the query brings as many rows already as it may.
-    #[must_use]
-    pub fn is_full(&self) -> bool {
-        let rooms = self.lanes.iter().map(|lane| lane.room + lane.replay_room);
-        rooms.sum::<i64>() >= ROWS
-    }
-}
+use crate::store::pending::{find_next_due, refill_lanes};
+use crate::store::{Pool, StoreError, within};
 
 /// Answers every lane of the order, whatever the database does.
 pub async fn refill(

@@ -4,12 +4,10 @@
 use std::time::Instant;
 
 use super::Dispatcher;
-use super::input::RecordedKind;
 use super::item::Item;
-use crate::feed::checkpoint::PageId;
+use crate::flow::entry::{Change, Entry, PageId, ToRecord};
+use crate::flow::input::RecordedKind;
 use crate::model::{Shard, State};
-use crate::record::ToRecord;
-use crate::store::ledger::{Change, Entry};
 
 /// Of a delivery in memory that can have no row: what waits for its end.
 #[derive(Clone, Copy, Debug)]

@@ -6,7 +6,7 @@
 use std::collections::HashMap;
 use std::time::{Duration, Instant};
 
-use super::input::RecordedKind;
+use crate::flow::input::RecordedKind;
 use crate::model::DeliveryKey;
 
 /// How soon to look again for rows that are counted and were not found while entries of theirs

@@ -10,9 +10,8 @@ use uuid::Uuid;
 use super::deliver::age;
 use super::errand::{Errand, Flight};
 use super::item::Item;
-use super::refill::RefillOrder;
 use super::{Dispatcher, UNRECORDED, lane};
-use crate::store::pending::RefillRequest;
+use crate::flow::refill::{RefillOrder, RefillRequest};
 
 /// A lane sends at most so many before the next lane has its turn.
 const TURN: usize = 8;

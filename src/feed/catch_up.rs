@@ -9,15 +9,16 @@ use uuid::Uuid;
 use super::progress::Start;
 use super::reader::Reader;
 use crate::crash::Point;
-use crate::dispatch::input::{Adoption, Input};
+use crate::flow::STATEMENT;
+use crate::flow::input::{Adoption, Input};
+use crate::flow::shards::Taken;
 use crate::model::{DeliveryKey, Event, Shard};
 use crate::store::events::settle_foreign_events;
 use crate::store::history::newest_change;
 use crate::store::known::find_known_deliveries;
 use crate::store::pending::count_waiting;
-use crate::store::shards::Taken;
 use crate::store::subscriptions::current_revision;
-use crate::store::{STATEMENT, StoreError, within};
+use crate::store::{StoreError, within};
 
 impl Reader {
     /// Loads what the dispatcher needs to know of new shards, and begins to catch up.

@@ -6,14 +6,15 @@ use chrono::TimeDelta;
 use tokio::sync::oneshot;
 
 use super::reader::Reader;
-use crate::dispatch::input::{Endpoints, Input, Page};
+use crate::flow::input::{Endpoints, Input, PageToRoute};
+use crate::flow::{AWAY, STATEMENT};
 use crate::model::event::StatusesBefore;
 use crate::model::{DeliveryKey, Event};
 use crate::route::history::History;
 use crate::route::versions::Versions;
 use crate::store::history::read_changes_since;
 use crate::store::transactions::{find_endpoints, find_statuses_before};
-use crate::store::{AWAY, STATEMENT, StoreError, within};
+use crate::store::{StoreError, within};
 
 /// An event's id is made a moment before its time is taken.
 const MARGIN: TimeDelta = TimeDelta::minutes(1);
@@ -28,7 +29,7 @@ impl Reader {
         let versions = self.versions_of(&events).await;
         let (endpoints, before) = self.look_up(&events, &versions).await;
         let (taken, is_taken) = oneshot::channel();
-        self.tell(Input::Page(Page {
+        self.tell(Input::Page(PageToRoute {
             events,
             known,
             endpoints,

@@ -18,21 +18,22 @@ use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 use uuid::Uuid;
 
-use super::lease::Lease;
 use super::ownership::{GivenUp, Ownership, RENEWALS_AT_ONCE};
-use super::reader::Order;
 use crate::crash::Point;
-use crate::dispatch::input::{Drained, Input};
+use crate::flow::entry::Backlog;
+use crate::flow::input::Input;
+use crate::flow::lease::Lease;
+use crate::flow::shards::{Condition, Drained, Order, Renewed};
+use crate::flow::{DbClock, STATEMENT};
 use crate::http::health::Health;
 use crate::http::metrics::Metrics;
 use crate::model::cluster::tables_of;
 use crate::model::{Epoch, Shard, Snapshot};
-use crate::record::Backlog;
 use crate::store::shards::{
-    Condition, Renewed, forget_worker, heartbeat, look_at_fleet, release_shards, renew_leases,
-    take_shards, write_checkpoints,
+    forget_worker, heartbeat, look_at_fleet, release_shards, renew_leases, take_shards,
+    write_checkpoints,
 };
-use crate::store::{DbClock, Pool, STATEMENT, StoreError, within};
+use crate::store::{Pool, StoreError, within};
 
 /// How often the loop looks at its clock.
 const TICK: Duration = Duration::from_millis(100);

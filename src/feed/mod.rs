@@ -1,11 +1,9 @@
 //! Feed: reads the windows of the shards that this worker owns.
 
 mod catch_up;
-pub mod checkpoint;
 pub mod floor;
 mod hand_over;
 pub mod keeper;
-pub mod lease;
 mod look_up;
 pub mod ownership;
 pub mod poll;

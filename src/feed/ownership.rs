@@ -3,9 +3,8 @@
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
-use crate::dispatch::input::Drained;
+use crate::flow::shards::{Drained, FleetView};
 use crate::model::{Epoch, Shard, Snapshot};
-use crate::store::shards::FleetView;
 
 /// A worker stops acting for a shard this share of the lease before it runs out, so that
 /// its last packets are gone when another worker's first may come.

@@ -13,11 +13,11 @@ use uuid::Uuid;
 
 use super::floor::Floor;
 use super::window::{Left, Turned, Window};
+use crate::flow::shards::Taken;
+use crate::flow::window::{PageRequest, WindowPage};
 use crate::model::cluster::tables_of;
 use crate::model::event::first_id_at;
 use crate::model::{Event, Shard, Snapshot};
-use crate::store::events::{Page, PageRequest};
-use crate::store::shards::Taken;
 
 /// After a restart of the server, events from this long before the last checkpoint are
 /// compared: clocks may have stepped a little.
@@ -106,7 +106,7 @@ pub enum Ask {
 /// What was read.
 #[derive(Debug)]
 pub enum Answer {
-    Page(Page),
+    Page(WindowPage),
     ById { until: Snapshot, events: Vec<Event> },
 }
 
@@ -451,7 +451,7 @@ mod tests {
             event.id = Uuid::from_u128(*number);
             (*xid, event)
         };
-        Answer::Page(Page {
+        Answer::Page(WindowPage {
             until: snapshot(until),
             events: rows.iter().map(event).collect(),
             overtaking: HashSet::new(),

@@ -18,16 +18,18 @@ use super::progress::{Answer, Ask, Progress, Turn};
 use super::unusable::Unusable;
 use crate::config::secrets;
 use crate::crash::Point;
-use crate::dispatch::input::Input;
+use crate::flow::input::Input;
+use crate::flow::shards::Order;
+use crate::flow::window::WindowPage;
+use crate::flow::{AWAY, DbClock, STATEMENT};
 use crate::http::health::Health;
 use crate::http::metrics::Metrics;
-use crate::model::{Epoch, Shard, Subscription};
-use crate::store::events::{Page, current_snapshot, read_by_id, read_page};
+use crate::model::{Shard, Subscription};
+use crate::store::events::{current_snapshot, read_by_id, read_page};
 use crate::store::history::newest_change;
 use crate::store::pending::count_waiting;
-use crate::store::shards::Taken;
 use crate::store::subscriptions::{SubscriptionRow, load_opener, load_subscriptions, resolve_row};
-use crate::store::{AWAY, DbClock, Pool, STATEMENT, StoreError, within};
+use crate::store::{Pool, StoreError, within};
 use crate::vault::Keyring;
 
 /// How often the lanes are told what waits in the database, in case hand-run SQL has made
@@ -39,17 +41,6 @@ pub struct ReaderSettings {
     pub poll_min: Duration,
     pub poll_max: Duration,
     pub page_rows: u32,
-}
-
-/// What the keeper tells the reader.
-#[derive(Debug)]
-pub enum Order {
-    /// These were taken, in the cluster named.
-    Adopt { taken: Vec<Taken>, cluster: String },
-    /// Hand these over.
-    Leave(Vec<(Shard, Epoch)>),
-    /// These are lost.
-    Drop(Vec<Shard>),
 }
 
 /// What the reader works with.
@@ -269,7 +260,7 @@ impl Reader {
     }
 
     /// No event meets a configuration that is older than itself.
-    async fn catch_up_with_settings(&mut self, page: &Page) -> Result<(), StoreError> {
+    async fn catch_up_with_settings(&mut self, page: &WindowPage) -> Result<(), StoreError> {
         if let Some(known) = self.revision
             && known < page.revision
         {

@@ -8,10 +8,11 @@ use tokio::sync::mpsc::UnboundedSender;
 use tracing::warn;
 use uuid::Uuid;
 
-use crate::dispatch::input::Input;
+use crate::flow::STATEMENT;
+use crate::flow::input::Input;
 use crate::http::metrics::Metrics;
 use crate::store::replays::{advance_replays, count_replays, find_withdrawn};
-use crate::store::{Pool, STATEMENT, StoreError, within};
+use crate::store::{Pool, StoreError, within};
 
 /// Between two looks while there is nothing to do: how soon a replay begins.
 const IDLE: Duration = Duration::from_secs(1);

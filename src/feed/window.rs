@@ -13,8 +13,8 @@ use std::collections::{HashMap, HashSet};
 
 use uuid::Uuid;
 
+use crate::flow::window::{Late, PageRequest, WindowPage};
 use crate::model::{Event, Snapshot};
-use crate::store::events::{Late, Page, PageRequest};
 
 /// How many transactions may be left at a time. Each page looks every one of them up, and
 /// brings up to `limit` events of it: with more of them a page would take as long as it is
@@ -105,8 +105,8 @@ impl Window {
     }
 
     /// Takes the page that `next_page` asked for.
-    pub fn turn(&mut self, page: Page) -> Turned {
-        let Page {
+    pub fn turn(&mut self, page: WindowPage) -> Turned {
+        let WindowPage {
             until,
             events,
             overtaking,
@@ -281,8 +281,8 @@ mod tests {
         rows.iter().map(event).collect()
     }
 
-    fn page(until: &str, rows: &[(u64, u128)], overtaking: &[u128]) -> Page {
-        Page {
+    fn page(until: &str, rows: &[(u64, u128)], overtaking: &[u128]) -> WindowPage {
+        WindowPage {
             until: snapshot(until),
             events: written_by(rows),
             overtaking: overtaking.iter().copied().map(id).collect(),

@@ -3,8 +3,9 @@
 use tokio::sync::{mpsc, oneshot};
 use tracing::warn;
 
+use crate::flow::STATEMENT;
 use crate::http::Metrics;
-use crate::store::{STATEMENT, StoreError, within};
+use crate::store::{StoreError, within};
 
 /// The most questions of one statement.
 const MOST: usize = 64;

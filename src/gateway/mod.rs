@@ -54,10 +54,11 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 pub use crate::config::Gateway as Settings;
+use crate::flow::DbClock;
 use crate::http::{Health, Metrics};
 use crate::model::TokenKey;
+use crate::store::Pool;
 use crate::store::feed::{FeedPage, FeedRequest, Slice, read_feeds, read_transactions};
-use crate::store::{DbClock, Pool};
 use access::Access;
 use budget::Budget;
 use desk::Desk;

@@ -11,11 +11,12 @@ use super::cursor::ClusterMark;
 use super::position::{Position, STRETCH};
 use crate::feed::floor::Floor;
 use crate::feed::poll::Poll;
+use crate::flow::{AWAY, STATEMENT};
 use crate::http::Health;
 use crate::model::cluster::tables_of;
 use crate::store::feed::{LogPage, read_log, snapshot_before};
 use crate::store::shards::cluster_and_time;
-use crate::store::{AWAY, Pool, STATEMENT, StoreError, within};
+use crate::store::{Pool, StoreError, within};
 
 pub struct Reader {
     pub gateway: Arc<Gateway>,

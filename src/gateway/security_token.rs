@@ -20,9 +20,10 @@ use super::feed;
 use super::receive::read_body;
 use super::refusal::Refusal;
 use super::transaction::transaction_id;
+use crate::flow::STATEMENT;
 use crate::model::Event;
 use crate::store::security_tokens::find_told;
-use crate::store::{STATEMENT, StoreError, within};
+use crate::store::{StoreError, within};
 
 /// How many of a transaction's newest events are looked at: a notification of an older one is long
 /// past.

@@ -24,9 +24,10 @@ use super::follow::{Follow, Start};
 use super::position::Position;
 use super::receive::read_body;
 use super::refusal::Refusal;
+use crate::flow::STATEMENT;
 use crate::model::Event;
 use crate::store::tokens::{NewSession, Subject, issue_session};
-use crate::store::{STATEMENT, within};
+use crate::store::within;
 
 /// What [`NewSession`] has without a lifetime of its own; the database's functions say the
 /// same.

@@ -11,12 +11,13 @@ use tracing::{error, info};
 use super::DEADLINE;
 use super::nightly::nightly;
 use crate::audit::{Audited, Span, audit};
+use crate::flow::{DbClock, STATEMENT};
 use crate::http::metrics::Metrics;
 use crate::store::audit::{
     AuditRow, audited_since, first_unaudited, last_audit, record_audit, snapshot_and_cluster,
 };
 use crate::store::turn::take_turn;
-use crate::store::{DbClock, Pool, STATEMENT, StoreError, within};
+use crate::store::{Pool, StoreError, within};
 
 /// When the audit runs, and of what.
 #[derive(Clone, Debug)]

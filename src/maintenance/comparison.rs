@@ -11,6 +11,7 @@ use tracing::{info, warn};
 
 use super::nightly::nightly;
 use crate::compare::{CompareFailed, Haste, compare};
+use crate::flow::{DbClock, STATEMENT};
 use crate::http::metrics::Metrics;
 use crate::model::source::word;
 use crate::store::sources::{
@@ -18,7 +19,7 @@ use crate::store::sources::{
     record_comparison, record_refusal,
 };
 use crate::store::turn::take_turn;
-use crate::store::{DbClock, Pool, STATEMENT, StoreError, within};
+use crate::store::{Pool, StoreError, within};
 
 /// When sources are compared with the log, and by whom.
 #[derive(Clone, Debug)]

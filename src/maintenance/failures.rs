@@ -6,9 +6,10 @@ use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 use tracing::warn;
 
+use crate::flow::STATEMENT;
 use crate::http::metrics::Metrics;
 use crate::store::sources::count_failures;
-use crate::store::{Pool, STATEMENT, within};
+use crate::store::{Pool, within};
 
 /// How often the table is looked at. It is empty as a rule, so looking costs next to nothing.
 const LOOK: Duration = Duration::from_secs(5);

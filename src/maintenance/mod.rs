@@ -14,17 +14,17 @@ use std::convert::Infallible;
 use std::future::pending;
 use std::time::Duration;
 
-use crate::store::Pool;
+use crate::store::{Pool, StoreError, within};
 use chrono::{DateTime, NaiveDate, Utc};
 use cron::Schedule;
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, info, warn};
 
+use crate::flow::DbClock;
 use crate::store::partitions::{drop_partitions, make_next_partition, purge_payloads};
 use crate::store::seals::seal_next_day;
 use crate::store::tokens::drop_sessions;
 use crate::store::transactions::drop_transaction_subscriptions;
-use crate::store::{DbClock, StoreError, within};
 use timetable::next_run;
 
 /// How long a run may take. Making a partition moves the rows that came before it, which can take a

@@ -10,8 +10,8 @@ use tracing::{info, warn};
 
 use super::LOOK_AGAIN;
 use super::timetable::next_run;
+use crate::flow::DbClock;
 use crate::http::metrics::Metrics;
-use crate::store::DbClock;
 
 /// Runs something at each time of the schedule, which it is given; a run that fails is repeated
 /// each minute until one worked. `meanwhile` is called now and then, to show what other workers

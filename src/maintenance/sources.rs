@@ -7,9 +7,10 @@ use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
+use crate::flow::STATEMENT;
 use crate::http::metrics::Metrics;
 use crate::store::sources::{list, silencing_settings};
-use crate::store::{Pool, STATEMENT, StoreError, within};
+use crate::store::{Pool, StoreError, within};
 
 /// How often sources are looked at: a few look-ups in the catalog for each source and partition.
 const LOOK: Duration = Duration::from_secs(15);

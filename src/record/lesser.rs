@@ -1,8 +1,8 @@
 //! What is written in the place of an entry that the database refuses: what is refused is left
 //! out, and the rest of it stands.
 
+use crate::flow::entry::{Attempt, Change, Entry};
 use crate::model::State;
-use crate::store::ledger::{Attempt, Change, Entry};
 
 const CANNOT_WAIT: &str =
     "the database refuses to keep it for another attempt; see the worker's log";

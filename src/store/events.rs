@@ -1,45 +1,11 @@
 //! Reading the log by snapshot windows.
 
-use std::collections::HashSet;
-
 use chrono::{DateTime, Utc};
 use uuid::Uuid;
 
 use super::{Pool, StoreError};
+use crate::flow::window::{PageRequest, WindowPage};
 use crate::model::{Event, Shard, Snapshot};
-
-/// Which part of a window to read; see `feed::window` for how it moves on.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct PageRequest {
-    /// The end of the window; none: this very moment, which the answer then names.
-    pub until: Option<Snapshot>,
-    pub late: Vec<Late>,
-    /// Of the younger transactions: everything after this one.
-    pub after: (u64, Uuid),
-    pub limit: i64,
-}
-
-/// A transaction that is looked up by itself: as a rule, it ran when the window began.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Late {
-    pub xid: u64,
-    /// The last id already read.
-    pub after: Uuid,
-    /// Whether the transaction is known to have more events than were read of it.
-    pub left: bool,
-}
-
-#[derive(Debug)]
-pub struct Page {
-    pub until: Snapshot,
-    /// With the transaction that wrote each; late ones first, then by `(xid, id)`.
-    pub events: Vec<(u64, Event)>,
-    /// The events of the page that must wait: they would pass an older one of their merchant and
-    /// payment that was unread, when the page was asked for, in another transaction that is left.
-    pub overtaking: HashSet<Uuid>,
-    /// The newest configuration that these events can have met.
-    pub revision: i64,
-}
 
 /// Reads up to `limit` events of each late transaction and `limit` of the younger ones.
 ///
@@ -63,7 +29,7 @@ pub async fn read_page(
     request: &PageRequest,
     shards: &[Shard],
     floor: Uuid,
-) -> Result<Page, StoreError> {
+) -> Result<WindowPage, StoreError> {
     let shards: Vec<i16> = shards.iter().map(|shard| shard.0).collect();
     let late = &request.late;
     let late_xids: Vec<String> = late.iter().map(|late| late.xid.to_string()).collect();
@@ -156,7 +122,7 @@ pub async fn read_page(
             Some((row.xid?.parse().ok()?, event))
         })
         .collect();
-    Ok(Page {
+    Ok(WindowPage {
         until,
         events,
         overtaking,

@@ -7,81 +7,8 @@ use chrono::{DateTime, Utc};
 use uuid::Uuid;
 
 use super::{Pool, StoreError};
-use crate::model::{DeliveryKey, Epoch, OutcomeClass, Sent, Shard, State, TlsVersion};
-
-/// What one delivery has become, and the attempt that made it so, if there was one.
-#[derive(Clone, Debug)]
-pub struct Entry {
-    pub key: DeliveryKey,
-    /// The subscription whose lane the delivery takes.
-    pub lane_id: Uuid,
-    pub shard: Shard,
-    /// Under which the shard was held when this came about.
-    pub epoch: Epoch,
-    pub transaction_id: Box<str>,
-    pub change: Change,
-    pub attempt: Option<Attempt>,
-}
-
-impl Entry {
-    /// Of a transaction's subscription: whose lane it takes instead of one of its own.
-    fn template_id(&self) -> Option<Uuid> {
-        (self.lane_id != self.key.subscription_id).then_some(self.lane_id)
-    }
-}
-
-#[derive(Clone, Debug)]
-pub enum Change {
-    /// A final state. `had_row`: it waited in `pending_deliveries`, and leaves it.
-    Finish {
-        state: State,
-        attempts: u32,
-        reason: Option<String>,
-        had_row: bool,
-    },
-    /// Failed; the next attempt is due after the delay.
-    Retry {
-        attempts: u32,
-        /// Of those, the ones that the receiver turned away,
-        turned_away: u32,
-        /// the last among them: the lane waits as long.
-        told_to_wait: bool,
-        delay: Duration,
-        reason: String,
-    },
-    /// Not tried yet, and better kept in the database than in memory.
-    Spill,
-    /// The older events of the same transaction that wait in the database give way to
-    /// this one, but for replays and for those named, which are in the air.
-    SupersedeOlder { except: Vec<DeliveryKey> },
-}
-
-/// A row of `posthorn.attempts`, apart from its key.
-#[derive(Clone, Debug)]
-pub struct Attempt {
-    pub number: u32,
-    pub started_at: DateTime<Utc>,
-    pub duration: Duration,
-    pub outcome: OutcomeClass,
-    pub http_status: Option<u16>,
-    pub reason: String,
-    /// At most 2 KiB.
-    pub body: Option<String>,
-    /// Of the configuration that held.
-    pub revision: i64,
-    pub sent: Option<Sent>,
-}
-
-/// What a batch came to.
-#[derive(Debug, Default)]
-pub struct Written {
-    /// Shards that are no longer held under the entry's epoch: nothing of theirs was
-    /// written.
-    pub lost: HashSet<Shard>,
-    /// Final rows that were already there. Never expected: the ledger has one row per
-    /// delivery and generation, and another one came first.
-    pub conflicts: u64,
-}
+use crate::flow::entry::{Attempt, Change, Entry, Written};
+use crate::model::{Epoch, Sent, Shard, TlsVersion};
 
 /// Writes a batch in one statement, so in one transaction and one round trip.
 ///

@@ -2,7 +2,6 @@
 //! reason for its locks and its order.
 
 pub mod audit;
-pub mod clock;
 pub mod declared;
 pub mod deliveries;
 mod error;
@@ -34,7 +33,6 @@ pub mod tokens;
 pub mod transactions;
 pub mod turn;
 
-pub use clock::DbClock;
 pub use error::StoreError;
 use error::told;
 pub use pool::{
@@ -42,12 +40,6 @@ pub use pool::{
 };
 
 use std::time::Duration;
-
-/// Longer than any statement of the flow takes on a database that works.
-pub const STATEMENT: Duration = Duration::from_secs(10);
-
-/// Between two tries while the database is away.
-pub const AWAY: Duration = Duration::from_millis(250);
 
 /// Gives a statement a deadline: a TCP connection that hangs says nothing by itself.
 pub async fn within<T>(

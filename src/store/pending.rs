@@ -3,47 +3,12 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use chrono::{DateTime, Utc};
-
 use super::Transaction;
+use crate::flow::refill::{NextDue, RefillRequest, Refilled, Waiting};
 use uuid::Uuid;
 
 use super::{Pool, StoreError};
-use crate::model::{DeliveryKey, Endpoint, Epoch, Event, Shard};
-
-/// A lane that has room, and what it holds already.
-#[derive(Clone, Debug)]
-pub struct RefillRequest {
-    pub shard: Shard,
-    /// Under which the shard is held; the answer is for that lane only.
-    pub epoch: Epoch,
-    /// The id of the lane's subscription.
-    pub lane_id: Uuid,
-    pub room: i64,
-    /// For replays, beside the room.
-    pub replay_room: i64,
-    /// The subscription's `order = "transaction"`: the oldest of each transaction only.
-    pub heads_only: bool,
-    /// Rows that are not due yet too: a disabled subscription withdraws them all.
-    pub not_due_too: bool,
-}
-
-/// An open delivery read back into memory.
-#[derive(Clone, Debug)]
-pub struct Refilled {
-    pub lane_id: Uuid,
-    pub key: DeliveryKey,
-    /// Of a transaction's subscription.
-    pub endpoint: Option<Endpoint>,
-    /// The transaction's subscription has ended or is gone: the delivery is to be withdrawn, and
-    /// never goes to the template's own address.
-    pub ended: bool,
-    pub event: Arc<Event>,
-    pub attempts: u32,
-    /// Of those, the ones that the receiver turned away.
-    pub turned_away: u32,
-    pub opened_at: DateTime<Utc>,
-}
+use crate::model::{DeliveryKey, Endpoint, Event, Shard};
 
 /// The earliest due deliveries of each lane (with `not_due_too` the later ones as well), up
 /// to its room, in one query: a lane without room costs nothing. `held` are deliveries in memory, or whose rows are about
@@ -175,20 +140,6 @@ pub async fn refill_lanes(
         .collect())
 }
 
-/// What waits in the database for one lane.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Waiting {
-    pub shard: Shard,
-    pub lane_id: Uuid,
-    /// Whether these are replays; the lane's others are counted apart.
-    pub replays: bool,
-    pub rows: u64,
-    /// Until the earliest is due; zero if it already is.
-    pub due_in: Duration,
-    /// The endpoint has said that it takes nothing for so long.
-    pub told_to_wait: Option<Duration>,
-}
-
 /// All that waits in these shards, per lane, and the replays among it apart: each half is a
 /// walk along its own index, and so is what a lane was told to wait.
 pub async fn count_waiting(pool: &Pool, shards: &[Shard]) -> Result<Vec<Waiting>, StoreError> {
@@ -228,13 +179,6 @@ pub async fn count_waiting(pool: &Pool, shards: &[Shard]) -> Result<Vec<Waiting>
                 .and_then(|wait| Duration::try_from_secs_f64(wait).ok()),
         })
         .collect())
-}
-
-/// When a lane's next one will be due.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct NextDue {
-    pub deliveries: Option<Duration>,
-    pub replays: Option<Duration>,
 }
 
 /// When the next delivery of each lane that is not due yet will be; in the

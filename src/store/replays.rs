@@ -7,8 +7,8 @@ use chrono::{DateTime, Utc};
 use serde::Serialize;
 use uuid::Uuid;
 
-use super::pending::{Refilled, Waiting};
 use super::{Pool, StoreError};
+use crate::flow::refill::{Refilled, Waiting};
 use crate::model::{DeliveryKey, Event, Shard};
 
 /// Which deliveries; what is not given does not narrow it. The database says what makes no

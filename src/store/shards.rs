@@ -7,28 +7,8 @@ use sqlx::postgres::types::PgInterval;
 use uuid::Uuid;
 
 use super::{Pool, StoreError};
+use crate::flow::shards::{Condition, FleetView, Renewed, Taken};
 use crate::model::{Epoch, Shard, Snapshot};
-
-/// What a worker sees when it looks at the fleet.
-#[derive(Clone, Debug)]
-pub struct FleetView {
-    pub live_workers: usize,
-    pub shards: usize,
-    /// Free, with a lease that has run out, or this worker's own (which it may have given
-    /// up by its own clock).
-    pub takeable: Vec<Shard>,
-}
-
-/// A shard just taken, with what its last owner left.
-#[derive(Clone, Debug)]
-pub struct Taken {
-    pub shard: Shard,
-    pub epoch: Epoch,
-    pub checkpoint: Snapshot,
-    pub checkpoint_at: DateTime<Utc>,
-    /// The cluster in which the checkpoint means something.
-    pub cluster: String,
-}
 
 /// The cluster this connection talks to, and its clock.
 pub async fn cluster_and_time(pool: &Pool) -> Result<(String, DateTime<Utc>), StoreError> {
@@ -37,17 +17,6 @@ pub async fn cluster_and_time(pool: &Pool) -> Result<(String, DateTime<Utc>), St
             .fetch_one(pool)
             .await?;
     Ok((row.cluster, row.time))
-}
-
-/// What a worker's memory knows and the tables do not.
-#[derive(Clone, Debug, Default)]
-pub struct Condition {
-    pub in_flight: usize,
-    pub queued: usize,
-    /// Subscriptions that get only probes.
-    pub breakers_open: Vec<Uuid>,
-    /// Subscriptions whose settings cannot be used, and why.
-    pub unusable: Vec<(Uuid, String)>,
 }
 
 /// Says that this worker is alive and how it is, and forgets workers that have not been for
@@ -160,15 +129,6 @@ pub async fn take_shards(
             })
         })
         .collect()
-}
-
-/// What came of a renewal.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Renewed {
-    /// Where it happened.
-    pub cluster: String,
-    /// The shards that are still this worker's. One that is missing was taken by another.
-    pub ours: Vec<Shard>,
 }
 
 /// Renews leases, and says in which cluster: after a failover this is the first that a

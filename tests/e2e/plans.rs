@@ -1,7 +1,8 @@
 //! Statements whose plans have to do for all that comes: what they read is counted.
 
+use posthorn::flow::entry::{Change, Entry};
 use posthorn::model::{DeliveryKey, Epoch, Shard, State};
-use posthorn::store::ledger::{Change, Entry, write_batch};
+use posthorn::store::ledger::write_batch;
 use posthorn::store::replays::advance_replays;
 use posthorn::store::{Pool, connect};
 use sqlx::{AssertSqlSafe, Executor, Row};

@@ -159,6 +159,9 @@ impl Plan {
                  both know down into `model` or `flow`, or let {from} name an errand that a room \
                  above does for it."
             ),
+            (Some(_), None) | (None, _) => {
+                "Put each of them on a floor in tests/rooms/table.rs.".to_owned()
+            }
             _ => format!(
                 "Take what is needed as an argument, or move it to where both may use it; if \
                  {from} should use {to}, write so in tests/rooms/table.rs."

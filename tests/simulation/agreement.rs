@@ -6,12 +6,14 @@ use std::time::Duration;
 
 use chrono::{DateTime, TimeDelta, Utc};
 use posthorn::feed::window::Window;
+use posthorn::flow::entry::{Attempt, Change, Entry, ToRecord};
+use posthorn::flow::refill::RefillRequest;
 use posthorn::model::{DeliveryKey, Epoch, Event, OutcomeClass, Shard, Snapshot, State};
-use posthorn::record::{Batch, ToRecord};
+use posthorn::record::Batch;
 use posthorn::store::events::read_page;
 use posthorn::store::known::find_known_deliveries;
-use posthorn::store::ledger::{Attempt, Change, Entry, write_batch};
-use posthorn::store::pending::{RefillRequest, count_waiting, refill_lanes};
+use posthorn::store::ledger::write_batch;
+use posthorn::store::pending::{count_waiting, refill_lanes};
 use posthorn::store::shards::{cluster_and_time, release_shards, renew_leases, take_shards};
 use posthorn::store::{Pool, connect};
 use serde_json::json;
@@ -243,7 +245,7 @@ impl Both {
                 let theirs = take_shards(&self.pool, worker, lease, &theirs_in, &[shard])
                     .await
                     .unwrap();
-                let epochs = |taken: &[posthorn::store::shards::Taken]| {
+                let epochs = |taken: &[posthorn::flow::shards::Taken]| {
                     taken.iter().map(|taken| taken.epoch).collect::<Vec<_>>()
                 };
                 same("a take-over", epochs(&ours), epochs(&theirs))?;
@@ -439,7 +441,7 @@ impl Both {
         let ours = self.model.refill_lanes(&lanes, &held, self.model.now());
         let mut transaction = self.pool.begin().await.unwrap();
         let theirs = refill_lanes(&mut transaction, &lanes, &held).await.unwrap();
-        let keys = |rows: &[posthorn::store::pending::Refilled]| {
+        let keys = |rows: &[posthorn::flow::refill::Refilled]| {
             let keys = rows.iter().map(|row| (row.key, row.attempts));
             keys.collect::<BTreeSet<_>>()
         };
@@ -448,7 +450,7 @@ impl Both {
 
     async fn look(&mut self) -> Result<(), String> {
         let shards: Vec<Shard> = self.lanes.iter().map(|(_, shard, _)| *shard).collect();
-        let counts = |waiting: &[posthorn::store::pending::Waiting]| {
+        let counts = |waiting: &[posthorn::flow::refill::Waiting]| {
             let rows = waiting.iter().map(|it| (it.lane_id, it.rows));
             rows.collect::<BTreeSet<_>>()
         };

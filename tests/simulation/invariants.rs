@@ -6,12 +6,12 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use posthorn::dispatch::Sums;
-use posthorn::dispatch::deliver::Tried;
 use posthorn::dispatch::item::Item;
+use posthorn::flow::entry::{Change, Entry, Written};
+use posthorn::flow::input::Tried;
 use posthorn::model::{DeliveryKey, Event, Order, Shard, State, Subscription};
 use posthorn::plan::Next;
 use posthorn::shape::Request;
-use posthorn::store::ledger::{Change, Entry, Written};
 use uuid::Uuid;
 
 use crate::database::Database;

@@ -13,12 +13,12 @@ use std::time::{Duration, Instant};
 
 use chrono::{DateTime, Utc};
 use posthorn::dispatch::errand::Errand;
-use posthorn::dispatch::input::Input;
 use posthorn::dispatch::{BreakerSettings, DispatchSettings, Dispatcher, LaneSettings, Outlets};
-use posthorn::feed::lease::Lease;
+use posthorn::flow::DbClock;
+use posthorn::flow::entry::Backlog;
+use posthorn::flow::input::Input;
+use posthorn::flow::lease::Lease;
 use posthorn::http::metrics::Metrics;
-use posthorn::record::Backlog;
-use posthorn::store::DbClock;
 use tokio::sync::{mpsc, watch};
 use uuid::Uuid;
 
@@ -28,9 +28,9 @@ use crate::scenario::Chance;
 use crate::world::World;
 use crate::{database::Database, database::Plan, worker::keeper::Keeper, worker::reader::Reader};
 
-/// As `store::STATEMENT` and `store::AWAY`.
-const STATEMENT: Duration = posthorn::store::STATEMENT;
-const AWAY: Duration = posthorn::store::AWAY;
+/// As `flow::STATEMENT` and `flow::AWAY`.
+const STATEMENT: Duration = posthorn::flow::STATEMENT;
+const AWAY: Duration = posthorn::flow::AWAY;
 
 /// What all tasks of a process share.
 pub struct Own {

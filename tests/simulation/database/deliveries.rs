@@ -5,9 +5,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use chrono::{DateTime, TimeDelta, Utc};
+use posthorn::flow::entry::{Change, Entry, Written};
+use posthorn::flow::refill::{RefillRequest, Refilled, Waiting};
 use posthorn::model::{DeliveryKey, Event, Shard, State};
-use posthorn::store::ledger::{Change, Entry, Written};
-use posthorn::store::pending::{RefillRequest, Refilled, Waiting};
 use uuid::Uuid;
 
 use super::Database;

@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use chrono::{DateTime, TimeDelta, Utc};
+use posthorn::flow::shards::{FleetView, Renewed, Taken};
 use posthorn::model::{Epoch, Shard, Snapshot};
-use posthorn::store::shards::{FleetView, Renewed, Taken};
 use uuid::Uuid;
 
 use super::Database;

@@ -1,7 +1,7 @@
 //! Transactions, snapshots, and the log that is read by them.
 
+use posthorn::flow::window::{Late, PageRequest, WindowPage};
 use posthorn::model::{Event, Shard, Snapshot};
-use posthorn::store::events::{Late, Page, PageRequest};
 use uuid::Uuid;
 
 use super::days::Day;
@@ -95,7 +95,7 @@ impl Database {
         request: &PageRequest,
         shards: &[Shard],
         floor: Uuid,
-    ) -> Page {
+    ) -> WindowPage {
         self.unplan(plan);
         let until = request.until.clone().unwrap_or_else(|| self.snapshot());
         let limit = usize::try_from(request.limit).unwrap();
@@ -139,7 +139,7 @@ impl Database {
             })
         };
         let overtaking = found.iter().filter(|stored| is_overtaking(stored));
-        Page {
+        WindowPage {
             until,
             overtaking: overtaking.map(|stored| stored.event.id).collect(),
             events: found

@@ -7,10 +7,9 @@ use std::rc::Rc;
 use futures::future::Abortable;
 use posthorn::dispatch::deliver::{conclude, prepare};
 use posthorn::dispatch::errand::{Errand, Flight};
-use posthorn::dispatch::input::{Failed, Input, Landed, LaneRefill};
-use posthorn::dispatch::refill::RefillOrder;
+use posthorn::flow::input::{Failed, Input, Landed};
+use posthorn::flow::refill::{LaneRefill, NextDue, RefillOrder, Refilled};
 use posthorn::model::{Outcome, TokenKey};
-use posthorn::store::pending::{NextDue, Refilled};
 use tokio::sync::mpsc::UnboundedSender;
 use uuid::Uuid;
 

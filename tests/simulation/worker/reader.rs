@@ -4,14 +4,13 @@ use std::collections::{HashMap, HashSet};
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
-use posthorn::dispatch::input::{Adoption, Input, Page};
 use posthorn::feed::poll::Poll;
 use posthorn::feed::progress::{Answer, Ask, Progress, Turn};
-use posthorn::feed::reader::Order;
+use posthorn::flow::DbClock;
+use posthorn::flow::input::{Adoption, Input, PageToRoute};
+use posthorn::flow::shards::{Order, Taken};
 use posthorn::model::{DeliveryKey, Event, Shard};
 use posthorn::route::versions::Versions;
-use posthorn::store::DbClock;
-use posthorn::store::shards::Taken;
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender};
 use tokio::sync::{oneshot, watch};
 use uuid::Uuid;
@@ -271,7 +270,7 @@ impl Reader {
             return;
         }
         let (taken, is_taken) = oneshot::channel();
-        self.tell(Input::Page(Page {
+        self.tell(Input::Page(PageToRoute {
             events,
             known,
             endpoints: HashMap::new(),

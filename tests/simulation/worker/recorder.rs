@@ -3,8 +3,9 @@
 use std::rc::Rc;
 use std::time::Duration;
 
-use posthorn::dispatch::input::Input;
-use posthorn::record::{Backlog, Batch, ToRecord, acknowledge};
+use posthorn::flow::entry::{Backlog, ToRecord};
+use posthorn::flow::input::Input;
+use posthorn::record::{Batch, acknowledge};
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender};
 
 use super::{AWAY, Own, STATEMENT};

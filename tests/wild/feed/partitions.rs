@@ -4,9 +4,10 @@
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
+use posthorn::flow::window::PageRequest;
 use posthorn::model::{Shard, Snapshot};
 use posthorn::store::audit::read_stretch;
-use posthorn::store::events::{PageRequest, current_snapshot, read_by_id, read_page};
+use posthorn::store::events::{current_snapshot, read_by_id, read_page};
 use posthorn::store::feed::{FeedRequest, Part, Slice, read_feeds, read_log, read_transactions};
 use posthorn::store::known::find_known_deliveries;
 use posthorn::store::{Pool, connect};

@@ -7,14 +7,15 @@ use std::time::{Duration, Instant};
 use tokio::sync::oneshot;
 use uuid::Uuid;
 
-use super::deliver::Tried;
-use crate::feed::checkpoint::PageId;
+use crate::flow::entry::{Attempt, PageId, ToRecord};
+use crate::flow::refill::{LaneRefill, Refilled, Waiting};
 use crate::model::event::StatusesBefore;
-use crate::model::{DeliveryKey, Endpoint, Epoch, Event, Shard, Snapshot, State, Subscription};
-use crate::record::ToRecord;
+use crate::model::{
+    DeliveryKey, Endpoint, Epoch, Event, Shard, Snapshot, State, Subscription, Verdict,
+};
+use crate::plan::Next;
 use crate::route::versions::Versions;
 use crate::shape::Unsendable;
-use crate::store::pending::{NextDue, Refilled, Waiting};
 
 #[derive(Debug)]
 pub enum Input {
@@ -23,7 +24,7 @@ pub enum Input {
     /// From the feed: new and changed subscriptions, of any shard.
     Subscriptions(Vec<Arc<Subscription>>),
     /// From the feed: committed events.
-    Page(Page),
+    Page(PageToRoute),
     /// From the feed: these shards have been read up to this snapshot.
     WindowRead { shards: Vec<Shard>, end: Snapshot },
     /// From the feed, after the last page: hand these over.
@@ -55,16 +56,6 @@ pub enum Input {
     },
 }
 
-/// A shard that may be handed over.
-#[derive(Debug)]
-pub struct Drained {
-    pub shard: Shard,
-    /// It may have been lost since, and taken again.
-    pub epoch: Epoch,
-    /// The last one, if there is one.
-    pub checkpoint: Option<Snapshot>,
-}
-
 #[derive(Debug)]
 pub struct Adoption {
     pub shards: Vec<(Shard, Epoch)>,
@@ -76,7 +67,7 @@ pub struct Adoption {
 pub type Endpoints = HashMap<Uuid, Vec<(Uuid, Endpoint)>>;
 
 #[derive(Debug)]
-pub struct Page {
+pub struct PageToRoute {
     pub events: Vec<Event>,
     /// Deliveries that have a row from before a take-over.
     pub known: HashSet<DeliveryKey>,
@@ -87,6 +78,20 @@ pub struct Page {
     pub versions: Versions,
     /// Answered when the page is in the lanes: the next one may be read.
     pub taken: oneshot::Sender<()>,
+}
+
+/// An attempt that was made, judged and planned.
+#[derive(Debug)]
+pub struct Tried {
+    pub attempt: Attempt,
+    pub verdict: Verdict,
+    /// Whether it was the credential that was refused.
+    pub refused: bool,
+    /// Whether the attempt's request went out twice, as its kept connection turned out closed.
+    pub again: bool,
+    /// The receiver turned the attempt away, and takes nothing for so long.
+    pub told_to_wait: Option<Duration>,
+    pub next: Next,
 }
 
 #[derive(Debug)]
@@ -128,16 +133,4 @@ pub enum RecordedKind {
     Refused,
     /// The shard is another worker's: nothing was written.
     Fenced,
-}
-
-/// What a refill brought to one lane.
-#[derive(Debug)]
-pub struct LaneRefill {
-    pub lane_id: Uuid,
-    pub shard: Shard,
-    /// Under which the lane asked.
-    pub epoch: Epoch,
-    /// None: the database did not answer.
-    pub found: Option<Vec<Refilled>>,
-    pub next_due_in: NextDue,
 }

@@ -2,11 +2,8 @@
 
 use std::collections::{BTreeMap, VecDeque};
 
+use crate::flow::entry::PageId;
 use crate::model::{Shard, Snapshot};
-
-/// Names the page in which a delivery was read, until the delivery is durable.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct PageId(pub u64);
 
 /// The checkpoints of the shards that this worker owns.
 ///

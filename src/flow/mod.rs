@@ -1,0 +1,20 @@
+//! Flow: the nouns that travel between the machines (`feed`, `dispatch`, `record`) and those who
+//! do their errands. Nothing here decides or waits.
+
+pub mod clock;
+pub mod entry;
+pub mod input;
+pub mod lease;
+pub mod refill;
+pub mod shards;
+pub mod window;
+
+pub use clock::DbClock;
+
+use std::time::Duration;
+
+/// Longer than any statement of the flow takes on a database that works.
+pub const STATEMENT: Duration = Duration::from_secs(10);
+
+/// Between two tries while the database is away.
+pub const AWAY: Duration = Duration::from_millis(250);
