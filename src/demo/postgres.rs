@@ -54,7 +54,7 @@ pub enum StartError {
         /// What was found instead.
         found: String,
     },
-    /// The directory that POSTHORN_PG_BIN names is of no use.
+    /// The directory that `POSTHORN_PG_BIN` names is of no use.
     #[error("POSTHORN_PG_BIN={} is not usable: {reason}", .directory.display())]
     BadBinDirectory {
         /// The directory.

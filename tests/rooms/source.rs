@@ -106,10 +106,10 @@ impl Reading {
                 at += closing(&tokens[at..]) + 1;
             } else if token.text == "use" && !spells(&tokens[at..], &["use", "<"]) {
                 let mut leaves = Vec::new();
-                at = leaves_of_a_tree(tokens, at + 1, &Path::new(), &mut leaves);
-                leaves
-                    .into_iter()
-                    .for_each(|leaf| self.bring_in(leaf, public));
+                at = leaves_of_a_tree(tokens, at + 1, &[], &mut leaves);
+                for leaf in leaves {
+                    self.bring_in(leaf, public);
+                }
             } else if token.is_word() {
                 at = self.read_a_path(tokens, at);
             } else {

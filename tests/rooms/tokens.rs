@@ -79,29 +79,28 @@ fn begins_a_word(c: char) -> bool {
 fn tokens(source: &str) -> Vec<Token> {
     let mut tokens = Vec::new();
     let (mut rest, mut line) = (source, 1);
-    while let Some(first) = rest.chars().next() {
-        let length = match blank(rest) {
-            Some(length) => length,
-            None => {
-                let length = if rest.starts_with("::") {
-                    2
-                } else if begins_a_word(first) {
-                    rest.find(|c: char| !c.is_alphanumeric() && c != '_')
-                        .unwrap_or(rest.len())
-                } else {
-                    first.len_utf8()
-                };
-                tokens.push(Token {
-                    text: rest[..length].to_owned(),
-                    line,
-                });
-                length
-            }
-        };
+    while !rest.is_empty() {
+        let length = blank(rest).unwrap_or_else(|| {
+            let length = length_of_a_token(rest);
+            let text = rest[..length].to_owned();
+            tokens.push(Token { text, line });
+            length
+        });
         line += rest[..length].matches('\n').count();
         rest = &rest[length..];
     }
     tokens
+}
+
+fn length_of_a_token(rest: &str) -> usize {
+    if rest.starts_with("::") {
+        2
+    } else if rest.starts_with(begins_a_word) {
+        rest.find(|c: char| !c.is_alphanumeric() && c != '_')
+            .unwrap_or(rest.len())
+    } else {
+        rest.chars().next().map_or(0, char::len_utf8)
+    }
 }
 
 /// The length of what says nothing of arrows here: white space, a comment, a text, a lifetime.

@@ -5,7 +5,7 @@ use std::time::Duration;
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
 
-use super::{Label, Level, Names, millis};
+use super::names::{Label, Level, Names, millis};
 use crate::http::histogram::Histogram;
 
 /// The bounds of an event's way: from a commit to the memory of a gateway, and up to a database
