@@ -1,6 +1,9 @@
 //! The worker: puts the rooms together and runs them until it is told to stop.
 
+mod keeping;
 mod keys;
+mod reading;
+mod replays;
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -14,15 +17,17 @@ use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 use uuid::Uuid;
 
+use self::keeping::{Identity, Keeping};
+use self::reading::Reading;
+use self::replays::Replays;
 use crate::config::{self, Config, DatabaseUrl, Written};
 use crate::dispatch::air::Air;
 use crate::dispatch::deliver::Delivering;
 use crate::dispatch::errand::Errands;
 use crate::dispatch::{BreakerSettings, DispatchSettings, Dispatcher, LaneSettings, Outlets};
-use crate::feed::keeper::{self, Ended, Keeper, KeeperSettings, Wiring};
+use crate::feed::keeper::{self, Ended, Keeper, KeeperSettings};
 use crate::feed::ownership::Ownership;
-use crate::feed::reader::{Inlets, Reader, ReaderSettings};
-use crate::feed::replay::Replays;
+use crate::feed::reader::{Reader, ReaderSettings};
 use crate::flow::DbClock;
 use crate::flow::entry::Backlog;
 use crate::flow::lease::Lease;
@@ -187,7 +192,7 @@ impl Worker {
             keeper_pool: store::connect_to_keep(
                 way,
                 url,
-                keeper::CONNECTIONS,
+                keeper::STATEMENTS_AT_ONCE,
                 Ownership::new(config.worker.lease).lasts(),
             )?,
             pool: pool.clone(),
@@ -330,40 +335,42 @@ fn start_flow(
         },
         Instant::now(),
     );
+    let reading = Reading {
+        pool: pool.clone(),
+        keys: Arc::clone(keys),
+        proxy_pools: config.egress.proxy_pool_names(),
+        dispatcher: inputs.clone(),
+        metrics: metrics.clone(),
+        health: health.clone(),
+    };
     let reader = Reader::new(
-        Inlets {
-            pool: pool.clone(),
-            keys: Arc::clone(keys),
-            proxy_pools: config.egress.proxy_pool_names(),
-            dispatcher: inputs.clone(),
-            room: room_rx,
-            clock: clock.clone(),
-            metrics: metrics.clone(),
-            health: health.clone(),
-        },
         reader_settings(&config.worker),
-    );
-    let replayed = inputs.clone();
-    let keeper = Keeper::new(
-        keeper_settings(&config.worker, id),
-        cluster.clone(),
-        Wiring {
-            pool: keeper_pool.clone(),
-            dispatcher: inputs,
-            reader: orders,
-            condition: condition_rx,
-            backlog,
-            lease,
-            clock: clock.clone(),
-            metrics: metrics.clone(),
-            health: health.clone(),
-        },
+        clock.clone(),
+        Instant::now(),
     );
     let replays = Replays {
         pool: pool.clone(),
         worker: id,
-        dispatcher: replayed,
+        dispatcher: inputs.clone(),
         metrics: metrics.clone(),
+    };
+    let keeper = Keeper::new(
+        keeper_settings(&config.worker),
+        cluster.clone(),
+        lease,
+        backlog.clone(),
+        clock.clone(),
+        Instant::now(),
+    );
+    let keeping = Keeping {
+        identity: identity(&config.worker, id),
+        pool: keeper_pool.clone(),
+        dispatcher: inputs,
+        reader: orders,
+        condition: condition_rx,
+        backlog,
+        metrics: metrics.clone(),
+        health: health.clone(),
     };
     rooms.spawn(recorder.run(entries_rx));
     rooms.spawn(async move {
@@ -371,11 +378,11 @@ fn start_flow(
     });
     rooms.spawn(dispatcher.run(inputs_rx));
     rooms.spawn(async move {
-        reader.run(orders_rx).await;
+        reading.run(reader, orders_rx, room_rx).await;
         // It ends with the keeper; the worker ends the rest.
         std::future::pending::<()>().await;
     });
-    tokio::spawn(keeper.run(drained_rx, stop.clone()))
+    tokio::spawn(keeping.run(keeper, drained_rx, stop.clone()))
 }
 
 fn recorder_settings(worker: &config::Worker) -> RecorderSettings {
@@ -412,17 +419,23 @@ fn dispatch_settings(config: &Config) -> DispatchSettings {
     }
 }
 
-fn keeper_settings(worker: &config::Worker, id: Uuid) -> KeeperSettings {
+fn keeper_settings(worker: &config::Worker) -> KeeperSettings {
+    KeeperSettings {
+        lease: worker.lease,
+        checkpoint_every: worker.checkpoint_every,
+        grace: worker.grace,
+    }
+}
+
+fn identity(worker: &config::Worker, id: Uuid) -> Identity {
     let name = worker.name.clone().unwrap_or_else(|| {
         let host = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
         format!("{}/{}", host.trim(), std::process::id())
     });
-    KeeperSettings {
+    Identity {
         id,
         name,
         lease: worker.lease,
-        checkpoint_every: worker.checkpoint_every,
-        grace: worker.grace,
     }
 }
 

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Instant;
 
+use tokio::sync::oneshot;
 use uuid::Uuid;
 
 use super::Dispatcher;
@@ -93,14 +94,13 @@ impl Dispatcher {
         }
     }
 
-    pub(super) fn route(&mut self, page: PageToRoute, now: Instant) {
+    pub(super) fn route(&mut self, page: PageToRoute, taken: oneshot::Sender<()>, now: Instant) {
         let PageToRoute {
             events,
             known,
             mut endpoints,
             before,
             versions,
-            taken,
         } = page;
         self.out.metrics.events_read(events.len() as u64);
         let id = self.checkpoints.next_page();
@@ -112,7 +112,6 @@ impl Dispatcher {
             .into_iter()
             .filter(|event| self.owned.contains_key(&event.shard))
         {
-            let event = Arc::new(event);
             let before = before.get(&event.id).map(|status| &**status);
             let wanted = self.routes.matches(&event, before, &versions);
             let wanted = wanted.filter(|subscription| is_new(&event, subscription.id));

@@ -195,7 +195,7 @@ impl Dispatcher {
         match input {
             Input::Adopt(adoption) => self.adopt(adoption, now),
             Input::Subscriptions(changed) => self.configure(changed, now),
-            Input::Page(page) => self.route(page, now),
+            Input::Page(page, taken) => self.route(page, taken, now),
             Input::WindowRead { shards, end } => self.window_read(&shards, &end),
             Input::Drain(shards) => self.drain(&shards, now),
             Input::Lost(shards) => self.lose(&shards),

@@ -1,42 +1,28 @@
-//! The loop that keeps this worker's shards: leases, checkpoints, taking and handing over.
-//! What to do is decided in [`super::ownership`].
+//! Which shards this worker keeps: leases, checkpoints, taking and handing over. A state machine
+//! without I/O: [`Keeper::step`] takes an input and a time, and [`Keeper::take_errands`] says
+//! what others are to do. Which shards to take or leave is decided in [`super::ownership`].
 //!
-//! Renewing comes before everything else. Whatever the loop waits for, it waits by way of
-//! [`Keeper::meanwhile`], which sends each renewal when it is due and takes its answer: no
-//! other statement delays one, however long it hangs, and no renewal delays the next.
+//! Renewing comes before everything else. Besides the renewals one statement is under way at
+//! a time; no other statement delays a renewal, however long it hangs, and no renewal delays
+//! the next.
 
 use std::collections::BTreeMap;
-use std::pin::pin;
 use std::time::{Duration, Instant};
 
-use futures::StreamExt;
-use futures::future::BoxFuture;
-use futures::stream::FuturesUnordered;
-use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender};
-use tokio::sync::{oneshot, watch};
-use tokio_util::sync::CancellationToken;
+use chrono::{DateTime, Utc};
 use tracing::{info, warn};
-use uuid::Uuid;
 
 use super::ownership::{GivenUp, Ownership, RENEWALS_AT_ONCE};
-use crate::crash::Point;
 use crate::flow::entry::Backlog;
-use crate::flow::input::Input;
+use crate::flow::input;
 use crate::flow::lease::Lease;
-use crate::flow::shards::{Condition, Drained, Order, Renewed};
-use crate::flow::{DbClock, STATEMENT};
-use crate::http::health::Health;
-use crate::http::metrics::Metrics;
+use crate::flow::shards::{Checkpoint, Drained, FleetView, Order, Renewed, Taken};
+use crate::flow::{Away, DbClock, STATEMENT};
 use crate::model::cluster::tables_of;
-use crate::model::{Epoch, Shard, Snapshot};
-use crate::store::shards::{
-    forget_worker, heartbeat, look_at_fleet, release_shards, renew_leases, take_shards,
-    write_checkpoints,
-};
-use crate::store::{Pool, StoreError, within};
+use crate::model::{Epoch, Shard};
 
-/// How often the loop looks at its clock.
-const TICK: Duration = Duration::from_millis(100);
+/// How soon what has failed is tried again.
+const AGAIN: Duration = Duration::from_millis(100);
 
 /// How often it looks for free shards: a dead worker's are taken this soon after its lease.
 const LOOK: Duration = Duration::from_millis(500);
@@ -47,51 +33,109 @@ const HAND_OVER: Duration = Duration::from_secs(10);
 /// How often somebody who waits for the end is told what it waits for.
 const SAY: Duration = Duration::from_secs(2);
 
-/// What the keeper's statements may hold at a time: one that hangs leaves the renewals
-/// theirs.
-pub const CONNECTIONS: u32 = RENEWALS_AT_ONCE + 1;
+/// How many statements of the keeper can be under way at a time: one that hangs leaves the
+/// renewals theirs.
+pub const STATEMENTS_AT_ONCE: u32 = RENEWALS_AT_ONCE + 1;
 
-#[derive(Clone, Debug)]
+/// How a worker keeps its shards.
+#[derive(Clone, Copy, Debug)]
 pub struct KeeperSettings {
-    /// Of the worker; new at each start.
-    pub id: Uuid,
-    pub name: String,
+    /// How long a lease lasts in the database.
     pub lease: Duration,
+    /// Checkpoints that have moved are written this often.
     pub checkpoint_every: Duration,
+    /// How long what is in the air may take when the worker is told to stop.
     pub grace: Duration,
 }
 
-pub struct Wiring {
-    pub pool: Pool,
-    pub dispatcher: UnboundedSender<Input>,
-    pub reader: UnboundedSender<Order>,
-    pub condition: watch::Receiver<Condition>,
-    pub backlog: Backlog,
-    pub lease: Lease,
-    pub clock: DbClock,
-    pub metrics: Metrics,
-    pub health: Health,
+/// What the keeper is told.
+#[derive(Debug)]
+pub enum Input {
+    /// Hand everything over, and end.
+    Stop,
+    /// The dispatcher has nothing of a shard in memory any more.
+    Drained(Drained),
+    /// A renewal has its answer, or has been waited for long enough.
+    Renewed(Renewal, Result<Renewed, Away>),
+    /// The dispatcher's answer to [`Errand::Collect`].
+    Collected(Vec<Checkpoint>),
+    /// The database's answer to [`Errand::Ask`].
+    Answered(Result<Answer, Away>),
 }
 
-pub struct Keeper {
-    settings: KeeperSettings,
-    with: Wiring,
-    ownership: Ownership,
-    /// The cluster that the transaction ids of our checkpoints belong to.
-    cluster: String,
-    renewals: FuturesUnordered<BoxFuture<'static, Renewal>>,
-    renew_at: Instant,
-    /// The last renewal failed, and the log says so.
-    renewing_fails: bool,
-    heartbeat_at: Instant,
-    look_at: Instant,
-    checkpoint_at: Instant,
-    /// When the checkpoint of each shard was last written, or the shard taken.
-    checkpointed: BTreeMap<Shard, Instant>,
-    /// Shards were lost with outcomes unrecorded: those are written first, while nobody
-    /// else has taken the shards, before they are taken again.
-    settle_first: bool,
-    another_database: bool,
+/// What the keeper has others do.
+#[derive(Debug)]
+pub enum Errand {
+    /// Renew the leases; answered by [`Input::Renewed`] within the time that a lease lasts.
+    Renew(Renewal, Duration),
+    /// Ask the database, for so long at most; answered by [`Input::Answered`].
+    Ask(Statement, Duration),
+    /// Ask the dispatcher which checkpoints have moved; answered by [`Input::Collected`].
+    Collect,
+    /// Tell the dispatcher.
+    Tell(input::Input),
+    /// Tell the reader.
+    Order(Order),
+    /// Say to whoever waits for the end what it waits for, and that it comes by then.
+    SayWhatItWaitsFor { by: Instant },
+}
+
+/// A renewal of all leases that this worker holds.
+#[derive(Clone, Debug)]
+pub struct Renewal {
+    /// When it was asked for: what it brings counts from then.
+    pub asked: Instant,
+    /// The cluster that this worker took itself to be in.
+    pub cluster: String,
+    /// The shards whose leases are to be renewed.
+    pub named: Vec<(Shard, Epoch)>,
+}
+
+/// A statement that is not a renewal.
+#[derive(Debug)]
+pub enum Statement {
+    /// Say that this worker is alive and how it is; answered by [`Answer::Time`].
+    Heartbeat,
+    /// Look at shards and workers; answered by [`Answer::Fleet`].
+    LookAtFleet,
+    /// Take these, in the cluster named; answered by [`Answer::Taken`].
+    TakeShards {
+        /// Only there: how a shard's events are read depends on it.
+        cluster: String,
+        /// What is free.
+        shards: Vec<Shard>,
+    },
+    /// Write checkpoints that have moved; answered by [`Answer::Done`].
+    WriteCheckpoints(Checkpointing),
+    /// Write the checkpoints of shards that are about to be released; answered by
+    /// [`Answer::Done`].
+    WriteLastCheckpoints(Checkpointing),
+    /// Leave these to other workers; answered by [`Answer::Done`].
+    ReleaseShards(Vec<(Shard, Epoch)>),
+    /// Take this worker out of the fleet; answered by [`Answer::Done`].
+    ForgetWorker,
+}
+
+/// Checkpoints, and the cluster whose transaction ids they have.
+#[derive(Debug)]
+pub struct Checkpointing {
+    /// The cluster at the moment when they were collected.
+    pub cluster: String,
+    /// What is to be written.
+    pub checkpoints: Vec<Checkpoint>,
+}
+
+/// What the database answers.
+#[derive(Debug)]
+pub enum Answer {
+    /// The heartbeat is noted, at this time of the database.
+    Time(DateTime<Utc>),
+    /// The fleet as it is.
+    Fleet(FleetView),
+    /// The shards that could be taken.
+    Taken(Vec<Taken>),
+    /// It is written.
+    Done,
 }
 
 /// Why a keeper has ended.
@@ -103,153 +147,174 @@ pub enum Ended {
     AnotherDatabase,
 }
 
-/// A renewal that has its answer, or has been waited for long enough.
-struct Renewal {
-    asked: Instant,
-    /// The cluster that this worker took itself to be in.
+/// What the statement that is under way is for.
+#[derive(Debug)]
+enum Doing {
+    Heartbeat,
+    Looking,
+    Taking {
+        cluster: String,
+        live_workers: usize,
+    },
+    Collecting {
+        cluster: String,
+    },
+    Checkpointing {
+        shards: Vec<Shard>,
+        read: Instant,
+    },
+    WritingLast(Vec<(Shard, Epoch)>),
+    Releasing(Vec<(Shard, Epoch)>),
+    Forgetting,
+}
+
+/// Whether the worker is to stop.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Stop {
+    No,
+    /// It has been told; what is under way ends first.
+    Told,
+    /// Everything is being handed over. What cannot be by then is left to its lease.
+    By(Instant),
+}
+
+/// The state machine that keeps a worker's shards.
+#[derive(Debug)]
+pub struct Keeper {
+    settings: KeeperSettings,
+    /// The cluster that the transaction ids of our checkpoints belong to.
     cluster: String,
-    named: Vec<(Shard, Epoch)>,
-    answer: Result<Renewed, StoreError>,
+    lease: Lease,
+    backlog: Backlog,
+    clock: DbClock,
+    ownership: Ownership,
+    /// How many renewals have no answer yet.
+    renewals: usize,
+    renew_at: Instant,
+    /// Whether the last renewal failed, and the log says so.
+    renewing_fails: bool,
+    /// Whether something else has failed since all was well, and the log says so.
+    fails: bool,
+    /// After a failure nothing but renewals is tried before this.
+    again_at: Instant,
+    heartbeat_at: Instant,
+    look_at: Instant,
+    checkpoint_at: Instant,
+    say_at: Instant,
+    /// When the checkpoint of each shard was last written, or the shard taken.
+    checkpointed: BTreeMap<Shard, Instant>,
+    /// Shards were lost with outcomes unrecorded: those are written first, while nobody
+    /// else has taken the shards, before they are taken again.
+    settle_first: bool,
+    drained: Vec<Drained>,
+    doing: Option<(Doing, Instant)>,
+    stop: Stop,
+    ended: Option<Ended>,
+    errands: Vec<Errand>,
 }
 
 impl Keeper {
+    /// A keeper that holds nothing yet, in the cluster named.
     #[must_use]
-    pub fn new(settings: KeeperSettings, cluster: String, with: Wiring) -> Self {
-        let now = Instant::now();
+    pub fn new(
+        settings: KeeperSettings,
+        cluster: String,
+        lease: Lease,
+        backlog: Backlog,
+        clock: DbClock,
+        now: Instant,
+    ) -> Self {
         Self {
             ownership: Ownership::new(settings.lease),
             settings,
-            with,
             cluster,
-            renewals: FuturesUnordered::new(),
+            lease,
+            backlog,
+            clock,
+            renewals: 0,
             renew_at: now,
             renewing_fails: false,
+            fails: false,
+            again_at: now,
             heartbeat_at: now,
             look_at: now,
             checkpoint_at: now,
+            say_at: now,
             checkpointed: BTreeMap::new(),
             settle_first: false,
-            another_database: false,
+            drained: Vec::new(),
+            doing: None,
+            stop: Stop::No,
+            ended: None,
+            errands: Vec::new(),
         }
     }
 
-    fn say_what_it_waits_for(&self, by: Instant) {
-        let in_flight = self.with.condition.borrow().in_flight;
-        info!(
-            in_flight,
-            unrecorded = self.with.backlog.len(),
-            shards = self.ownership.shards().len(),
-            seconds_left = by.saturating_duration_since(Instant::now()).as_secs(),
-            "stopping: waits for what is in the air, what is to be recorded and shards to hand over"
-        );
+    /// Takes what has happened, if anything has, and does what is due.
+    pub fn step(&mut self, input: Option<Input>, now: Instant) {
+        match input {
+            None => {}
+            Some(Input::Stop) if self.stop == Stop::No => self.stop = Stop::Told,
+            Some(Input::Stop) => {}
+            Some(Input::Drained(drained)) => self.drained.push(drained),
+            Some(Input::Renewed(renewal, answer)) => self.renewed(renewal, answer, now),
+            Some(Input::Collected(moved)) => self.collected(moved, now),
+            Some(Input::Answered(answer)) => self.answered(answer, now),
+        }
+        if self.ended.is_none() {
+            self.keep_leases(now);
+            self.go_on(now);
+        }
     }
 
-    /// Keeps shards until it is told to stop, then hands them all over. What cannot be
-    /// handed over in time is left to its lease.
-    pub async fn run(
-        mut self,
-        mut drained: UnboundedReceiver<Drained>,
-        stop: CancellationToken,
-    ) -> Ended {
-        let mut stop_by: Option<Instant> = None;
-        let mut said = false;
-        let mut say_at = Instant::now();
-        loop {
-            if stop.is_cancelled() && stop_by.is_none() {
-                stop_by = Some(Instant::now() + self.settings.grace + HAND_OVER);
-                self.leave(&self.ownership.shards());
-                say_at = Instant::now();
-            }
-            if let Some(by) = stop_by
-                && (self.ownership.is_empty() || Instant::now() >= by)
-            {
-                break;
-            }
-            if let Some(by) = stop_by
-                && Instant::now() >= say_at
-            {
-                say_at += SAY;
-                self.say_what_it_waits_for(by);
-            }
-            let ticked = self.tick(stop_by.is_some()).await;
-            let age = self.checkpoint_age(Instant::now());
-            self.with.metrics.set_checkpoint_age(age);
-            match ticked {
-                Ok(()) => said = false,
-                Err(error) => {
-                    self.with.metrics.database_error();
-                    if !said {
-                        warn!(%error, "cannot keep the shards; trying until the database is back");
-                    }
-                    said = true;
-                }
-            }
-            let next = async {
-                tokio::select! {
-                    () = tokio::time::sleep(TICK) => None,
-                    () = stop.cancelled(), if stop_by.is_none() => None,
-                    drained = drained.recv() => drained,
-                }
-            };
-            if let Some(first) = self.meanwhile(next).await {
-                self.release(first, &mut drained).await;
-            }
-            if self.another_database {
-                return Ended::AnotherDatabase;
-            }
-        }
-        let (pool, id) = (self.with.pool.clone(), self.settings.id);
-        let forgotten = self.ask(forget_worker(&pool, id)).await;
-        if forgotten.is_err() || !self.ownership.is_empty() {
-            warn!("not everything could be handed over; the rest is free when its lease ends");
-        }
-        Ended::Stopped
+    /// What others are to do now, in this order.
+    #[must_use]
+    pub fn take_errands(&mut self) -> Vec<Errand> {
+        std::mem::take(&mut self.errands)
     }
 
-    async fn tick(&mut self, stopping: bool) -> Result<(), StoreError> {
-        let now = Instant::now();
-        // Before the first look at the fleet, which counts who is alive.
-        if now >= self.heartbeat_at {
-            self.tell_condition().await?;
-            self.heartbeat_at = now + self.ownership.renew_every();
+    /// When to step at the latest, whether anything has happened or not.
+    #[must_use]
+    pub fn next_wake(&self) -> Instant {
+        let mut wake = self.renew_at;
+        if self.renewals == 0 {
+            wake = self.ownership.next_expiry().unwrap_or(wake).min(wake);
         }
-        if now >= self.look_at && !stopping {
-            self.balance().await?;
-            self.look_at = now + LOOK;
+        if self.doing.is_none() {
+            let mut due = self.heartbeat_at.min(self.checkpoint_at);
+            match self.stop {
+                Stop::By(by) => wake = wake.min(by).min(self.say_at),
+                Stop::Told | Stop::No => due = due.min(self.look_at),
+            }
+            wake = wake.min(due.max(self.again_at));
         }
-        if now >= self.checkpoint_at {
-            self.write_checkpoints().await?;
-            self.checkpoint_at = now + self.settings.checkpoint_every;
-        }
-        Ok(())
+        wake
     }
 
-    /// Of the shard whose checkpoint has stood still for longest.
-    fn checkpoint_age(&self, now: Instant) -> Duration {
+    /// Whether it has ended, and why.
+    #[must_use]
+    pub const fn ended(&self) -> Option<Ended> {
+        self.ended
+    }
+
+    /// How many shards this worker holds.
+    #[must_use]
+    pub fn shards_held(&self) -> usize {
+        self.ownership.shards().len()
+    }
+
+    /// The age of the checkpoint that has stood still for longest.
+    #[must_use]
+    pub fn checkpoint_age(&self, now: Instant) -> Duration {
         let oldest = self.checkpointed.values().min();
         oldest.map_or(Duration::ZERO, |oldest| now.duration_since(*oldest))
-    }
-
-    /// Waits for something, and keeps the leases meanwhile.
-    async fn meanwhile<T>(&mut self, something: impl Future<Output = T>) -> T {
-        let mut something = pin!(something);
-        loop {
-            self.keep_leases();
-            tokio::select! {
-                biased;
-                Some(renewal) = self.renewals.next() => self.take(renewal),
-                () = tokio::time::sleep_until(self.renew_at.into()) => {}
-                done = &mut something => return done,
-            }
-        }
     }
 
     /// Sends a renewal if one is due. A lease may end while one is in the air: nothing is
     /// sent for its shards then ([`Lease`]), and the answer may still say that nobody has
     /// taken them. Without such an answer they are lost.
-    fn keep_leases(&mut self) {
-        let now = Instant::now();
-        if self.renewals.is_empty() {
+    fn keep_leases(&mut self, now: Instant) {
+        if self.renewals == 0 {
             let expired = self.ownership.expire(now);
             if !expired.is_empty() {
                 warn!(
@@ -264,31 +329,26 @@ impl Keeper {
         }
         self.renew_at = now + self.ownership.renew_every();
         if self.ownership.next_expiry().is_none_or(|end| now < end) {
-            self.renewals.push(self.renewal(now));
+            let renewal = Renewal {
+                asked: now,
+                cluster: self.cluster.clone(),
+                named: self.ownership.held(),
+            };
+            self.renewals += 1;
+            let lasts = self.ownership.lasts();
+            self.errands.push(Errand::Renew(renewal, lasts));
         }
     }
 
-    fn renewal(&self, asked: Instant) -> BoxFuture<'static, Renewal> {
-        let pool = self.with.pool.clone();
-        let KeeperSettings { id, lease, .. } = self.settings;
-        let cluster = self.cluster.clone();
-        let named = self.ownership.held();
-        let lasts = self.ownership.lasts();
-        Box::pin(async move {
-            let answer = within(lasts, renew_leases(&pool, id, lease, &named)).await;
-            Renewal {
-                asked,
-                cluster,
-                named,
-                answer,
-            }
-        })
-    }
-
-    fn take(&mut self, renewal: Renewal) {
-        let renewed = match renewal.answer {
+    fn renewed(&mut self, renewal: Renewal, answer: Result<Renewed, Away>, now: Instant) {
+        assert!(
+            self.renewals > 0,
+            "an answer to a renewal that was asked for"
+        );
+        self.renewals -= 1;
+        let renewed = match answer {
             Ok(renewed) => renewed,
-            Err(error) => return self.could_not_renew(&error),
+            Err(error) => return self.could_not_renew(&error, now),
         };
         self.renewing_fails = false;
         // What came later has said that this is another cluster.
@@ -296,17 +356,8 @@ impl Keeper {
             return;
         }
         if renewed.cluster != self.cluster {
-            self.another_database = tables_of(&renewed.cluster) != tables_of(&self.cluster);
-            if self.another_database {
-                warn!("another database is where this worker's was; starting over with that one");
-            } else {
-                info!("the server was restarted, or a standby took over; taking the shards anew");
-            }
-            self.cluster = renewed.cluster;
-            self.lose(self.ownership.shards());
-            return;
+            return self.is_elsewhere(renewed.cluster);
         }
-        Point::LeaseRenewed.pass();
         let Renewal { named, asked, .. } = renewal;
         let lost = self.ownership.renewed(&named, &renewed.ours, asked);
         if !lost.is_empty() {
@@ -320,135 +371,230 @@ impl Keeper {
     }
 
     /// The next one is sent soon if it failed early, and has been sent if it hung.
-    fn could_not_renew(&mut self, error: &StoreError) {
-        self.with.metrics.database_error();
+    fn could_not_renew(&mut self, error: &Away, now: Instant) {
         if !self.renewing_fails {
             warn!(%error, "cannot renew the leases; trying until the database is back");
         }
         self.renewing_fails = true;
-        self.renew_at = self.renew_at.min(Instant::now() + TICK);
+        self.renew_at = self.renew_at.min(now + AGAIN);
     }
 
-    async fn tell_condition(&mut self) -> Result<(), StoreError> {
-        let pool = self.with.pool.clone();
-        let KeeperSettings {
-            id, name, lease, ..
-        } = self.settings.clone();
-        let condition = self.with.condition.borrow().clone();
-        let asked = Instant::now();
-        let time = self
-            .ask(heartbeat(&pool, id, &name, lease, &condition))
-            .await?;
-        // Somewhere on the way: off by half of it at most.
-        self.with.clock.anchor(asked + asked.elapsed() / 2, time);
-        Ok(())
-    }
-
-    async fn balance(&mut self) -> Result<(), StoreError> {
-        if self.settle_first && !self.with.backlog.is_empty() {
-            return Ok(());
+    /// A renewal has reached another cluster than the last one.
+    fn is_elsewhere(&mut self, cluster: String) {
+        if tables_of(&cluster) == tables_of(&self.cluster) {
+            info!("the server was restarted, or a standby took over; taking the shards anew");
+        } else {
+            warn!("another database is where this worker's was; starting over with that one");
+            self.ended = Some(Ended::AnotherDatabase);
         }
-        self.settle_first = false;
-        let pool = self.with.pool.clone();
-        let KeeperSettings { id, lease, .. } = self.settings;
-        let fleet = self.ask(look_at_fleet(&pool, id, lease)).await?;
-        let balance = self.ownership.balance(&fleet);
-        if !balance.take.is_empty() {
+        self.cluster = cluster;
+        self.lose(self.ownership.shards());
+    }
+
+    /// Begins what is due next, unless something is under way.
+    fn go_on(&mut self, now: Instant) {
+        if self.doing.is_some() {
+            return;
+        }
+        if self.stop == Stop::Told {
+            self.stop = Stop::By(now + self.settings.grace + HAND_OVER);
+            self.say_at = now;
+            self.leave(&self.ownership.shards());
+        }
+        if let Stop::By(by) = self.stop {
+            if self.ownership.is_empty() || now >= by {
+                return self.ask(Doing::Forgetting, Statement::ForgetWorker, now);
+            }
+            if now >= self.say_at {
+                self.say_at = now + SAY;
+                self.errands.push(Errand::SayWhatItWaitsFor { by });
+            }
+        }
+        if !self.drained.is_empty() {
+            self.give_up(now);
+        }
+        if self.doing.is_none() && now >= self.again_at {
+            self.do_duties(now);
+        }
+    }
+
+    /// The heartbeat comes first: a look at the fleet counts who is alive.
+    fn do_duties(&mut self, now: Instant) {
+        let settles = self.settle_first && !self.backlog.is_empty();
+        if now >= self.look_at && settles {
+            self.look_at = now + LOOK;
+        }
+        if now >= self.heartbeat_at {
+            self.ask(Doing::Heartbeat, Statement::Heartbeat, now);
+        } else if now >= self.look_at && self.stop == Stop::No {
+            self.settle_first = false;
+            self.ask(Doing::Looking, Statement::LookAtFleet, now);
+        } else if now >= self.checkpoint_at {
             let cluster = self.cluster.clone();
-            let asked = Instant::now();
-            let taken = self
-                .ask(take_shards(&pool, id, lease, &cluster, &balance.take))
-                .await?;
-            // A renewal has said meanwhile that this is another one.
-            if self.cluster != cluster {
-                return Ok(());
-            }
-            Point::ShardsTaken.pass();
-            info!(
-                shards = taken.len(),
-                live_workers = fleet.live_workers,
-                "took shards"
-            );
-            for taken in &taken {
-                self.ownership.taken(taken.shard, taken.epoch, asked);
-                self.checkpointed.insert(taken.shard, asked);
-            }
-            self.changed();
-            self.order(Order::Adopt { taken, cluster });
+            self.doing = Some((Doing::Collecting { cluster }, now));
+            self.errands.push(Errand::Collect);
+        } else {
+            self.fails = false;
         }
+    }
+
+    /// Asks for a statement; what it may bring lasts no longer than it is waited for.
+    fn ask(&mut self, doing: Doing, statement: Statement, now: Instant) {
+        debug_assert!(self.doing.is_none(), "one statement at a time");
+        let within = self.ownership.lasts().min(STATEMENT);
+        self.doing = Some((doing, now));
+        self.errands.push(Errand::Ask(statement, within));
+    }
+
+    fn answered(&mut self, answer: Result<Answer, Away>, now: Instant) {
+        let Some((doing, asked)) = self.doing.take() else {
+            debug_assert!(false, "an answer to what was not asked");
+            return;
+        };
+        match (doing, answer) {
+            (Doing::Heartbeat, Ok(Answer::Time(time))) => {
+                // Somewhere on the way: off by half of it at most.
+                self.clock.anchor(asked + (now - asked) / 2, time);
+                self.heartbeat_at = now + self.ownership.renew_every();
+            }
+            (Doing::Looking, Ok(Answer::Fleet(fleet))) => self.balance(&fleet, now),
+            (
+                Doing::Taking {
+                    cluster,
+                    live_workers,
+                },
+                Ok(Answer::Taken(taken)),
+            ) => {
+                self.look_at = now + LOOK;
+                self.taken(taken, cluster, live_workers, asked);
+            }
+            (Doing::Checkpointing { shards, read }, Ok(_)) => {
+                self.checkpoint_at = now + self.settings.checkpoint_every;
+                for shard in shards {
+                    // Not of one that was lost meanwhile.
+                    self.checkpointed.entry(shard).and_modify(|at| *at = read);
+                }
+            }
+            (Doing::WritingLast(shards), Ok(_)) => {
+                let statement = Statement::ReleaseShards(shards.clone());
+                self.ask(Doing::Releasing(shards), statement, now);
+            }
+            (Doing::Releasing(shards), Ok(_)) => self.gave_up(&shards),
+            (Doing::WritingLast(shards) | Doing::Releasing(shards), Err(error)) => {
+                warn!(%error, "cannot give up shards; they are free when their lease ends");
+                self.gave_up(&shards);
+            }
+            (Doing::Forgetting, answer) => {
+                if answer.is_err() || !self.ownership.is_empty() {
+                    warn!(
+                        "not everything could be handed over; the rest is free when its lease ends"
+                    );
+                }
+                self.ended = Some(Ended::Stopped);
+            }
+            (_, Err(error)) => self.failed(&error, now),
+            (doing, Ok(answer)) => debug_assert!(false, "{answer:?} is no answer to {doing:?}"),
+        }
+    }
+
+    fn failed(&mut self, error: &Away, now: Instant) {
+        if !self.fails {
+            warn!(%error, "cannot keep the shards; trying until the database is back");
+        }
+        self.fails = true;
+        self.again_at = now + AGAIN;
+    }
+
+    fn balance(&mut self, fleet: &FleetView, now: Instant) {
+        let balance = self.ownership.balance(fleet);
+        let live_workers = fleet.live_workers;
         if !balance.leave.is_empty() {
             info!(
                 shards = balance.leave.len(),
-                live_workers = fleet.live_workers,
-                "handing shards over"
+                live_workers, "handing shards over"
             );
             self.leave(&balance.leave);
         }
-        Ok(())
-    }
-
-    async fn write_checkpoints(&mut self) -> Result<(), StoreError> {
-        let pool = self.with.pool.clone();
-        // That of now: it may be another one before the checkpoints are written.
+        if balance.take.is_empty() {
+            self.look_at = now + LOOK;
+            return;
+        }
         let cluster = self.cluster.clone();
-        let (answer, moved) = oneshot::channel();
-        // The dispatcher is gone only when the worker ends.
-        let _ = self.with.dispatcher.send(Input::Checkpoints(answer));
-        let moved = self.meanwhile(moved).await.unwrap_or_default();
-        if moved.is_empty() {
-            return Ok(());
-        }
-        let read = Instant::now();
-        Point::BeforeCheckpoint.pass();
-        self.ask(write_checkpoints(&pool, self.settings.id, &cluster, &moved))
-            .await?;
-        for (shard, ..) in &moved {
-            // Not of one that was lost meanwhile.
-            self.checkpointed.entry(*shard).and_modify(|at| *at = read);
-        }
-        Point::AfterCheckpoint.pass();
-        Ok(())
+        let statement = Statement::TakeShards {
+            cluster: cluster.clone(),
+            shards: balance.take,
+        };
+        let doing = Doing::Taking {
+            cluster,
+            live_workers,
+        };
+        self.ask(doing, statement, now);
     }
 
+    fn taken(&mut self, taken: Vec<Taken>, cluster: String, live_workers: usize, asked: Instant) {
+        // A renewal has said meanwhile that this is another one.
+        if self.cluster != cluster {
+            return;
+        }
+        info!(shards = taken.len(), live_workers, "took shards");
+        for taken in &taken {
+            self.ownership.taken(taken.shard, taken.epoch, asked);
+            self.checkpointed.insert(taken.shard, asked);
+        }
+        self.changed();
+        self.errands
+            .push(Errand::Order(Order::Adopt { taken, cluster }));
+    }
+
+    fn collected(&mut self, checkpoints: Vec<Checkpoint>, now: Instant) {
+        let Some((Doing::Collecting { cluster }, _)) = self.doing.take() else {
+            debug_assert!(false, "checkpoints that were not asked for");
+            return;
+        };
+        if checkpoints.is_empty() {
+            self.checkpoint_at = now + self.settings.checkpoint_every;
+            return;
+        }
+        let doing = Doing::Checkpointing {
+            shards: checkpoints.iter().map(|(shard, ..)| *shard).collect(),
+            read: now,
+        };
+        let statement = Statement::WriteCheckpoints(Checkpointing {
+            cluster,
+            checkpoints,
+        });
+        self.ask(doing, statement, now);
+    }
+
+    /// Has these shards handed over.
     fn leave(&mut self, shards: &[Shard]) {
         let leaving = self.ownership.leaving(shards);
-        self.order(Order::Leave(leaving));
+        self.errands.push(Errand::Order(Order::Leave(leaving)));
     }
 
-    async fn release(&mut self, first: Drained, more: &mut UnboundedReceiver<Drained>) {
-        let mut drained = vec![first];
-        while let Ok(next) = more.try_recv() {
-            drained.push(next);
-        }
+    /// Gives up what the dispatcher has drained.
+    fn give_up(&mut self, now: Instant) {
+        let drained = std::mem::take(&mut self.drained);
         let GivenUp {
-            shards: gone,
+            shards,
             checkpoints,
         } = self.ownership.to_give_up(drained);
-        if let Err(error) = self.give_up(&gone, &checkpoints).await {
-            warn!(%error, "cannot give up shards; they are free when their lease ends");
+        if shards.is_empty() {
+            return;
         }
-        for (shard, _) in &gone {
-            self.ownership.gone(*shard);
-        }
-        info!(shards = gone.len(), "handed shards over");
-        self.changed();
+        let statement = Statement::WriteLastCheckpoints(Checkpointing {
+            cluster: self.cluster.clone(),
+            checkpoints,
+        });
+        self.ask(Doing::WritingLast(shards), statement, now);
     }
 
-    async fn give_up(
-        &mut self,
-        shards: &[(Shard, Epoch)],
-        checkpoints: &[(Shard, Epoch, Snapshot)],
-    ) -> Result<(), StoreError> {
-        let pool = self.with.pool.clone();
-        let cluster = self.cluster.clone();
-        let id = self.settings.id;
-        Point::Drained.pass();
-        self.ask(write_checkpoints(&pool, id, &cluster, checkpoints))
-            .await?;
-        Point::BeforeRelease.pass();
-        self.ask(release_shards(&pool, id, shards)).await?;
-        Point::AfterRelease.pass();
-        Ok(())
+    fn gave_up(&mut self, shards: &[(Shard, Epoch)]) {
+        for (shard, epoch) in shards {
+            self.ownership.gone_under(*shard, *epoch);
+        }
+        info!(shards = shards.len(), "handed shards over");
+        self.changed();
     }
 
     /// Nothing may be sent for these from now on.
@@ -457,35 +603,16 @@ impl Keeper {
             self.ownership.gone(*shard);
         }
         self.settle_first = true;
-        self.with.lease.lost();
-        // The dispatcher is gone only when the worker ends.
-        let _ = self.with.dispatcher.send(Input::Lost(shards.clone()));
-        self.order(Order::Drop(shards));
+        self.lease.lost();
+        let lost = input::Input::Lost(shards.clone());
+        self.errands.push(Errand::Tell(lost));
+        self.errands.push(Errand::Order(Order::Drop(shards)));
         self.changed();
     }
 
     fn changed(&mut self) {
         let held = self.ownership.shards();
         self.checkpointed.retain(|shard, _| held.contains(shard));
-        self.with.lease.set(self.ownership.next_expiry());
-        self.with
-            .metrics
-            .set_shards_held(self.ownership.held().len());
-        self.with.health.set_owns_shards(!self.ownership.is_empty());
-    }
-
-    fn order(&self, order: Order) {
-        // The reader is gone only when the worker ends.
-        let _ = self.with.reader.send(order);
-    }
-
-    /// Has a statement executed that is not a renewal. What it may bring lasts no longer
-    /// than it is waited for.
-    async fn ask<T>(
-        &mut self,
-        statement: impl Future<Output = Result<T, StoreError>>,
-    ) -> Result<T, StoreError> {
-        let deadline = self.ownership.lasts().min(STATEMENT);
-        self.meanwhile(within(deadline, statement)).await
+        self.lease.set(self.ownership.next_expiry());
     }
 }

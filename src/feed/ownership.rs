@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
-use crate::flow::shards::{Drained, FleetView};
-use crate::model::{Epoch, Shard, Snapshot};
+use crate::flow::shards::{Checkpoint, Drained, FleetView};
+use crate::model::{Epoch, Shard};
 
 /// A worker stops acting for a shard this share of the lease before it runs out, so that
 /// its last packets are gone when another worker's first may come.
@@ -44,7 +44,7 @@ pub struct Balance {
 #[derive(Debug, Default)]
 pub struct GivenUp {
     pub shards: Vec<(Shard, Epoch)>,
-    pub checkpoints: Vec<(Shard, Epoch, Snapshot)>,
+    pub checkpoints: Vec<Checkpoint>,
 }
 
 impl Ownership {
@@ -198,6 +198,18 @@ impl Ownership {
         self.held.remove(&shard);
     }
 
+    /// Forgets a shard that is held under this epoch, and no other.
+    pub fn gone_under(&mut self, shard: Shard, epoch: Epoch) {
+        if self
+            .held
+            .get(&shard)
+            .is_some_and(|held| held.epoch == epoch)
+        {
+            self.gone(shard);
+        }
+    }
+
+    /// Whether nothing is held.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.held.is_empty()

@@ -1,173 +1,217 @@
-//! The loop that reads the log: live windows for the shards at hand, and catching up for
-//! those just taken. What to read next is decided in [`super::progress`].
+//! Reads the log: live windows for the shards at hand, and catching up for those just taken. A
+//! state machine without I/O: [`Reader::step`] takes an input and a time, and
+//! [`Reader::take_errands`] says what others are to do. What to read next is decided in
+//! [`super::progress`].
+//!
+//! A *reading* is one page, or two while some catch up, with all that has to be known of them.
+//! One thing is asked for at a time, and orders are obeyed between two readings.
 
-use std::collections::{BTreeSet, HashSet};
+mod adopting;
+mod handing;
+mod words;
+
+use std::collections::{BTreeSet, VecDeque};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use chrono::{DateTime, Utc};
-use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender};
-use tokio::sync::watch;
-use tokio::task::JoinHandle;
-use tracing::{debug, info, warn};
-use uuid::Uuid;
+use tracing::{info, warn};
 
+use self::adopting::Adopting;
+use self::handing::Handing;
+pub use self::words::{Answer, Errand, Input, OfEvents, Question};
 use super::look_up::LookUps;
 use super::poll::Poll;
-use super::progress::{Answer, Ask, Progress, Turn};
+use super::progress::{self, Ask, Progress, Turn};
 use super::unusable::Unusable;
-use crate::config::secrets;
-use crate::crash::Point;
-use crate::flow::input::Input;
 use crate::flow::shards::Order;
+use crate::flow::subscriptions::Resolved;
 use crate::flow::window::WindowPage;
-use crate::flow::{AWAY, DbClock, STATEMENT};
-use crate::http::health::Health;
-use crate::http::metrics::Metrics;
-use crate::model::{Shard, Subscription};
-use crate::store::events::{current_snapshot, read_by_id, read_page};
-use crate::store::history::newest_change;
-use crate::store::pending::count_waiting;
-use crate::store::subscriptions::{SubscriptionRow, load_opener, load_subscriptions, resolve_row};
-use crate::store::{Pool, StoreError, within};
-use crate::vault::Keyring;
+use crate::flow::{AWAY, Away, DbClock, input};
+use crate::model::{Shard, Snapshot, Subscription};
 
 /// How often the lanes are told what waits in the database, in case hand-run SQL has made
 /// something due, and unusable subscriptions are tried again.
 const RECOUNT: Duration = Duration::from_secs(15);
 
+/// How a worker reads the log.
 #[derive(Clone, Copy, Debug)]
 pub struct ReaderSettings {
+    /// The pace of reading while events come.
     pub poll_min: Duration,
+    /// The pace of reading in a database that has been quiet for a while.
     pub poll_max: Duration,
+    /// How many events a page has at most.
     pub page_rows: u32,
 }
 
-/// What the reader works with.
-pub struct Inlets {
-    pub pool: Pool,
-    pub keys: Arc<Keyring>,
-    /// By name.
-    pub proxy_pools: Vec<String>,
-    pub dispatcher: UnboundedSender<Input>,
-    pub room: watch::Receiver<bool>,
-    pub clock: DbClock,
-    pub metrics: Metrics,
-    pub health: Health,
-}
-
+/// The state machine that reads the log for a worker.
+#[derive(Debug)]
 pub struct Reader {
-    pub(super) with: Inlets,
-    pub(super) settings: ReaderSettings,
+    settings: ReaderSettings,
+    clock: DbClock,
     poll: Poll,
     /// The newest configuration that the dispatcher knows.
-    pub(super) revision: Option<i64>,
+    revision: Option<i64>,
     /// When it was changed last: an event from before may have met other settings.
-    pub(super) changed_at: Option<DateTime<Utc>>,
-    pub(super) progress: Progress,
+    changed_at: Option<DateTime<Utc>>,
+    progress: Progress,
     recount_at: Instant,
-    counting: Option<JoinHandle<()>>,
+    is_counting: bool,
     /// The shards that this worker has, or is about to have.
     held: BTreeSet<Shard>,
-    /// Of these.
+    /// Subscriptions of these shards that cannot be used.
     unusable: Unusable,
-    pub(super) look_ups: LookUps,
+    look_ups: LookUps,
     /// Whether the last statement failed: said once.
     away: bool,
     /// Whether the last reading found nothing.
     quiet: bool,
+    /// Whether the lanes have room for another page.
+    has_room: bool,
+    /// Orders that have yet to be obeyed.
+    orders: VecDeque<Order>,
+    /// What it is at; nothing between two readings.
+    doing: Option<Doing>,
+    /// Whether an answer is awaited.
+    asked: bool,
+    /// When to go on, unless an answer is awaited.
+    at: Instant,
+    reading: Reading,
+    errands: Vec<Errand>,
+}
+
+/// The reading that is under way.
+#[derive(Debug)]
+struct Reading {
+    began: Instant,
+    /// Whether it has found something.
+    found: bool,
+    /// What it has yet to read.
+    turns: &'static [Turn],
+}
+
+/// What the reader is at, and what it needs the answer for.
+#[derive(Debug)]
+enum Doing {
+    /// Shards were taken: what must the dispatcher know of them?
+    Adopting(Adopting),
+    /// Can subscriptions that were of no use be used by now?
+    Retrying,
+    /// Has anything happened since this was read?
+    Looking(Snapshot),
+    /// What is in this part of the log?
+    Reading(Turn, Ask),
+    /// Which settings has the page met, that are newer than those at hand?
+    CatchingUp(Turn, WindowPage, Option<Vec<Arc<Subscription>>>),
+    /// What must the dispatcher know of the page's events, and is it in the lanes?
+    Handing(Handing),
 }
 
 impl Reader {
+    /// A reader that has no shards yet.
     #[must_use]
-    pub fn new(with: Inlets, settings: ReaderSettings) -> Self {
-        let now = Instant::now();
+    pub fn new(settings: ReaderSettings, clock: DbClock, now: Instant) -> Self {
         Self {
-            with,
             settings,
+            clock,
             poll: Poll::new(settings.poll_min, settings.poll_max, now),
             revision: None,
             changed_at: None,
             progress: Progress::default(),
             recount_at: now + RECOUNT,
-            counting: None,
+            is_counting: false,
             held: BTreeSet::new(),
             unusable: Unusable::default(),
             look_ups: LookUps::default(),
             away: false,
             quiet: false,
+            has_room: true,
+            orders: VecDeque::new(),
+            doing: None,
+            asked: false,
+            at: now,
+            reading: Reading {
+                began: now,
+                found: false,
+                turns: &[],
+            },
+            errands: Vec::new(),
         }
     }
 
-    /// Reads until the keeper is gone. An order is obeyed whatever the reading waits for.
-    pub async fn run(mut self, mut orders: UnboundedReceiver<Order>) {
-        let mut room = self.with.room.clone();
-        loop {
-            let may_read = !self.progress.has_nothing_to_read();
-            tokio::select! {
-                biased;
-                order = orders.recv() => match order {
-                    Some(order) => {
-                        self.obey(order);
-                        continue;
+    /// Takes what has happened, if anything has, and goes on as far as it can.
+    pub fn step(&mut self, input: Option<Input>, now: Instant) {
+        match input {
+            None => {}
+            Some(Input::Order(order)) => self.orders.push_back(order),
+            Some(Input::Room(has_room)) => self.has_room = has_room,
+            Some(Input::Counted) => self.is_counting = false,
+            Some(Input::Answered(Ok(answer))) => self.answered(answer, now),
+            Some(Input::Answered(Err(error))) => self.failed(&error, now),
+            Some(Input::Routed) => self.routed(now),
+        }
+        while !self.asked {
+            match self.doing.take() {
+                Some(Doing::Handing(handing)) if now >= self.at => self.hand_on(handing, now),
+                Some(doing) => {
+                    self.doing = Some(doing);
+                    return;
+                }
+                None => {
+                    self.obey_all(now);
+                    if !self.may_read() || now < self.at {
+                        return;
                     }
-                    None => return,
-                },
-                // An error means that the worker ends.
-                _ = room.wait_for(|room| *room), if may_read => {}
-            }
-            let pause = self.read().await;
-            tokio::select! {
-                biased;
-                order = orders.recv() => match order {
-                    Some(order) => self.obey(order),
-                    None => return,
-                },
-                () = tokio::time::sleep(pause) => {}
+                    self.begin(now);
+                }
             }
         }
     }
 
-    /// One step, and how long to wait before the next.
-    async fn read(&mut self) -> Duration {
-        let began = Instant::now();
-        match self.step().await {
-            Ok(found) => {
-                self.answered();
-                self.quiet = !found;
-                let now = Instant::now();
-                if found {
-                    self.poll.found_something(now);
-                }
-                if self.progress.is_behind() {
-                    Duration::ZERO
-                } else {
-                    self.poll.pause(began, now)
-                }
-            }
-            Err(error) => {
-                self.failed(&error);
-                AWAY
-            }
-        }
+    /// What others are to do now, in this order.
+    #[must_use]
+    pub fn take_errands(&mut self) -> Vec<Errand> {
+        std::mem::take(&mut self.errands)
     }
 
-    fn obey(&mut self, order: Order) {
-        match order {
-            Order::Adopt { taken, cluster } => {
-                self.held.extend(taken.iter().map(|taken| taken.shard));
-                self.progress.take_up(taken, cluster);
-            }
-            Order::Leave(shards) => {
-                let left: Vec<Shard> = shards.iter().map(|(shard, _)| *shard).collect();
-                self.let_go(&left);
-                self.tell(Input::Drain(shards));
-            }
-            Order::Drop(shards) => {
-                self.let_go(&shards);
-                // The keeper has told it already, but it may have learnt of them since: while
-                // this loop waited for what an adoption loads.
-                self.tell(Input::Lost(shards));
+    /// When to step at the latest; none: when something has happened.
+    #[must_use]
+    pub fn next_wake(&self) -> Option<Instant> {
+        let goes_on = self.doing.is_some() || self.may_read();
+        (!self.asked && goes_on).then_some(self.at)
+    }
+
+    /// Whether the database did not answer when it was last asked.
+    #[must_use]
+    pub const fn is_away(&self) -> bool {
+        self.away
+    }
+
+    fn may_read(&self) -> bool {
+        self.has_room && !self.progress.has_nothing_to_read()
+    }
+
+    /// An order ends the pause: there is something else to read.
+    fn obey_all(&mut self, now: Instant) {
+        while let Some(order) = self.orders.pop_front() {
+            self.at = now;
+            match order {
+                Order::Adopt { taken, cluster } => {
+                    self.held.extend(taken.iter().map(|taken| taken.shard));
+                    self.progress.take_up(taken, cluster);
+                }
+                Order::Leave(shards) => {
+                    let left: Vec<Shard> = shards.iter().map(|(shard, _)| *shard).collect();
+                    self.let_go(&left);
+                    self.tell(input::Input::Drain(shards));
+                }
+                Order::Drop(shards) => {
+                    self.let_go(&shards);
+                    // The keeper has told it already, but it may have learnt of them since: while
+                    // the reader waited for what an adoption loads.
+                    self.tell(input::Input::Lost(shards));
+                }
             }
         }
     }
@@ -178,187 +222,221 @@ impl Reader {
         self.unusable.let_go(shards);
     }
 
-    /// One page, or two while catching up. Returns whether it had events.
-    async fn step(&mut self) -> Result<bool, StoreError> {
+    fn begin(&mut self, now: Instant) {
+        self.reading = Reading {
+            began: now,
+            found: false,
+            turns: &[],
+        };
         if let Some((taken, cluster)) = self.progress.to_adopt().cloned() {
-            self.adopt(taken, &cluster).await?;
-            // That took a while: first see whether they are still ours.
-            return Ok(true);
+            return self.adopt(Adopting::of(taken, &cluster), now);
         }
-        self.recount().await?;
-        if self.nothing_has_happened().await? {
-            return Ok(false);
-        }
-        let mut found = false;
-        for turn in self.progress.turns() {
-            found |= self.take_turn(*turn).await?;
-        }
-        Ok(found)
-    }
-
-    /// Whether no transaction has begun or ended since everything was read. After a reading that
-    /// found nothing it is asked first, as it costs a tenth of the next one.
-    async fn nothing_has_happened(&self) -> Result<bool, StoreError> {
-        match self.progress.read_up_to() {
-            Some(read) if self.quiet => {
-                Ok(within(STATEMENT, current_snapshot(&self.with.pool)).await? == *read)
+        if now >= self.recount_at && !self.is_counting && !self.progress.live_shards().is_empty() {
+            self.recount_at = now + RECOUNT;
+            self.is_counting = true;
+            // Beside the reading: with a million rows it takes a moment.
+            let shards = self.progress.live_shards().to_vec();
+            self.errands.push(Errand::Count(shards));
+            let rows = self.unusable.rows();
+            if !rows.is_empty() {
+                return self.ask(Doing::Retrying, Question::Retry(rows));
             }
-            _ => Ok(false),
+        }
+        self.look(now);
+    }
+
+    /// After a reading that found nothing it is asked first whether any transaction has begun
+    /// or ended since everything was read, as it costs a tenth of the next one.
+    fn look(&mut self, now: Instant) {
+        match self.progress.read_up_to().cloned() {
+            Some(read) if self.quiet => self.ask(Doing::Looking(read), Question::Snapshot),
+            _ => self.take_turns(now),
         }
     }
 
-    async fn take_turn(&mut self, turn: Turn) -> Result<bool, StoreError> {
-        let limit = i64::from(self.settings.page_rows);
-        let Some(ask) = self.progress.ask(turn, limit) else {
-            return Ok(false);
-        };
-        let answer = self.answer(ask).await?;
-        Point::PageRead.pass();
-        let now = self.with.clock.now();
-        let found = self.progress.answered(turn, answer, limit, now);
-        let known = if found.compare {
-            self.known(&found.events).await
-        } else {
-            HashSet::new()
-        };
-        let any = !found.events.is_empty();
-        self.hand_over(found.events, known).await;
-        Point::PageRouted.pass();
-        if let Some((shards, end)) = found.window_read {
-            self.tell(Input::WindowRead { shards, end });
-        }
-        Ok(any)
+    fn take_turns(&mut self, now: Instant) {
+        self.reading.turns = self.progress.turns();
+        self.next_turn(now);
     }
 
-    async fn answer(&mut self, ask: Ask) -> Result<Answer, StoreError> {
-        let pool = self.with.pool.clone();
-        match ask {
+    /// Reads for whose turn it is; the reading ends after the last one.
+    fn next_turn(&mut self, now: Instant) {
+        while let Some((turn, rest)) = self.reading.turns.split_first() {
+            self.reading.turns = rest;
+            if let Some(ask) = self.progress.ask(*turn, self.limit()) {
+                return self.read(*turn, ask);
+            }
+        }
+        self.finish(now);
+    }
+
+    fn limit(&self) -> i64 {
+        i64::from(self.settings.page_rows)
+    }
+
+    fn read(&mut self, turn: Turn, ask: Ask) {
+        let question = match ask.clone() {
             Ask::Page {
                 request,
                 shards,
                 floor,
-            } => {
-                let page = within(STATEMENT, read_page(&pool, &request, &shards, floor)).await?;
-                self.catch_up_with_settings(&page).await?;
-                Ok(Answer::Page(page))
-            }
+            } => Question::Page {
+                request,
+                shards,
+                floor,
+            },
+            Ask::ById { until: None, .. } => Question::Snapshot,
             Ask::ById {
+                after,
+                until: Some(until),
+                shards,
+                limit,
+            } => Question::ById {
                 after,
                 until,
                 shards,
                 limit,
-            } => {
-                let until = match until {
-                    Some(until) => until,
-                    None => within(STATEMENT, current_snapshot(&pool)).await?,
-                };
-                let events = read_by_id(&pool, &shards, after, &until, limit);
-                let events = within(STATEMENT * 3, events).await?;
-                Ok(Answer::ById { until, events })
+            },
+        };
+        self.ask(Doing::Reading(turn, ask), question);
+    }
+
+    fn ask(&mut self, doing: Doing, question: Question) {
+        debug_assert!(!self.asked, "one question at a time");
+        self.asked = true;
+        self.doing = Some(doing);
+        self.errands.push(Errand::Ask(question));
+    }
+
+    fn answered(&mut self, answer: Answer, now: Instant) {
+        debug_assert!(self.asked, "an answer to what was not asked");
+        self.asked = false;
+        let Some(doing) = self.doing.take() else {
+            return;
+        };
+        match (doing, answer) {
+            (Doing::Adopting(mut adopting), answer) => {
+                adopting.take(answer, self, now);
+                self.adopt(adopting, now);
             }
+            (Doing::Retrying, Answer::Subscriptions(rows)) => {
+                let subscriptions = self.resolved(rows, now);
+                self.tell(input::Input::Subscriptions(subscriptions));
+                self.look(now);
+            }
+            (Doing::Looking(read), Answer::Snapshot(snapshot)) if read == snapshot => {
+                self.finish(now);
+            }
+            (Doing::Looking(_), Answer::Snapshot(_)) => self.take_turns(now),
+            (Doing::Reading(turn, mut ask), Answer::Snapshot(snapshot)) => {
+                if let Ask::ById { until, .. } = &mut ask {
+                    *until = Some(snapshot);
+                }
+                self.read(turn, ask);
+            }
+            (Doing::Reading(turn, _), Answer::Read(progress::Answer::Page(page))) => {
+                self.page_read(turn, page, now);
+            }
+            (Doing::Reading(turn, _), Answer::Read(events)) => self.turned(turn, events, now),
+            (Doing::CatchingUp(turn, page, None), Answer::Subscriptions(rows)) => {
+                let subscriptions = self.resolved(rows, now);
+                let doing = Doing::CatchingUp(turn, page, Some(subscriptions));
+                self.ask(doing, Question::NewestChange);
+            }
+            (Doing::CatchingUp(turn, page, Some(subscriptions)), Answer::Changed(at)) => {
+                self.changed_at = at;
+                self.tell(input::Input::Subscriptions(subscriptions));
+                self.revision = Some(page.revision);
+                self.turned(turn, progress::Answer::Page(page), now);
+            }
+            (Doing::Handing(mut handing), answer) => {
+                handing.take(answer);
+                self.hand_on(handing, now);
+            }
+            (doing, answer) => debug_assert!(false, "{answer:?} is no answer to {doing:?}"),
         }
     }
 
     /// No event meets a configuration that is older than itself.
-    async fn catch_up_with_settings(&mut self, page: &WindowPage) -> Result<(), StoreError> {
-        if let Some(known) = self.revision
-            && known < page.revision
-        {
-            // Those of a shard that is taken later are all read then.
-            let held: Vec<Shard> = self.held.iter().copied().collect();
-            let subscriptions = self.load(known, &held).await?;
-            self.changed_at = within(STATEMENT, newest_change(&self.with.pool)).await?;
-            self.tell(Input::Subscriptions(subscriptions));
-            self.revision = Some(page.revision);
-        }
-        Ok(())
-    }
-
-    /// Counts beside the reading: with a million rows it takes a moment.
-    async fn recount(&mut self) -> Result<(), StoreError> {
-        let now = Instant::now();
-        let is_counting = self
-            .counting
-            .as_ref()
-            .is_some_and(|task| !task.is_finished());
-        if now < self.recount_at || is_counting || self.progress.live_shards().is_empty() {
-            return Ok(());
-        }
-        self.recount_at = now + RECOUNT;
-        let (pool, shards) = (self.with.pool.clone(), self.progress.live_shards().to_vec());
-        let dispatcher = self.with.dispatcher.clone();
-        self.counting = Some(tokio::spawn(async move {
-            match within(STATEMENT * 3, count_waiting(&pool, &shards)).await {
-                // The dispatcher is gone only when the worker ends.
-                Ok(waiting) => drop(dispatcher.send(Input::Waiting(waiting))),
-                Err(error) => debug!(%error, "cannot count what waits; the next time will do"),
+    fn page_read(&mut self, turn: Turn, page: WindowPage, now: Instant) {
+        match self.revision {
+            Some(known) if known < page.revision => {
+                let question = Question::Subscriptions {
+                    after: known,
+                    // Those of a shard that is taken later are all read then.
+                    shards: self.held.iter().copied().collect(),
+                };
+                self.ask(Doing::CatchingUp(turn, page, None), question);
             }
-        }));
-        let subscriptions = self.resolve(self.unusable.rows()).await?;
-        self.tell(Input::Subscriptions(subscriptions));
-        Ok(())
-    }
-
-    /// The subscriptions of some shards that changed after a revision. A page at a
-    /// time: their rows take several times what stays of them.
-    pub(super) async fn load(
-        &mut self,
-        revision: i64,
-        shards: &[Shard],
-    ) -> Result<Vec<Arc<Subscription>>, StoreError> {
-        let mut subscriptions = Vec::new();
-        let mut after = Some(Uuid::nil());
-        while let Some(id) = after {
-            let page = load_subscriptions(&self.with.pool, revision, Some(shards), id);
-            let page = within(STATEMENT * 3, page).await?;
-            after = page.next;
-            subscriptions.extend(self.resolve(page.rows).await?);
+            _ => self.turned(turn, progress::Answer::Page(page), now),
         }
-        Ok(subscriptions)
     }
 
-    /// Rows that cannot be used are kept, to be tried again.
-    async fn resolve(
-        &mut self,
-        rows: Vec<SubscriptionRow>,
-    ) -> Result<Vec<Arc<Subscription>>, StoreError> {
-        let keys = Arc::clone(&self.with.keys);
-        let opener = within(STATEMENT, load_opener(&self.with.pool, &keys, &rows)).await?;
-        let proxy_pools = &self.with.proxy_pools;
+    /// From here on nothing about what was read may fail: it is not read again.
+    fn turned(&mut self, turn: Turn, answer: progress::Answer, now: Instant) {
+        let time = self.clock.at(now);
+        let limit = self.limit();
+        let found = self.progress.answered(turn, answer, limit, time);
+        self.hand_on(Handing::of(found), now);
+    }
+
+    /// Takes note of rows, and returns the subscriptions that take effect. Rows that cannot be
+    /// used are kept, to be tried again.
+    fn resolved(&mut self, rows: Vec<Resolved>, now: Instant) -> Vec<Arc<Subscription>> {
         let mut subscriptions = Vec::with_capacity(rows.len());
-        for row in rows {
-            let (subscription, why) = resolve_row(&row, &opener, &secrets::read, proxy_pools);
-            // Its shard may have been lost while it was read.
+        for Resolved {
+            row,
+            subscription,
+            why,
+        } in rows
+        {
+            // Its shard may have been lost since it was asked for.
             if self.held.contains(&row.identity.shard) {
-                self.unusable.note(row, why, Instant::now());
+                self.unusable.note(row, why, now);
             }
             if let Some(subscription) = subscription {
                 self.look_ups.note(&subscription);
                 subscriptions.push(subscription);
             }
         }
-        Ok(subscriptions)
+        subscriptions
     }
 
-    pub(super) fn tell(&self, input: Input) {
-        // The dispatcher is gone only when the worker ends.
-        let _ = self.with.dispatcher.send(input);
-    }
-
-    fn answered(&mut self) {
+    /// The end of a reading: how long to wait before the next.
+    fn finish(&mut self, now: Instant) {
         if self.away {
             info!("the database is back");
         }
         self.away = false;
-        self.with.health.set_database(true);
+        let Reading { began, found, .. } = self.reading;
+        self.quiet = !found;
+        if found {
+            self.poll.found_something(now);
+        }
+        self.at = if self.progress.is_behind() {
+            now
+        } else {
+            now + self.poll.pause(began, now)
+        };
     }
 
-    pub(super) fn failed(&mut self, error: &StoreError) {
-        self.with.metrics.database_error();
-        self.with.health.set_database(false);
+    /// What was asked is asked again later: of a page that is on its way the same, and else
+    /// whatever is to be done then.
+    fn failed(&mut self, error: &Away, now: Instant) {
+        debug_assert!(self.asked, "an answer to what was not asked");
+        self.asked = false;
         if !self.away {
             warn!(%error, "cannot read events; trying until the database is back");
         }
         self.away = true;
+        self.at = now + AWAY;
+        self.doing = self
+            .doing
+            .take()
+            .filter(|doing| matches!(doing, Doing::Handing(_)));
+    }
+
+    fn tell(&mut self, input: input::Input) {
+        self.errands.push(Errand::Tell(input));
     }
 }

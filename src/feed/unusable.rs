@@ -8,8 +8,8 @@ use std::time::{Duration, Instant};
 use tracing::{error, info};
 use uuid::Uuid;
 
+use crate::flow::subscriptions::SubscriptionRow;
 use crate::model::Shard;
-use crate::store::subscriptions::SubscriptionRow;
 
 /// Somebody who reads the log of the last hours finds it.
 const SAY_AGAIN: Duration = Duration::from_hours(1);

@@ -9,6 +9,7 @@ use uuid::Uuid;
 
 use crate::flow::entry::{Attempt, PageId, ToRecord};
 use crate::flow::refill::{LaneRefill, Refilled, Waiting};
+use crate::flow::shards::Checkpoint;
 use crate::model::event::StatusesBefore;
 use crate::model::{
     DeliveryKey, Endpoint, Epoch, Event, Shard, Snapshot, State, Subscription, Verdict,
@@ -24,8 +25,9 @@ pub enum Input {
     Adopt(Adoption),
     /// The feed: these subscriptions are new or changed, of any shard.
     Subscriptions(Vec<Arc<Subscription>>),
-    /// The feed: these events are committed.
-    Page(PageToRoute),
+    /// The feed: these events are committed; answered when they are in the lanes, and the next
+    /// page may be read.
+    Page(PageToRoute, oneshot::Sender<()>),
     /// The feed: these shards have been read up to this snapshot.
     WindowRead {
         /// The shards.
@@ -44,7 +46,7 @@ pub enum Input {
     /// The replays, now and then: all of these wait in the database.
     Replays(Vec<Waiting>),
     /// The keeper: which checkpoints have moved?
-    Checkpoints(oneshot::Sender<Vec<(Shard, Epoch, Snapshot)>>),
+    Checkpoints(oneshot::Sender<Vec<Checkpoint>>),
     /// A send: this came of it.
     Landed(Landed),
     /// The recorder: these entries are durable.
@@ -78,11 +80,11 @@ pub struct Adoption {
 /// The endpoints that transactions brought, each with its id, by event.
 pub type Endpoints = HashMap<Uuid, Vec<(Uuid, Endpoint)>>;
 
-/// A page of committed events, and what decides who gets them.
-#[derive(Debug)]
+/// Committed events, with all that routing must know of them.
+#[derive(Debug, Default)]
 pub struct PageToRoute {
-    /// The events, in the order in which they were read.
-    pub events: Vec<Event>,
+    /// The events, in the order of their ids.
+    pub events: Vec<Arc<Event>>,
     /// Deliveries that have a row from before a take-over.
     pub known: HashSet<DeliveryKey>,
     /// The endpoints that the events' transactions brought.
@@ -91,8 +93,6 @@ pub struct PageToRoute {
     pub before: StatusesBefore,
     /// How subscriptions were at the events' time, where they have changed since.
     pub versions: Versions,
-    /// Answered when the page is in the lanes, so that the next one may be read.
-    pub taken: oneshot::Sender<()>,
 }
 
 /// An attempt that was made, judged and planned.

@@ -54,6 +54,10 @@ pub struct Renewed {
     pub ours: Vec<Shard>,
 }
 
+/// A checkpoint of a shard that is held under this epoch: everything of the shard up to the
+/// snapshot is durable.
+pub type Checkpoint = (Shard, Epoch, Snapshot);
+
 /// A shard that may be handed over.
 #[derive(Debug)]
 pub struct Drained {

@@ -8,24 +8,12 @@ use uuid::Uuid;
 
 use super::secrets::load_secrets;
 use super::{Pool, StoreError};
+pub use crate::flow::subscriptions::SubscriptionRow;
 use crate::model::secret::ReadSecret;
 use crate::model::settings::{Layers, LockReach, Origin, resolve, resolve_matching};
 use crate::model::subscription::Locked;
 use crate::model::{Identity, Settings, Shard, Subscription};
 use crate::vault::{Keyring, Opener};
-
-/// A row of `posthorn.subscriptions` with all that is said of it elsewhere.
-#[derive(Clone, Debug)]
-pub struct SubscriptionRow {
-    pub identity: Identity,
-    pub layers: Layers,
-    /// Those that hold: the layers, merged.
-    pub settings: Settings,
-    /// Who may change the row: `sql` or `file`.
-    pub managed_by: String,
-    /// An answer of `disable_statuses` disabled it.
-    pub gone: bool,
-}
 
 /// Rows that are read at a time.
 const PAGE: i64 = 1000;

@@ -25,10 +25,7 @@ pub const FLOORS: &[&[Room]] = &[
     &[("flow", &["model", "plan", "route", "shape"])],
     // 4: machines: an input and a time go in, errands come out.
     &[
-        (
-            "feed",
-            &["config", "crash", "flow", "model", "route", "vault"],
-        ),
+        ("feed", &["flow", "model", "route"]),
         (
             "dispatch",
             &[
@@ -62,6 +59,7 @@ pub const FLOORS: &[&[Room]] = &[
             "worker",
             &[
                 "config",
+                "crash",
                 "dispatch",
                 "feed",
                 "flow",
@@ -70,6 +68,7 @@ pub const FLOORS: &[&[Room]] = &[
                 "maintenance",
                 "model",
                 "record",
+                "route",
                 "send",
                 "start",
                 "store",
@@ -97,8 +96,6 @@ const SHARED_NOUNS: &str = "being taken apart: what two files know gets a file o
 
 /// Arrows that lead up the floors or close a circle: from, to, and why they are there.
 pub const EXCEPTIONS: &[(&str, &str, &str)] = &[
-    ("feed", "store", OWN_ERRANDS),
-    ("feed", "http", OWN_ERRANDS),
     ("dispatch", "store", OWN_ERRANDS),
     ("dispatch", "send", OWN_ERRANDS),
     ("dispatch", "http", OWN_ERRANDS),

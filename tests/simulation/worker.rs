@@ -14,6 +14,8 @@ use std::time::{Duration, Instant};
 use chrono::{DateTime, Utc};
 use posthorn::dispatch::errand::Errand;
 use posthorn::dispatch::{BreakerSettings, DispatchSettings, Dispatcher, LaneSettings, Outlets};
+use posthorn::feed::keeper::{Keeper, KeeperSettings};
+use posthorn::feed::reader::{Reader, ReaderSettings};
 use posthorn::flow::DbClock;
 use posthorn::flow::entry::Backlog;
 use posthorn::flow::input::Input;
@@ -22,11 +24,13 @@ use posthorn::http::metrics::Metrics;
 use tokio::sync::{mpsc, watch};
 use uuid::Uuid;
 
+use crate::database::{Database, Plan};
 use crate::executor::{Process, Sleep};
 use crate::link::{Away, ask, ask_the_log};
 use crate::scenario::Chance;
+use crate::worker::keeper::Keeping;
+use crate::worker::reader::Reading;
 use crate::world::World;
-use crate::{database::Database, database::Plan, worker::keeper::Keeper, worker::reader::Reader};
 
 /// As `flow::STATEMENT` and `flow::AWAY`.
 const STATEMENT: Duration = posthorn::flow::STATEMENT;
@@ -161,18 +165,30 @@ fn flow(own: &Rc<Own>, cluster: String, time: DateTime<Utc>, stop: watch::Receiv
         inputs.clone(),
     ));
     own.spawn(maintenance::run(Rc::clone(own)));
-    let reader = Reader::new(Rc::clone(own), inputs.clone(), clock.clone());
-    own.spawn(reader.run(orders_rx, room_rx));
-    let keeper = Keeper::new(
-        Rc::clone(own),
-        cluster,
-        clock,
-        lease,
-        backlog,
-        inputs,
-        orders,
-    );
-    own.spawn(keeper.run(drained_rx, stop));
+    let settings = ReaderSettings {
+        poll_min: Duration::from_millis(10),
+        poll_max: Duration::from_millis(50),
+        page_rows: scenario.page_rows,
+    };
+    let reader = Reader::new(settings, clock.clone(), own.now());
+    let reading = Reading {
+        own: Rc::clone(own),
+        dispatcher: inputs.clone(),
+    };
+    own.spawn(reading.run(reader, orders_rx, room_rx));
+    let settings = KeeperSettings {
+        lease: scenario.lease,
+        checkpoint_every: scenario.checkpoint_every,
+        grace: scenario.grace,
+    };
+    let keeper = Keeper::new(settings, cluster, lease, backlog, clock, own.now());
+    let keeping = Keeping {
+        own: Rc::clone(own),
+        lease: scenario.lease,
+        dispatcher: inputs,
+        reader: orders,
+    };
+    own.spawn(keeping.run(keeper, drained_rx, stop));
 }
 
 /// `Dispatcher::run`.

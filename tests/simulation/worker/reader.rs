@@ -1,288 +1,192 @@
-//! `Reader::run`, around the real `Progress` and `Poll`.
+//! Does the errands of the real reader (`posthorn::feed::reader`) on simulated time.
 
-use std::collections::{HashMap, HashSet};
 use std::rc::Rc;
-use std::time::{Duration, Instant};
 
-use posthorn::feed::poll::Poll;
-use posthorn::feed::progress::{Answer, Ask, Progress, Turn};
-use posthorn::flow::DbClock;
-use posthorn::flow::input::{Adoption, Input, PageToRoute};
-use posthorn::flow::shards::{Order, Taken};
-use posthorn::model::{DeliveryKey, Event, Shard};
+use futures::StreamExt;
+use futures::future::LocalBoxFuture;
+use futures::stream::FuturesUnordered;
+use posthorn::feed::progress;
+use posthorn::feed::reader::{Answer, Errand, Input, OfEvents, Question, Reader};
+use posthorn::flow::input::{self, Endpoints, PageToRoute};
+use posthorn::flow::shards::Order;
+use posthorn::flow::subscriptions::{Resolved, SubscriptionRow};
+use posthorn::model::event::StatusesBefore;
+use posthorn::model::settings::Layers;
+use posthorn::model::{Identity, Settings, Shard, Subscription};
 use posthorn::route::versions::Versions;
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender};
 use tokio::sync::{oneshot, watch};
-use uuid::Uuid;
 
-use super::{AWAY, Own, STATEMENT};
+use super::{Own, STATEMENT};
 use crate::link::Away;
 
-const POLL_MIN: Duration = Duration::from_millis(10);
-const POLL_MAX: Duration = Duration::from_millis(50);
-const RECOUNT: Duration = Duration::from_secs(15);
-
-pub struct Reader {
-    own: Rc<Own>,
-    dispatcher: UnboundedSender<Input>,
-    clock: DbClock,
-    progress: Progress,
-    poll: Poll,
-    revision: Option<i64>,
-    recount_at: Instant,
+pub struct Reading {
+    pub own: Rc<Own>,
+    pub dispatcher: UnboundedSender<input::Input>,
 }
 
-impl Reader {
-    pub fn new(own: Rc<Own>, dispatcher: UnboundedSender<Input>, clock: DbClock) -> Self {
-        let now = own.now();
-        Self {
-            own,
-            dispatcher,
-            clock,
-            progress: Progress::default(),
-            poll: Poll::new(POLL_MIN, POLL_MAX, now),
-            revision: None,
-            recount_at: now + RECOUNT,
-        }
-    }
+type UnderWay = FuturesUnordered<LocalBoxFuture<'static, Input>>;
 
+impl Reading {
     pub async fn run(
-        mut self,
+        self,
+        mut reader: Reader,
         mut orders: UnboundedReceiver<Order>,
         mut room: watch::Receiver<bool>,
     ) {
+        let own = Rc::clone(&self.own);
+        let mut under_way = UnderWay::new();
         loop {
-            let may_read = !self.progress.has_nothing_to_read();
-            tokio::select! {
+            for errand in reader.take_errands() {
+                self.begin(errand, &under_way);
+            }
+            let wake = reader.next_wake();
+            let span = wake.map(|wake| wake.saturating_duration_since(own.now()));
+            let input = tokio::select! {
                 biased;
                 order = orders.recv() => match order {
-                    Some(order) => {
-                        self.obey(order);
-                        continue;
-                    }
+                    Some(order) => Some(Input::Order(order)),
                     None => return,
                 },
-                _ = room.wait_for(|room| *room), if may_read => {}
+                Some(input) = under_way.next() => Some(input),
+                Ok(()) = room.changed() => Some(Input::Room(*room.borrow())),
+                () = own.sleep(span.unwrap_or_default()), if span.is_some() => None,
+            };
+            if room.has_changed().unwrap_or_default() {
+                let has_room = Input::Room(*room.borrow_and_update());
+                reader.step(Some(has_room), own.now());
             }
-            let pause = self.read().await;
-            tokio::select! {
-                biased;
-                order = orders.recv() => match order {
-                    Some(order) => self.obey(order),
-                    None => return,
-                },
-                () = self.own.sleep(pause) => {}
+            reader.step(input, own.now());
+        }
+    }
+
+    fn begin(&self, errand: Errand, under_way: &UnderWay) {
+        match errand {
+            Errand::Ask(question) => {
+                let answer = answer(Rc::clone(&self.own), question);
+                under_way.push(Box::pin(async {
+                    let away = |Away| posthorn::flow::Away("no answer".to_owned());
+                    Input::Answered(answer.await.map_err(away))
+                }));
             }
-        }
-    }
-
-    async fn read(&mut self) -> Duration {
-        let began = self.own.now();
-        let Ok(found) = self.step().await else {
-            return AWAY;
-        };
-        let now = self.own.now();
-        if found {
-            self.poll.found_something(now);
-        }
-        if self.progress.is_behind() {
-            Duration::ZERO
-        } else {
-            self.poll.pause(began, now)
-        }
-    }
-
-    fn obey(&mut self, order: Order) {
-        match order {
-            Order::Adopt { taken, cluster } => self.progress.take_up(taken, cluster),
-            Order::Leave(shards) => {
-                let left: Vec<Shard> = shards.iter().map(|(shard, _)| *shard).collect();
-                self.progress.let_go(&left);
-                self.tell(Input::Drain(shards));
+            Errand::HandOver(page) => under_way.push(Box::pin(self.hand_over(page))),
+            Errand::Count(shards) => {
+                under_way.push(Box::pin(count(
+                    Rc::clone(&self.own),
+                    shards,
+                    self.dispatcher.clone(),
+                )));
             }
-            Order::Drop(shards) => {
-                self.progress.let_go(&shards);
-                self.tell(Input::Lost(shards));
-            }
+            // The dispatcher is gone only when the process is.
+            Errand::Tell(input) => drop(self.dispatcher.send(input)),
         }
     }
 
-    async fn step(&mut self) -> Result<bool, Away> {
-        if let Some((taken, cluster)) = self.progress.to_adopt().cloned() {
-            self.adopt(taken, &cluster).await?;
-            return Ok(true);
-        }
-        self.recount();
-        let mut found = false;
-        for turn in self.progress.turns() {
-            found |= self.take_turn(*turn).await?;
-        }
-        Ok(found)
-    }
-
-    async fn adopt(&mut self, taken: Vec<Taken>, cluster: &str) -> Result<(), Away> {
-        let shards: Vec<Shard> = taken.iter().map(|taken| taken.shard).collect();
-        if !shards.is_empty() {
-            let own = &self.own;
-            let revision = own.ask("revision", STATEMENT, |database| database.revision);
-            let revision = revision.await?;
-            let of = shards.clone();
-            let subscriptions = own.ask("subscriptions", STATEMENT * 3, move |database| {
-                database.load_subscriptions(-1, Some(&of))
-            });
-            let subscriptions = subscriptions.await?;
-            let waiting = own.ask("count what waits", STATEMENT * 3, move |database| {
-                database.count_waiting(&shards)
-            });
-            let waiting = waiting.await?;
-            self.revision.get_or_insert(revision);
-            self.tell(Input::Adopt(Adoption {
-                shards: taken
-                    .into_iter()
-                    .map(|taken| (taken.shard, taken.epoch))
-                    .collect(),
-                subscriptions,
-                waiting,
-            }));
-        }
-        for (start, shards) in self.progress.adopted() {
-            let process = self.own.process;
-            self.own.world.note(format_args!(
-                "{process} begins with {shards} shards: {start:?} in {cluster}"
-            ));
-        }
-        Ok(())
-    }
-
-    fn recount(&mut self) {
-        let now = self.own.now();
-        if now < self.recount_at || self.progress.live_shards().is_empty() {
-            return;
-        }
-        self.recount_at = now + RECOUNT;
-        let shards = self.progress.live_shards().to_vec();
-        let (own, dispatcher) = (Rc::clone(&self.own), self.dispatcher.clone());
-        self.own.spawn(async move {
-            let waiting = own.ask("count what waits", STATEMENT * 3, move |database| {
-                database.count_waiting(&shards)
-            });
-            if let Ok(waiting) = waiting.await {
-                let _ = dispatcher.send(Input::Waiting(waiting));
-            }
-        });
-    }
-
-    async fn take_turn(&mut self, turn: Turn) -> Result<bool, Away> {
-        let limit = i64::from(self.own.world.scenario.page_rows);
-        let Some(ask) = self.progress.ask(turn, limit) else {
-            return Ok(false);
-        };
-        let answer = self.answer(ask).await?;
-        let now = self.clock.at(self.own.now());
-        let found = self.progress.answered(turn, answer, limit, now);
-        let known = if found.compare {
-            self.known(&found.events).await
-        } else {
-            HashSet::new()
-        };
-        let any = !found.events.is_empty();
-        self.hand_over(found.events, known).await;
-        if let Some((shards, end)) = found.window_read {
-            self.tell(Input::WindowRead { shards, end });
-        }
-        Ok(any)
-    }
-
-    async fn answer(&mut self, ask: Ask) -> Result<Answer, Away> {
-        match ask {
-            Ask::Page {
-                request,
-                shards,
-                floor,
-            } => {
-                let page = self
-                    .own
-                    .ask_the_log("read a page", STATEMENT, move |database, plan| {
-                        database.read_page(plan, &request, &shards, floor)
-                    });
-                let page = page.await?;
-                self.catch_up_with_settings(page.revision).await?;
-                Ok(Answer::Page(page))
-            }
-            Ask::ById {
-                after,
-                until,
-                shards,
-                limit,
-            } => {
-                let until = if let Some(until) = until {
-                    until
-                } else {
-                    let own = &self.own;
-                    own.ask("snapshot", STATEMENT, |database| database.snapshot())
-                        .await?
-                };
-                let end = until.clone();
-                let events =
-                    self.own
-                        .ask_the_log("read by id", STATEMENT * 3, move |database, plan| {
-                            database.read_by_id(plan, &shards, after, &end, limit)
-                        });
-                let events = events.await?;
-                Ok(Answer::ById { until, events })
-            }
-        }
-    }
-
-    async fn catch_up_with_settings(&mut self, newest: i64) -> Result<(), Away> {
-        if let Some(known) = self.revision
-            && known < newest
-        {
-            let rows = self
-                .own
-                .ask("subscriptions", STATEMENT * 3, move |database| {
-                    database.load_subscriptions(known, None)
-                });
-            self.tell(Input::Subscriptions(rows.await?));
-            self.revision = Some(newest);
-        }
-        Ok(())
-    }
-
-    async fn known(&self, events: &[Event]) -> HashSet<DeliveryKey> {
-        let ids: Vec<Uuid> = events.iter().map(|event| event.id).collect();
-        loop {
-            let ids = ids.clone();
-            let known = self
-                .own
-                .ask("known deliveries", STATEMENT, move |database| {
-                    database.find_known_deliveries(&ids)
-                });
-            match known.await {
-                Ok(known) => return known,
-                Err(Away) => self.own.sleep(AWAY).await,
-            }
-        }
-    }
-
-    async fn hand_over(&self, events: Vec<Event>, known: HashSet<DeliveryKey>) {
-        if events.is_empty() {
-            return;
-        }
+    fn hand_over(&self, page: PageToRoute) -> impl Future<Output = Input> + use<> {
         let (taken, is_taken) = oneshot::channel();
-        self.tell(Input::Page(PageToRoute {
-            events,
-            known,
-            endpoints: HashMap::new(),
-            before: HashMap::new(),
-            versions: Versions::default(),
-            taken,
-        }));
-        let _ = is_taken.await;
+        let _ = self.dispatcher.send(input::Input::Page(page, taken));
+        async {
+            let _ = is_taken.await;
+            Input::Routed
+        }
     }
+}
 
-    fn tell(&self, input: Input) {
-        // The dispatcher is gone only when the process is.
-        let _ = self.dispatcher.send(input);
+async fn count(
+    own: Rc<Own>,
+    shards: Vec<Shard>,
+    dispatcher: UnboundedSender<input::Input>,
+) -> Input {
+    let waiting = own.ask("count what waits", STATEMENT * 3, move |database| {
+        database.count_waiting(&shards)
+    });
+    if let Ok(waiting) = waiting.await {
+        let _ = dispatcher.send(input::Input::Waiting(waiting));
+    }
+    Input::Counted
+}
+
+async fn answer(own: Rc<Own>, question: Question) -> Result<Answer, Away> {
+    Ok(match question {
+        Question::Revision => {
+            let revision = own.ask("revision", STATEMENT, |database| database.revision);
+            Answer::Revision(revision.await?)
+        }
+        Question::Subscriptions { after, shards } => {
+            let rows = own.ask("subscriptions", STATEMENT * 3, move |database| {
+                database.load_subscriptions(after, Some(&shards))
+            });
+            Answer::Subscriptions(rows.await?.into_iter().map(resolved).collect())
+        }
+        Question::Retry(_) => unreachable!("all can be used here"),
+        Question::NewestChange => Answer::Changed(None),
+        Question::Waiting(shards) => {
+            let waiting = own.ask("count what waits", STATEMENT * 3, move |database| {
+                database.count_waiting(&shards)
+            });
+            Answer::Waiting(waiting.await?)
+        }
+        // The model's events keep the transaction ids that they have.
+        Question::SettleForeignEvents => Answer::Settled,
+        Question::Snapshot => {
+            let snapshot = own.ask("snapshot", STATEMENT, |database| database.snapshot());
+            Answer::Snapshot(snapshot.await?)
+        }
+        Question::Page {
+            request,
+            shards,
+            floor,
+        } => {
+            let page = own.ask_the_log("read a page", STATEMENT, move |database, plan| {
+                database.read_page(plan, &request, &shards, floor)
+            });
+            Answer::Read(progress::Answer::Page(page.await?))
+        }
+        Question::ById {
+            after,
+            until,
+            shards,
+            limit,
+        } => {
+            let end = until.clone();
+            let events = own.ask_the_log("read by id", STATEMENT * 3, move |database, plan| {
+                database.read_by_id(plan, &shards, after, &end, limit)
+            });
+            let events = events.await?;
+            Answer::Read(progress::Answer::ById { until, events })
+        }
+        Question::OfEvents(OfEvents::Known(ids)) => {
+            let known = own.ask("known deliveries", STATEMENT, move |database| {
+                database.find_known_deliveries(&ids)
+            });
+            Answer::Known(known.await?)
+        }
+        Question::OfEvents(OfEvents::Versions { .. }) => Answer::Versions(Versions::default()),
+        Question::OfEvents(OfEvents::Endpoints(_)) => Answer::Endpoints(Endpoints::new()),
+        Question::OfEvents(OfEvents::StatusesBefore(_)) => Answer::Before(StatusesBefore::new()),
+    })
+}
+
+/// The model has subscriptions as they take effect, and no rows.
+fn resolved(subscription: std::sync::Arc<Subscription>) -> Resolved {
+    Resolved {
+        row: SubscriptionRow {
+            identity: Identity {
+                id: subscription.id,
+                merchant: subscription.merchant.clone(),
+                name: subscription.name.clone(),
+                shard: subscription.shard,
+                revision: subscription.revision,
+                created_at: subscription.created_at,
+                enabled: subscription.enabled,
+                paused: subscription.paused,
+            },
+            layers: Layers::default(),
+            settings: Settings::default(),
+            managed_by: "sql".to_owned(),
+            gone: false,
+        },
+        subscription: Some(subscription),
+        why: None,
     }
 }

@@ -1,0 +1,118 @@
+//! What the reader is told, and what it has others do.
+
+use std::collections::HashSet;
+use std::sync::Arc;
+
+use chrono::{DateTime, Utc};
+use uuid::Uuid;
+
+use crate::feed::progress;
+use crate::flow::Away;
+use crate::flow::input::{self, Endpoints, PageToRoute};
+use crate::flow::refill::Waiting;
+use crate::flow::shards::Order;
+use crate::flow::subscriptions::{Resolved, SubscriptionRow};
+use crate::flow::window::PageRequest;
+use crate::model::event::StatusesBefore;
+use crate::model::{DeliveryKey, Event, Shard, Snapshot};
+use crate::route::versions::Versions;
+
+/// What the reader is told.
+#[derive(Debug)]
+pub enum Input {
+    /// The keeper has taken, leaves or has lost shards.
+    Order(Order),
+    /// Whether the lanes have room for another page.
+    Room(bool),
+    /// The database's answer to [`Errand::Ask`].
+    Answered(Result<Answer, Away>),
+    /// The page of [`Errand::HandOver`] is in the lanes.
+    Routed,
+    /// [`Errand::Count`] is done.
+    Counted,
+}
+
+/// What the reader has others do.
+#[derive(Debug)]
+pub enum Errand {
+    /// Ask the database; answered by [`Input::Answered`].
+    Ask(Question),
+    /// Hand a page to the dispatcher; answered by [`Input::Routed`].
+    HandOver(PageToRoute),
+    /// Count what waits for these, beside the reading, and tell the dispatcher; answered by
+    /// [`Input::Counted`], whatever the database does.
+    Count(Vec<Shard>),
+    /// Tell the dispatcher.
+    Tell(input::Input),
+}
+
+/// What the reader asks the database.
+#[derive(Debug)]
+pub enum Question {
+    /// Which revision does the configuration have? Answered by [`Answer::Revision`].
+    Revision,
+    /// Which subscriptions of these shards changed after a revision? Answered by
+    /// [`Answer::Subscriptions`].
+    Subscriptions { after: i64, shards: Vec<Shard> },
+    /// Can these be used by now? Answered by [`Answer::Subscriptions`].
+    Retry(Vec<SubscriptionRow>),
+    /// When was the configuration changed last? Answered by [`Answer::Changed`].
+    NewestChange,
+    /// What waits for these shards? Answered by [`Answer::Waiting`].
+    Waiting(Vec<Shard>),
+    /// Events of another cluster get transaction ids of this one. Answered by
+    /// [`Answer::Settled`].
+    SettleForeignEvents,
+    /// What is the snapshot of this moment? Answered by [`Answer::Snapshot`].
+    Snapshot,
+    /// What is in this page of a window? Answered by [`Answer::Read`].
+    Page {
+        request: PageRequest,
+        shards: Vec<Shard>,
+        /// No row below it can be of the page.
+        floor: Uuid,
+    },
+    /// Which events come after this id, up to a snapshot? Answered by [`Answer::Read`].
+    ById {
+        after: Uuid,
+        until: Snapshot,
+        shards: Vec<Shard>,
+        limit: i64,
+    },
+    /// What routing must know of events.
+    OfEvents(OfEvents),
+}
+
+/// What routing must know of events.
+#[derive(Debug)]
+pub enum OfEvents {
+    /// Which deliveries of these events have a row? Answered by [`Answer::Known`].
+    Known(Vec<Uuid>),
+    /// How were these merchants' subscriptions since then? Answered by [`Answer::Versions`].
+    Versions {
+        merchants: Vec<String>,
+        since: DateTime<Utc>,
+    },
+    /// Which endpoints did these events' transactions bring? Answered by
+    /// [`Answer::Endpoints`].
+    Endpoints(Vec<Arc<Event>>),
+    /// What was the status of their transactions before these events? Answered by
+    /// [`Answer::Before`].
+    StatusesBefore(Vec<Arc<Event>>),
+}
+
+/// What the database answers, by the question.
+#[derive(Debug)]
+pub enum Answer {
+    Revision(i64),
+    Subscriptions(Vec<Resolved>),
+    Changed(Option<DateTime<Utc>>),
+    Waiting(Vec<Waiting>),
+    Settled,
+    Snapshot(Snapshot),
+    Read(progress::Answer),
+    Known(HashSet<DeliveryKey>),
+    Versions(Versions),
+    Endpoints(Endpoints),
+    Before(StatusesBefore),
+}

@@ -1,0 +1,246 @@
+//! Does the reader's errands: what it asks the database, and what it tells the dispatcher.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use futures::StreamExt;
+use futures::future::BoxFuture;
+use futures::stream::FuturesUnordered;
+use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender};
+use tokio::sync::{oneshot, watch};
+use tracing::debug;
+use uuid::Uuid;
+
+use crate::config::secrets;
+use crate::crash::Point;
+use crate::feed::progress;
+use crate::feed::reader::{Answer, Errand, Input, OfEvents, Question, Reader};
+use crate::flow::input::PageToRoute;
+use crate::flow::shards::Order;
+use crate::flow::subscriptions::{Resolved, SubscriptionRow};
+use crate::flow::{Away, STATEMENT, input};
+use crate::http::health::Health;
+use crate::http::metrics::Metrics;
+use crate::model::{Event, Shard};
+use crate::route::history::History;
+use crate::store::events::{current_snapshot, read_by_id, read_page, settle_foreign_events};
+use crate::store::history::{newest_change, read_changes_since};
+use crate::store::known::find_known_deliveries;
+use crate::store::pending::count_waiting;
+use crate::store::subscriptions::{current_revision, load_opener, load_subscriptions, resolve_row};
+use crate::store::transactions::{find_endpoints, find_statuses_before};
+use crate::store::{Pool, StoreError, within};
+use crate::vault::Keyring;
+
+/// What the reader's errands need.
+pub struct Reading {
+    /// The worker's connections.
+    pub pool: Pool,
+    /// What opens stored secrets.
+    pub keys: Arc<Keyring>,
+    /// The names of the proxy pools that this worker knows.
+    pub proxy_pools: Vec<String>,
+    /// The dispatcher's inputs.
+    pub dispatcher: UnboundedSender<input::Input>,
+    /// Counts the failures of the database.
+    pub metrics: Metrics,
+    /// Says whether the database answers.
+    pub health: Health,
+}
+
+type UnderWay<'a> = FuturesUnordered<BoxFuture<'a, Input>>;
+
+impl Reading {
+    /// Reads until the keeper is gone.
+    pub async fn run(
+        self,
+        mut reader: Reader,
+        mut orders: UnboundedReceiver<Order>,
+        mut room: watch::Receiver<bool>,
+    ) {
+        let mut under_way = UnderWay::new();
+        loop {
+            for errand in reader.take_errands() {
+                self.begin(errand, &under_way);
+            }
+            let wake = reader.next_wake();
+            let input = tokio::select! {
+                biased;
+                order = orders.recv() => match order {
+                    Some(order) => Some(Input::Order(order)),
+                    None => return,
+                },
+                Some(input) = under_way.next() => {
+                    if matches!(input, Input::Answered(_)) {
+                        self.health.set_database(!matches!(input, Input::Answered(Err(_))));
+                    }
+                    Some(input)
+                }
+                // An error means that the worker ends.
+                Ok(()) = room.changed() => Some(Input::Room(*room.borrow())),
+                () = sleep_until(wake), if wake.is_some() => None,
+            };
+            // Whether there is room shows when a page is in the lanes: before the next is asked for.
+            if room.has_changed().unwrap_or_default() {
+                let has_room = Input::Room(*room.borrow_and_update());
+                reader.step(Some(has_room), Instant::now());
+            }
+            reader.step(input, Instant::now());
+        }
+    }
+
+    fn begin<'a>(&'a self, errand: Errand, under_way: &UnderWay<'a>) {
+        match errand {
+            Errand::Ask(question) => under_way.push(Box::pin(self.ask(question))),
+            Errand::HandOver(page) => under_way.push(Box::pin(self.hand_over(page))),
+            Errand::Count(shards) => under_way.push(Box::pin(self.count(shards))),
+            Errand::Tell(input) => {
+                let adopts = matches!(input, input::Input::Adopt(_));
+                self.tell(input);
+                if adopts {
+                    Point::Adopted.pass();
+                }
+            }
+        }
+    }
+
+    fn tell(&self, input: input::Input) {
+        // The dispatcher is gone only when the worker ends.
+        let _ = self.dispatcher.send(input);
+    }
+
+    async fn hand_over(&self, page: PageToRoute) -> Input {
+        let (taken, is_taken) = oneshot::channel();
+        self.tell(input::Input::Page(page, taken));
+        // An error means that the worker ends.
+        let _ = is_taken.await;
+        Point::PageRouted.pass();
+        Input::Routed
+    }
+
+    async fn count(&self, shards: Vec<Shard>) -> Input {
+        match within(STATEMENT * 3, count_waiting(&self.pool, &shards)).await {
+            Ok(waiting) => self.tell(input::Input::Waiting(waiting)),
+            Err(error) => debug!(%error, "cannot count what waits; the next time will do"),
+        }
+        Input::Counted
+    }
+
+    async fn ask(&self, question: Question) -> Input {
+        Input::Answered(self.answer(question).await.map_err(|error| {
+            self.metrics.database_error();
+            Away(error.to_string())
+        }))
+    }
+
+    async fn answer(&self, question: Question) -> Result<Answer, StoreError> {
+        let pool = &self.pool;
+        Ok(match question {
+            Question::Revision => {
+                Answer::Revision(within(STATEMENT, current_revision(pool)).await?)
+            }
+            Question::Subscriptions { after, shards } => {
+                Answer::Subscriptions(self.load(after, &shards).await?)
+            }
+            Question::Retry(rows) => Answer::Subscriptions(self.resolve(rows).await?),
+            Question::NewestChange => {
+                Answer::Changed(within(STATEMENT, newest_change(pool)).await?)
+            }
+            Question::Waiting(shards) => {
+                Answer::Waiting(within(STATEMENT * 3, count_waiting(pool, &shards)).await?)
+            }
+            Question::SettleForeignEvents => {
+                within(STATEMENT * 60, settle_foreign_events(pool)).await?;
+                Answer::Settled
+            }
+            Question::Snapshot => {
+                Answer::Snapshot(within(STATEMENT, current_snapshot(pool)).await?)
+            }
+            Question::Page {
+                request,
+                shards,
+                floor,
+            } => {
+                let page = read_page(pool, &request, &shards, floor);
+                let page = within(STATEMENT, page).await?;
+                Point::PageRead.pass();
+                Answer::Read(progress::Answer::Page(page))
+            }
+            Question::ById {
+                after,
+                until,
+                shards,
+                limit,
+            } => {
+                let events = read_by_id(pool, &shards, after, &until, limit);
+                let events = within(STATEMENT * 3, events).await?;
+                Point::PageRead.pass();
+                Answer::Read(progress::Answer::ById { until, events })
+            }
+            Question::OfEvents(question) => {
+                within(STATEMENT, self.answer_of_events(question)).await?
+            }
+        })
+    }
+
+    async fn answer_of_events(&self, question: OfEvents) -> Result<Answer, StoreError> {
+        let pool = &self.pool;
+        Ok(match question {
+            OfEvents::Known(events) => {
+                let known = find_known_deliveries(pool, &events).await?;
+                Answer::Known(known.into_keys().collect())
+            }
+            OfEvents::Versions { merchants, since } => {
+                let merchants: Vec<&str> = merchants.iter().map(String::as_str).collect();
+                let mut history = History::default();
+                read_changes_since(pool, &merchants, since, |change| history.take(change)).await?;
+                Answer::Versions(history.into_versions())
+            }
+            OfEvents::Endpoints(events) => {
+                Answer::Endpoints(find_endpoints(pool, &borrowed(&events)).await?)
+            }
+            OfEvents::StatusesBefore(events) => {
+                Answer::Before(find_statuses_before(pool, &borrowed(&events)).await?)
+            }
+        })
+    }
+
+    /// The subscriptions of some shards that changed after a revision. A page at a
+    /// time: their rows take several times what stays of them.
+    async fn load(&self, revision: i64, shards: &[Shard]) -> Result<Vec<Resolved>, StoreError> {
+        let mut subscriptions = Vec::new();
+        let mut after = Some(Uuid::nil());
+        while let Some(id) = after {
+            let page = load_subscriptions(&self.pool, revision, Some(shards), id);
+            let page = within(STATEMENT * 3, page).await?;
+            after = page.next;
+            subscriptions.extend(self.resolve(page.rows).await?);
+        }
+        Ok(subscriptions)
+    }
+
+    async fn resolve(&self, rows: Vec<SubscriptionRow>) -> Result<Vec<Resolved>, StoreError> {
+        let opener = load_opener(&self.pool, &self.keys, &rows);
+        let opener = within(STATEMENT, opener).await?;
+        let resolved = rows.into_iter().map(|row| {
+            let (subscription, why) = resolve_row(&row, &opener, &secrets::read, &self.proxy_pools);
+            Resolved {
+                row,
+                subscription,
+                why,
+            }
+        });
+        Ok(resolved.collect())
+    }
+}
+
+async fn sleep_until(wake: Option<Instant>) {
+    match wake {
+        Some(at) => tokio::time::sleep_until(at.into()).await,
+        None => std::future::pending().await,
+    }
+}
+
+fn borrowed(events: &[Arc<Event>]) -> Vec<&Event> {
+    events.iter().map(|event| &**event).collect()
+}
