@@ -12,7 +12,7 @@ use std::str::FromStr;
 pub struct Snapshot {
     /// The least transaction id that was still in progress; every one below it had finished.
     pub xmin: u64,
-    /// The least transaction id that had not been given yet, or had only just been.
+    /// The transaction id from which on none had finished.
     pub xmax: u64,
     /// The ids of the top-level transactions that were in progress, ascending.
     pub running: Vec<u64>,

@@ -65,9 +65,9 @@ pub enum Data {
 /// Which statements make events; at least one of the two.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct On {
-    /// A row that is inserted makes an event.
+    /// Whether a row that is inserted makes an event.
     pub insert: bool,
-    /// A row whose status changes makes an event.
+    /// Whether a row whose status changes makes an event.
     pub update: bool,
 }
 

@@ -124,11 +124,11 @@ pub enum Emit {
 /// Whether an operator's lock fixes what a transaction's endpoint could say.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Locked {
-    /// The URL is fixed by a lock.
+    /// Whether a lock fixes the URL.
     pub url: bool,
-    /// The method is fixed by a lock.
+    /// Whether a lock fixes the method.
     pub method: bool,
-    /// The text of the answer's body is fixed by a lock.
+    /// Whether a lock fixes the text that the answer's body must be.
     pub success_body: bool,
 }
 
