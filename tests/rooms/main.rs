@@ -21,6 +21,7 @@ mod table;
 mod tokens;
 
 use std::path::Path;
+use std::sync::LazyLock;
 
 use house::House;
 use plan::Plan;
@@ -32,9 +33,9 @@ const PLAN: Plan = Plan {
     circles_of_files: table::CIRCLES_OF_FILES,
 };
 
-fn house() -> House {
-    House::standing_in(Path::new(env!("CARGO_MANIFEST_DIR")))
-}
+/// The house as it stands, read once for all tests.
+static HOUSE: LazyLock<House> =
+    LazyLock::new(|| House::standing_in(Path::new(env!("CARGO_MANIFEST_DIR"))));
 
 fn assert_none(faults: &[String]) {
     assert!(faults.is_empty(), "\n\n{}\n", faults.join("\n\n"));
@@ -47,10 +48,10 @@ fn the_table_lets_no_room_stand_on_a_higher_one_without_a_reason() {
 
 #[test]
 fn rooms_use_each_other_as_the_table_says() {
-    assert_none(&PLAN.faults_of_rooms(&house()));
+    assert_none(&PLAN.faults_of_rooms(&HOUSE));
 }
 
 #[test]
 fn files_of_a_room_do_not_use_each_other_in_a_circle() {
-    assert_none(&PLAN.faults_of_files(&house()));
+    assert_none(&PLAN.faults_of_files(&HOUSE));
 }
