@@ -21,37 +21,40 @@ use crate::store::sources::{
 };
 use crate::store::{Pool, StoreError, within};
 
-/// Differences of a source that are kept with their keys; further ones are counted.
+/// The most differences of a source that are kept with their keys; further ones are counted.
 pub const MOST_DIFFERENCES: usize = 1_000;
 
-/// Rows whose events are looked up together: a look into each day of the log for each.
+/// How many rows' events are looked up together: each lookup looks into each day of the log.
 const LOOKED_UP: usize = 500;
 
-/// Longer than for a worker's statements: nobody waits for it.
+/// How long a statement may take. It is longer than for a worker's: nobody waits for it.
 const PATIENCE: Duration = Duration::from_mins(1);
 
-/// For one source, so that the others have their turn.
+/// How long the comparison of one source may take, so that the others have their turn.
 const DEADLINE: Duration = Duration::from_hours(4);
 
+/// Why a comparison did not come to its end.
 #[derive(Debug, thiserror::Error)]
 pub enum CompareFailed {
+    /// The table could not be read.
     #[error(transparent)]
     Table(#[from] StrangerFailed),
+    /// The log of events could not be read.
     #[error(transparent)]
     Log(#[from] StoreError),
 }
 
-/// How much of the database's time it takes.
+/// How much of the database's time a comparison takes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Haste {
-    /// Somebody waits.
+    /// All that it can use, because somebody waits.
     Full,
-    /// It rests for as long as it works.
+    /// Half of the time: it rests for as long as it works.
     Half,
 }
 
-/// Goes through the table once, in statements of a fraction of a second. A row that moves
-/// meanwhile can escape it until the next time. When it began is for the caller to say.
+/// Goes through the table once, in statements of a fraction of a second. A row that moves meanwhile
+/// can escape it until the next time. When it began is for the caller to say.
 pub async fn compare(
     pool: &Pool,
     urls: &[SecretString],
@@ -147,9 +150,9 @@ impl Default for Step {
 }
 
 impl Step {
-    /// Pages of 8 KiB: 32 MiB.
+    /// The most pages of 8 KiB that are read at a time: 32 MiB.
     const MOST: u32 = 4_096;
-    /// A piece is to come to about that much.
+    /// How many rows are to be read at a time, about.
     const ROWS: i64 = 2_000;
     const TIME: Duration = Duration::from_millis(250);
 
@@ -166,9 +169,9 @@ impl Step {
 enum Verdict {
     Told,
     Differs,
-    /// It differs, and is to be left so.
+    /// The row differs from its events, and is to be left so.
     Muted,
-    /// It has no event, and perhaps never was to have one, or one that is dropped by now.
+    /// The row has no event, and perhaps never was to have one, or one that is dropped by now.
     Unknown,
 }
 
@@ -192,7 +195,7 @@ fn judge(expected: Expected, row: &Row, told: &Told) -> Verdict {
 #[derive(Debug, Default)]
 struct Tally {
     comparison: Comparison,
-    /// By merchant and transaction.
+    /// The differences by merchant and transaction.
     differences: BTreeMap<(String, String), Difference>,
 }
 

@@ -9,6 +9,7 @@ mod database;
 mod declare;
 mod document;
 mod egress;
+mod entry;
 mod gateway;
 mod http;
 mod instamed;
@@ -34,7 +35,8 @@ use std::path::{Path, PathBuf};
 use bases::Bases;
 pub use database::{Database, DatabaseUrl, check_encoding};
 use document::{Document, Section};
-pub use egress::Egress;
+pub use egress::{Egress, NAT64_LENGTHS};
+pub use entry::{FileLock, FileProfile, FileSubscription};
 pub use gateway::Gateway;
 pub use http::Http;
 pub use keys::{Secrets, UnusableKey};
@@ -42,33 +44,45 @@ pub use lanes::Lanes;
 pub use log::{Log, LogFormat};
 pub use maintenance::Maintenance;
 use subscriptions::Entries;
-pub use subscriptions::{FileLock, FileProfile, FileSubscription};
 pub use worker::Worker;
 pub use written::Written;
 
 use crate::model::declaration::Entry;
 
-/// The whole file. An absent section or key has its default.
+/// The whole configuration file. An absent section or key has its default.
 #[derive(Clone, Debug, Default)]
 pub struct Config {
-    /// On whose behalf it declares profiles, locks and subscriptions.
+    /// The owner on whose behalf the file declares profiles, locks and subscriptions.
     pub owner: Option<String>,
+    /// The section `[database]`.
     pub database: Database,
+    /// The section `[worker]`.
     pub worker: Worker,
+    /// The section `[lanes]`.
     pub lanes: Lanes,
+    /// The section `[egress]`.
     pub egress: Egress,
+    /// The section `[secrets]`.
     pub secrets: Secrets,
+    /// The section `[http]`.
     pub http: Http,
+    /// The section `[gateway]`.
     pub gateway: Gateway,
+    /// The section `[log]`.
     pub log: Log,
+    /// The section `[maintenance]`.
     pub maintenance: Maintenance,
+    /// The sections `[[profile]]`.
     pub profiles: Vec<FileProfile>,
+    /// The sections `[[lock]]`.
     pub locks: Vec<FileLock>,
-    /// Checked, each together with its profile and locks; only their secrets are still unread.
+    /// The sections `[[subscription]]`, checked, each together with its profile and locks; only
+    /// their secrets are still unread.
     pub subscriptions: Vec<FileSubscription>,
 }
 
 impl Config {
+    /// Reads the file at this path.
     pub fn load(path: &Path) -> Result<Self, ConfigError> {
         let text = text::read(path).map_err(|source| ConfigError::Unreadable {
             path: path.to_owned(),
@@ -77,7 +91,7 @@ impl Config {
         Self::parse(&path.display().to_string(), &text)
     }
 
-    /// `name` is what messages call the text, such as its path.
+    /// Reads the text of a configuration. `name` is what messages call it, such as its path.
     pub fn parse(name: &str, text: &str) -> Result<Self, ConfigError> {
         let document = Document::new(text);
         let config = document.read(Self::read);
@@ -110,7 +124,8 @@ impl Config {
         }
     }
 
-    /// What the file and the built-in profiles say, from which subscriptions get their layers.
+    /// The profiles, of the file and built-in, and the locks, from which subscriptions get their
+    /// layers.
     fn bases(&self) -> Bases<'_> {
         Bases::of(&self.profiles, &self.locks)
     }
@@ -122,15 +137,23 @@ pub fn builtin_profiles() -> Vec<Entry> {
     builtin::profiles().iter().map(Entry::from).collect()
 }
 
-/// Why there is no configuration. Both tell the operator what to do.
+/// Why there is no configuration. Each message tells the operator what to do.
 #[derive(Debug, thiserror::Error)]
 pub enum ConfigError {
+    /// The file cannot be read.
     #[error("{} cannot be read: {source}; give the path of a configuration, or start from config.toml.example", path.display())]
-    Unreadable { path: PathBuf, source: io::Error },
+    Unreadable {
+        /// The file's path.
+        path: PathBuf,
+        /// Why the system refused to read it.
+        source: io::Error,
+    },
+    /// The file has problems.
     #[error("{}", listing(name, problems))]
     Refused {
+        /// What messages call the file.
         name: String,
-        /// By line; never empty.
+        /// The problems by line; never empty.
         problems: Vec<Problem>,
     },
 }
@@ -138,9 +161,9 @@ pub enum ConfigError {
 /// One thing to put right in the file.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Problem {
-    /// From 1.
+    /// The line in the file, from 1.
     pub line: usize,
-    /// `section.key`; empty where the text is not TOML.
+    /// The setting, as `section.key`; empty where the text is not TOML.
     pub key: String,
     /// What was found, by its shape, and the remedy; never a secret.
     pub message: String,

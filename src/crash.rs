@@ -4,7 +4,7 @@
 //! [`Point::AfterCommit`]. A release build has none of this
 //! (docs/decisions/0026-crash-points.md).
 
-/// Where what is in memory, on the wire and in the database differ most.
+/// A place in the flow where what is in memory, on the wire and in the database differ most.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Point {
     /// Shards were taken, and nobody knows yet.
@@ -35,13 +35,14 @@ pub enum Point {
     AfterCheckpoint,
     /// A shard is drained; its last checkpoint is not written.
     Drained,
-    /// Its last checkpoint is written, and it is not released.
+    /// The last checkpoint of a shard is written, and it is not released.
     BeforeRelease,
-    /// It is released, and this worker does not know.
+    /// A shard is released, and this worker does not know.
     AfterRelease,
 }
 
 impl Point {
+    /// Every point, in the order of the flow.
     pub const ALL: [Self; 16] = [
         Self::ShardsTaken,
         Self::LeaseRenewed,
@@ -61,7 +62,7 @@ impl Point {
         Self::AfterRelease,
     ];
 
-    /// Its name in `POSTHORN_CRASH`.
+    /// The point's name in `POSTHORN_CRASH`.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
         match self {
@@ -84,7 +85,7 @@ impl Point {
         }
     }
 
-    /// The flow comes by here.
+    /// Notes that the flow comes by this point: the process ends here if it was told to.
     #[inline]
     pub fn pass(self) {
         #[cfg(debug_assertions)]

@@ -2,11 +2,11 @@
 
 use crate::model::{Answer, FailureClass, Judgement, OutcomeClass, SuccessRule, Verdict, Wire};
 
-/// Success is a status in the ranges and, if the rule asks for one, the body text
-/// (WIRE.md 5.3). A redirect is a failure whatever the rule says: it is not followed, so
-/// nobody has taken the message. A status that gives up ends the delivery, one that disables
-/// its subscription too; everything else is retried, a forbidden address as well, because
-/// the policy and the DNS may change.
+/// Says what an outcome means by the subscription's rule. Success is a status in the ranges and, if
+/// the rule asks for one, the body text (WIRE.md 5.3). A redirect is a failure whatever the rule
+/// says: it is not followed, so nobody has taken the message. A status that gives up ends the
+/// delivery, one that disables its subscription too; everything else is retried, a forbidden
+/// address as well, because the policy and the DNS may change.
 #[must_use]
 pub fn judge(wire: &Wire, rule: &SuccessRule) -> Judgement {
     match wire {
@@ -55,7 +55,7 @@ fn judge_answer(answer: &Answer, rule: &SuccessRule) -> Judgement {
     }
 }
 
-/// The line, and that the body has no end, where only the status was asked for.
+/// Adds to the line that the body has no end, where only the status was asked for.
 fn with_its_end(line: &str, answer: &Answer) -> String {
     match &answer.incomplete {
         Some(why) => format!("{line} (its body is incomplete: {why})"),
@@ -63,8 +63,8 @@ fn with_its_end(line: &str, answer: &Answer) -> String {
     }
 }
 
-/// None where it is the text. A body without its end is not, whatever is there of it: the
-/// rest could say something else.
+/// Why the body is not the text that the rule asks for; none where it is. A body without its end is
+/// not, whatever is there of it: the rest could say something else.
 fn why_not_the_text(answer: &Answer, text: &str) -> Option<String> {
     if let Some(why) = &answer.incomplete {
         return Some(format!("the body is incomplete: {why}"));
@@ -79,7 +79,7 @@ fn why_not_the_text(answer: &Answer, text: &str) -> Option<String> {
     })
 }
 
-/// Letter case and surrounding white space do not count.
+/// Whether the body is the text, letter case and surrounding white space ignored.
 fn is_same_text(body: &[u8], text: &str) -> bool {
     let body = String::from_utf8_lossy(body);
     body.trim().to_lowercase() == text.trim().to_lowercase()
@@ -97,8 +97,8 @@ const fn failure(class: FailureClass) -> &'static str {
     }
 }
 
-/// What a refused credential means while another one is left to try: not even a status
-/// that gives up is the end.
+/// Says what a refused credential means while another one is left to try: not even a status that
+/// gives up is the end.
 #[must_use]
 pub fn with_another_left(judgement: Judgement) -> Judgement {
     let verdict = match judgement.verdict {
@@ -111,8 +111,8 @@ pub fn with_another_left(judgement: Judgement) -> Judgement {
     }
 }
 
-/// Whether it is the credential that was refused, by the receiver (RFC 9110, sections
-/// 15.5.2 and 15.5.4) or by the token server.
+/// Whether it is the credential that was refused, by the receiver (RFC 9110, sections 15.5.2 and
+/// 15.5.4) or by the token server.
 #[must_use]
 pub fn refuses_credential(wire: &Wire) -> bool {
     match wire {

@@ -9,6 +9,9 @@
 //!
 //! The rooms stand in the order of the flow. Start at [`dispatch::deliver`]: one
 //! delivery, from its request to what is recorded of it.
+//!
+//! This crate is the command `posthorn` and no library. What is `pub` here is for the tests, the
+//! benches and the simulation, which step the same code as the worker, and may change at any time.
 
 pub mod model;
 
@@ -25,15 +28,16 @@ pub mod shape;
 
 pub mod audit;
 pub mod cli;
-pub mod compare;
 pub mod config;
 pub mod crash;
 pub mod demo;
-pub mod gateway;
 pub mod http;
 pub mod maintenance;
 pub mod receiver;
-pub mod start;
 pub mod store;
 pub mod vault;
 pub mod worker;
+
+mod compare;
+mod gateway;
+mod start;

@@ -1,3 +1,5 @@
+//! The command `posthorn`.
+
 use std::process::ExitCode;
 
 #[tokio::main]

@@ -17,47 +17,59 @@ use crate::model::{Judgement, RetryPolicy, Schedule, Verdict};
 pub struct Circumstances {
     /// The number of the attempt just made, from 1.
     pub attempt: u32,
-    /// How many before it the receiver turned away ([`told_to_wait`]): these do not count.
+    /// How many attempts before it the receiver turned away ([`told_to_wait`]): these do not count.
     pub turned_away: u32,
-    /// Of its answer.
+    /// The status of the attempt's answer; none where no answer came.
     pub status: Option<u16>,
-    /// Since the event's insertion.
+    /// How long ago the event was inserted.
     pub age: Duration,
-    /// What the receiver asked for, see [`parse_retry_after`].
+    /// How long the receiver asks to wait, see [`parse_retry_after`]; none where it did not ask.
     pub retry_after: Option<Duration>,
-    /// The credential was refused, and another one is left for this delivery to try.
+    /// Whether the credential was refused, and another one is left for this delivery to try.
     pub other_credential: bool,
-    /// A random number from 0 to 1 that spreads the retries.
+    /// A random number from 0 to 1, which spreads the retries.
     pub chance: f64,
 }
 
+/// What becomes of a delivery after an attempt.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Next {
+    /// The delivery is done.
     Delivered,
+    /// Another attempt follows after this long.
     RetryIn(Duration),
+    /// No attempt follows, for this reason.
     PostingError(Ending),
 }
 
 /// Why no further attempt is made. Its text is for support.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Ending {
-    /// The answer, such as `404 Not Found`, is one that ends the delivery.
+    /// The answer is one that ends the delivery.
     AtOnce {
+        /// The answer in words, such as `404 Not Found`.
         answer: String,
     },
-    /// The answer, such as `410 Gone`, ends the subscription too.
+    /// The answer says that the endpoint is gone, which ends the subscription too.
     Gone {
+        /// The answer in words, such as `410 Gone`.
         answer: String,
     },
+    /// The policy's attempts are all made.
     AttemptsUsed {
+        /// How many attempts were made.
         used: u32,
+        /// How many attempts the policy allows.
         allowed: u32,
     },
-    /// The list has a delay after each attempt but the last.
+    /// The list of delays is at its end: it has one after each attempt but the last.
     DelaysUsed {
+        /// How many attempts were made.
         attempts: u32,
     },
+    /// The next attempt would come after the policy's greatest age.
     TooOld {
+        /// How long after the event's insertion attempts may be made.
         max_age: Duration,
     },
 }
@@ -82,8 +94,8 @@ impl fmt::Display for Ending {
     }
 }
 
-/// The next state, and for a retry the wait before it. The wait is never longer than
-/// the policy's cap, and a retry that would come after `max_age` is not planned. With another
+/// Gives the next state, and for a retry the wait before it. The wait is never longer than the
+/// policy's cap, and a retry that would come after `max_age` is not planned. With another
 /// credential it comes at once, and counts as an attempt all the same; where the receiver turned
 /// the attempt away it comes when that said, and the attempt does not count.
 #[must_use]
@@ -110,9 +122,9 @@ pub fn plan(judgement: &Judgement, now: Circumstances, policy: &RetryPolicy) -> 
     }
 }
 
-/// Whether the answer says that the receiver takes nothing for a while, from this sender and not
-/// from this delivery: 429 (RFC 6585, section 4) or 503 (RFC 9110, section 15.6.4) with a
-/// Retry-After, where it is honoured. For how long, within the policy's cap.
+/// How long the receiver takes nothing from this sender, whichever the delivery: it answered 429
+/// (RFC 6585, section 4) or 503 (RFC 9110, section 15.6.4) with a Retry-After, and that is
+/// honoured. The wait is within the policy's cap; none for any other answer.
 #[must_use]
 pub fn told_to_wait(
     judgement: &Judgement,
@@ -159,7 +171,7 @@ fn retry_in(mut now: Circumstances, policy: &RetryPolicy) -> Result<Duration, En
     within(policy.max_age, now, delay.min(policy.cap))
 }
 
-/// None after the end of a list.
+/// The delay after the attempt that was made; none after the end of a list.
 fn scheduled(schedule: &Schedule, now: Circumstances, cap: Duration) -> Option<Duration> {
     let failures_before = now.attempt.saturating_sub(1);
     match schedule {
@@ -183,8 +195,8 @@ fn scheduled(schedule: &Schedule, now: Circumstances, cap: Duration) -> Option<D
     }
 }
 
-/// `Retry-After` (RFC 9110, section 10.2.3): seconds, or an HTTP date, of which a past
-/// one means now. None for anything else.
+/// Reads a `Retry-After` (RFC 9110, section 10.2.3): seconds, or an HTTP date, of which a past one
+/// means now. None for anything else.
 #[must_use]
 pub fn parse_retry_after(text: &str, now: DateTime<Utc>) -> Option<Duration> {
     let text = text.trim();
@@ -197,7 +209,7 @@ pub fn parse_retry_after(text: &str, now: DateTime<Utc>) -> Option<Duration> {
     Some(wait.unwrap_or_default())
 }
 
-/// In the largest unit that fits without a rest: `3 days`, `90 minutes`.
+/// Writes a duration in the largest unit that fits without a rest: `3 days`, `90 minutes`.
 fn in_words(duration: Duration) -> String {
     const UNITS: [(u128, &str); 5] = [
         (86_400_000, "day"),

@@ -60,6 +60,7 @@ impl Receiver {
         })
     }
 
+    /// The address on which it listens.
     #[must_use]
     pub fn address(&self) -> SocketAddr {
         self.address
@@ -107,7 +108,7 @@ impl Receiver {
         self.state.log.pass_on()
     }
 
-    /// Requests that have arrived whole, over all paths.
+    /// How many requests have arrived whole, over all paths.
     #[must_use]
     pub fn received(&self) -> u64 {
         self.state.total.count()

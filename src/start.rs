@@ -9,27 +9,29 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
-use crate::config::{self, Config};
+use crate::config::{self, Config, Egress, secrets};
 use crate::flow::{DbClock, STATEMENT};
 use crate::gateway;
 use crate::http::server::serve;
 use crate::http::{Health, Metrics};
+use crate::model::secret::SecretError;
+use crate::send::{EgressPolicy, Network, Proxy, basic_authorization};
 use crate::store::remedy::{is_refused, remedy};
 use crate::store::schema::{SchemaState, schema_state};
 use crate::store::shards::cluster_and_time;
 use crate::store::{Pool, StoreError, Way, within};
 
-/// Between two looks for a database that is away at start.
+/// How long to wait between two looks for a database that is away at start.
 const AWAY: Duration = Duration::from_secs(1);
 
-/// As long as nothing changes, what is missing is said again after this long.
+/// How often it is said again what is missing, as long as nothing changes.
 const REMIND: Duration = Duration::from_secs(30);
 
-/// Each connection needs a file descriptor; so do the database, the logs and the listening
-/// sockets.
+/// How many files a process opens beside its clients' connections: for the database, the logs and
+/// the listening sockets.
 const SPARE_FILES: u64 = 256;
 
-/// What stands between this process and the database.
+/// Tells what stands between this process and the database.
 #[must_use]
 pub const fn way(database: &config::Database) -> Way {
     if database.transaction_pooler {
@@ -37,6 +39,32 @@ pub const fn way(database: &config::Database) -> Way {
     } else {
         Way::Direct
     }
+}
+
+/// Puts together the outside as the sender knows it: where requests may go, and through which
+/// proxies. Reads the proxies' credentials.
+pub fn network(egress: &Egress) -> Result<Network, SecretError> {
+    let pools = egress.proxy_pools.iter().map(|pool| {
+        let authorization = match &pool.credentials {
+            Some(from) => Some(basic_authorization(&secrets::read_text(from)?)),
+            None => None,
+        };
+        let proxies = pool.proxies.iter().map(|(host, port)| Proxy {
+            host: host.clone(),
+            port: *port,
+            authorization: authorization.clone(),
+        });
+        Ok((pool.name.clone(), proxies.collect()))
+    });
+    Ok(Network {
+        policy: EgressPolicy {
+            allow: egress.allow.clone(),
+            ports: egress.ports.clone(),
+            nat64_prefixes: egress.nat64_prefixes.clone(),
+        },
+        name_servers: egress.name_servers.clone(),
+        proxy_pools: pools.collect::<Result<_, _>>()?,
+    })
 }
 
 /// Answers for this process's metrics and health until `stop`, from its first moment on.
@@ -54,17 +82,18 @@ pub async fn serve_health(
     Ok(tokio::spawn(serving))
 }
 
-/// What is thought of a schema that is older than this version needs, or not there.
+/// What a schema that is older than this version needs, or not there, means to a process.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Schema {
     /// Somebody has forgotten to run `posthorn migrate`.
     IsThere,
-    /// The database was made anew a moment ago, and this process has run for long.
+    /// The schema may still come: the database was made anew a moment ago, and this process has run
+    /// for long.
     MayCome,
 }
 
-/// Waits for the database, and refuses a schema that this version does not know. None: it
-/// was told to stop before the database came.
+/// Waits for the database, and refuses a schema that this version does not know. None where it was
+/// told to stop before the database came.
 pub async fn reach_database(
     pool: &Pool,
     schema: Schema,
@@ -101,7 +130,7 @@ pub async fn reach_database(
     }
 }
 
-/// What keeps a process from its database, and what to do about it.
+/// Says what keeps a process from its database, and what to do about it.
 fn missing(error: &StoreError) -> String {
     let StoreError::Database(cause) = error else {
         return format!("cannot reach the database, and tries again: {error}");
@@ -115,7 +144,7 @@ fn missing(error: &StoreError) -> String {
     }
 }
 
-/// What has been said, so that nothing new is missed and the log does not fill.
+/// What has been said in the log, so that nothing new is missed and the log does not fill.
 #[derive(Default)]
 struct Told {
     last: Option<(String, Instant)>,

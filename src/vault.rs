@@ -21,29 +21,35 @@ pub use opener::{Opener, Stored};
 use crate::model::secret::SecretError;
 use key::Key;
 
-/// What a ciphertext belongs to; with the key's id, what it is authenticated against.
+/// The row that a ciphertext belongs to; with the key's id, it is what the ciphertext is
+/// authenticated against.
 #[derive(Clone, Copy, Debug)]
 pub struct Place<'a> {
+    /// The row's id.
     pub id: Uuid,
+    /// The merchant whose secret it is.
     pub merchant: &'a str,
+    /// The secret's name.
     pub name: &'a str,
 }
 
 /// A secret as it stands in the database.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Sealed {
+    /// The id of the key that sealed it.
     pub key_id: String,
+    /// The number that was used once, with this key, for this ciphertext.
     pub nonce: Vec<u8>,
-    /// With the tag behind it.
+    /// The encrypted secret, with the authentication tag behind it.
     pub ciphertext: Vec<u8>,
 }
 
-/// Its use must be unique for a key, not secret: 96 random bits, for far fewer sealings
-/// than the 2^32 that NIST SP 800-38D allows.
+/// The bytes of a nonce. Its use must be unique for a key, not secret: 96 random bits, for far
+/// fewer sealings than the 2^32 that NIST SP 800-38D allows.
 pub type NonceBytes = [u8; NONCE_LEN];
 
 impl Keyring {
-    /// Seals with the first key. `nonce` must be random.
+    /// Seals a secret with the first key. `nonce` must be random.
     pub fn seal(
         &self,
         place: Place<'_>,
@@ -69,6 +75,7 @@ impl Keyring {
         })
     }
 
+    /// Opens a secret with the key that sealed it, if that is at hand and the row is as it was.
     pub fn open(&self, place: Place<'_>, sealed: &Sealed) -> Result<SecretSlice<u8>, SecretError> {
         let key = self
             .by_id(&sealed.key_id)
@@ -87,7 +94,8 @@ impl Keyring {
     }
 }
 
-/// Each part with its length before it, so that no two places read alike.
+/// The bytes that the ciphertext is authenticated with: each part with its length before it, so
+/// that no two places read alike.
 fn authenticated(place: Place<'_>, key: &Key) -> Vec<u8> {
     let parts: [&[u8]; 5] = [
         b"posthorn secret 1",

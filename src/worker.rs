@@ -40,7 +40,9 @@ use crate::model::TokenKey;
 use crate::model::declaration::listed;
 use crate::record::{Recorder, RecorderSettings};
 use crate::send::{Network, Sender};
-use crate::start::{Schema, allow_open_files, open_gateway, reach_database, serve_health, way};
+use crate::start::{
+    self, Schema, allow_open_files, open_gateway, reach_database, serve_health, way,
+};
 use crate::store::Pool;
 use crate::store::declared::{Consent, apply_declared};
 use crate::store::token_key::load_token_key;
@@ -70,7 +72,7 @@ pub async fn run(
     let compare_urls = compare_urls.context("maintenance.compare_urls")?;
     let keys = Arc::new(config.secrets.keyring()?);
     config.check_secrets()?;
-    let network = config.egress.network().context("egress.proxy_pool")?;
+    let network = start::network(&config.egress).context("egress.proxy_pool")?;
     let mut files = config.lanes.max_in_flight_total;
     if with_gateway {
         files += config.gateway.max_connections;

@@ -6,25 +6,32 @@ use serde::Serialize;
 
 use crate::model::seal::{Mark, Row, RowKey};
 
+/// A change of a sealed row.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(tag = "change", rename_all = "snake_case")]
 pub enum RowChange {
+    /// The row is there, and holds something else than when it was sealed.
     Altered {
+        /// The row's key.
         row: RowKey,
     },
+    /// The row is there, and was not when the day was sealed.
     Added {
+        /// The row's key.
         row: RowKey,
     },
-    /// Of a row that is gone its neighbours in the order of the key are known.
+    /// A row is gone. Its own key is not known, but its neighbours in the order of the keys are.
     Removed {
+        /// The key of the row before it; none where it was the first.
         after: Option<RowKey>,
+        /// The key of the row behind it; none where it was the last.
         before: Option<RowKey>,
     },
 }
 
-/// What turns the rows that were sealed, by their marks, into those that are there, both in
-/// the order of their key. A row that is altered has another mark at its place; where its key
-/// was altered, it shows as removed here and added there.
+/// Finds what turns the rows that were sealed, by their marks, into those that are there, both in
+/// the order of their keys. A row that is altered has another mark at its place; where its key was
+/// altered, it shows as removed here and added there.
 #[must_use]
 pub fn difference(sealed: &[Mark], now: &[Row]) -> Vec<RowChange> {
     let were: HashSet<Mark> = sealed.iter().copied().collect();

@@ -16,9 +16,8 @@ use chrono::{DateTime, Utc};
 use uuid::Uuid;
 
 use self::tally::{Counts, Line, Tally, time_of};
-use crate::feed::floor::first_id_at;
 use crate::flow::STATEMENT;
-use crate::model::event::StatusesBefore;
+use crate::model::event::{StatusesBefore, first_id_at};
 use crate::model::{DeliveryKey, Endpoint, Event, Shard, Snapshot, State};
 use crate::route::history::History;
 use crate::route::versions::{Versions, Wanted};
@@ -28,16 +27,18 @@ use crate::store::known::find_known_deliveries;
 use crate::store::transactions::{find_endpoints, find_statuses_before};
 use crate::store::{Pool, StoreError, within};
 
-/// Events in a page: about 2 MB, with all that is looked up for them.
+/// How many events are read at a time: about 2 MB, with all that is looked up for them.
 const PAGE: i64 = 2_000;
 
-/// Longer than for a worker's statements: nobody waits for an audit.
+/// How long a statement may take. It is longer than for a worker's: nobody waits for an audit.
 const PATIENCE: Duration = Duration::from_mins(1);
 
-/// Which events are looked at, by the time in their ids.
+/// The events that are looked at, by the time in their ids.
 #[derive(Clone, Copy, Debug)]
 pub struct Span {
+    /// The first moment of the span.
     pub since: DateTime<Utc>,
+    /// The first moment behind the span.
     pub until: DateTime<Utc>,
 }
 
@@ -100,7 +101,7 @@ struct Auditor<'a> {
     versions: Versions,
 }
 
-/// What the database says of a page.
+/// What the database says of a page of events.
 struct Found {
     endpoints: HashMap<Uuid, Vec<(Uuid, Endpoint)>>,
     before: StatusesBefore,
@@ -108,7 +109,7 @@ struct Found {
     repeated: HashMap<Uuid, u64>,
 }
 
-/// The subscriptions that one event was for, transactions' own among them.
+/// Tells which subscriptions one event was for, transactions' own among them.
 pub async fn who_wanted(pool: &Pool, id: Uuid) -> Result<Vec<(Uuid, Wanted)>, StoreError> {
     let with = Auditor::new(pool, false, time_of(id)).await?;
     let next =
@@ -124,7 +125,7 @@ pub async fn who_wanted(pool: &Pool, id: Uuid) -> Result<Vec<(Uuid, Wanted)>, St
 }
 
 impl<'a> Auditor<'a> {
-    /// For events since a time.
+    /// Prepares an audit of events since a time.
     async fn new(pool: &'a Pool, repair: bool, since: DateTime<Utc>) -> Result<Self, StoreError> {
         // Before any row is looked for: what a checkpoint includes has its rows by then.
         let checkpoints = within(STATEMENT, read_checkpoints(pool)).await?;

@@ -15,14 +15,18 @@ use crate::store::seals::{
 };
 use crate::store::{Pool, StoreError};
 
-/// What was found of one day.
+/// What was found of one sealed day.
 #[derive(Clone, Debug, Serialize)]
 pub struct Day {
+    /// The day of writing, in UTC.
     pub day: NaiveDate,
+    /// How many rows of the ledger were sealed.
     pub deliveries: i64,
+    /// How many attempts were sealed.
     pub attempts: i64,
-    /// Retention has dropped the day's partitions.
+    /// Whether retention has dropped the day's partitions, so that there are no rows to compare.
     pub dropped: bool,
+    /// What is not as it was sealed; empty where everything is.
     pub findings: Vec<Finding>,
 }
 
@@ -38,6 +42,7 @@ impl Day {
     }
 }
 
+/// Something that is not as it was sealed.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(tag = "finding", rename_all = "snake_case")]
 pub enum Finding {
@@ -48,25 +53,40 @@ pub enum Finding {
     /// There is no seal of the day, or not the one that was exported.
     NotAsExported,
     /// What the seal is made of was altered.
-    AlteredSlices { records: Records },
-    /// Rows of one minute and one partition.
-    Rows {
+    /// The digests of slices that the seal is made of were altered.
+    AlteredSlices {
+        /// Which kind of records.
         records: Records,
+    },
+    /// The rows of one minute and one partition are not those that were sealed.
+    Rows {
+        /// Which kind of records.
+        records: Records,
+        /// The minute in which they were written.
         minute: DateTime<Utc>,
+        /// The day of the events, which names the partition.
         event_day: NaiveDate,
+        /// How many rows were sealed.
         sealed: i32,
+        /// How many rows are there.
         found: i32,
-        /// The first of them.
+        /// The first of the rows that changed.
         rows: Vec<RowChange>,
     },
     /// Rows that say they are older than the first seal.
-    OlderThanSeals { records: Records, event_id: Uuid },
+    /// There are rows that say they are older than the first seal.
+    OlderThanSeals {
+        /// Which kind of records.
+        records: Records,
+        /// The event of the first of them.
+        event_id: Uuid,
+    },
 }
 
-/// Rows that are named of one slice.
+/// The most rows of one slice that are named.
 const NAMED: usize = 20;
 
-/// Read at once: as a day is sealed.
+/// How much of a day is read at once, as when it is sealed.
 const STEP: TimeDelta = TimeDelta::minutes(10);
 
 /// Goes through all sealed days; `tell` is given each. `exported` are seals that were kept
@@ -100,7 +120,7 @@ pub async fn verify(
     }
 }
 
-/// What the seals alone tell, by day; also of days that have no seal.
+/// Tells what the seals alone show, by day; also of days that have no seal.
 fn chain_findings(seals: &[Seal], exported: &[Seal]) -> HashMap<NaiveDate, Vec<Finding>> {
     let mut findings: HashMap<NaiveDate, Vec<Finding>> = HashMap::new();
     let mut find = |day, finding| findings.entry(day).or_default().push(finding);
@@ -182,7 +202,7 @@ async fn rows_of(
     })
 }
 
-/// Nothing was written before the first sealed day.
+/// Looks for rows that claim to be older than the first sealed day: nothing was written before it.
 async fn older_rows(
     pool: &Pool,
     first: NaiveDate,

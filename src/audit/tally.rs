@@ -9,31 +9,37 @@ use uuid::Uuid;
 
 use crate::model::State;
 
-/// The counts of deliveries; replays do not count.
+/// How many deliveries came to what; replays are not counted.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct Counts {
+    /// How many events were looked at.
     pub events: u64,
-    /// Deliveries that there should be: those that have a row, missing and in flight.
+    /// How many deliveries there should be: those that have a row, are missing, or are in flight.
     pub expected: u64,
+    /// How many deliveries succeeded.
     pub delivered: u64,
-    /// Open, with a row.
+    /// How many deliveries are open and have a row.
     pub waiting: u64,
+    /// How many deliveries ended without success.
     pub posting_errors: u64,
+    /// How many deliveries a newer event took the place of.
     pub superseded: u64,
+    /// How many deliveries were withdrawn.
     pub cancelled: u64,
-    /// Wanted and read, but without a row. Must be 0.
+    /// How many deliveries were wanted, of events that were read, and have no row. Must be 0.
     pub missing: u64,
-    /// Of the missing: those that were given a row now.
+    /// How many of the missing deliveries were given a row now.
     pub repaired: u64,
-    /// Wanted, but a worker has not read the event to the end yet.
+    /// How many deliveries were wanted, of events that a worker has not read to the end yet.
     pub in_flight: u64,
-    /// Without a row, and the settings changed at the event's moment.
+    /// How many deliveries have no row, and the settings changed at the event's moment.
     pub undecided: u64,
-    /// Answers of success beyond a delivery's first.
+    /// How many answers of success came beyond a delivery's first.
     pub repeated: u64,
 }
 
 impl Counts {
+    /// Counts one more delivery that is in this state.
     pub fn count(&mut self, state: State) {
         self.expected += 1;
         *match state {
@@ -80,14 +86,17 @@ impl AddAssign for Counts {
 /// One merchant's counts of one day of events, UTC.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Line {
+    /// The day of the events.
     pub day: NaiveDate,
+    /// The merchant.
     pub merchant: Box<str>,
+    /// What became of the deliveries.
     #[serde(flatten)]
     pub counts: Counts,
 }
 
-/// The counts of the day that is being read. Events come by id, so by time: a day is over
-/// when the next one begins, and no more than one is held.
+/// The counts of the day that is being read. Events come by id, so by time: a day is over when the
+/// next one begins, and no more than one is held.
 #[derive(Debug, Default)]
 pub struct Tally {
     day: NaiveDate,
@@ -105,6 +114,7 @@ impl Tally {
         self.merchants.entry(merchant.into()).or_default()
     }
 
+    /// Ends the day that is being read; its lines go to `out`.
     pub fn finish(&mut self, out: &mut Vec<Line>) {
         let day = self.day;
         let lines = std::mem::take(&mut self.merchants).into_iter();
@@ -116,13 +126,13 @@ impl Tally {
     }
 }
 
-/// The day in an id of version 7; the first of all days for another one.
+/// The day in an id of version 7; the first of all days for an id of another version.
 #[must_use]
 pub fn day_of(id: Uuid) -> NaiveDate {
     time_of(id).date_naive()
 }
 
-/// The time in an id of version 7; the first of all times for another one.
+/// The time in an id of version 7; the first of all times for an id of another version.
 #[must_use]
 pub fn time_of(id: Uuid) -> DateTime<Utc> {
     let millis = i64::try_from(id.as_u128() >> 80).unwrap_or(0);
@@ -132,7 +142,7 @@ pub fn time_of(id: Uuid) -> DateTime<Utc> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::feed::floor::first_id_at;
+    use crate::model::event::first_id_at;
     use crate::model::samples::time;
 
     #[test]

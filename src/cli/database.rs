@@ -36,13 +36,13 @@ impl DatabaseArgs {
         url(self.database_url, config.as_ref())
     }
 
-    /// The configuration file, if one is given.
+    /// Loads the configuration file, if one is given.
     pub fn load(&self) -> anyhow::Result<Option<Config>> {
         Ok(self.config.as_deref().map(Config::load).transpose()?)
     }
 }
 
-/// The URL that is given, or the file's, or the environment's.
+/// Gives the URL that was given, or the file's, or the environment's.
 pub fn url(given: Option<SecretString>, config: Option<&Config>) -> anyhow::Result<SecretString> {
     let url = match (given, config) {
         (Some(url), _) => url,
@@ -57,7 +57,8 @@ pub fn url(given: Option<SecretString>, config: Option<&Config>) -> anyhow::Resu
     Ok(url)
 }
 
-/// The driver takes much for a URL, and then looks for a host that nobody meant.
+/// Refuses a URL that names no host that was meant: the driver takes much for a URL, and then looks
+/// for one.
 pub fn check(url: &SecretString) -> anyhow::Result<()> {
     const REMEDY: &str = "give one such as postgres://user:password@host:5432/database, \
                           special characters of the password percent-encoded";
@@ -68,7 +69,7 @@ pub fn check(url: &SecretString) -> anyhow::Result<()> {
     }
 }
 
-/// A pool for a command, and refuses a schema that is none of this version's.
+/// Opens a pool for a command, and refuses a schema that is none of this version's.
 pub async fn open(url: &SecretString, max_connections: u32) -> anyhow::Result<Pool> {
     let pool = connect(url, max_connections).map_err(|error| refusal(&error))?;
     match refuse_unfit(&pool).await {
@@ -80,7 +81,7 @@ pub async fn open(url: &SecretString, max_connections: u32) -> anyhow::Result<Po
     }
 }
 
-/// An error of the store with what to do about it.
+/// Makes an error of the store one that says what to do about it.
 #[must_use]
 pub fn refusal(error: &StoreError) -> anyhow::Error {
     match error {

@@ -128,7 +128,7 @@ async fn find(pool: &Pool, args: Args) -> anyhow::Result<(Vec<Found>, i64)> {
     }
 }
 
-/// The state of that name, or those that some profile calls so.
+/// Finds the state of that name, or those that some profile calls so.
 async fn find_state(pool: &Pool, text: &str) -> anyhow::Result<Vec<Wanted>> {
     let named = |name: &str| State::ALL.into_iter().find(|state| state.as_str() == name);
     if let Some(state) = named(text) {
@@ -252,14 +252,14 @@ fn table(found: &[Found], limit: i64) -> String {
     text
 }
 
-/// A reason goes with the payload that it may quote.
+/// Says why the delivery is where it is. The reason goes with the payload that it may quote.
 fn why(row: &Found) -> String {
     let purged = row.finished_at.is_some() && row.state != State::Delivered.as_str();
     let absent = if purged { "(purged)" } else { "" };
     row.reason.clone().unwrap_or_else(|| absent.to_owned())
 }
 
-/// The last answer's status, or what came instead of one.
+/// Gives the last answer's status, or what came instead of one.
 fn http(row: &Found) -> String {
     match (&row.last_http_status, &row.last_outcome) {
         (Some(status), _) => status.to_string(),

@@ -40,7 +40,7 @@ pub struct EventArgs {
 }
 
 impl EventArgs {
-    /// The event for the subscription's merchant. `now` is the database's time.
+    /// Finds or makes the event for the subscription's merchant. `now` is the database's time.
     pub async fn find(
         self,
         pool: &Pool,

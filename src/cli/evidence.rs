@@ -169,7 +169,7 @@ impl Story {
     }
 }
 
-/// The settings of a revision, but for a user name and a password in a URL.
+/// Reads the settings of a revision, without a user name and a password in a URL.
 async fn layers(pool: &Pool, subscription: Uuid, revision: i64) -> Result<Vec<Value>, StoreError> {
     let mut layers = config_at(pool, subscription, revision).await?;
     for layer in &mut layers {
@@ -182,7 +182,7 @@ async fn layers(pool: &Pool, subscription: Uuid, revision: i64) -> Result<Vec<Va
     Ok(layers)
 }
 
-/// By the settings of the event's time.
+/// Tells who wanted the event, by the settings of its time.
 async fn wanted_by(pool: &Pool, event: Uuid) -> Result<Vec<Value>, StoreError> {
     let mut wanted_by = Vec::new();
     for (subscription_id, wanted) in who_wanted(pool, event).await? {

@@ -11,13 +11,13 @@ use crate::model::{Auth, Judgement, Outcome, Subscription, Verdict, Wire};
 use crate::send::head_of;
 use crate::shape::Request;
 
-/// Stands for a credential.
+/// The text that stands for a credential.
 const MASK: &str = "***";
 
-/// Stands for a header whose name may be a part of a credential.
+/// The name that stands for a header whose own name may be a part of a credential.
 const UNTOLD: HeaderName = HeaderName::from_static(MASK);
 
-/// The request byte for byte as HTTP/1.1 carries it, but for its credentials.
+/// Writes the request byte for byte as HTTP/1.1 carries it, but for its credentials.
 pub fn write_request(
     request: &Request,
     subscription: &Subscription,
@@ -42,7 +42,7 @@ fn head(request: &Request, subscription: &Subscription) -> Vec<u8> {
     head_of(request, shown)
 }
 
-/// Of a credential with a scheme, the scheme.
+/// What is shown of a header's value: of a credential with a scheme, the scheme.
 fn shown(value: &HeaderValue) -> Vec<u8> {
     if !value.is_sensitive() {
         return value.as_bytes().to_vec();
@@ -55,7 +55,7 @@ fn shown(value: &HeaderValue) -> Vec<u8> {
     masked.into_bytes()
 }
 
-/// The answer as it would be kept, and what the subscription's rule says of it.
+/// Writes the answer as it would be kept, and what the subscription's rule says of it.
 pub fn outcome(outcome: &Outcome, judgement: &Judgement, mask: &Mask) -> String {
     let mut text = String::new();
     match &outcome.wire {

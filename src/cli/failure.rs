@@ -29,7 +29,7 @@ pub fn usage(error: &clap::Error) -> ExitCode {
     ExitCode::from(2)
 }
 
-/// What an error quotes neither drives the terminal nor begins a line.
+/// Indents a text: what an error quotes neither drives the terminal nor begins a line.
 fn indented(text: &str) -> String {
     let text = Printable(text).to_string();
     let mut lines = text.split('\n');
@@ -45,7 +45,7 @@ fn write_stderr(text: &str) {
     let _ = io::stderr().write_all(text.as_bytes());
 }
 
-/// The error and its causes, each once: many errors quote their cause themselves.
+/// Writes the error and its causes, each once: many errors quote their cause themselves.
 fn describe(error: &anyhow::Error) -> String {
     let mut line = error.to_string();
     for cause in error.chain().skip(1).map(ToString::to_string) {
@@ -57,8 +57,8 @@ fn describe(error: &anyhow::Error) -> String {
     without_database_urls(&line)
 }
 
-/// A database URL may hold a password, in several places. None is ours to print, and an
-/// argument or an error of another library may quote one.
+/// Puts `***` in the place of database URLs. One may hold a password, in several places; none is
+/// ours to print, and an argument or an error of another library may quote one.
 fn without_database_urls(text: &str) -> String {
     let mut shown = String::new();
     let mut rest = text;

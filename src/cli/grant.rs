@@ -49,7 +49,7 @@ pub struct To {
 }
 
 impl Args {
-    /// None is only possible where clap did not make this.
+    /// The part and the role that were given; none is only possible where clap did not make this.
     fn part(&self) -> Option<(Part, &str)> {
         let publishes = match self.merchant.as_slice() {
             [] => Part::Publisher,

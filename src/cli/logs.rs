@@ -21,7 +21,7 @@ pub fn start(log: &Log) -> anyhow::Result<()> {
     start_to(log, io::stderr, io::stderr().is_terminal())
 }
 
-/// As [`start`], for a command that needs the terminal for itself.
+/// Starts logging as [`start`] does, for a command that needs the terminal for itself.
 pub fn start_in_file(log: &Log, file: File) -> anyhow::Result<()> {
     start_to(log, file, false)
 }
@@ -75,7 +75,8 @@ where
     }
 }
 
-/// A merchant's name, or an error that quotes one, must not begin a line that looks like ours.
+/// Writes a field on one line: a merchant's name, or an error that quotes one, must not begin a
+/// line that looks like ours.
 fn field_on_one_line(
     writer: &mut Writer<'_>,
     field: &Field,

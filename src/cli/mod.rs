@@ -1,36 +1,36 @@
 //! The commands, one file each.
 
-pub mod audit;
-pub mod config;
+mod audit;
+mod config;
 mod database;
-pub mod deliveries;
-pub mod demo;
+mod deliveries;
+mod demo;
 mod event;
-pub mod evidence;
+mod evidence;
 mod exchange;
 mod failure;
-pub mod gateway;
-pub mod grant;
+mod gateway;
+mod grant;
 mod json;
-pub mod logs;
-pub mod migrate;
+mod logs;
+mod migrate;
 mod moment;
 mod named;
 pub mod panics;
 mod printable;
-pub mod receiver;
-pub mod render;
-pub mod replay;
+mod receiver;
+mod render;
+mod replay;
 mod request;
-pub mod sandbox;
-pub mod secrets;
-pub mod send_test;
+mod sandbox;
+mod secrets;
+mod send_test;
 pub mod signals;
-pub mod source;
-pub mod status;
+mod source;
+mod status;
 mod table;
-pub mod token;
-pub mod worker;
+mod token;
+mod worker;
 
 use std::process::{ExitCode, Termination};
 
@@ -44,7 +44,7 @@ struct Cli {
     command: Command,
 }
 
-/// The help text of each command is its `Args`'s.
+/// The commands. The help text of each is its `Args`'s.
 #[derive(Debug, clap::Subcommand)]
 enum Command {
     Worker(worker::Args),
@@ -92,8 +92,8 @@ impl Command {
     }
 }
 
-/// The exit code: 2 for a call that does not fit the usage, 1 for a command that
-/// failed, else what the command says.
+/// Runs the command that the arguments name. The exit code is 2 for a call that does not fit the
+/// usage, 1 for a command that failed, else what the command says.
 pub async fn main() -> ExitCode {
     panics::keep_to_themselves();
     let cli = match Cli::try_parse() {

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use chrono::{DateTime, NaiveDate, NaiveTime, SecondsFormat, TimeDelta, Utc};
 
-/// A time, or an age: so long before now.
+/// A moment as people write it: a time, or an age, which is so long before now.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Moment {
     At(DateTime<Utc>),
@@ -13,7 +13,7 @@ pub enum Moment {
 }
 
 impl Moment {
-    /// `now` is the database's time.
+    /// The time that is meant. `now` is the database's time.
     #[must_use]
     pub fn before(self, now: DateTime<Utc>) -> DateTime<Utc> {
         match self {
@@ -47,7 +47,7 @@ impl FromStr for Moment {
     }
 }
 
-/// For people, to the second.
+/// Writes a time for people, to the second.
 pub fn shown(at: DateTime<Utc>) -> String {
     at.to_rfc3339_opts(SecondsFormat::Secs, true)
 }

@@ -14,7 +14,8 @@ pub struct SubscriptionName {
     pub subscription: (String, String),
 }
 
-/// A merchant may have a slash in its name; a subscription's name then has none.
+/// Reads a merchant and a subscription. A merchant may have a slash in its name; a subscription's
+/// name then has none.
 fn parse(text: &str) -> Result<(String, String), String> {
     match text.rsplit_once('/') {
         Some((merchant, name)) if !merchant.is_empty() && !name.is_empty() => {

@@ -4,12 +4,12 @@
 
 use std::panic::PanicHookInfo;
 
-/// Holds for the whole process.
+/// Makes a panic print one line, without what it quotes; holds for the whole process.
 pub fn keep_to_themselves() {
     std::panic::set_hook(Box::new(|panic| eprintln!("{}", said(panic))));
 }
 
-/// The one line of a panic.
+/// Writes the one line of a panic.
 #[must_use]
 pub fn said(panic: &PanicHookInfo<'_>) -> String {
     let place = panic.location().map_or_else(

@@ -2,7 +2,7 @@
 
 use std::fmt::{self, Display, Write};
 
-/// Without the control characters that would drive the terminal.
+/// A text that is written without the control characters that would drive the terminal.
 pub struct Printable<'a>(pub &'a str);
 
 impl Display for Printable<'_> {

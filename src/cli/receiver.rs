@@ -74,7 +74,7 @@ pub async fn run(args: Args) -> anyhow::Result<()> {
     say(&print::summary(&receiver.endpoints()))
 }
 
-/// The one place that prints: a closed stdout ends the command instead of panicking.
+/// Prints, and is the one place that does: a closed stdout ends the command instead of panicking.
 fn say(text: &str) -> anyhow::Result<()> {
     let mut stdout = io::stdout().lock();
     stdout.write_all(text.as_bytes())?;

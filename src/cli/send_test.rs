@@ -10,6 +10,7 @@ use crate::judge::judge;
 use crate::mask::Mask;
 use crate::model::{Credential, Verdict};
 use crate::send::Sender;
+use crate::start;
 use crate::worker::ANSWER_CAP;
 
 /// Sends a sample event to one subscription now, and prints the exchange. Nothing of it is
@@ -27,7 +28,7 @@ pub async fn run(args: Args) -> anyhow::Result<ExitCode> {
     exchange::write_request(&prepared.request, subscription, &mut out)?;
     writeln!(out, "\n")?;
 
-    let network = prepared.config.egress.network();
+    let network = start::network(&prepared.config.egress);
     let sender = Sender::new(network.context("egress.proxy_pool")?, ANSWER_CAP);
     let outcome = sender
         .send(

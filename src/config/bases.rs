@@ -4,14 +4,15 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use super::{FileLock, FileProfile, FileSubscription, builtin};
+use super::builtin;
+use super::entry::{FileLock, FileProfile, FileSubscription};
 use crate::model::Settings;
 use crate::model::settings::Layers;
 
 pub(super) struct Bases<'f> {
-    /// By name; those that come with Posthorn too.
+    /// The profiles by name; those that come with Posthorn too.
     profiles: HashMap<&'f str, &'f FileProfile>,
-    /// By the merchant that they reach, if it is one.
+    /// The locks by the merchant that they reach, if it is one.
     locks: HashMap<Option<&'f str>, Vec<&'f FileLock>>,
 }
 
@@ -35,7 +36,7 @@ impl<'f> Bases<'f> {
         self.profiles.get(name).copied()
     }
 
-    /// A subscription with its profile and locks.
+    /// Lays together what a subscription, its profile and its locks say.
     pub fn layers(&self, subscription: &FileSubscription) -> Layers {
         let profile = subscription.profile.as_deref();
         let merchant = subscription.merchant.as_str();

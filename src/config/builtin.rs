@@ -4,7 +4,8 @@
 use std::sync::LazyLock;
 
 use super::document::{Document, Section};
-use super::{FileProfile, settings};
+use super::entry::FileProfile;
+use super::settings;
 
 const FILES: [&str; 6] = [
     include_str!("builtin/alphatrust.toml"),
@@ -22,7 +23,7 @@ static PROFILES: LazyLock<Vec<FileProfile>> = LazyLock::new(|| {
     files.flatten().collect()
 });
 
-/// By name.
+/// The profiles that come with Posthorn, by name.
 pub fn profiles() -> &'static [FileProfile] {
     &PROFILES
 }

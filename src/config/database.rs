@@ -6,24 +6,27 @@ use super::document::Section;
 use super::{secrets, value};
 use crate::model::secret::{SecretError, SecretRef};
 
+/// How to reach the database: the section `[database]`.
 #[derive(Clone, Debug)]
 pub struct Database {
+    /// The database's URL, or where it is kept.
     pub url: DatabaseUrl,
-    /// Connections that one worker opens at most.
+    /// The most connections that one worker opens.
     pub max_connections: u32,
-    /// Between Posthorn and the database stands a pooler in transaction mode.
+    /// Whether a pooler in transaction mode stands between Posthorn and the database.
     pub transaction_pooler: bool,
 }
 
 /// A `postgres://` URL, which may hold a password.
 #[derive(Clone, Debug)]
 pub enum DatabaseUrl {
-    /// Kept elsewhere, and read when the worker connects.
+    /// The URL is kept elsewhere, and read when the worker connects.
     Kept(SecretRef),
+    /// The URL stands in the file.
     Inline(SecretString),
 }
 
-/// Why there is no URL. Shows nothing of one.
+/// Why there is no URL. The message shows nothing of one.
 #[derive(Debug, thiserror::Error)]
 pub enum UrlError {
     #[error(transparent)]
@@ -36,6 +39,7 @@ const UNENCODED: &str = "the database URL has an @ behind a /, ? or #, so that i
      a host; write these characters of the password as %40, %2F, %3F and %23, and give one such as postgres://user:password@host:5432/database";
 
 impl DatabaseUrl {
+    /// Gives the URL, from where it is kept.
     pub fn read(&self) -> Result<SecretString, UrlError> {
         let url = match self {
             Self::Kept(reference) => secrets::read_text(reference)?,
@@ -46,8 +50,8 @@ impl DatabaseUrl {
     }
 }
 
-/// Whoever has `/`, `?` or `#` in a password and writes it as it is gets another host than the
-/// one that was meant. An `@` alone does no harm: the last one ends the password.
+/// Refuses a URL whose password has `/`, `?` or `#` as they are: whoever writes that gets another
+/// host than the one that was meant. An `@` alone does no harm: the last one ends the password.
 pub fn check_encoding(url: &SecretString) -> Result<(), UrlError> {
     let url = url.expose_secret();
     let rest = url.split_once("://").map_or("", |(_, rest)| rest);

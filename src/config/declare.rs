@@ -9,7 +9,8 @@ use crate::model::declaration::{Declaration, Entry, Kind};
 use crate::model::settings::{Layers, resolve};
 use crate::model::{Identity, Shard};
 
-/// What shows only when the secrets are read.
+/// What is wrong with the subscriptions of a file, as far as it shows only when the secrets are
+/// read.
 #[derive(Debug, thiserror::Error)]
 #[error("the config file's subscriptions cannot be used:\n  {}", .0.join("\n  "))]
 pub struct Unusable(Vec<String>);
@@ -27,9 +28,9 @@ impl Config {
         }
     }
 
-    /// Resolves every subscription, secrets included, so that all that is wrong with the
-    /// file shows at once. A secret that stands in the database is no part of the file: where
-    /// it is missing, the subscription's deliveries wait.
+    /// Resolves every subscription, secrets included, so that all that is wrong with the file shows
+    /// at once. A secret that stands in the database is no part of the file: where it is missing,
+    /// the subscription's deliveries wait.
     ///
     /// What was read in one of two ways is returned where nothing is wrong.
     pub fn check_secrets(&self) -> Result<Vec<String>, Unusable> {

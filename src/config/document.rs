@@ -14,7 +14,7 @@ use crate::model::settings::{duration_text, within};
 
 pub(super) struct Document<'t> {
     text: &'t str,
-    /// Where its lines end.
+    /// The places at which the document's lines end.
     ends: Vec<usize>,
     problems: RefCell<Vec<Problem>>,
     /// Each `section.key` that was asked for, and whether it was there: from this the
@@ -34,7 +34,8 @@ impl<'t> Document<'t> {
         }
     }
 
-    /// None where the text is not TOML: what a damaged text means would be a guess.
+    /// Reads the document by its outermost section; none where the text is not TOML: what a damaged
+    /// text means would be a guess.
     pub fn read<T>(&self, read: impl FnOnce(&mut Section<'_>) -> T) -> Option<T> {
         let (root, errors) = DeTable::parse_recoverable(self.text);
         if errors.is_empty() {
@@ -100,7 +101,7 @@ impl<'d> Section<'d> {
         }
     }
 
-    /// The section of this name, read by `read`.
+    /// Reads the section of this name by `read`.
     pub fn table<T>(&mut self, key: &'static str, read: impl FnOnce(&mut Section<'_>) -> T) -> T {
         let (span, table) = match self.ask(key) {
             None => (0..0, None),
@@ -119,7 +120,7 @@ impl<'d> Section<'d> {
         value
     }
 
-    /// The sections of this name, each read by `read`, in the order of the file.
+    /// Reads the sections of this name, each by `read`, in the order of the file.
     pub fn tables<T>(
         &mut self,
         key: &'static str,
@@ -152,7 +153,7 @@ impl<'d> Section<'d> {
         values
     }
 
-    /// The value of the key as `parse` takes it; a refusal becomes a problem.
+    /// Reads the value of the key as `parse` takes it; a refusal becomes a problem.
     pub fn read<T>(
         &mut self,
         key: &'static str,
@@ -164,7 +165,7 @@ impl<'d> Section<'d> {
             .ok()
     }
 
-    /// The same for each entry of an array. Each refusal has its own line.
+    /// Reads each entry of an array as `parse` takes it; each refusal has its own line.
     pub fn list<T>(
         &mut self,
         key: &'static str,
@@ -194,7 +195,7 @@ impl<'d> Section<'d> {
         self.read(key, value::flag)
     }
 
-    /// A whole number within the range, which must itself lie within `T`.
+    /// Reads a whole number within the range, which must itself lie within `T`.
     pub fn whole<T: TryFrom<i64>>(
         &mut self,
         key: &'static str,

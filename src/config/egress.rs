@@ -8,12 +8,15 @@ use toml::de::DeValue;
 use url::Url;
 
 use super::document::Section;
-use super::{secrets, value};
-use crate::model::secret::{SecretError, SecretRef};
-use crate::send::{EgressPolicy, NAT64_LENGTHS, Network, Proxy, basic_authorization};
+use super::value;
+use crate::model::secret::SecretRef;
 
 const DNS_PORT: u16 = 53;
 
+/// The lengths that a NAT64 prefix can have, in bits (RFC 6052, section 2.2).
+pub const NAT64_LENGTHS: [u8; 6] = [32, 40, 48, 56, 64, 96];
+
+/// To which addresses requests may go, and how: the section `[egress]`.
 #[derive(Clone, Debug, Default)]
 pub struct Egress {
     /// Networks that are allowed although they are not public: private, loopback and
@@ -21,19 +24,21 @@ pub struct Egress {
     pub allow: Vec<IpNet>,
     /// Ports that may be used; empty for all.
     pub ports: Vec<RangeInclusive<u16>>,
-    /// Prefixes of which each address stands for the IPv4 address in it.
+    /// Networks by which IPv4 addresses are reached over IPv6: each address in one stands for the
+    /// IPv4 address that it carries.
     pub nat64_prefixes: Vec<Ipv6Net>,
-    /// Empty for the system's.
+    /// The name servers to ask; empty for the system's.
     pub name_servers: Vec<SocketAddr>,
+    /// The sections `[[egress.proxy_pool]]`.
     pub proxy_pools: Vec<ProxyPool>,
 }
 
 #[derive(Clone, Debug)]
 pub struct ProxyPool {
     pub name: String,
-    /// Host and port of each.
+    /// The host and the port of each proxy.
     pub proxies: Vec<(String, u16)>,
-    /// `user:password` for all of them.
+    /// Where `user:password` for all of the proxies is kept.
     pub credentials: Option<SecretRef>,
 }
 
@@ -48,35 +53,11 @@ impl Egress {
         }
     }
 
+    /// The names of the proxy pools, which subscriptions may choose from.
     #[must_use]
     pub fn proxy_pool_names(&self) -> Vec<String> {
         let pools = self.proxy_pools.iter();
         pools.map(|pool| pool.name.clone()).collect()
-    }
-
-    /// What the sender has to know; reads the proxies' credentials.
-    pub fn network(&self) -> Result<Network, SecretError> {
-        let pools = self.proxy_pools.iter().map(|pool| {
-            let authorization = match &pool.credentials {
-                Some(from) => Some(basic_authorization(&secrets::read_text(from)?)),
-                None => None,
-            };
-            let proxies = pool.proxies.iter().map(|(host, port)| Proxy {
-                host: host.clone(),
-                port: *port,
-                authorization: authorization.clone(),
-            });
-            Ok((pool.name.clone(), proxies.collect()))
-        });
-        Ok(Network {
-            policy: EgressPolicy {
-                allow: self.allow.clone(),
-                ports: self.ports.clone(),
-                nat64_prefixes: self.nat64_prefixes.clone(),
-            },
-            name_servers: self.name_servers.clone(),
-            proxy_pools: pools.collect::<Result<_, _>>()?,
-        })
     }
 }
 
@@ -166,7 +147,7 @@ fn proxy_pools(section: &mut Section<'_>) -> Vec<ProxyPool> {
     pools.into_iter().flatten().collect()
 }
 
-/// No message repeats the text: it may hold a password.
+/// Reads a proxy's host and port. No message repeats the text: it may hold a password.
 fn proxy(value: &DeValue<'_>) -> Result<(String, u16), String> {
     const REMEDY: &str = "give http://HOST:PORT, such as \"http://proxy.example:3128\"";
     let url = Url::parse(&value::text(value)?)

@@ -14,7 +14,7 @@ use super::{egress, http, value};
 use crate::model::Field;
 use crate::model::settings::check_fields;
 
-/// The details of a transaction, in the page's order (WIRE.md 2.4).
+/// The fields of a transaction's details, in the page's order (WIRE.md 2.4).
 const RECEIPT: [&str; 17] = [
     "IsEMVVerifiedByPIN",
     "isEMVTransaction",
@@ -35,40 +35,49 @@ const RECEIPT: [&str; 17] = [
     "transactionDate",
 ];
 
+/// How the gateway listens, and what it allows its clients: the section `[gateway]`.
 #[derive(Clone, Debug)]
 pub struct Gateway {
+    /// The address at which it listens for clients.
     pub listen: SocketAddr,
-    /// Where a gateway that is a process of its own answers for metrics and health.
+    /// The address at which a gateway that is a process of its own answers for metrics and health.
     pub health_listen: SocketAddr,
-    /// How clients reach it, for addresses that it hands out; none: as they asked.
+    /// The URL by which clients reach it, for addresses that it hands out; none for the one that
+    /// they asked by.
     pub url: Option<Url>,
-    /// Whose pages may read answers and embed the page that listens.
+    /// The origins of pages that may read answers and embed the page that listens.
     pub allowed_origins: Vec<String>,
-    /// Proxies whose `X-Forwarded-For` counts.
+    /// The proxies whose `X-Forwarded-For` counts.
     pub trusted_proxies: Vec<IpNet>,
-    /// Requests a second.
+    /// The most requests a second with one token.
     pub rate_per_token: NonZeroU32,
+    /// The most requests a second from one address.
     pub rate_per_address: NonZeroU32,
-    /// Streams and waits that one token may have open.
+    /// The most streams and waits that one token may have open.
     pub max_open_per_token: usize,
+    /// The most connections at once, over all clients.
     pub max_connections: usize,
-    /// Connections of one address, requests that it has under way, and its sessions of
+    /// The most connections of one address, requests that it has under way, and sessions of
     /// Socket.IO, each of them.
     pub max_connections_per_address: usize,
-    /// Bytes that clients have sent and are not understood yet, or that wait to be taken.
+    /// The most bytes that all clients together have sent and are not understood yet, or that wait
+    /// to be taken by them.
     pub buffer_bytes: usize,
+    /// The share of `buffer_bytes` that one address may take.
     pub buffer_bytes_per_address: usize,
+    /// The share of `buffer_bytes` that one token may take.
     pub buffer_bytes_per_token: usize,
-    /// No request waits longer.
+    /// The longest that a request may wait for events.
     pub max_wait: Duration,
-    /// A JSON pointer to the device's id in an event's data.
+    /// The JSON pointer to the device's id in an event's data; none where events have no devices.
     pub device: Option<String>,
     /// The field map of what `ViewReceipt` answers.
     pub receipt: Vec<Field>,
-    /// For how long after a notification its security token is good.
+    /// How long after a notification its security token is good.
     pub security_token_lifetime: Duration,
-    /// What is held in memory of the newest events.
+    /// The most events of the newest that are held in memory.
     pub memory_events: usize,
+    /// The most bytes of the newest events that are held in memory.
     pub memory_bytes: usize,
 }
 
@@ -183,7 +192,7 @@ fn url(value: &DeValue<'_>) -> Result<Url, String> {
     })
 }
 
-/// As browsers spell it in the header Origin.
+/// Reads an origin as browsers spell it in the header `Origin`.
 fn origin(value: &DeValue<'_>) -> Result<String, String> {
     const REMEDY: &str = "give scheme and host, and a port that is not the usual one, such as \"https://shop.example.com\"";
     let text = value::text(value)?;
@@ -197,7 +206,7 @@ fn origin(value: &DeValue<'_>) -> Result<String, String> {
     Ok(origin)
 }
 
-/// RFC 6901, section 3.
+/// Reads a JSON pointer (RFC 6901, section 3).
 fn pointer(value: &DeValue<'_>) -> Result<String, String> {
     let text = value::text(value)?;
     let escapes = text.split('~').skip(1);

@@ -7,8 +7,10 @@ use toml::de::DeValue;
 use super::document::Section;
 use super::value;
 
+/// Where a worker answers for metrics and health: the section `[http]`.
 #[derive(Clone, Debug)]
 pub struct Http {
+    /// The address at which it listens.
     pub listen: SocketAddr,
 }
 

@@ -5,7 +5,7 @@ use toml::de::DeValue;
 
 use super::bases::Bases;
 use super::document::Section;
-use super::subscriptions::FileSubscription;
+use super::entry::FileSubscription;
 use super::value;
 
 const PROFILE: &str = "instamed";
@@ -17,8 +17,10 @@ const INTERFACE: &str = "MerchantPaymentNotificationInterface";
 
 const INTERFACE_DEFAULT: &str = "nvp";
 
-/// What each of the two switches stands for: the kinds of the page's two lists.
+/// The kinds that the switch for payments stands for: those of the page's first list.
 const PAYMENT_KINDS: &str = "payment.*";
+
+/// The kinds that the switch for payment plans stands for: those of the page's second list.
 const PLAN_KINDS: &str = "payment_plan.*";
 
 /// Puts the options in the place of the settings that they stand for. Where one is there, so
@@ -82,7 +84,7 @@ pub(super) fn read(
     }
 }
 
-/// `true`, or the text that such exports have.
+/// Reads a switch: `true` or `false`, or the text that such exports have.
 fn switch(found: &DeValue<'_>) -> Result<bool, String> {
     match found {
         DeValue::String(text) if text.eq_ignore_ascii_case("true") => Ok(true),
@@ -91,7 +93,7 @@ fn switch(found: &DeValue<'_>) -> Result<bool, String> {
     }
 }
 
-/// The encoding of `JSON`, `XML` or `NVP`.
+/// Reads the encoding of `JSON`, `XML` or `NVP`.
 fn interface(found: &DeValue<'_>) -> Result<String, String> {
     let text = value::text(found)?.to_ascii_lowercase();
     match text.as_str() {

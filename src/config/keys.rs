@@ -7,17 +7,20 @@ use super::{secrets, value};
 use crate::model::secret::{SecretError, SecretRef};
 use crate::vault::{KeyError, Keyring};
 
+/// The keys of the secrets that stand in the database: the section `[secrets]`.
 #[derive(Clone, Debug, Default)]
 pub struct Secrets {
-    /// The first encrypts, every one decrypts.
+    /// Where the keys are kept: the first encrypts, every one decrypts.
     pub keys: Vec<SecretRef>,
 }
 
 /// Which of the keys cannot be used, and why.
 #[derive(Debug, thiserror::Error)]
 pub enum UnusableKey {
+    /// A key cannot be read from where it is kept.
     #[error("secrets.keys: {0}")]
     Unreadable(#[from] SecretError),
+    /// What stands there is no key that can be used.
     #[error("secrets.keys: the content of {0} is {1}")]
     Refused(SecretRef, KeyError),
 }
@@ -29,6 +32,7 @@ impl Secrets {
         }
     }
 
+    /// Reads the keys.
     pub fn keyring(&self) -> Result<Keyring, UnusableKey> {
         let mut keyring = Keyring::default();
         for from in &self.keys {

@@ -5,21 +5,22 @@ use std::time::Duration;
 use super::document::Section;
 use crate::model::settings::duration_text;
 
+/// What a worker holds in memory, and how it treats endpoints that fail: the section `[lanes]`.
 #[derive(Clone, Debug)]
 pub struct Lanes {
-    /// Deliveries in memory, over all lanes.
+    /// The most deliveries in memory, over all lanes.
     pub memory_deliveries: usize,
-    /// Bytes of event data in memory, over all lanes.
+    /// The most bytes of event data in memory, over all lanes.
     pub memory_bytes: usize,
-    /// A delivery that has waited in memory for this long moves to
-    /// `posthorn.pending_deliveries`.
+    /// How long a delivery may wait in memory before it moves to `posthorn.pending_deliveries`.
     pub spill_after: Duration,
-    /// Failures in a row that open a lane's breaker.
+    /// How many failures in a row open a lane's breaker.
     pub breaker_failures: u32,
-    /// The wait between two probes of an open breaker: at first, and at most.
+    /// The wait between two probes of an open breaker at first.
     pub probe_interval_min: Duration,
+    /// The longest wait between two probes of an open breaker.
     pub probe_interval_max: Duration,
-    /// Requests in the air, over all lanes of the worker.
+    /// The most requests in the air, over all lanes of the worker.
     pub max_in_flight_total: usize,
 }
 

@@ -4,18 +4,21 @@ use tracing::Level;
 
 use super::document::Section;
 
+/// What is logged, and in which form: the section `[log]`.
 #[derive(Clone, Debug)]
 pub struct Log {
+    /// The form of a line.
     pub format: LogFormat,
     /// The least important level that is written.
     pub level: Level,
 }
 
+/// The form of a log's lines.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum LogFormat {
-    /// For people.
+    /// Text for people.
     Text,
-    /// One object a line, for collectors.
+    /// One JSON object a line, for collectors.
     Json,
 }
 

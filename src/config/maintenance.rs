@@ -11,23 +11,24 @@ use super::value;
 
 const DAY: Duration = Duration::from_hours(24);
 
+/// When the database is maintained, and what it keeps: the section `[maintenance]`.
 #[derive(Clone, Debug)]
 pub struct Maintenance {
-    /// Seconds, minutes, hours, day of month, month, day of week; UTC.
+    /// When it runs: seconds, minutes, hours, day of month, month, day of week; in UTC.
     pub schedule: Schedule,
-    /// Days for which partitions are made ahead of time.
+    /// For how many days partitions are made ahead of time.
     pub partitions_ahead_days: u16,
-    /// Days after which a partition without open deliveries is dropped.
+    /// After how many days a partition without open deliveries is dropped.
     pub retention_days: u16,
-    /// Days after which payloads are purged, if before that.
+    /// After how many days payloads are purged, if before that.
     pub payload_days: Option<u16>,
     /// When events are compared with their deliveries; the form is `schedule`'s.
     pub audit_schedule: Schedule,
-    /// How far back that looks.
+    /// How far back the audit looks.
     pub audit_window: Duration,
     /// When the tables of sources are compared with their events; the form is `schedule`'s.
     pub compare_schedule: Schedule,
-    /// How they are read, a URL for each role that reads some.
+    /// How the tables are read: a URL for each role that reads some.
     pub compare_urls: Vec<DatabaseUrl>,
 }
 

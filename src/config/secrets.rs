@@ -9,12 +9,12 @@ use secrecy::{ExposeSecret, SecretSlice, SecretString};
 use super::text::without_mark;
 use crate::model::secret::{SecretError, SecretRef, as_text};
 
-/// More than any password or certificate chain. A reference to a device or a log must
-/// not fill the memory.
+/// The most bytes of a secret, which is more than any password or certificate chain has. A
+/// reference to a device or a log must not fill the memory.
 const LARGEST: u64 = 1024 * 1024;
 
-/// The secret's bytes. The line end that editors put behind a file's last line is no
-/// part of it, nor is a byte order mark before its first. Blocks on the file system.
+/// Reads a secret's bytes. The line end that editors put behind a file's last line is no part of
+/// it, nor is a byte order mark before its first. Blocks on the file system.
 pub fn read(from: &SecretRef) -> Result<SecretSlice<u8>, SecretError> {
     match from {
         SecretRef::Env(name) => {
@@ -33,7 +33,7 @@ pub fn read(from: &SecretRef) -> Result<SecretSlice<u8>, SecretError> {
     }
 }
 
-/// The same from standard input, to its end.
+/// Reads a secret's bytes from standard input, to its end.
 pub fn read_stdin() -> Result<SecretSlice<u8>, SecretError> {
     let path = PathBuf::from("/dev/stdin");
     let bytes = content(io::stdin().lock()).map_err(|error| SecretError::Unreadable {
@@ -43,7 +43,7 @@ pub fn read_stdin() -> Result<SecretSlice<u8>, SecretError> {
     checked(bytes, &SecretRef::File(path))
 }
 
-/// The same for a secret that must be text, such as a password or a URL.
+/// Reads a secret that must be text, such as a password or a URL.
 pub fn read_text(from: &SecretRef) -> Result<SecretString, SecretError> {
     as_text(from, &read(from)?)
 }

@@ -5,39 +5,10 @@ use std::collections::hash_map::Entry;
 
 use super::bases::Bases;
 use super::document::Section;
+use super::entry::{FileLock, FileProfile, FileSubscription};
 use super::{builtin, instamed, settings, value};
 use crate::model::Settings;
 use crate::model::settings::{LockReach, Problem, quoted};
-
-/// A named set of subscription defaults.
-#[derive(Clone, Debug)]
-pub struct FileProfile {
-    pub name: String,
-    pub settings: Settings,
-}
-
-/// Settings that the operator fixes.
-#[derive(Clone, Debug)]
-pub struct FileLock {
-    pub name: String,
-    pub reach: LockReach,
-    pub settings: Settings,
-}
-
-/// A subscription as the file has it, profile and locks not yet merged in.
-#[derive(Clone, Debug)]
-pub struct FileSubscription {
-    pub merchant: String,
-    /// Unique within the merchant.
-    pub name: String,
-    /// A `[[profile]]` of the same file, or one that comes with Posthorn.
-    pub profile: Option<String>,
-    pub enabled: bool,
-    pub paused: bool,
-    pub settings: Settings,
-    /// Where it stands in the file, for messages.
-    pub line: usize,
-}
 
 pub(super) struct Entries {
     pub profiles: Vec<FileProfile>,
@@ -46,7 +17,7 @@ pub(super) struct Entries {
 }
 
 impl Entries {
-    /// Profiles and locks first, wherever they stand: each subscription is checked together
+    /// Reads profiles and locks first, wherever they stand: each subscription is checked together
     /// with its own.
     pub fn read(file: &mut Section<'_>) -> Self {
         let mut told = Told::default();
@@ -129,14 +100,14 @@ struct Told {
     locks: HashMap<String, Shared>,
 }
 
-/// What several subscriptions share, and what they need not hear again.
+/// What several subscriptions share, and what they need not be told again.
 struct Shared {
     line: usize,
     told: Vec<Problem>,
     unreadable: Vec<&'static str>,
 }
 
-/// Name and settings of a profile or a lock.
+/// Reads the name and the settings of a profile or a lock.
 fn shared(section: &mut Section<'_>, others: &mut HashMap<String, Shared>) -> (String, Settings) {
     let name = required(section, "name");
     let settings = settings::read(section);
@@ -163,7 +134,7 @@ fn shared(section: &mut Section<'_>, others: &mut HashMap<String, Shared>) -> (S
     (name, settings)
 }
 
-/// `lines` has those of the other subscriptions, by merchant and name.
+/// Reads a subscription. `lines` has those of the others, by merchant and name.
 fn subscription(
     section: &mut Section<'_>,
     bases: &Bases<'_>,
@@ -199,7 +170,7 @@ fn subscription(
     subscription
 }
 
-/// Whether the profile is known.
+/// Refuses a profile that is not known, and tells whether it is.
 fn refuse_unknown_profile(section: &Section<'_>, name: &str, bases: &Bases<'_>) -> bool {
     let known = !name.is_empty() && bases.profile(name).is_some();
     if !known {
@@ -221,7 +192,7 @@ fn unreadable(section: &Section<'_>, settings: &Settings) -> Vec<&'static str> {
         .collect()
 }
 
-/// A name that must be there; empty where it is refused.
+/// Reads a name that must be there; empty where it is refused.
 fn required(section: &mut Section<'_>, key: &'static str) -> String {
     if !section.has(key) {
         section.refuse(key, "missing; give a name in quotes");

@@ -5,7 +5,8 @@ use std::path::Path;
 
 const UTF_8: &[u8] = "\u{feff}".as_bytes();
 
-/// UTF-8, or UTF-16 that says so by its byte order mark, which is no part of the text.
+/// Reads a file of text in UTF-8, or in UTF-16 that says so by its byte order mark, which is no
+/// part of the text.
 pub fn read(path: &Path) -> io::Result<String> {
     decode(&std::fs::read(path)?).ok_or_else(|| {
         let remedy = "it is neither UTF-8 nor UTF-16 with a byte order mark; save it as UTF-8";

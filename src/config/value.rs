@@ -7,7 +7,7 @@ use toml::de::DeValue;
 
 use crate::model::settings::quoted;
 
-/// What the value is, without showing it.
+/// Says what the value is, without showing it.
 pub(super) fn shape(value: &DeValue<'_>) -> &'static str {
     match value {
         DeValue::String(_) => "text",
@@ -27,7 +27,7 @@ pub(super) fn text(value: &DeValue<'_>) -> Result<String, String> {
     }
 }
 
-/// Text that names something: neither empty nor with control characters in it.
+/// Reads text that names something: neither empty nor with control characters in it.
 pub(super) fn name(value: &DeValue<'_>) -> Result<String, String> {
     let text = text(value)?;
     if text.trim().is_empty() {
@@ -39,7 +39,8 @@ pub(super) fn name(value: &DeValue<'_>) -> Result<String, String> {
     Ok(text)
 }
 
-/// The name of a file's owner: it stands in a column and in messages, so it is short and plain.
+/// Reads the name of a file's owner: it stands in a column and in messages, so it is short and
+/// plain.
 pub(super) fn owner(value: &DeValue<'_>) -> Result<String, String> {
     let text = text(value)?;
     let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-');
@@ -81,7 +82,7 @@ pub(super) fn number(value: &DeValue<'_>) -> Result<f64, String> {
         .map_err(|_| "a number that cannot be read; give one such as 2.5".to_owned())
 }
 
-/// A duration in the spelling of `humantime`, such as `1h 30m`.
+/// Reads a duration in the spelling of `humantime`, such as `1h 30m`.
 pub(super) fn duration(value: &DeValue<'_>) -> Result<Duration, String> {
     const REMEDY: &str =
         "give a duration from zero up in quotes, such as \"30m\", \"10s\" or \"5ms\"";
@@ -92,7 +93,7 @@ pub(super) fn duration(value: &DeValue<'_>) -> Result<Duration, String> {
         .map_err(|_| format!("{} is not a duration; {REMEDY}", quoted(text)))
 }
 
-/// The value as the JSON that the same setting is in SQL.
+/// Gives the value as the JSON that the same setting is in SQL.
 pub(super) fn json(value: &DeValue<'_>) -> Result<Value, String> {
     Ok(match value {
         DeValue::String(text) => Value::String(text.to_string()),

@@ -6,25 +6,27 @@ use super::document::Section;
 use super::value;
 use crate::model::settings::duration_text;
 
+/// How a worker reads the log and records what it did: the section `[worker]`.
 #[derive(Clone, Debug)]
 pub struct Worker {
-    /// What `posthorn.workers` calls this worker; the worker makes one up if absent.
+    /// The name by which `posthorn.workers` knows this worker; the worker makes one up if absent.
     pub name: Option<String>,
     /// How long a shard stays with a worker that cannot renew.
     pub lease: Duration,
     /// How often the log is read while events come.
     pub poll_min: Duration,
-    /// What that backs off to while none do.
+    /// How seldom the log is read while no events come: each read without one waits a little
+    /// longer, up to this.
     pub poll_max: Duration,
-    /// Events that one read of a window takes at most.
+    /// The most events that one read of a window takes.
     pub page_rows: u32,
     /// How long a stopping worker waits for what is in the air.
     pub grace: Duration,
-    /// A larger `data` of an event, in bytes, is not sent.
+    /// The most bytes of an event's `data` that are sent.
     pub max_data_bytes: usize,
     /// How long a finished attempt waits at most for its batch to be written.
     pub flush_after: Duration,
-    /// Attempts in a batch at most.
+    /// The most attempts in a batch.
     pub flush_rows: usize,
     /// How often checkpoints are written.
     pub checkpoint_every: Duration,

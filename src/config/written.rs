@@ -6,7 +6,7 @@ use std::path::Path;
 
 use toml::{Table, Value};
 
-/// What counts when the file is read again.
+/// The sections and keys that count anew when the file is read again.
 const DECLARED: [&str; 4] = ["owner", "profile", "lock", "subscription"];
 
 /// The settings that count from a start, by `section.key`, as they are written.
@@ -14,7 +14,8 @@ const DECLARED: [&str; 4] = ["owner", "profile", "lock", "subscription"];
 pub struct Written(BTreeMap<String, Value>);
 
 impl Written {
-    /// Nothing where the file cannot be read, which whoever loads it is told.
+    /// Reads the settings of a file: nothing where it cannot be read, which whoever loads it is
+    /// told.
     #[must_use]
     pub fn load(path: &Path) -> Self {
         let text = std::fs::read_to_string(path).unwrap_or_default();
@@ -38,7 +39,7 @@ impl Written {
         Self(written)
     }
 
-    /// The keys that one of the two has and the other has not, or not with the same value.
+    /// The keys that one of the two files has and the other has not, or not with the same value.
     #[must_use]
     pub fn differences(&self, other: &Self) -> Vec<String> {
         let keys: BTreeSet<&String> = self.0.keys().chain(other.0.keys()).collect();
@@ -49,7 +50,7 @@ impl Written {
     }
 }
 
-/// Without the values: a URL may hold a password.
+/// Leaves out the values: a URL may hold a password.
 impl fmt::Debug for Written {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_set().entries(self.0.keys()).finish()

@@ -5,7 +5,7 @@ use std::fmt;
 
 use crate::model::{DeliveryKey, State};
 
-/// A row of `posthorn.deliveries` or `posthorn.pending_deliveries`.
+/// A row of `posthorn.deliveries` or `posthorn.pending_deliveries`, as far as the account needs it.
 #[derive(Clone, Copy, Debug)]
 pub struct Row {
     pub key: DeliveryKey,
@@ -18,22 +18,22 @@ pub struct Account {
     pub expected: usize,
     pub delivered: usize,
     pub posting_errors: usize,
-    /// With an open row.
+    /// How many deliveries have an open row.
     pub waiting: usize,
     pub faults: Vec<Fault>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Fault {
-    /// Committed and wanted, and there is no row.
+    /// An event was committed and is wanted, and there is no row.
     Missing(DeliveryKey),
-    /// More than one row.
+    /// There is more than one row.
     Repeated(DeliveryKey),
-    /// A row for what nobody committed, or nobody wants.
+    /// There is a row for what nobody committed, or nobody wants.
     Unexpected(DeliveryKey),
-    /// Delivered, it says, and no request arrived.
+    /// The row says that it is delivered, and no request arrived.
     NeverArrived(DeliveryKey),
-    /// Superseded or cancelled, which nothing in the demo asks for.
+    /// The delivery was superseded or cancelled, which nothing in the demo asks for.
     Withdrawn(DeliveryKey),
 }
 

@@ -11,7 +11,7 @@ use super::publish::Published;
 use super::script::{Endpoint, Merchant};
 use crate::model::DeliveryKey;
 
-/// Percentiles are of so many of the newest deliveries.
+/// How many of the newest deliveries percentiles are of.
 const NEWEST: usize = 1000;
 
 /// An endpoint of the script, as the database knows it.
@@ -37,7 +37,7 @@ pub struct Board {
     pub roles: Vec<Role>,
     pub events: usize,
     pub expected: HashMap<DeliveryKey, Instant>,
-    /// The first arrival of each.
+    /// When the first request of each delivery arrived.
     pub arrived: HashMap<DeliveryKey, Instant>,
     delays: HashMap<Uuid, VecDeque<Duration>>,
     published: HashMap<Uuid, usize>,
@@ -56,7 +56,7 @@ impl Board {
         }
     }
 
-    /// An event was committed: every endpoint that wants it has to get it.
+    /// Notes that an event was committed: every endpoint that wants it has to get it.
     pub fn published(&mut self, published: &Published) {
         self.events += 1;
         let wanting = self.roles.iter().filter(|role| role.wants(published));
@@ -69,7 +69,7 @@ impl Board {
         }
     }
 
-    /// A request for the path arrived. It may come before the news of its commit.
+    /// Notes that a request for the path arrived. It may come before the news of its commit.
     pub fn arrived(&mut self, path: &str, event: Uuid, at: Instant) {
         let Some(role) = self.roles.iter().find(|role| role.path() == path) else {
             return;
@@ -92,13 +92,13 @@ impl Board {
         delays.push_back(to.saturating_duration_since(*from));
     }
 
-    /// Deliveries that an endpoint has to get.
+    /// How many deliveries an endpoint has to get.
     #[must_use]
     pub fn published_to(&self, subscription: Uuid) -> usize {
         self.published.get(&subscription).copied().unwrap_or(0)
     }
 
-    /// From commit to first arrival: the median and the 99th percentile.
+    /// The time from commit to first arrival: the median and the 99th percentile.
     #[must_use]
     pub fn percentiles(&self, subscription: Uuid) -> Option<(Duration, Duration)> {
         let mut delays: Vec<Duration> = self.delays.get(&subscription)?.iter().copied().collect();
@@ -115,7 +115,8 @@ fn first(event_id: Uuid, subscription_id: Uuid) -> DeliveryKey {
     }
 }
 
-/// The nearest rank: the least value that at least so many in a hundred do not exceed.
+/// The value of a percentile by the nearest rank: the least that at least so many in a hundred do
+/// not exceed.
 fn at_share(sorted: &[Duration], percent: usize) -> Option<Duration> {
     let rank = (sorted.len() * percent).div_ceil(100);
     sorted.get(rank.checked_sub(1)?).copied()

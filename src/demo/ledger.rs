@@ -9,7 +9,7 @@ use uuid::Uuid;
 use super::account::Row;
 use crate::model::{DeliveryKey, State};
 
-/// Deliveries of one subscription, by state.
+/// How many deliveries of one subscription are in which state.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Counts {
     pub delivered: usize,

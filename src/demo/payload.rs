@@ -18,7 +18,7 @@ pub fn serial() -> String {
     format!("T-{:08}", rand::random_range(0..100_000_000_u32))
 }
 
-/// Cents as a decimal amount, such as `12.05`.
+/// Writes cents as a decimal amount, such as `12.05`.
 fn amount(cents: u32) -> String {
     format!("{}.{:02}", cents / 100, cents % 100)
 }
@@ -47,7 +47,8 @@ pub fn notary(_: &str, _: &str, _: u32) -> String {
     )
 }
 
-/// `messsage` is how the field is spelt (WIRE.md 3.2); the number keeps its text.
+/// The data of an arcade's event. `messsage` is how the field is spelt (WIRE.md 3.2); the number
+/// keeps its text.
 pub fn arcade(id: &str, status: &str, cents: u32) -> String {
     let amount = amount(cents);
     format!(

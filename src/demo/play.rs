@@ -29,7 +29,7 @@ use super::table::Line;
 use crate::receiver::Received;
 use crate::worker;
 
-/// Connections of the publishers and of the table.
+/// The connections that the publishers and the table share.
 const CONNECTIONS: u32 = 8;
 
 /// How long the worker may take until it owns every shard, on a machine under load.
@@ -38,7 +38,7 @@ const READY: Duration = Duration::from_mins(1);
 /// How long it may take to stop: its grace, handing over, and a margin.
 const STOPPED: Duration = Duration::from_mins(1);
 
-/// Publishing stops so long before the end of a timed run, or a quarter of it.
+/// How long before the end of a timed run publishing stops, or a quarter of the run.
 const QUIET: Duration = Duration::from_secs(3);
 
 /// The endpoint that fails for a while does so at the beginning of each such period.
@@ -51,7 +51,7 @@ const TICK: Duration = Duration::from_millis(100);
 /// The requests that the receiver gets.
 type Arrivals = mpsc::Receiver<Arc<Received>>;
 
-/// Plays until `end`, or for a time; whether every event was accounted for.
+/// Plays until `end`, or for a time; tells whether every event was accounted for.
 pub async fn play(
     stage: Stage,
     length: Option<Duration>,
@@ -143,7 +143,7 @@ impl Play {
         self.sum_up().await
     }
 
-    /// Until the end, whatever brings it.
+    /// Shows what happens until the end, whatever brings it.
     async fn watch(
         &mut self,
         published: &mut UnboundedReceiver<Published>,
@@ -191,8 +191,8 @@ impl Play {
         }
     }
 
-    /// Until every shard has its owner and every subscription its row: an event that is
-    /// older than its subscription would not be for it.
+    /// Waits until every shard has its owner and every subscription its row: an event that is older
+    /// than its subscription would not be for it.
     async fn wait_until_ready(&mut self) -> anyhow::Result<Vec<Role>> {
         loop {
             tokio::select! {
@@ -232,7 +232,7 @@ impl Play {
         }
     }
 
-    /// What is in the air lands, and is noted, meanwhile.
+    /// Stops the worker. What is in the air lands, and is noted, meanwhile.
     async fn stop_worker(&mut self, arrivals: &mut Arrivals) -> anyhow::Result<()> {
         self.stop.cancel();
         let deadline = tokio::time::sleep(STOPPED);

@@ -41,29 +41,53 @@ pub struct PrivatePostgres {
     postmaster_pid: u32,
 }
 
+/// Why there is no private PostgreSQL.
 #[derive(Debug, Error)]
 pub enum StartError {
+    /// PostgreSQL's binaries were not found.
     #[error(
         "PostgreSQL 14 or newer (initdb, pg_ctl, postgres) was not found; {found}. Run `make setup`, \
          or install the server package (Debian: postgresql, Fedora: postgresql-server, \
          Alpine and Homebrew: postgresql16), or point POSTHORN_PG_BIN at its bin directory"
     )]
-    NoBinaries { found: String },
+    NoBinaries {
+        /// What was found instead.
+        found: String,
+    },
+    /// The directory that `POSTHORN_PG_BIN` names is of no use.
     #[error("POSTHORN_PG_BIN={} is not usable: {reason}", .directory.display())]
-    BadBinDirectory { directory: PathBuf, reason: String },
+    BadBinDirectory {
+        /// The directory.
+        directory: PathBuf,
+        /// What it lacks.
+        reason: String,
+    },
+    /// The process is root's, as whom PostgreSQL does not run, and there is nobody else.
     #[error(
         "PostgreSQL refuses to run as root, and /etc/passwd has neither `postgres` nor `nobody` to run it as"
     )]
     NoAccount,
+    /// There is no directory that the server's account can use.
     #[error(
         "none of {tried} can be entered and written by the account that PostgreSQL runs as ({account}); \
          set TMPDIR to a directory that can"
     )]
-    NoDirectory { tried: String, account: String },
+    NoDirectory {
+        /// The directories that were tried.
+        tried: String,
+        /// The name of the account.
+        account: String,
+    },
+    /// No port stayed free for long enough.
     #[error("every port that was chosen for PostgreSQL was taken by another process")]
     NoPort,
+    /// The server ended before it was ready.
     #[error("the private PostgreSQL did not start: {output}")]
-    Failed { output: String },
+    Failed {
+        /// What it said.
+        output: String,
+    },
+    /// A program could not be run, or a file not be written.
     #[error("the private PostgreSQL could not be run")]
     Io(#[from] io::Error),
 }
@@ -120,30 +144,32 @@ impl PrivatePostgres {
         Err(StartError::NoPort)
     }
 
-    /// `postgres://…` for a database of the cluster, as the plain role [`OWNER`]; `postgres`
-    /// exists from the start. The name has to be one that needs no escaping in a URL.
+    /// The URL (`postgres://…`) of a database of the cluster, for the plain role [`OWNER`];
+    /// `postgres` exists from the start. The name has to be one that needs no escaping in a URL.
     #[must_use]
     pub fn url(&self, database: &str) -> String {
         self.url_of(OWNER, database)
     }
 
-    /// `postgres://…` for a database, as any role of the cluster.
+    /// The URL (`postgres://…`) of a database, for any role of the cluster.
     #[must_use]
     pub fn url_of(&self, role: &str, database: &str) -> String {
         format!("postgres://{role}@127.0.0.1:{}/{database}", self.port)
     }
 
+    /// The port on which the server listens.
     #[must_use]
     pub fn port(&self) -> u16 {
         self.port
     }
 
-    /// The server's first process; its children are the sessions and the background work.
+    /// The process id of the server; its children are the sessions and the background work.
     #[must_use]
     pub fn postmaster_pid(&self) -> u32 {
         self.postmaster_pid
     }
 
+    /// The cluster's data directory.
     #[must_use]
     pub fn data_dir(&self) -> PathBuf {
         self.directory.join("data")
@@ -231,8 +257,7 @@ fn next_line(said: &mut BufReader<ChildStdout>) -> io::Result<Option<String>> {
     Ok((read > 0).then(|| line.trim_end().to_owned()))
 }
 
-/// PostgreSQL cannot be told to listen on port 0, so the kernel is asked for one that is
-/// free now.
+/// Asks the kernel for a port that is free now: PostgreSQL cannot be told to listen on port 0.
 pub(super) fn free_port() -> io::Result<u16> {
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?;
     Ok(listener.local_addr()?.port())

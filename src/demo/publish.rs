@@ -11,10 +11,10 @@ use uuid::Uuid;
 
 use super::script::Merchant;
 
-/// Transactions of one merchant that are under way at a time, at most.
+/// The most transactions of one merchant that are under way at a time.
 const OPEN: usize = 20;
 
-/// One in so many transactions fails after it has published, and is rolled back.
+/// How many transactions there are to one that fails after it has published, and is rolled back.
 const ROLLED_BACK: u32 = 40;
 
 /// An event that is committed.
@@ -23,7 +23,7 @@ pub struct Published {
     pub event: Uuid,
     pub merchant: &'static str,
     pub kind: &'static str,
-    /// When the commit was confirmed.
+    /// When the commit was confirmed to the publisher.
     pub committed: Instant,
 }
 

@@ -6,7 +6,7 @@ use std::path::Path;
 use super::account::Account;
 use super::stage::Stage;
 
-/// Lines of the worker's log, and faults, that are shown if something is wrong.
+/// How many lines of the worker's log, and faults, are shown if something is wrong.
 const SHOWN: usize = 20;
 
 pub fn where_to_look(stage: &Stage) -> String {

@@ -7,7 +7,7 @@ use super::table::{self, Line};
 
 pub struct Screen {
     in_place: bool,
-    /// Lines of the last picture, which the next one covers.
+    /// How many lines the last picture has, which the next one covers.
     drawn: usize,
 }
 
@@ -34,7 +34,7 @@ impl Screen {
         }
     }
 
-    /// The last table, which stays.
+    /// Draws the last table, which stays.
     pub fn finish(&mut self, lines: &[Line]) -> io::Result<()> {
         self.draw(lines)?;
         self.drawn = 0;
@@ -53,14 +53,14 @@ impl Screen {
     }
 }
 
-/// Text that stays.
+/// Prints text that stays.
 pub fn say(text: &str) -> io::Result<()> {
     write(&format!("{text}\n"))
 }
 
-/// ECMA-48: up over the last picture, then each line and what clears its rest. A line
-/// wider than the terminal is cut off and not wrapped, or the count of lines would be
-/// wrong; that is switched back in the same write.
+/// Makes the text that draws a table over the last one (ECMA-48): up over the last picture, then
+/// each line and what clears its rest. A line wider than the terminal is cut off and not wrapped,
+/// or the count of lines would be wrong; that is switched back in the same write.
 fn picture(table: &[String], drawn: usize) -> String {
     let up = if drawn > 0 {
         format!("\x1b[{drawn}A")
@@ -71,7 +71,8 @@ fn picture(table: &[String], drawn: usize) -> String {
     format!("\x1b[?7l{up}\r{lines}\x1b[K\n\x1b[?7h")
 }
 
-/// A stdout that is closed is an error, and ends the demo: nobody looks any more.
+/// Writes to the terminal. A stdout that is closed is an error, and ends the demo: nobody looks any
+/// more.
 fn write(text: &str) -> io::Result<()> {
     let mut stdout = io::stdout().lock();
     stdout.write_all(text.as_bytes())?;

@@ -8,33 +8,33 @@ use super::payload;
 pub struct Merchant {
     pub name: &'static str,
     pub endpoints: &'static [Endpoint],
-    /// A new transaction's id, in the merchant's style.
+    /// Makes a new transaction's id, in the merchant's style.
     pub new_id: fn() -> String,
-    /// The event's data, as JSON.
+    /// Makes an event's data, as JSON.
     pub data: fn(id: &str, status: &str, cents: u32) -> String,
-    /// Kind and status of each step of a transaction's life; one life is chosen for each.
+    /// The kind and the status of each step of a transaction's life; one life is chosen for each.
     pub lives: &'static [&'static [(&'static str, &'static str)]],
-    /// Between two events, on average.
+    /// How long it is between two events, on average.
     pub pace: Duration,
 }
 
 /// One subscription of the merchant.
 pub struct Endpoint {
     pub name: &'static str,
-    /// For people: format, authentication and retries.
+    /// What it shows, for people: format, authentication and retries.
     pub about: &'static str,
-    /// How the kinds begin that it wants; empty: all.
+    /// The beginning of the kinds that it wants; empty for all.
     pub kinds: &'static str,
-    /// What its URL has already.
+    /// The query that its URL has already.
     pub query: &'static str,
     pub answer: &'static str,
     pub conduct: Conduct,
-    /// More of its section of the config file.
+    /// The rest of its section of the config file.
     pub settings: &'static str,
 }
 
 impl Endpoint {
-    /// Of its URL at the receiver.
+    /// The path of its URL at the receiver.
     pub fn path(&self, merchant: &Merchant) -> String {
         format!("/{}/{}", merchant.name, self.name)
     }
@@ -43,12 +43,12 @@ impl Endpoint {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Conduct {
     Works,
-    /// Out of order at first, and again now and then.
+    /// The endpoint is out of order at first, and again now and then.
     FailsForAWhile,
     NeverRecovers,
 }
 
-/// Where the credentials come from: files beside the config file, by name.
+/// The credentials, as files beside the config file: their names and contents.
 pub const SECRETS: &[(&str, &str)] = &[
     ("lender.secret", "posthorn:demo-password"),
     ("carrental.secret", "X-Api-Key:demo-key"),
@@ -56,7 +56,7 @@ pub const SECRETS: &[(&str, &str)] = &[
 
 pub const MERCHANTS: &[Merchant] = &[CLINIC, LENDER, NOTARY, ARCADE, CAR_RENTAL];
 
-/// As `InstaMed` asks for it (WIRE.md 1).
+/// A clinic, whose endpoint is as `InstaMed` asks for it (WIRE.md 1).
 const CLINIC: Merchant = Merchant {
     name: "clinic",
     endpoints: &[Endpoint {
@@ -98,7 +98,7 @@ timeout = "20s"
     pace: Duration::from_millis(180),
 };
 
-/// As `IDPay` asks for it (WIRE.md 4).
+/// A lender, whose endpoint is as `IDPay` asks for it (WIRE.md 4).
 const LENDER: Merchant = Merchant {
     name: "lender",
     endpoints: &[Endpoint {
@@ -138,7 +138,7 @@ max_attempts = 20
     pace: Duration::from_millis(120),
 };
 
-/// As `AlphaTrust` asks for it (WIRE.md 5).
+/// A notary, whose endpoint is as `AlphaTrust` asks for it (WIRE.md 5).
 const NOTARY: Merchant = Merchant {
     name: "notary",
     endpoints: &[Endpoint {
@@ -176,8 +176,8 @@ retry_delays = ["1s", "2s", "4s"]   # minutes and hours in earnest
     pace: Duration::from_millis(300),
 };
 
-/// As `SensePass` asks for it (WIRE.md 3), twice: one endpoint is beyond help, and the
-/// other must not notice.
+/// An arcade with two endpoints as `SensePass` asks for them (WIRE.md 3): one is beyond help, and
+/// the other must not notice.
 const ARCADE: Merchant = Merchant {
     name: "arcade",
     endpoints: &[

@@ -18,16 +18,24 @@ use crate::store::schema::migrate;
 /// What an endpoint that is out of order answers.
 pub const OUT_OF_ORDER: &str = "503";
 
+/// What the demo plays on: a receiver, and what a worker is started with.
 pub struct Stage {
+    /// The receiver of all endpoints.
     pub receiver: Receiver,
+    /// The worker's configuration.
     pub config: Config,
+    /// The database's URL.
     pub database: String,
+    /// The address of the worker's metrics.
     pub metrics: SocketAddr,
+    /// The configuration as a file, for a worker that is another process.
     pub config_file: PathBuf,
+    /// The file that the worker logs to.
     pub log_file: PathBuf,
 }
 
 impl Stage {
+    /// Sets the stage over a private PostgreSQL: its schema, receiver and configuration.
     pub async fn set(postgres: &PrivatePostgres) -> anyhow::Result<Self> {
         let database = postgres.url("postgres");
         migrate(&database.clone().into(), None, &builtin_profiles()).await?;
@@ -59,6 +67,7 @@ impl Stage {
     }
 }
 
+/// The endpoints of all merchants, each with its merchant.
 pub fn endpoints() -> impl Iterator<Item = (&'static Merchant, &'static Endpoint)> {
     MERCHANTS.iter().flat_map(|merchant| {
         merchant
@@ -68,7 +77,7 @@ pub fn endpoints() -> impl Iterator<Item = (&'static Merchant, &'static Endpoint
     })
 }
 
-/// How an endpoint behaves while it is out of order, and otherwise.
+/// Tells how an endpoint behaves while it is out of order, and otherwise.
 pub fn conduct(endpoint: &Endpoint, out_of_order: bool) -> anyhow::Result<Behaviour> {
     let answer = match endpoint.conduct {
         Conduct::FailsForAWhile if out_of_order => OUT_OF_ORDER,

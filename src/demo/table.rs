@@ -7,25 +7,25 @@ use std::time::Duration;
 pub struct Line {
     pub endpoint: String,
     pub about: String,
-    /// Deliveries that it has to get.
+    /// How many deliveries it has to get.
     pub published: usize,
     pub delivered: usize,
     pub waiting: usize,
     pub posting_errors: usize,
     pub percentiles: Option<(Duration, Duration)>,
-    /// How it answers just now.
+    /// How the endpoint answers just now.
     pub answers: &'static str,
 }
 
 impl Line {
-    /// In the worker: read, queued or in the air.
+    /// How many deliveries are in the worker: read, queued or in the air.
     fn under_way(&self) -> usize {
         let known = self.delivered + self.waiting + self.posting_errors;
         self.published.saturating_sub(known)
     }
 }
 
-/// One line for each endpoint between a heading and the sums. No percentiles of
+/// Draws one line for each endpoint between a heading and the sums. There are no percentiles of
 /// everything: an endpoint that is down would hide all others.
 #[must_use]
 pub fn render(lines: &[Line]) -> Vec<String> {
@@ -75,7 +75,7 @@ pub fn render(lines: &[Line]) -> Vec<String> {
     [heading].into_iter().chain(body).chain([last]).collect()
 }
 
-/// The sums in one line of plain text, for where a table cannot be redrawn.
+/// Writes the sums in one line of plain text, for where a table cannot be redrawn.
 #[must_use]
 pub fn render_sums(lines: &[Line], at: Duration) -> String {
     let sums = sum(lines);
@@ -121,7 +121,7 @@ fn row(cells: [&str; 10]) -> String {
     .to_owned()
 }
 
-/// Three digits or so: `4.2ms`, `310ms`, `6.1s`.
+/// Writes a delay in three digits or so: `4.2ms`, `310ms`, `6.1s`.
 fn short(delay: Duration) -> String {
     let millis = delay.as_secs_f64() * 1000.0;
     match millis {

@@ -4,6 +4,7 @@ use chrono::{DateTime, Days, NaiveTime, TimeDelta, Utc};
 use uuid::Uuid;
 
 use crate::model::Snapshot;
+use crate::model::event::first_id_at;
 
 /// How long after midnight a day is taken to be over: for clocks that step back.
 const MARGIN: TimeDelta = TimeDelta::hours(1);
@@ -40,13 +41,6 @@ impl Floor {
             .find(|(_, limit)| from.xmin >= *limit);
         closed.map_or(Uuid::nil(), |(day, _)| *day)
     }
-}
-
-/// The same as `posthorn.uuid_floor`: 48 bits of milliseconds, then zeros.
-#[must_use]
-pub fn first_id_at(moment: DateTime<Utc>) -> Uuid {
-    let millis = u128::try_from(moment.timestamp_millis()).unwrap_or(0);
-    Uuid::from_u128(millis << 80)
 }
 
 fn first_id_of_day(moment: DateTime<Utc>) -> Uuid {

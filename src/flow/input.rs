@@ -18,50 +18,62 @@ use crate::plan::Next;
 use crate::route::versions::Versions;
 use crate::shape::Unsendable;
 
+/// What the dispatcher is told, by whomever.
 #[derive(Debug)]
 pub enum Input {
-    /// From the feed: shards to act for from now on.
+    /// The feed: these shards are to be acted for from now on.
     Adopt(Adoption),
-    /// From the feed: new and changed subscriptions, of any shard.
+    /// The feed: these subscriptions are new or changed, of any shard.
     Subscriptions(Vec<Arc<Subscription>>),
-    /// From the feed: committed events; answered when they are in the lanes, and the next page
-    /// may be read.
+    /// The feed: these events are committed; answered when they are in the lanes, and the next
+    /// page may be read.
     Page(PageToRoute, oneshot::Sender<()>),
-    /// From the feed: these shards have been read up to this snapshot.
-    WindowRead { shards: Vec<Shard>, end: Snapshot },
-    /// From the feed, after the last page: hand these over.
+    /// The feed: these shards have been read up to this snapshot.
+    WindowRead {
+        /// The shards.
+        shards: Vec<Shard>,
+        /// The snapshot up to which they were read.
+        end: Snapshot,
+    },
+    /// The feed, after the last page: hand these shards over.
     Drain(Vec<(Shard, Epoch)>),
-    /// From the keeper, and then from the feed: these are no longer ours. Nothing more may be
-    /// sent for them.
+    /// The keeper, and then the feed: these shards are no longer ours. Nothing more may be sent for
+    /// them.
     Lost(Vec<Shard>),
-    /// From the feed, now and then: what waits in the database. Hand-run SQL may have made
-    /// something due.
+    /// The feed, now and then: this waits in the database. Hand-run SQL may have made something
+    /// due.
     Waiting(Vec<Waiting>),
-    /// From the replays: all of them that wait in the database, now and then.
+    /// The replays, now and then: all of these wait in the database.
     Replays(Vec<Waiting>),
-    /// From the keeper: which checkpoints have moved?
+    /// The keeper: which checkpoints have moved?
     Checkpoints(oneshot::Sender<Vec<Checkpoint>>),
-    /// From a send.
+    /// A send: this came of it.
     Landed(Landed),
-    /// From the recorder: these entries are durable.
+    /// The recorder: these entries are durable.
     Recorded(Vec<Recorded>),
-    /// From the recorder: the database refuses this entry, and anything less of it.
+    /// The recorder: the database refuses this entry, and anything less of it.
     Refused(Box<ToRecord>),
-    /// From a refill.
+    /// A refill: this came back from the database.
     Refilled(Vec<LaneRefill>),
-    /// From the replays: rows of one that was cancelled, to be withdrawn.
+    /// The replays: these rows are of a replay that was cancelled, and are to be withdrawn.
     Withdrawn(Vec<Refilled>),
     /// This transaction's subscription has ended: what waits for it is withdrawn.
     Ended {
+        /// The subscription whose lane it takes.
         lane_id: Uuid,
+        /// The transaction's subscription.
         subscription_id: Uuid,
     },
 }
 
+/// Shards that the dispatcher begins to act for, and what it needs for that.
 #[derive(Debug)]
 pub struct Adoption {
+    /// The shards, each with the epoch under which it was taken.
     pub shards: Vec<(Shard, Epoch)>,
+    /// The subscriptions of their merchants.
     pub subscriptions: Vec<Arc<Subscription>>,
+    /// What waits in the database for their lanes.
     pub waiting: Vec<Waiting>,
 }
 
@@ -86,28 +98,37 @@ pub struct PageToRoute {
 /// An attempt that was made, judged and planned.
 #[derive(Debug)]
 pub struct Tried {
+    /// The attempt as it is recorded.
     pub attempt: Attempt,
+    /// What the subscription's rule says of the outcome.
     pub verdict: Verdict,
     /// Whether it was the credential that was refused.
     pub refused: bool,
     /// Whether the attempt's request went out twice, as its kept connection turned out closed.
     pub again: bool,
-    /// The receiver turned the attempt away, and takes nothing for so long.
+    /// How long the receiver takes nothing, where it turned the attempt away.
     pub told_to_wait: Option<Duration>,
+    /// What becomes of the delivery.
     pub next: Next,
 }
 
+/// What came of a send.
 #[derive(Debug)]
 pub struct Landed {
+    /// The delivery.
     pub key: DeliveryKey,
+    /// The subscription whose lane it was sent by.
     pub lane_id: Uuid,
+    /// How long the send took.
     pub took: Duration,
+    /// The attempt, or why there is none.
     pub result: Result<Tried, Failed>,
 }
 
 /// Why there is no attempt to judge.
 #[derive(Debug, thiserror::Error)]
 pub enum Failed {
+    /// The delivery can never be sent.
     #[error(transparent)]
     Unsendable(#[from] Unsendable),
     /// A fault of Posthorn's own; the payload is not in its text.
@@ -118,21 +139,30 @@ pub enum Failed {
 /// An entry that the recorder has dealt with.
 #[derive(Debug)]
 pub struct Recorded {
+    /// The delivery.
     pub key: DeliveryKey,
+    /// The subscription whose lane it takes.
     pub lane_id: Uuid,
+    /// The shard that the delivery belongs to.
     pub shard: Shard,
+    /// The page whose checkpoint may have waited for it.
     pub page: Option<PageId>,
+    /// What became of the entry.
     pub kind: RecordedKind,
 }
 
+/// What became of an entry.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum RecordedKind {
+    /// The delivery's final state is in the ledger.
     Finished(State),
-    /// Due again then.
+    /// The delivery waits in the database and is due again at this instant.
     Retry(Instant),
+    /// The delivery waits in the database for its first attempt.
     Spilled,
+    /// The older events of the transaction have given way.
     SupersededOlder,
-    /// The database refuses it: nothing was written.
+    /// The database refuses the entry: nothing was written.
     Refused,
     /// The shard is another worker's: nothing was written.
     Fenced,

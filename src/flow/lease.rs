@@ -4,13 +4,13 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-/// Whoever sends is told of each loss twice: by the keeper at once, and by the reader, which
-/// may have handed the shard on in between.
+/// How often a sender is told of each loss: by the keeper at once, and by the reader, which may
+/// have handed the shard on in between.
 const TOLD: u64 = 2;
 
-/// The keeper says until when every lease is valid; the dispatcher asks before each
-/// send. A process that was stopped and wakes up late finds the time passed at its first
-/// look, before the keeper has had its turn.
+/// Until when this worker's leases are valid. The keeper says so; the dispatcher asks before each
+/// send. A process that was stopped and wakes up late finds the time passed at its first look,
+/// before the keeper has had its turn.
 #[derive(Clone, Debug)]
 pub struct Lease {
     origin: Instant,
@@ -20,6 +20,7 @@ pub struct Lease {
 }
 
 impl Lease {
+    /// A lease that holds for nothing yet; times count from `now`.
     #[must_use]
     pub fn new(now: Instant) -> Self {
         Self {
@@ -29,7 +30,7 @@ impl Lease {
         }
     }
 
-    /// None: nothing is held.
+    /// Says until when every lease is valid; none where nothing is held.
     pub fn set(&self, valid_until: Option<Instant>) {
         let valid_for = valid_until.map_or(Duration::ZERO, |until| {
             until.saturating_duration_since(self.origin)
@@ -38,13 +39,14 @@ impl Lease {
         self.valid_for.store(nanos, Ordering::Release);
     }
 
-    /// Shards were lost: what is set from now on is for those who know of it.
+    /// Notes that shards were lost: what is set from now on is for those who know of it.
     pub fn lost(&self) {
         self.losses.fetch_add(TOLD, Ordering::Release);
     }
 
-    /// `losses` is how often the asker was told of one. What it has yet to be told may be of
-    /// the shard that it asks for, and the others' leases may have been renewed since.
+    /// Whether something may be sent at this instant. `losses` is how often the asker was told of
+    /// one: what it has yet to be told may be of the shard that it asks for, and the others' leases
+    /// may have been renewed since.
     #[must_use]
     pub fn is_valid(&self, now: Instant, losses: u64) -> bool {
         // In this order: a lease that was set after a loss is never taken for an older one.

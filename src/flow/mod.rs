@@ -14,10 +14,10 @@ pub use clock::DbClock;
 
 use std::time::Duration;
 
-/// Longer than any statement of the flow takes on a database that works.
+/// How long a statement of the flow may take: longer than any does on a database that works.
 pub const STATEMENT: Duration = Duration::from_secs(10);
 
-/// Between two tries while the database is away.
+/// How long to wait between two tries while the database is away.
 pub const AWAY: Duration = Duration::from_millis(250);
 
 /// Why the database did not do what it was asked to. There is nothing but to ask again later. The

@@ -11,10 +11,12 @@ use crate::model::{DeliveryKey, Endpoint, Epoch, Event, Shard};
 /// The most rows that one query brings, but for the last lane's: a bound on memory.
 const ROWS: i64 = 2000;
 
-/// Lanes with room, and the rows to pass over.
+/// What is to be read back: the lanes with room, and the rows to pass over.
 #[derive(Debug, Default)]
 pub struct RefillOrder {
+    /// The lanes that have room.
     pub lanes: Vec<RefillRequest>,
+    /// The deliveries that are in memory already.
     pub held: Vec<DeliveryKey>,
 }
 
@@ -30,66 +32,83 @@ impl RefillOrder {
 /// A lane that has room, and what it holds already.
 #[derive(Clone, Debug)]
 pub struct RefillRequest {
+    /// The shard whose lane it is.
     pub shard: Shard,
-    /// Under which the shard is held; the answer is for that lane only.
+    /// The epoch under which the shard is held; the answer is for that lane only.
     pub epoch: Epoch,
     /// The id of the lane's subscription.
     pub lane_id: Uuid,
+    /// How many rows the lane has room for.
     pub room: i64,
-    /// For replays, beside the room.
+    /// How many rows of replays the lane has room for, beside the others.
     pub replay_room: i64,
-    /// The subscription's `order = "transaction"`: the oldest of each transaction only.
+    /// Whether the oldest row of each transaction alone is wanted: the subscription has `order =
+    /// "transaction"`.
     pub heads_only: bool,
-    /// Rows that are not due yet too: a disabled subscription withdraws them all.
+    /// Whether rows that are not due yet are wanted too: a disabled subscription withdraws them
+    /// all.
     pub not_due_too: bool,
 }
 
 /// An open delivery read back into memory.
 #[derive(Clone, Debug)]
 pub struct Refilled {
+    /// The subscription whose lane it takes.
     pub lane_id: Uuid,
+    /// The delivery.
     pub key: DeliveryKey,
-    /// Of a transaction's subscription.
+    /// The endpoint that the transaction brought; none for a subscription's own address.
     pub endpoint: Option<Endpoint>,
-    /// The transaction's subscription has ended or is gone: the delivery is to be withdrawn, and
-    /// never goes to the template's own address.
+    /// Whether the transaction's subscription has ended or is gone: the delivery is to be
+    /// withdrawn, and never goes to the template's own address.
     pub ended: bool,
+    /// The event to deliver.
     pub event: Arc<Event>,
+    /// How many attempts were made.
     pub attempts: u32,
-    /// Of those, the ones that the receiver turned away.
+    /// How many of the attempts the receiver turned away.
     pub turned_away: u32,
+    /// When the delivery got its row, by the database's clock.
     pub opened_at: DateTime<Utc>,
 }
 
 /// What waits in the database for one lane.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Waiting {
+    /// The shard whose lane it is.
     pub shard: Shard,
+    /// The subscription whose lane it is.
     pub lane_id: Uuid,
-    /// Whether these are replays; the lane's others are counted apart.
+    /// Whether these rows are replays; the lane's others are counted apart.
     pub replays: bool,
+    /// How many rows wait.
     pub rows: u64,
-    /// Until the earliest is due; zero if it already is.
+    /// How long it is until the earliest is due; zero if it already is.
     pub due_in: Duration,
-    /// The endpoint has said that it takes nothing for so long.
+    /// How long the endpoint has said that it takes nothing.
     pub told_to_wait: Option<Duration>,
 }
 
-/// When a lane's next one will be due.
+/// How long it is until a lane's next row is due.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct NextDue {
+    /// The wait for the next delivery; none where none waits.
     pub deliveries: Option<Duration>,
+    /// The wait for the next replay; none where none waits.
     pub replays: Option<Duration>,
 }
 
 /// What a refill brought to one lane.
 #[derive(Debug)]
 pub struct LaneRefill {
+    /// The subscription whose lane asked.
     pub lane_id: Uuid,
+    /// The shard whose lane it is.
     pub shard: Shard,
-    /// Under which the lane asked.
+    /// The epoch under which the lane asked.
     pub epoch: Epoch,
-    /// None: the database did not answer.
+    /// The rows that were found; none where the database did not answer.
     pub found: Option<Vec<Refilled>>,
+    /// When there is more for the lane.
     pub next_due_in: NextDue,
 }

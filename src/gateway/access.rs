@@ -22,14 +22,14 @@ use crate::store::tokens::{
     ApiTokenRow, SessionRow, Subject, TokenHash, find_api_tokens, find_sessions,
 };
 
-/// Longer text is no token of anybody.
+/// The longest text that can be a token, in bytes.
 const LONGEST: usize = 512;
 
-/// Tokens that are kept of each kind. Beyond it everything is asked for again: that is a
+/// The most tokens of each kind that are kept. Beyond it everything is asked for again: that is a
 /// burst of questions in an hour, and never more memory than this.
 const MOST: usize = 200_000;
 
-/// Finds tokens.
+/// Finds whose token a client shows, and remembers it.
 #[derive(Debug)]
 pub struct Access {
     api: Kept<ApiTokenRow>,
@@ -48,12 +48,12 @@ pub struct Session {
 #[derive(Clone, Debug, Default)]
 pub struct Progress {
     pub is_complete: bool,
-    /// None: nothing has been read.
+    /// The position up to which events were read; none where nothing has been read.
     pub read: Option<Cursor>,
 }
 
 impl Access {
-    /// Looks into this database.
+    /// Remembers nothing yet, and asks this database.
     #[must_use]
     pub fn new(pool: &Pool, metrics: &Metrics) -> Self {
         let api_pool = pool.clone();
@@ -82,7 +82,7 @@ impl Access {
         }
     }
 
-    /// A merchant's API token that is still good.
+    /// Finds a merchant's API token that is still good.
     pub async fn api_token(
         &self,
         hash: &TokenHash,
@@ -93,20 +93,20 @@ impl Access {
         Ok(found.filter(|row| row.expires_at.is_none_or(|end| now < end)))
     }
 
-    /// A session, ended or not.
+    /// Finds a session, ended or not.
     pub async fn session(&self, hash: &TokenHash) -> Result<Option<Arc<Session>>, Away> {
         let found = self.sessions.find(hash).await?;
         Ok(found.filter(|session| bool::from(session.row.hash.ct_eq(hash))))
     }
 
-    /// Some token has changed, or may have.
+    /// Forgets all tokens, because some token has changed, or may have.
     pub fn forget(&self) {
         self.api.forget();
         self.sessions.forget();
     }
 }
 
-/// None where it cannot be a token.
+/// The hash of a token; none where the text cannot be one.
 #[must_use]
 pub fn token_hash(token: &str) -> Option<TokenHash> {
     if token.is_empty() || token.len() > LONGEST {
@@ -158,7 +158,7 @@ fn in_order<R, T>(
     hashes.iter().map(|hash| found.get(hash).cloned()).collect()
 }
 
-/// Rows by the hash of their token.
+/// Rows that are remembered by the hash of their token.
 #[derive(Debug)]
 struct Kept<T> {
     found: Mutex<(u64, HashMap<TokenHash, Arc<T>>)>,

@@ -47,7 +47,7 @@ impl<G: Unpin> HttpBody for Guarded<G> {
     }
 }
 
-/// Bytes, and something that is dropped once hyper has written all of them.
+/// Makes bytes that keep something until hyper has written all of them.
 #[must_use]
 pub fn guarded<G: Send + 'static>(bytes: Bytes, guard: G) -> Bytes {
     Bytes::from_owner(Owned {
@@ -75,7 +75,7 @@ pub struct Charged {
     held: Option<Held>,
 }
 
-/// The account has no room for more of a body.
+/// That the account has no room for more of a body.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("too many bytes are on their way")]
 pub struct NoRoom;

@@ -11,7 +11,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use crate::http::seats::network;
 use crate::store::tokens::TokenHash;
 
-/// How many bytes there may be.
+/// The most bytes that there may be on their way.
 #[derive(Clone, Copy, Debug)]
 pub struct Most {
     pub process: usize,
@@ -56,7 +56,7 @@ impl Budget {
         })
     }
 
-    /// The account of an address (of IPv6, a /64), as long as no token is known.
+    /// Opens the account of an address (of IPv6, a /64), as long as no token is known.
     #[must_use]
     pub fn account(self: &Arc<Self>, address: IpAddr) -> Account {
         Account {
@@ -80,7 +80,8 @@ impl Account {
         }
     }
 
-    /// None where these would be too many.
+    /// Charges so many bytes to the account, until what is returned is dropped; none where these
+    /// would be too many.
     #[must_use]
     pub fn take(&self, bytes: usize) -> Option<Held> {
         let most = self.budget.most;
@@ -131,7 +132,7 @@ impl Drop for Held {
     }
 }
 
-/// What nobody uses any more is forgotten.
+/// Takes bytes off an account; one that nobody uses any more is forgotten.
 fn give_back<K: Eq + Hash>(used: &mut HashMap<K, usize>, key: K, bytes: usize) {
     if let Entry::Occupied(mut entry) = used.entry(key) {
         *entry.get_mut() -= bytes;

@@ -13,14 +13,17 @@ use crate::model::{Snapshot, TokenKey};
 /// The first byte of every cursor, so that a later form can be told from this one.
 const VERSION: u8 = 1;
 
-/// A position, and what is needed where it means nothing any more.
+/// What a client keeps to go on where it was: a position, and what is needed where that means
+/// nothing any more.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Cursor {
+    /// The cluster that the position belongs to.
     pub cluster: ClusterMark,
-    /// Milliseconds since 1970 by the database's clock, when the position was taken.
+    /// When the position was taken, in milliseconds since 1970 by the database's clock.
     pub taken_ms: u64,
-    /// Nothing below this id is wanted; nil: everything.
+    /// The least id that is wanted; nil for everything.
     pub floor: Uuid,
+    /// What the client has seen.
     pub position: Position,
 }
 
@@ -29,7 +32,7 @@ pub struct Cursor {
 pub struct ClusterMark([u8; 8]);
 
 impl ClusterMark {
-    /// Of `posthorn.cluster()`, which is nobody else's business.
+    /// The mark of a name that `posthorn.cluster()` gives, which is nobody else's business.
     #[must_use]
     pub fn of(cluster: &str) -> Self {
         let digest = digest::digest(&digest::SHA256, cluster.as_bytes());
@@ -41,13 +44,14 @@ impl ClusterMark {
     }
 }
 
+/// A text that is no cursor of this database's gateways.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 #[error("not a cursor; give one as it was received, or start or now")]
 pub struct NotACursor;
 
 impl Cursor {
-    /// Letters, digits, `-` and `_`: about 50 characters, and two or three for each
-    /// transaction that ran.
+    /// Writes and seals the cursor in letters, digits, `-` and `_`: about 50 characters, and two or
+    /// three for each transaction that ran.
     #[must_use]
     pub fn encode(&self, key: &TokenKey) -> String {
         let mut bytes = vec![VERSION];
@@ -67,6 +71,7 @@ impl Cursor {
         URL_SAFE_NO_PAD.encode(bytes)
     }
 
+    /// Reads a cursor that was sealed with this key.
     pub fn decode(text: &str, key: &TokenKey) -> Result<Self, NotACursor> {
         let bytes = URL_SAFE_NO_PAD.decode(text).map_err(|_| NotACursor)?;
         let (bytes, seal) = bytes.split_last_chunk::<12>().ok_or(NotACursor)?;
@@ -83,7 +88,7 @@ impl Cursor {
     }
 }
 
-/// LEB128: seven bits a byte, the low ones first.
+/// Writes a number in LEB128: seven bits a byte, the low ones first.
 fn put(bytes: &mut Vec<u8>, mut number: u64) {
     loop {
         let low = u8::try_from(number & 0x7f).unwrap_or_default();
@@ -96,7 +101,7 @@ fn put(bytes: &mut Vec<u8>, mut number: u64) {
     }
 }
 
-/// A byte for nil, which is the usual floor.
+/// Writes an id: a byte for nil, which is the usual floor.
 fn put_uuid(bytes: &mut Vec<u8>, id: Uuid) {
     bytes.push(u8::from(!id.is_nil()));
     if !id.is_nil() {
@@ -115,7 +120,7 @@ fn put_snapshot(bytes: &mut Vec<u8>, snapshot: &Snapshot) {
     }
 }
 
-/// What is left to read. None: it is no cursor.
+/// The bytes of a cursor that are left to read. Where a read gives none, it is no cursor.
 struct Rest<'a>(&'a [u8]);
 
 impl Rest<'_> {
@@ -180,7 +185,7 @@ impl Rest<'_> {
         Some(Uuid::from_bytes(*bytes))
     }
 
-    /// One that PostgreSQL takes: ascending, and within its bounds.
+    /// Reads a snapshot that PostgreSQL takes: ascending, and within its bounds.
     fn snapshot(&mut self) -> Option<Snapshot> {
         let xmin = self.number()?;
         let xmax = xmin.checked_add(self.number()?)?;

@@ -7,10 +7,10 @@ use crate::flow::STATEMENT;
 use crate::http::Metrics;
 use crate::store::{StoreError, within};
 
-/// Questions of one statement.
+/// The most questions of one statement.
 const MOST: usize = 64;
 
-/// Questions that wait; whoever comes then waits for room.
+/// The most questions that wait; whoever comes then waits for room.
 const WAITING: usize = 1024;
 
 /// Takes questions, and asks all that came while the statement before ran in the next one:
@@ -20,7 +20,7 @@ pub struct Desk<Q, A> {
     questions: mpsc::Sender<(Q, oneshot::Sender<A>)>,
 }
 
-/// The database does not answer now.
+/// That the database does not answer now.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("the database does not answer")]
 pub struct Away;
@@ -30,7 +30,8 @@ where
     Q: Send + 'static,
     A: Send + 'static,
 {
-    /// `ask` gives one answer to each question, in their order. Ends with the desk.
+    /// Opens a desk. `ask` gives one answer to each question, in their order; it ends with the
+    /// desk.
     pub fn open<F>(metrics: Metrics, ask: impl Fn(Vec<Q>) -> F + Send + 'static) -> Self
     where
         F: Future<Output = Result<Vec<A>, StoreError>> + Send,

@@ -10,7 +10,7 @@ use axum::http::header::CONTENT_TYPE;
 use axum::response::{IntoResponse, Response};
 
 use super::Gateway;
-use super::front::read_body;
+use super::receive::read_body;
 use super::refusal::Refusal;
 use super::session::SessionState;
 use crate::shape;

@@ -15,17 +15,20 @@ use serde::Deserialize;
 
 use super::Gateway;
 use super::bodies::guarded;
-use super::front::{Caller, Peer, read_up_to};
+use super::caller::{Caller, Peer};
 use super::guests::Guest;
+use super::receive::read_up_to;
 use super::refusal::Refusal;
 use super::upgrade::upgrade_to;
 use super::wire::{EVENT, LARGEST, Wire};
 
-/// Where the library listens: whatever begins so.
+/// The path at which the library listens: whatever begins so.
 pub const PATH: &str = "/socket.io";
 
-/// Between the packets of a body, and before one that is binary (Engine.IO 4).
+/// The byte between the packets of a body (Engine.IO 4).
 const BETWEEN: u8 = 0x1e;
+
+/// The first byte of a packet that is binary (Engine.IO 4).
 const BINARY: u8 = b'b';
 
 const UNKNOWN: Refusal =

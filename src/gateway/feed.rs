@@ -18,11 +18,12 @@ use serde_json::value::RawValue;
 
 use super::Gateway;
 use super::access::Session;
+use super::bearer::bearer;
 use super::bodies::guarded;
 use super::budget::Held;
+use super::caller::Caller;
 use super::cursor::Cursor;
 use super::follow::{Batch, Follow, Start};
-use super::front::{Caller, bearer};
 use super::hub::Entry;
 use super::limits::Open;
 use super::position::STRETCH;
@@ -75,7 +76,7 @@ impl Reader {
         }
     }
 
-    /// Whether its token still opens what it reads. Where the database is away, it does.
+    /// Whether the reader's token still opens what it reads. Where the database is away, it does.
     pub async fn may_go_on(&self, gateway: &Gateway) -> bool {
         let now = gateway.clock.now();
         match self {
@@ -142,7 +143,7 @@ async fn answer(
     page(gateway, follow, &reader, asked).await
 }
 
-/// Where a client begins that says so; without a word, with the oldest event that is kept.
+/// Tells where a client begins that says so; without a word, with the oldest event that is kept.
 pub fn start(gateway: &Gateway, after: Option<&str>) -> Result<Start, Refusal> {
     Ok(match after {
         None | Some("start") => Start::Oldest,
@@ -170,7 +171,7 @@ pub struct Told<'a> {
     transaction: &'a str,
     status: &'a str,
     created_at: String,
-    /// As it was published, to the last digit; null once it was purged.
+    /// The event's data as it was published, to the last digit; null once it was purged.
     data: &'a RawValue,
 }
 
@@ -277,8 +278,8 @@ impl Streaming {
         })
     }
 
-    /// None ends the stream; its client comes back with what it saw last. A message is made
-    /// when its client has taken those before it.
+    /// Gives the next message; none ends the stream, and its client comes back with what it saw
+    /// last. A message is made when its client has taken those before it.
     async fn next(&mut self) -> Option<sse::Event> {
         if !std::mem::replace(&mut self.begun, true) {
             // At once, so that the client knows that it is heard, and from where on.
@@ -313,7 +314,7 @@ impl Streaming {
         )
     }
 
-    /// Without data: browsers tell their page nothing of it, and keep the position.
+    /// A message without data: browsers tell their page nothing of it, and keep the position.
     fn heartbeat(&self) -> sse::Event {
         let cursor = self.follow.cursor();
         sse::Event::default().id(cursor.encode(&self.gateway.token_key))

@@ -15,7 +15,7 @@ use super::desk::Away;
 use super::hub::{Entry, Listener, Look, MOST_BYTES};
 use super::position::{Position, Stretch};
 use super::topic::{LogEvent, Of, Topic};
-use crate::feed::floor::first_id_at;
+use crate::model::event::first_id_at;
 use crate::store::feed::{FeedPage, FeedRequest};
 
 /// Transaction numbers of another cluster say nothing. What a client has not seen is then at
@@ -27,7 +27,7 @@ const LONGEST_TRANSACTION: TimeDelta = TimeDelta::hours(1);
 /// says how far it came.
 const CATCH_UP: Duration = Duration::from_secs(5);
 
-/// Before the database is asked again about what the hub does not know yet.
+/// How long to wait before the database is asked again about what the hub does not know yet.
 const AGAIN: Duration = Duration::from_millis(10);
 
 /// What an event takes while it waits for a socket: its size as it was read and as it is sent,
@@ -35,13 +35,13 @@ const AGAIN: Duration = Duration::from_millis(10);
 const TIMES: usize = 2;
 const AROUND: usize = 1024;
 
-/// Before an account that has no room is asked again.
+/// How long to wait before an account that has no room is asked again.
 const ROOM: Duration = Duration::from_millis(250);
 
-/// Where a client wants to begin.
+/// The place where a client wants to begin.
 #[derive(Clone, Debug)]
 pub enum Start {
-    /// With the oldest event that is kept.
+    /// It begins with the oldest event that is kept.
     Oldest,
     Now,
     At(Cursor),
@@ -68,7 +68,7 @@ pub struct Follow {
     account: Option<Account>,
 }
 
-/// Where a follow stood.
+/// The place where a follow stood.
 struct Mark {
     cluster: ClusterMark,
     floor: Uuid,
@@ -117,13 +117,13 @@ impl Follow {
         self
     }
 
-    /// Where the client stands once it has everything that `next` returned.
+    /// The cursor of a client once it has everything that `next` returned.
     #[must_use]
     pub fn cursor(&self) -> Cursor {
         self.cursor_at(self.position.clone(), self.as_of_ms)
     }
 
-    /// Where it stands with this entry, one of those that `next` returned last.
+    /// The cursor of a client that has seen the events up to this one, which `next` returned last.
     #[must_use]
     pub fn cursor_behind(&self, entry: &Entry) -> Cursor {
         self.cursor_at(entry.behind.clone(), millis(entry))

@@ -15,7 +15,8 @@ pub struct Head {
 pub const CONTINUATION: u8 = 0;
 pub const TEXT: u8 = 1;
 
-/// From here on they control the connection, and may stand between a message's frames.
+/// The first opcode of frames that control the connection, and may stand between a message's
+/// frames.
 pub const CONTROL: u8 = 8;
 
 /// What comes next.
@@ -28,7 +29,7 @@ pub enum Part<'a> {
     End,
 }
 
-/// One direction of a connection.
+/// Reads the frames of one direction of a connection.
 #[derive(Debug, Default)]
 pub struct Frames {
     head: [u8; 14],

@@ -9,7 +9,7 @@ use tokio::sync::Notify;
 use tokio_util::sync::{CancellationToken, WaitForCancellationFutureOwned};
 
 use super::budget::{Account, Held};
-use super::front::Caller;
+use super::caller::Caller;
 use super::limits::Place;
 use crate::store::tokens::TokenHash;
 
@@ -29,7 +29,7 @@ pub struct Guest {
     has_departed: Notify,
     guests: Arc<Guests>,
     id: OnceLock<Box<str>>,
-    /// Its connections are to end, without a word.
+    /// Cancelled where its connections are to end, without a word.
     leave: CancellationToken,
     _place: Place,
     /// The request that opened it, which the library keeps.
@@ -104,7 +104,7 @@ impl Guest {
         self.account.get().unwrap_or(&self.caller.account)
     }
 
-    /// It has shown a token that is good.
+    /// Notes that the guest has shown a token that is good.
     pub fn admit(&self, token: TokenHash) {
         // A second token of the same session pays with the first.
         let _ = self.account.set(self.caller.account.with_token(token));

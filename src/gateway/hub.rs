@@ -31,14 +31,14 @@ pub struct Hub {
 
 #[derive(Debug, Default)]
 struct Log {
-    /// Of which the positions are; none until the reader has read for the first time.
+    /// The cluster that the positions belong to; none until the reader has read for the first time.
     cluster: Option<ClusterMark>,
-    /// Whether it has been read up to the present: until then nobody is told anything.
+    /// Whether the hub has been read up to the present: until then nobody is told anything.
     is_current: bool,
     taken_ms: u64,
     /// Each begins where the one before it ends.
     stretches: VecDeque<Arc<Kept>>,
-    /// Where the oldest begins, and the newest ends.
+    /// The position where the oldest event begins, and the one where the newest ends.
     start: Option<Position>,
     head: Option<Position>,
     events: usize,
@@ -61,7 +61,7 @@ pub struct Entry {
 /// What the hub knows of a position.
 #[derive(Debug)]
 pub enum Look {
-    /// These are new; `end` is behind them. Where they were cut, there are more.
+    /// There are new events; `end` is behind them. Where they were cut, there are more.
     New {
         entries: Vec<Entry>,
         end: Position,
@@ -69,7 +69,7 @@ pub enum Look {
     },
     /// Nothing is new, up to here.
     Nothing(Position),
-    /// It lies too far back, or the reader has not read yet: the database knows.
+    /// The position lies too far back, or the reader has not read yet: the database knows.
     Unknown,
 }
 
@@ -158,8 +158,8 @@ impl Hub {
         }
     }
 
-    /// Which cluster its positions belong to, and the time of its head in milliseconds; none
-    /// before it has been read up to the present.
+    /// The cluster that its positions belong to, and the time of its head in milliseconds; none
+    /// before the hub has been read up to the present.
     #[must_use]
     pub fn moment(&self) -> Option<(ClusterMark, u64)> {
         let log = self.read();
@@ -262,7 +262,7 @@ impl Kept {
 pub struct Listener {
     hub: Arc<Hub>,
     key: u64,
-    /// None only while it is dropped.
+    /// Wakes the client; none only while it is dropped.
     woken: Option<watch::Receiver<()>>,
 }
 
@@ -298,111 +298,4 @@ impl Drop for Listener {
 }
 
 #[cfg(test)]
-mod tests {
-    #![allow(clippy::unwrap_used, reason = "a panic is how a test fails")]
-    use futures::FutureExt;
-    use uuid::Uuid;
-
-    use super::*;
-    use crate::gateway::topic::Of;
-    use crate::model::{Event, Snapshot, samples};
-    use crate::store::feed::FeedPage;
-
-    fn snapshot(text: &str) -> Snapshot {
-        text.parse().unwrap()
-    }
-
-    fn acme() -> Topic {
-        Topic {
-            merchant: "acme".into(),
-            of: Of::Everything,
-        }
-    }
-
-    fn event(id: u128, merchant: &str) -> Event {
-        Event {
-            id: Uuid::from_u128(id),
-            merchant: merchant.into(),
-            ..samples::event()
-        }
-    }
-
-    /// A hub that began at 10 and has read one event a transaction since.
-    fn hub(room: usize, written: &[(u64, &str)]) -> Arc<Hub> {
-        let hub = Arc::new(Hub::new(Room {
-            events: room,
-            bytes: usize::MAX,
-        }));
-        let mut at = Position::at(snapshot("10:10:"));
-        hub.restart(ClusterMark::of("1"), at.clone(), 1);
-        for (xid, merchant) in written {
-            let stretch = at.stretch(FeedPage {
-                until: snapshot(&format!("{0}:{0}:", xid + 1)),
-                events: vec![(*xid, event(u128::from(*xid), merchant))],
-                reached: None,
-            });
-            at = stretch.end.clone();
-            hub.add(stretch, None, 2);
-        }
-        hub
-    }
-
-    fn new(look: Look) -> Vec<u128> {
-        match look {
-            Look::New { entries, .. } => {
-                let ids = entries.iter().map(|entry| entry.event.event.id.as_u128());
-                ids.collect()
-            }
-            Look::Nothing(_) => vec![],
-            Look::Unknown => panic!("unknown"),
-        }
-    }
-
-    #[test]
-    fn a_client_gets_what_its_position_has_not_seen() {
-        let hub = hub(
-            100,
-            &[(10, "acme"), (11, "other"), (12, "acme"), (13, "acme")],
-        );
-        let at = |text: &str| Position::at(snapshot(text));
-        assert_eq!(new(hub.look(&at("10:10:"), &acme())), [10, 12, 13]);
-        assert_eq!(new(hub.look(&at("11:11:"), &acme())), [12, 13]);
-        assert_eq!(new(hub.look(&at("14:14:"), &acme())), [] as [u128; 0]);
-        // 12 ran when this client's last window ended, and 13 did not.
-        assert_eq!(new(hub.look(&at("12:14:12"), &acme())), [12]);
-        // Another gateway had read on.
-        assert_eq!(new(hub.look(&at("20:20:"), &acme())), [] as [u128; 0]);
-        assert!(matches!(hub.look(&at("9:9:"), &acme()), Look::Unknown));
-    }
-
-    #[test]
-    fn what_has_no_room_is_the_databases_to_know() {
-        let hub = hub(2, &[(10, "acme"), (11, "acme"), (12, "acme")]);
-        let at = |text: &str| Position::at(snapshot(text));
-        assert!(matches!(hub.look(&at("10:10:"), &acme()), Look::Unknown));
-        assert_eq!(new(hub.look(&at("11:11:"), &acme())), [11, 12]);
-    }
-
-    #[test]
-    fn a_listener_wakes_for_its_own_topic_alone() {
-        let hub = hub(100, &[]);
-        let mut listener = hub.listen(&acme());
-        let publish = |xid: u64, merchant: &str| {
-            let from = hub.head().unwrap();
-            let stretch = from.stretch(FeedPage {
-                until: snapshot(&format!("{0}:{0}:", xid + 1)),
-                events: vec![(xid, event(u128::from(xid), merchant))],
-                reached: None,
-            });
-            hub.add(stretch, None, 3);
-        };
-        publish(10, "other");
-        assert!(listener.woken().now_or_never().is_none());
-        publish(11, "acme");
-        assert!(listener.woken().now_or_never().is_some());
-        listener.reset();
-        assert!(listener.woken().now_or_never().is_none());
-        drop(listener);
-        assert!(hub.topics().is_empty());
-    }
-}
+mod tests;

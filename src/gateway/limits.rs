@@ -14,7 +14,7 @@ use super::refusal::Refusal;
 use crate::http::seats::network;
 use crate::store::tokens::TokenHash;
 
-/// How often what was not heard of lately is forgotten.
+/// How often addresses and tokens are forgotten that were not heard of lately.
 pub const SWEEP: Duration = Duration::from_mins(1);
 
 /// A second's requests may come at once, and so may those of a page that opens several
@@ -90,7 +90,7 @@ pub struct Places {
     taken: Mutex<(usize, HashMap<IpAddr, usize>)>,
 }
 
-/// One of them, until it is dropped.
+/// A channel that counts as open until this is dropped.
 #[derive(Debug)]
 pub struct Place {
     places: Arc<Places>,

@@ -17,13 +17,15 @@ use tokio_util::sync::WaitForCancellationFutureOwned;
 use super::refusal::Refusal;
 use crate::http::seats::Seat;
 
-/// From the connection to the first byte of a request: who connects has something to ask.
+/// How long it may be from the connection to the first byte of a request: who connects has
+/// something to ask.
 const FIRST_BYTE: Duration = Duration::from_secs(5);
 
-/// From a head's first byte to its last.
+/// How long it may be from a head's first byte to its last.
 const HEAD: Duration = Duration::from_secs(10);
 
-/// Between requests. Browsers and proxies keep their connections for about a minute.
+/// How long it may be between requests. Browsers and proxies keep their connections for about a
+/// minute.
 const REST: Duration = Duration::from_secs(75);
 
 /// A client that takes nothing for so long is gone, or means no good.
@@ -44,7 +46,7 @@ enum Phase {
     Busy,
     /// The answer is made, and not all of it is out.
     Ending,
-    /// It is out.
+    /// The answer is out, and nothing is asked.
     Resting,
 }
 

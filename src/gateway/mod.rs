@@ -12,8 +12,10 @@
 //! there are. A gateway keeps nothing that another one needs: clients carry their position.
 
 mod access;
+mod bearer;
 mod bodies;
 mod budget;
+mod caller;
 pub mod cursor;
 mod desk;
 mod details;
@@ -29,6 +31,7 @@ mod line;
 mod page;
 pub mod position;
 mod reader;
+mod receive;
 mod refusal;
 mod security_token;
 mod server;
@@ -65,35 +68,41 @@ use limits::{Limits, Places};
 use position::STRETCH;
 use reader::Reader;
 
-/// A transaction's newest events, as many as are looked at: far more than one goes through.
+/// How many of a transaction's newest events are looked at: far more than one goes through.
 const HISTORY: i64 = 1_000;
 
-/// One question's part of the log, for a client that lies so far back that memory does not
-/// reach it: a few milliseconds of the database's time.
+/// The part of the log that one question gets, for a client that lies so far back that memory does
+/// not reach it: a few milliseconds of the database's time.
 const SLICE: Slice = Slice {
     rows: 10_000,
     events: STRETCH,
     bytes: 2 * hub::MOST_BYTES,
 };
 
-/// A question does not ask for more events than make so many slices, by the size that those
-/// of the last answers had, and never for fewer than these.
+/// How many slices a question's events may make, by the size that those of the last answers had.
 const SLICES: usize = 4;
+
+/// The fewest events that a question asks for, however large those of the last answers were.
 const FEWEST: u16 = 8;
 
-/// What the gateway stands on.
+/// What the gateway stands on, and is given when it starts.
 pub struct Ground {
+    /// Connections for what clients ask.
     pub pool: Pool,
-    /// One connection, for the reader alone.
+    /// One connection for the reader alone.
     pub reader_pool: Pool,
+    /// The key of cursors and of security tokens.
     pub token_key: TokenKey,
-    /// Between two looks of the reader: after one that found events, and at most.
+    /// How long the reader waits after a look that found events.
     pub poll_min: Duration,
+    /// The longest that the reader waits between two looks.
     pub poll_max: Duration,
+    /// Where it counts.
     pub metrics: Metrics,
+    /// Where it notes whether it is ready.
     pub health: Health,
-    /// Of this gateway's own: it is cancelled as well where another database has taken the
-    /// place of the one that it was opened for.
+    /// The token that stops this gateway: it is cancelled as well where another database has taken
+    /// the place of the one that it was opened for.
     pub stop: CancellationToken,
 }
 
@@ -107,14 +116,14 @@ pub struct Gateway {
     clock: DbClock,
     access: Access,
     limits: Limits,
-    /// Requests under way.
+    /// The requests under way, by address.
     requests: Arc<Places>,
-    /// Sessions of Socket.IO.
+    /// The sessions of Socket.IO, by address.
     sessions: Arc<Places>,
     guests: Arc<Guests>,
     budget: Arc<Budget>,
     feeds: Desk<FeedRequest, FeedPage>,
-    /// By merchant and transaction id.
+    /// The questions for a transaction, by merchant and transaction id.
     transactions: Desk<(Box<str>, Box<str>), FeedPage>,
     stop: CancellationToken,
 }

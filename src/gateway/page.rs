@@ -14,7 +14,7 @@ use super::refusal::Refusal;
 
 const SCRIPT: &str = include_str!("page/listen.js");
 
-/// With the origin of the page around it in the place of `{origin}`.
+/// The page, which has the origin of the page around it in the place of `{origin}`.
 const PAGE: &str = include_str!("page/listen.html");
 
 /// `GET /v1/listen.js`.

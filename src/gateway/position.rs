@@ -11,30 +11,34 @@ use uuid::Uuid;
 use crate::model::{Event, Snapshot};
 use crate::store::feed::{FeedPage, Part, Reached};
 
-/// Events of one stretch at most, for every reader.
+/// The most events of one stretch, for every reader.
 pub const STRETCH: u16 = 500;
 
 /// What a reader has seen: everything that `from` includes, and of the window from there to
 /// `until` the events up to an id.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Position {
+    /// The snapshot whose events have all been seen.
     pub from: Snapshot,
-    /// The window being read, and the last id that was seen of it.
+    /// The window being read, and the last id that was seen of it; none between two windows.
     pub within: Option<(Snapshot, Uuid)>,
 }
 
 /// Events in the order in which a reader gets them, and where it stands behind the last.
 #[derive(Debug)]
 pub struct Stretch {
+    /// Where the reader stood before them.
     pub start: Position,
+    /// Where it stands behind them.
     pub end: Position,
     /// Whether these are all the events there were when they were read.
     pub is_all: bool,
+    /// The events, each with the number of its transaction.
     pub events: Vec<(u64, Event)>,
 }
 
 impl Position {
-    /// Behind everything that a snapshot includes.
+    /// The position behind everything that a snapshot includes.
     #[must_use]
     pub const fn at(snapshot: Snapshot) -> Self {
         Self {
@@ -43,7 +47,7 @@ impl Position {
         }
     }
 
-    /// Before everything.
+    /// The position before everything.
     #[must_use]
     pub const fn start() -> Self {
         Self::at(Snapshot::before_everything())
@@ -69,7 +73,7 @@ impl Position {
         self.from == other.from && self.within.as_ref().is_some_and(same_window)
     }
 
-    /// What is to be read next.
+    /// The part of the log that is to be read next.
     #[must_use]
     pub fn part(&self) -> Part {
         let (until, after) = self.within.clone().unzip();
@@ -80,7 +84,7 @@ impl Position {
         }
     }
 
-    /// What was read of this position's `part`.
+    /// Makes the stretch of what was read of this position's `part`.
     #[must_use]
     pub fn stretch(&self, page: FeedPage) -> Stretch {
         let FeedPage {
@@ -115,7 +119,7 @@ impl Position {
 }
 
 impl Stretch {
-    /// Where a reader stands that has seen the events up to this one, by its number from 0.
+    /// The position of a reader that has seen the events up to this one, by its number from 0.
     #[must_use]
     pub fn position_behind(&self, at: usize) -> Position {
         if at + 1 >= self.events.len() {

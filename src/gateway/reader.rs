@@ -20,14 +20,14 @@ use crate::store::{Pool, StoreError, within};
 
 pub struct Reader {
     pub gateway: Arc<Gateway>,
-    /// Of its own: it must not wait for a connection behind its clients' questions.
+    /// A connection of the reader's own: it must not wait behind its clients' questions.
     pub pool: Pool,
     pub health: Health,
     pub poll_min: Duration,
     pub poll_max: Duration,
 }
 
-/// Where the reading stands.
+/// The place where the reading stands.
 struct Place {
     cluster: String,
     position: Position,

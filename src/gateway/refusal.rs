@@ -43,7 +43,7 @@ impl Refusal {
         }
     }
 
-    /// One word for programs and metrics.
+    /// The refusal in one word, for programs and metrics.
     #[must_use]
     pub const fn code(self) -> &'static str {
         match self {

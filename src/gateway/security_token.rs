@@ -17,7 +17,7 @@ use uuid::Uuid;
 
 use super::Gateway;
 use super::feed;
-use super::front::read_body;
+use super::receive::read_body;
 use super::refusal::Refusal;
 use super::transaction::transaction_id;
 use crate::flow::STATEMENT;
@@ -25,7 +25,8 @@ use crate::model::Event;
 use crate::store::security_tokens::find_told;
 use crate::store::{StoreError, within};
 
-/// Of one transaction's events: a notification of an older one is long past.
+/// How many of a transaction's newest events are looked at: a notification of an older one is long
+/// past.
 const NEWEST: i64 = 50;
 
 #[derive(Debug, Deserialize)]
@@ -45,7 +46,7 @@ struct Authentic<'a> {
     event: String,
     created_at: String,
     data: &'a RawValue,
-    /// Where the transaction stands now.
+    /// The status that the transaction has now.
     current_status: &'a str,
 }
 

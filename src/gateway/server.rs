@@ -20,17 +20,17 @@ use tracing::debug;
 
 use super::Gateway;
 use super::bodies::Guarded;
-use super::front::Peer;
+use super::caller::Peer;
 use super::line::{Line, Talk};
 use super::refusal::Refusal;
 use crate::http::accept::{Accepting, Host};
 use crate::http::seats::Seat;
 
-/// From one head's end to the next one's. The line has shorter times for what a client that
-/// means well is not slow with.
+/// How long it may be from one head's end to the next one's. The line has shorter times for what a
+/// client that means well is not slow with.
 const HEAD_TIME: Duration = Duration::from_secs(90);
 
-/// Of a connection; a request's head must fit. hyper takes no less than 8 KiB.
+/// The bytes of a connection's buffer; a request's head must fit. hyper takes no less than 8 KiB.
 const BUFFER: usize = 16 * 1024;
 
 /// Answers until the gateway stops, then ends what is under way and returns.

@@ -17,11 +17,12 @@ use uuid::Uuid;
 
 use super::Gateway;
 use super::access::Session;
+use super::bearer::bearer;
 use super::cursor::Cursor;
 use super::desk::Away;
 use super::follow::{Follow, Start};
-use super::front::{bearer, read_body};
 use super::position::Position;
+use super::receive::read_body;
 use super::refusal::Refusal;
 use crate::flow::STATEMENT;
 use crate::model::Event;
@@ -42,7 +43,7 @@ pub enum SessionState {
     New,
     /// The transaction has reached a status that completes the session.
     Complete,
-    /// It ended before that.
+    /// The session ended before that.
     Expired,
 }
 
@@ -159,7 +160,7 @@ impl Gateway {
 #[derive(Debug, Deserialize)]
 pub struct Asked {
     wait: Option<String>,
-    /// Where no header can be set.
+    /// The session's token, where no header can be set.
     token: Option<String>,
 }
 

@@ -16,7 +16,7 @@ use quick_xml::name::ResolveResult;
 use quick_xml::reader::NsReader;
 
 use super::Gateway;
-use super::front::read_body;
+use super::receive::read_body;
 use super::refusal::Refusal;
 use super::session::SPELLED_EXPIRED;
 
@@ -25,7 +25,7 @@ const SOAP_12: &str = "http://www.w3.org/2003/05/soap-envelope";
 
 const METHOD: &str = "GetSSOTokenStatus";
 
-/// With the service's address in the place of `{address}`.
+/// The service's description, which has the service's address in the place of `{address}`.
 const WSDL: &str = include_str!("soap/SSOService.wsdl");
 
 /// An envelope, its body, the call and its parameter are four levels.

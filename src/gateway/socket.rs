@@ -27,11 +27,11 @@ use crate::http::metrics::Sent;
 /// The event's name (WIRE.md 3.5).
 const MESSAGE: &str = "message";
 
-/// Of messages for one client: more than the events that may wait, so that there is always
-/// room for what the library has to say itself.
+/// The most messages that wait for one client: more than the events that may wait, so that there is
+/// always room for what the library has to say itself.
 const BUFFER: usize = 64;
 
-/// Before a database that is away is tried again.
+/// How long to wait before a database that is away is tried again.
 const AGAIN: Duration = Duration::from_millis(100);
 
 /// A client that has not taken an event after so long is to come back when it can.
@@ -74,7 +74,7 @@ pub fn layer(gateway: &Arc<Gateway>) -> SocketIoLayer {
 #[derive(Debug, Default, Deserialize)]
 struct Asked {
     token: Option<String>,
-    /// Of a device, with or without `id_`.
+    /// The id of a device, with or without `id_`.
     id: Option<String>,
     transaction: Option<String>,
     after: Option<String>,
@@ -85,7 +85,7 @@ struct Asked {
 struct Admitted {
     topic: Topic,
     start: Start,
-    /// Whether it wants to know where it stands: then each message has a second argument.
+    /// Whether the client wants to know where it stands: then each message has a second argument.
     wants_cursor: bool,
     reader: Reader,
 }

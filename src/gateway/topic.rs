@@ -4,7 +4,7 @@ use std::hash::{BuildHasher, RandomState};
 
 use crate::model::Event;
 
-/// One merchant's events: all of them, one transaction's, or one device's.
+/// The events that a client listens to: all of one merchant's, one transaction's, or one device's.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Topic {
     pub merchant: Box<str>,

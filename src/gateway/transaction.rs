@@ -9,14 +9,14 @@ use chrono::SecondsFormat;
 use serde::Serialize;
 
 use super::Gateway;
-use super::front::bearer;
+use super::bearer::bearer;
 use super::refusal::Refusal;
 use crate::model::Event;
 
 #[derive(Serialize)]
 pub struct Transaction {
     id: Box<str>,
-    /// In the provider's spelling.
+    /// The status in the provider's spelling.
     status: Box<str>,
     /// Oldest first.
     history: Vec<Change>,
@@ -64,8 +64,8 @@ impl From<Event> for Change {
     }
 }
 
-/// None where it can be no transaction's: one question that the database refuses would cost
-/// the others of its statement their answers.
+/// Takes a text that can be a transaction's id; none for one that can be no transaction's: one
+/// question that the database refuses would cost the others of its statement their answers.
 pub fn transaction_id(text: &str) -> Option<Box<str>> {
     let can_be = (1..=1_000).contains(&text.len()) && !text.contains('\0');
     can_be.then(|| text.into())

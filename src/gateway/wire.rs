@@ -25,11 +25,12 @@ use super::line::Talk;
 /// cursor and a name are far smaller, and nothing else is listened to.
 pub const LARGEST: u64 = 16 * 1024;
 
-/// From the upgrade to the admission, or, where it polled before, to its first word.
+/// How long it may be from the upgrade to the admission, or, where it polled before, to its first
+/// word.
 const ADMISSION: Duration = Duration::from_secs(10);
 
-/// Between two messages: the library asks every 25 seconds for a sign of life, and waits 20
-/// for it.
+/// How long it may be between two messages: the library asks every 25 seconds for a sign of life,
+/// and waits 20 for it.
 const SILENCE: Duration = Duration::from_mins(1);
 
 /// Frames that may come at once, and the time in which there may be another one: a client
@@ -59,7 +60,7 @@ enum Client {
 }
 
 impl Wire {
-    /// Of a request that upgrades; `talk` is its connection's.
+    /// The wire of a request that upgrades; `talk` is its connection's.
     pub fn new(upgrade: OnUpgrade, guest: Arc<Guest>, talk: Arc<Talk>) -> Self {
         Self {
             to: Client::Upgrades(upgrade),
@@ -167,9 +168,9 @@ impl AsyncWrite for Wire {
 #[derive(Debug, Default)]
 struct Hearing {
     frames: Frames,
-    /// Of this frame: whether it ends a message.
+    /// Whether the frame under way ends a message.
     ends: bool,
-    /// Of the message that is under way.
+    /// The bytes of the message that is under way.
     message: u64,
     held: Option<Held>,
     /// Everything so far, until the client is admitted.

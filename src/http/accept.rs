@@ -13,15 +13,16 @@ use super::seats::{Seat, Seats};
 /// How a server takes its connections.
 #[derive(Clone, Copy, Debug)]
 pub struct Accepting {
-    /// What they are for, in the log.
+    /// What the connections are for, as the log has it.
     pub what: &'static str,
-    /// Of all addresses, and of one (of IPv6, a /64).
+    /// The most connections at once.
     pub most: usize,
+    /// The most connections at once of one address (of IPv6, a /64).
     pub most_of_address: usize,
-    /// After a failed accept, such as one for want of file descriptors: trying again at once
-    /// would only spin.
+    /// How long to wait after a failed accept, such as one for want of file descriptors: trying
+    /// again at once would only spin.
     pub pause: Duration,
-    /// For the answers under way once it is told to stop.
+    /// How long the answers under way may take once the server is told to stop.
     pub grace: Duration,
 }
 
@@ -30,7 +31,7 @@ pub trait Host {
     /// Whether an address stands for many clients, as a proxy does.
     fn stands_for_many(&self, address: IpAddr) -> bool;
 
-    /// Converses until the client or its seat is gone. The seat may outlive the conversation,
+    /// Converses with a client until it or its seat is gone. The seat may outlive the conversation,
     /// with what became of the connection.
     fn converse(
         &self,
@@ -39,7 +40,7 @@ pub trait Host {
         seat: Seat,
     ) -> impl Future<Output = ()> + Send + 'static;
 
-    /// There is no seat for this one.
+    /// Takes leave of a client for whom there is no seat.
     fn turn_away(&self, stream: TcpStream);
 }
 

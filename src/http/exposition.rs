@@ -23,7 +23,7 @@ pub fn wants_openmetrics(headers: &HeaderMap) -> bool {
     openmetrics > 0.0 && openmetrics >= weight("text/plain")
 }
 
-/// A media type without its parameters, and its weight.
+/// Splits a media type into itself without its parameters, and its weight.
 fn weighed(range: &str) -> (String, f32) {
     let mut parts = range.split(';').map(str::trim);
     let media_type = parts.next().unwrap_or_default().to_ascii_lowercase();
@@ -36,7 +36,7 @@ fn weighed(range: &str) -> (String, f32) {
     )
 }
 
-/// The same metrics in the text format 0.0.4. The samples are the same in both; what is said
+/// Writes the same metrics in the text format 0.0.4. The samples are the same in both; what is said
 /// of a counter goes by the name that its samples have, and units and the end are not said.
 pub fn of_openmetrics(text: &str) -> String {
     let mut plain = String::with_capacity(text.len());

@@ -3,8 +3,8 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-/// Set by the loops, read by `/readyz`. A new worker is not ready: it owns nothing and
-/// has not heard from the database.
+/// Whether this process is ready: set by its loops, read by `/readyz`. A new worker is not ready:
+/// it owns nothing and has not heard from the database.
 #[derive(Clone, Debug, Default)]
 pub struct Health(Arc<Signs>);
 
@@ -15,12 +15,13 @@ struct Signs {
 }
 
 impl Health {
+    /// The health of a new worker.
     #[must_use]
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// Of a gateway, which owns no shards and needs none.
+    /// The health of a new gateway, which owns no shards and needs none.
     #[must_use]
     pub fn without_shards() -> Self {
         let health = Self::new();
@@ -28,16 +29,17 @@ impl Health {
         health
     }
 
+    /// Notes whether the worker owns any shard.
     pub fn set_owns_shards(&self, owns: bool) {
         self.0.owns_shards.store(owns, Ordering::Relaxed);
     }
 
-    /// Whether the database answered when it was last asked.
+    /// Notes whether the database answered when it was last asked.
     pub fn set_database(&self, answers: bool) {
         self.0.database.store(answers, Ordering::Relaxed);
     }
 
-    /// The error names each thing that is missing.
+    /// Whether the process is ready; the error names each thing that is missing.
     pub fn is_ready(&self) -> Result<(), Vec<&'static str>> {
         let missing: Vec<_> = [
             (&self.0.owns_shards, "this worker owns no shard"),

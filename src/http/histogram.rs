@@ -9,22 +9,23 @@ use std::time::Duration;
 use prometheus_client::encoding::{EncodeMetric, MetricEncoder, NoLabelSet};
 use prometheus_client::metrics::MetricType;
 
+/// How often durations were observed, by how long they were. A clone counts into the same.
 #[derive(Clone, Debug)]
 pub struct Histogram(Arc<Inner>);
 
 #[derive(Debug)]
 struct Inner {
-    /// Inclusive upper bounds, ascending.
+    /// The inclusive upper bounds, ascending.
     bounds: &'static [Duration],
-    /// One more than the bounds: the last is for all that is longer.
+    /// The counts of what lies up to each bound, and one more for all that is longer.
     counts: Box<[AtomicU64]>,
-    /// Microseconds: the ages of a backlog's events add up to more centuries than
-    /// nanoseconds could hold.
+    /// The sum of all durations in microseconds: the ages of a backlog's events add up to more
+    /// centuries than nanoseconds could hold.
     sum: AtomicU64,
 }
 
 impl Histogram {
-    /// `bounds` ascend.
+    /// Counts nothing yet. `bounds` ascend.
     #[must_use]
     pub fn new(bounds: &'static [Duration]) -> Self {
         Self(Arc::new(Inner {
@@ -34,6 +35,7 @@ impl Histogram {
         }))
     }
 
+    /// Counts one duration.
     pub fn observe(&self, duration: Duration) {
         let at = self.0.bounds.partition_point(|bound| *bound < duration);
         let micros = u64::try_from(duration.as_micros()).unwrap_or(u64::MAX);

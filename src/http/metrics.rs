@@ -4,35 +4,36 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 use std::time::Duration;
 
-use chrono::{DateTime, Utc};
 use prometheus_client::encoding::text::encode;
-use prometheus_client::metrics::TypedMetric;
 use prometheus_client::metrics::counter::Counter;
-use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
-use prometheus_client::registry::{Metric, Registry};
+use prometheus_client::registry::Registry;
 
+mod counting;
 mod gateway;
+mod names;
 
 use super::histogram::Histogram;
 use crate::model::{OutcomeClass, State};
 pub use gateway::{Channel, Count, GatewayMetrics, Sent};
+use names::{Level, Names, millis};
 
-type Level = Gauge<u64, AtomicU64>;
+/// A time or a span in seconds that goes up and down.
 type Seconds = Gauge<f64, AtomicU64>;
-type Label = [(&'static str, &'static str); 1];
 
-/// From a receiver on the same machine to the longest timeout that makes sense.
+/// The bounds of an exchange's duration: from a receiver on the same machine to the longest timeout
+/// that makes sense.
 const EXCHANGE: &[Duration] = &millis([
     1, 2, 5, 10, 20, 50, 100, 200, 500, 1_000, 2_000, 5_000, 10_000, 20_000, 60_000,
 ]);
 
-/// Finer around the 20 ms that an idle lane should take, and up to a backlog's hours.
+/// The bounds of the wait before the first attempt: finer around the 20 ms that an idle lane should
+/// take, and up to a backlog's hours.
 const FIRST_ATTEMPT: &[Duration] = &millis([
     2, 5, 10, 15, 20, 30, 50, 100, 200, 500, 1_000, 5_000, 30_000, 300_000, 3_600_000,
 ]);
 
-/// One transaction of at most a few hundred rows.
+/// The bounds of a batch's duration: one transaction of at most a few hundred rows.
 const BATCH: &[Duration] = &millis([1, 2, 5, 10, 20, 50, 100, 200, 500, 1_000, 5_000]);
 
 /// What the loops count, and `/metrics` shows. Each call is one or two atomic
@@ -47,12 +48,12 @@ struct Inner {
     events_read: Counter,
     deliveries_routed: Counter,
     first_attempt_delay: Histogram,
-    /// In the order of [`OutcomeClass::ALL`].
+    /// The attempts, in the order of [`OutcomeClass::ALL`].
     attempts: [Counter; OutcomeClass::ALL.len()],
     attempt_duration: Histogram,
     sent_again: Counter,
     retries_planned: Counter,
-    /// In the order of [`State::ALL`]; none for the open states.
+    /// The deliveries that finished, in the order of [`State::ALL`]; none for the open states.
     finished: [Option<Counter>; State::ALL.len()],
 
     queued: Level,
@@ -90,10 +91,11 @@ struct Inner {
 }
 
 impl Metrics {
+    /// Counts nothing yet.
     #[must_use]
     #[expect(clippy::too_many_lines, reason = "it is one list")]
     pub fn new() -> Self {
-        let mut names = Names(Registry::default());
+        let mut names = Names::default();
         let attempts = names.family("posthorn_attempts", "HTTP exchanges, by outcome");
         let finished = names.family(
             "posthorn_deliveries_finished",
@@ -238,11 +240,11 @@ impl Metrics {
                 "When the fleet's last scheduled audit was through, or the schema was made, in Unix time",
                 &Seconds::default(),
             ),
-            registry: names.0,
+            registry: names.into_registry(),
         }))
     }
 
-    /// The `OpenMetrics` text format, version 1.0.0.
+    /// Writes all of it in the `OpenMetrics` text format, version 1.0.0.
     #[must_use]
     pub fn render(&self) -> String {
         let mut text = String::new();
@@ -251,208 +253,17 @@ impl Metrics {
         text
     }
 
-    /// What the gateway counts.
+    /// The part that the gateway counts.
     #[must_use]
     pub fn gateway(&self) -> &GatewayMetrics {
         &self.0.gateway
     }
-
-    pub fn events_read(&self, n: u64) {
-        self.0.events_read.inc_by(n);
-    }
-
-    pub fn deliveries_routed(&self, n: u64) {
-        self.0.deliveries_routed.inc_by(n);
-    }
-
-    /// The wait before the first attempt, from the event's insertion.
-    pub fn first_attempt(&self, since_event: Duration) {
-        self.0.first_attempt_delay.observe(since_event);
-    }
-
-    pub fn attempt(&self, class: OutcomeClass, duration: Duration) {
-        self.0.attempts[class as usize].inc();
-        self.0.attempt_duration.observe(duration);
-    }
-
-    pub fn sent_again(&self) {
-        self.0.sent_again.inc();
-    }
-
-    pub fn retry_planned(&self) {
-        self.0.retries_planned.inc();
-    }
-
-    /// An open state finishes nothing and is not counted.
-    pub fn finished(&self, state: State) {
-        if let Some(counter) = &self.0.finished[state as usize] {
-            counter.inc();
-        }
-    }
-
-    pub fn set_queued(&self, deliveries: usize, bytes: usize) {
-        self.0.queued.set(deliveries as u64);
-        self.0.queued_bytes.set(bytes as u64);
-    }
-
-    pub fn set_in_flight(&self, n: usize) {
-        self.0.in_flight.set(n as u64);
-    }
-
-    /// A request left although as many as its subscription allows were in the air.
-    pub fn over_limit(&self) {
-        self.0.over_limit.inc();
-    }
-
-    /// Rows of `posthorn.pending_deliveries` in the shards that this worker owns.
-    pub fn set_waiting(&self, rows: u64) {
-        self.0.waiting.set(rows);
-    }
-
-    pub fn spilled(&self, n: u64) {
-        self.0.spilled.inc_by(n);
-    }
-
-    pub fn refilled(&self, n: u64) {
-        self.0.refilled.inc_by(n);
-    }
-
-    pub fn set_told_to_wait(&self, n: usize) {
-        self.0.told_to_wait.set(n as u64);
-    }
-
-    pub fn set_breakers_open(&self, n: usize) {
-        self.0.breakers_open.set(n as u64);
-    }
-
-    pub fn batch_written(&self, entries: u64, took: Duration) {
-        self.0.batch_entries.inc_by(entries);
-        self.0.batch_duration.observe(took);
-    }
-
-    pub fn set_unrecorded(&self, n: usize) {
-        self.0.unrecorded.set(n as u64);
-    }
-
-    pub fn fenced_off(&self, entries: u64) {
-        self.0.fenced_off.inc_by(entries);
-    }
-
-    pub fn entry_refused(&self) {
-        self.0.entries_refused.inc();
-    }
-
-    pub fn ledger_conflicts(&self, n: u64) {
-        self.0.ledger_conflicts.inc_by(n);
-    }
-
-    pub fn set_shards_held(&self, n: usize) {
-        self.0.shards_held.set(n as u64);
-    }
-
-    /// Of the oldest checkpoint among the held shards.
-    pub fn set_checkpoint_age(&self, age: Duration) {
-        self.0.checkpoint_age.set(age.as_secs_f64());
-    }
-
-    pub fn database_error(&self) {
-        self.0.database_errors.inc();
-    }
-
-    pub fn set_subscriptions(&self, valid: usize, invalid: usize) {
-        self.0.subscriptions_valid.set(valid as u64);
-        self.0.subscriptions_invalid.set(invalid as u64);
-    }
-
-    pub fn replayed(&self, deliveries: u64) {
-        self.0.replayed.inc_by(deliveries);
-    }
-
-    /// In the whole database.
-    pub fn set_replays(&self, n: u64) {
-        self.0.replays.set(n);
-    }
-
-    /// What an audit of this worker found.
-    pub fn audit_missing(&self, n: u64) {
-        self.0.audit_missing.inc_by(n);
-    }
-
-    /// Of the fleet's last audit, whichever worker made it.
-    pub fn set_audit_finished(&self, at: DateTime<Utc>) {
-        self.0.audit_finished.set(unix_time(at));
-    }
-
-    /// Rows of `posthorn.source_failures`, in the whole database.
-    pub fn set_source_failures(&self, rows: u64) {
-        self.0.source_failures.set(rows);
-    }
-
-    /// In the whole database.
-    pub fn set_sources_broken(&self, sources: u64) {
-        self.0.sources_broken.set(sources);
-    }
-
-    /// By the fleet's last comparisons, whichever worker made them; none: no source is to be
-    /// compared.
-    pub fn set_source_differences(&self, rows: u64, compared: Option<DateTime<Utc>>) {
-        self.0.source_differences.set(rows);
-        self.0.source_compared.set(compared.map_or(0.0, unix_time));
-    }
-}
-
-#[expect(
-    clippy::cast_precision_loss,
-    reason = "seconds since 1970 are exact for a long time"
-)]
-fn unix_time(at: DateTime<Utc>) -> f64 {
-    at.timestamp() as f64
 }
 
 impl Default for Metrics {
     fn default() -> Self {
         Self::new()
     }
-}
-
-/// Registers metrics under their names. The name of a counter is given without the
-/// `_total` that it has on the wire: the encoder adds it.
-struct Names(Registry);
-
-impl Names {
-    fn is<M: Metric + Clone>(&mut self, name: &str, help: &str, metric: &M) -> M {
-        self.0.register(name, help, metric.clone());
-        metric.clone()
-    }
-
-    fn counter(&mut self, name: &str, help: &str) -> Counter {
-        self.is(name, help, &Counter::default())
-    }
-
-    fn level(&mut self, name: &str, help: &str) -> Level {
-        self.is(name, help, &Level::default())
-    }
-
-    fn family<M>(&mut self, name: &str, help: &str) -> Family<Label, M>
-    where
-        M: Metric + TypedMetric + Default,
-    {
-        self.is(name, help, &Family::default())
-    }
-
-    fn histogram(&mut self, name: &str, help: &str, bounds: &'static [Duration]) -> Histogram {
-        self.is(name, help, &Histogram::new(bounds))
-    }
-}
-
-const fn millis<const N: usize>(values: [u64; N]) -> [Duration; N] {
-    let mut bounds = [Duration::ZERO; N];
-    let mut at = 0;
-    while at < N {
-        bounds[at] = Duration::from_millis(values[at]);
-        at += 1;
-    }
-    bounds
 }
 
 #[cfg(test)]

@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio_util::sync::{CancellationToken, WaitForCancellationFutureOwned};
 
-/// All places of a listener.
+/// The places of a listener, shared out among its clients.
 #[derive(Debug)]
 pub struct Seats {
     most: usize,
@@ -17,7 +17,7 @@ pub struct Seats {
 
 #[derive(Debug, Default)]
 struct Book {
-    /// Counts what happens: of two numbers the smaller one was earlier.
+    /// The number of what happened last: of two numbers the smaller one was earlier.
     now: u64,
     taken: usize,
     networks: HashMap<IpAddr, Network>,
@@ -25,17 +25,17 @@ struct Book {
 
 #[derive(Debug, Default)]
 struct Network {
-    /// Stands for many clients, as a proxy does: it has no limit of its own, and nothing that
-    /// works is taken away from it.
+    /// Whether the address stands for many clients, as a proxy does: it has no limit of its own,
+    /// and nothing that works is taken away from it.
     is_many: bool,
     seats: BTreeMap<u64, Taken>,
-    /// Those on which nothing is answered: since when, and their numbers.
+    /// The connections on which nothing is answered: since when, and their numbers.
     idle: BTreeSet<(u64, u64)>,
 }
 
 #[derive(Debug)]
 struct Taken {
-    /// Since when nothing is answered on the connection; none: something is.
+    /// Since when nothing is answered on the connection; none where something is.
     idle_since: Option<u64>,
     lost: CancellationToken,
 }
@@ -50,7 +50,7 @@ pub struct Seat {
 }
 
 impl Seats {
-    /// So many places, and so many of them for one address (of IPv6, a /64).
+    /// Makes so many places, and so many of them for one address (of IPv6, a /64).
     #[must_use]
     pub fn new(most: usize, most_of_address: usize) -> Arc<Self> {
         Arc::new(Self {
@@ -60,9 +60,9 @@ impl Seats {
         })
     }
 
-    /// A place for a connection from this address, if need be that of another one: of the
-    /// address with the most connections the one that has been idle longest, or, where none
-    /// is idle and the newcomer has fewer by two, the youngest.
+    /// Gives a place to a connection from this address, if need be that of another one: of the
+    /// address with the most connections the one that has been idle longest, or, where none is idle
+    /// and the newcomer has fewer by two, the youngest.
     pub fn take(self: &Arc<Self>, address: IpAddr, is_many: bool) -> Option<Seat> {
         let network = network(address);
         let mut book = self.book();
@@ -142,7 +142,7 @@ impl Book {
 }
 
 impl Seat {
-    /// Whether its connection is one to be ended before others: nothing is answered on it.
+    /// Notes whether the connection is one to be ended before others, as nothing is answered on it.
     pub fn set_idle(&self, is_idle: bool) {
         let mut book = self.seats.book();
         book.now += 1;

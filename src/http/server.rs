@@ -21,8 +21,8 @@ use super::accept::{Accepting, Host};
 use super::seats::Seat;
 use super::{Health, Metrics, exposition};
 
-/// For a request's head, and for the next one on a connection that is kept alive: a
-/// client that says nothing must not hold one of the few connections.
+/// How long a client may take for a request's head, and for the next one on a connection that is
+/// kept alive: a client that says nothing must not hold one of the few connections.
 const HEAD_TIME: Duration = Duration::from_secs(10);
 
 const ACCEPTING: Accepting = Accepting {
@@ -37,7 +37,7 @@ const ACCEPTING: Accepting = Accepting {
 
 const OPENMETRICS: HeaderValue =
     HeaderValue::from_static("application/openmetrics-text; version=1.0.0; charset=utf-8");
-/// The form that tools read which do not ask for another, `promtool` among them.
+/// The media type that tools read which do not ask for another, `promtool` among them.
 const PROMETHEUS: HeaderValue =
     HeaderValue::from_static("text/plain; version=0.0.4; charset=utf-8");
 const TEXT: HeaderValue = HeaderValue::from_static("text/plain; charset=utf-8");

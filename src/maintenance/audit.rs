@@ -19,16 +19,16 @@ use crate::store::audit::{
 use crate::store::turn::take_turn;
 use crate::store::{Pool, StoreError, within};
 
+/// When the audit runs, and of what.
 #[derive(Clone, Debug)]
 pub struct Settings {
-    /// In UTC.
+    /// The times at which it runs, in UTC.
     pub schedule: Schedule,
     /// How far back it looks at least; further, where the last one left something.
     pub window: Duration,
 }
 
-/// Runs on the schedule until `stop`. A run that fails is repeated each minute until one
-/// worked.
+/// Audits on the schedule until `stop`. A run that fails is repeated each minute until one worked.
 pub async fn run(
     pool: Pool,
     clock: DbClock,
@@ -65,14 +65,14 @@ impl Auditing {
         .await
     }
 
-    /// What other workers did, too.
+    /// Shows what this worker and others found last.
     async fn show(&self) {
         if let Ok(since) = within(STATEMENT, audited_since(&self.pool)).await {
             self.metrics.set_audit_finished(since);
         }
     }
 
-    /// Unless another worker is at it, or has made the one that is due.
+    /// Audits, unless another worker is at it, or has made the audit that is due.
     async fn audit(&self, due: DateTime<Utc>) -> Result<(), StoreError> {
         let Some(turn) = within(STATEMENT, take_turn(&self.pool, "posthorn.audit")).await? else {
             return Ok(());

@@ -21,15 +21,16 @@ use crate::store::sources::{
 use crate::store::turn::take_turn;
 use crate::store::{Pool, StoreError, within};
 
+/// When sources are compared with the log, and by whom.
 #[derive(Clone, Debug)]
 pub struct Settings {
-    /// In UTC.
+    /// The times at which it runs, in UTC.
     pub schedule: Schedule,
     /// A URL for each role that reads tables and has nothing of Posthorn's.
     pub urls: Vec<SecretString>,
 }
 
-/// Runs on the schedule until `stop`.
+/// Compares on the schedule until `stop`.
 pub async fn run(
     pool: Pool,
     clock: DbClock,
@@ -66,14 +67,15 @@ impl Comparing {
         .await
     }
 
-    /// What other workers found, too.
+    /// Shows what this worker and others found last.
     async fn show(&self) {
         if let Ok((differing, since)) = within(STATEMENT, compared_since(&self.pool)).await {
             self.metrics.set_source_differences(differing, since);
         }
     }
 
-    /// Unless another worker is at it, or has made the one that is due.
+    /// Compares each source, unless another worker is at it, or has made the comparison that is
+    /// due.
     async fn compare_all(&self, due: DateTime<Utc>) -> Result<(), CompareFailed> {
         let Some(turn) = within(STATEMENT, take_turn(&self.pool, "posthorn.comparison")).await?
         else {
@@ -131,7 +133,7 @@ impl Comparing {
     }
 }
 
-/// When it begins, changes and ends.
+/// Logs when a difference between a source and the log begins, changes and ends.
 fn tell(name: &str, before: &Comparison, now: &Comparison) {
     match now.differing {
         0 if before.differing > 0 => info!("every status of the source {name} has been told again"),

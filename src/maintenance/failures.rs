@@ -11,16 +11,16 @@ use crate::http::metrics::Metrics;
 use crate::store::sources::count_failures;
 use crate::store::{Pool, within};
 
-/// The table is empty as a rule, so looking costs next to nothing.
+/// How often the table is looked at. It is empty as a rule, so looking costs next to nothing.
 const LOOK: Duration = Duration::from_secs(5);
 
-/// Counts until `stop`.
+/// Counts what sources could not publish, until `stop`.
 pub async fn watch(pool: Pool, metrics: Metrics, stop: CancellationToken) {
     stop.run_until_cancelled(look_again_and_again(&pool, &metrics))
         .await;
 }
 
-/// Never ends by itself: the worker takes a room that ends before its stop for broken.
+/// Looks without end: the worker takes a room that ends before its stop for broken.
 async fn look_again_and_again(pool: &Pool, metrics: &Metrics) -> Infallible {
     let mut known = 0;
     let mut said = false;

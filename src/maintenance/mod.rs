@@ -27,35 +27,36 @@ use crate::store::tokens::drop_sessions;
 use crate::store::transactions::drop_transaction_subscriptions;
 use timetable::next_run;
 
-/// Making a partition moves the rows that came before it, which can take a while; a
-/// connection that hangs must still not end maintenance for good.
+/// How long a run may take. Making a partition moves the rows that came before it, which can take a
+/// while; a connection that hangs must still not end maintenance for good.
 const DEADLINE: Duration = Duration::from_mins(10);
 
 /// The longest sleep without a look at the database's clock, which may have been
 /// anchored anew.
 const LOOK_AGAIN: Duration = Duration::from_mins(1);
 
+/// When the database is maintained, and what it keeps.
 #[derive(Clone, Debug)]
 pub struct Settings {
-    /// In UTC.
+    /// The times at which it runs, in UTC.
     pub schedule: Schedule,
-    /// Days after today that have partitions.
+    /// How many days after today have partitions.
     pub partitions_ahead_days: u16,
-    /// Days before today that are kept.
+    /// How many days before today are kept.
     pub retention_days: u16,
-    /// Days before today that keep their payloads; none: all do.
+    /// How many days before today keep their payloads; none for all.
     pub payload_days: Option<u16>,
 }
 
-/// Runs at once, then on the schedule, until `stop`. A run that fails is repeated each
-/// minute until one worked. Several workers may do this at once: the database lets one
-/// after the other, and the later ones find nothing to do.
+/// Maintains the database at once, then on the schedule, until `stop`. A run that fails is repeated
+/// each minute until one worked. Several workers may do this at once: the database lets one after
+/// the other, and the later ones find nothing to do.
 pub async fn run(pool: Pool, clock: DbClock, settings: Settings, stop: CancellationToken) {
     let rounds = rounds(&pool, &clock, &settings);
     stop.run_until_cancelled(rounds).await;
 }
 
-/// Never ends by itself: the worker takes a room that ends before its stop for broken.
+/// Runs without end: the worker takes a room that ends before its stop for broken.
 async fn rounds(pool: &Pool, clock: &DbClock, settings: &Settings) -> Infallible {
     loop {
         let worked = maintain(pool, settings).await;
@@ -67,8 +68,8 @@ async fn rounds(pool: &Pool, clock: &DbClock, settings: &Settings) -> Infallible
     }
 }
 
-/// Whether everything worked. Days that cannot be dropped do not keep new ones from
-/// being made, nor the other way round.
+/// Maintains the database once, and tells whether everything worked. Days that cannot be dropped do
+/// not keep new ones from being made, nor the other way round.
 async fn maintain(pool: &Pool, settings: &Settings) -> bool {
     let ahead = settings.partitions_ahead_days;
     let made = make(pool, ahead).await;
@@ -136,7 +137,7 @@ async fn make(pool: &Pool, ahead: u16) -> Result<(), StoreError> {
     Ok(())
 }
 
-/// Each day that is closed. Every row of it is read.
+/// Seals each day that is closed. Every row of it is read.
 async fn seal(pool: &Pool) -> Result<(), StoreError> {
     while let Some(day) = within(6 * DEADLINE, seal_next_day(pool)).await? {
         info!(%day, "sealed the day's records");

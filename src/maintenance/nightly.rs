@@ -13,9 +13,9 @@ use super::timetable::next_run;
 use crate::flow::DbClock;
 use crate::http::metrics::Metrics;
 
-/// Runs at each time of the schedule, which it is given; a run that fails is repeated each minute
-/// until one worked. `meanwhile` is called now and then, to show what other workers did. Never
-/// ends by itself: the worker takes a room that ends before its stop for broken.
+/// Runs something at each time of the schedule, which it is given; a run that fails is repeated
+/// each minute until one worked. `meanwhile` is called now and then, to show what other workers
+/// did. Never ends by itself: the worker takes a room that ends before its stop for broken.
 pub async fn nightly<M, R, E>(
     what: &str,
     schedule: &Schedule,

@@ -12,16 +12,16 @@ use crate::http::metrics::Metrics;
 use crate::store::sources::{list, silencing_settings};
 use crate::store::{Pool, StoreError, within};
 
-/// A few look-ups in the catalog for each source and partition.
+/// How often sources are looked at: a few look-ups in the catalog for each source and partition.
 const LOOK: Duration = Duration::from_secs(15);
 
-/// Looks until `stop`.
+/// Looks for sources with problems, until `stop`.
 pub async fn watch(pool: Pool, metrics: Metrics, stop: CancellationToken) {
     stop.run_until_cancelled(look_again_and_again(&pool, &metrics))
         .await;
 }
 
-/// Never ends by itself: the worker takes a room that ends before its stop for broken.
+/// Looks without end: the worker takes a room that ends before its stop for broken.
 async fn look_again_and_again(pool: &Pool, metrics: &Metrics) -> Infallible {
     let mut known = vec![];
     loop {
@@ -43,7 +43,7 @@ async fn look_again_and_again(pool: &Pool, metrics: &Metrics) -> Infallible {
     }
 }
 
-/// How many sources have problems, and what these are.
+/// Looks once: how many sources have problems, and what these are.
 async fn look(pool: &Pool) -> Result<(u64, Vec<String>), StoreError> {
     let sources = list(pool).await?;
     if sources.is_empty() {

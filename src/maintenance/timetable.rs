@@ -3,12 +3,13 @@
 use chrono::{DateTime, TimeDelta, Utc};
 use cron::Schedule;
 
-/// Long enough for a database that is away not to be bothered, short enough for a
-/// missing partition not to matter: rows go to the default partition meanwhile.
+/// How long to wait after a run that failed. Long enough for a database that is away not to be
+/// bothered, short enough for a missing partition not to matter: rows go to the default partition
+/// meanwhile.
 const AFTER_FAILURE: TimeDelta = TimeDelta::minutes(1);
 
-/// The first time after `now`: of the schedule if the last run worked, else a minute
-/// from now or the schedule's, whichever comes first. None: the schedule has ended.
+/// The first time to run after `now`: of the schedule if the last run worked, else a minute from
+/// now or the schedule's, whichever comes first. None: the schedule has ended.
 pub fn next_run(schedule: &Schedule, now: DateTime<Utc>, worked: bool) -> Option<DateTime<Utc>> {
     let scheduled = schedule.after(&now).next();
     let again = (!worked).then(|| now + AFTER_FAILURE);

@@ -3,15 +3,15 @@
 
 use std::ops::Range;
 
-/// Primary account numbers have so many digits (ISO/IEC 7812-1).
+/// The fewest digits of a primary account number (ISO/IEC 7812-1).
 const FEWEST_DIGITS: usize = 13;
 const MOST_DIGITS: usize = 19;
 
-/// Of a card number, so many digits may be shown (PCI DSS 4.0, requirement 3.4.1).
+/// The most digits of a card number that may be shown (PCI DSS 4.0, requirement 3.4.1).
 const DIGITS_SHOWN: usize = 4;
 
-/// Between two groups of digits, in characters: `", "` in quotes is the longest that is one
-/// number still.
+/// The longest separator between two groups of digits, in characters: `", "` in quotes is the
+/// longest that is one number still.
 const LONGEST_SEPARATOR: usize = 4;
 
 /// The places in a reading of all digits that must not be seen, by their bytes.
@@ -52,9 +52,9 @@ struct Digit {
     at: Range<usize>,
 }
 
-/// Digits side by side.
+/// A run of digits side by side.
 struct Group {
-    /// What is between it and the group before, if that can stand within a number.
+    /// What stands between the group and the one before, if that can stand within a number.
     separator: Option<String>,
     digits: Vec<Digit>,
 }
@@ -93,7 +93,7 @@ fn groups(reading: &[u8]) -> Vec<Group> {
     groups
 }
 
-/// With U+FFFD for what is not UTF-8, at the place of its first byte.
+/// The characters of a reading, with U+FFFD for what is not UTF-8, at the place of its first byte.
 fn characters(reading: &[u8]) -> impl Iterator<Item = (usize, char)> {
     let mut at = 0;
     reading.utf8_chunks().flat_map(move |chunk| {
@@ -110,7 +110,7 @@ fn characters(reading: &[u8]) -> impl Iterator<Item = (usize, char)> {
     })
 }
 
-/// Of every script: the digit zero of each, behind which the others stand (Unicode 16.0,
+/// The digit zero of every script, behind which the script's other digits stand (Unicode 16.0,
 /// general category Nd).
 const ZEROS: &[u32] = &[
     0x30, 0x660, 0x6f0, 0x7c0, 0x966, 0x9e6, 0xa66, 0xae6, 0xb66, 0xbe6, 0xc66, 0xce6, 0xd66,
@@ -133,16 +133,16 @@ fn digit(character: char) -> Option<u8> {
         .filter(|value| *value < 10)
 }
 
-/// A date with a time of day has several separators, a colon among them; who writes a card
-/// number with colons writes it with nothing else.
+/// Whether the separators are those of a date with a time of day: there are several, a colon among
+/// them; who writes a card number with colons writes it with nothing else.
 fn is_time(separators: &[&str]) -> bool {
     let differ = separators.windows(2).any(|pair| pair[0] != pair[1]);
     differ && separators.iter().any(|separator| separator.contains(':'))
 }
 
-/// The prefixes and lengths that card schemes give out (ISO/IEC 7812-2; the schemes' own
-/// tables of ranges). A wrong guess here costs a digit of an order number, a missing one
-/// shows a card.
+/// Whether card schemes give out numbers of this prefix and length (ISO/IEC 7812-2; the schemes'
+/// own tables of ranges). A wrong guess here costs a digit of an order number, a missing one shows
+/// a card.
 fn is_issued(digits: &[&Digit]) -> bool {
     if !(FEWEST_DIGITS..=MOST_DIGITS).contains(&digits.len()) {
         return false;
@@ -166,7 +166,7 @@ fn is_issued(digits: &[&Digit]) -> bool {
     }
 }
 
-/// ISO/IEC 7812-1, annex B.
+/// Whether the check digit is right (ISO/IEC 7812-1, annex B).
 fn is_luhn(digits: &[&Digit]) -> bool {
     let sum: u32 = digits
         .iter()

@@ -37,11 +37,11 @@ const BODY_KEPT: usize = 2048;
 /// The longest reason, in characters: one line of a terminal or a table cell.
 const REASON_KEPT: usize = 200;
 
-/// In UTF-8, bytes.
+/// The most bytes that a character has in UTF-8.
 const LONGEST_CHARACTER: usize = 4;
 
-/// Read beyond what is kept, so that what the cut goes through is seen for what it is, bytes:
-/// the 24 characters that make a stretch of the payload, each in the longest escape of an
+/// How many bytes are read beyond what is kept, so that what the cut goes through is seen for what
+/// it is: the 24 characters that make a stretch of the payload, each in the longest escape of an
 /// escape, and a card number as spread out.
 const LOOK_AHEAD: usize = 1024;
 
@@ -49,8 +49,8 @@ const LOOK_AHEAD: usize = 1024;
 pub struct Mask(Prints);
 
 impl Mask {
-    /// Of an exchange; `request` is the one that went out, with its access token. It serves
-    /// for what came of it alone: where that is short, most of what was sent cannot be in it
+    /// Makes the mask of an exchange; `request` is the one that went out, with its access token. It
+    /// serves for what came of it alone: where that is short, most of what was sent cannot be in it
     /// and is not looked at.
     #[must_use]
     pub fn of(event: &Event, subscription: &Subscription, request: &Request, came: &Wire) -> Self {
@@ -65,7 +65,7 @@ impl Mask {
         Self(sent::prints(event, subscription, request, longest))
     }
 
-    /// The beginning of a body as text that PostgreSQL takes: UTF-8 without NUL, cut between
+    /// Gives the beginning of a body as text that PostgreSQL takes: UTF-8 without NUL, cut between
     /// characters. None for an empty one.
     #[must_use]
     pub fn body(&self, body: &[u8]) -> Option<String> {
@@ -76,7 +76,7 @@ impl Mask {
         (!text.is_empty()).then_some(text)
     }
 
-    /// A reason as one line. Receivers choose its words: they must not break a log line, a
+    /// Gives a reason as one line. Receivers choose its words: they must not break a log line, a
     /// terminal or the database's text type.
     #[must_use]
     pub fn line(&self, reason: &str) -> String {
@@ -97,7 +97,7 @@ impl Mask {
         line
     }
 
-    /// The first `kept` bytes of a text or a few less, masked.
+    /// Gives the first `kept` bytes of a text or a few less, masked.
     fn beginning(&self, text: &str, kept: usize) -> String {
         let text = &text[..text.floor_char_boundary(kept + LOOK_AHEAD)];
         let mut covers = vec![Cover::Nothing; text.len()];
@@ -123,13 +123,13 @@ impl Mask {
     }
 }
 
-/// What stands in the place of a byte; the later hides the earlier.
+/// What stands in the place of a byte; where there are two, the later of these hides the earlier.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Cover {
     Nothing,
     /// The first byte of a digit of a card number.
     Digit,
-    /// The others, where it is escaped or not ASCII.
+    /// A further byte of such a digit, where it is escaped or not ASCII.
     OfDigit,
     Card,
     Sent,
@@ -142,7 +142,7 @@ fn cover(covers: &mut [Cover], by: Cover) {
     }
 }
 
-/// One word for everything of a kind in a row, so that nothing tells its length.
+/// Writes one word for everything of a kind in a row, so that nothing tells its length.
 fn written(text: &str, covers: &[Cover], kept: usize) -> String {
     let mut masked = String::with_capacity(text.len().min(kept));
     let mut before = Cover::Nothing;

@@ -5,14 +5,14 @@ use std::collections::{BTreeMap, HashMap};
 use std::hash::{BuildHasherDefault, Hasher};
 use std::ops::Range;
 
-/// A credential that is shorter is found as a word of its own alone: as a part of words it
-/// would be found everywhere.
+/// The length from which a credential is found as a part of words too. A shorter one is found as a
+/// word of its own alone: as a part of words it would be found everywhere.
 pub(super) const WORD: usize = 8;
 
-/// So much of a longer credential in a row is enough: receivers cut what they quote.
+/// How much of a longer credential in a row is found: receivers cut what they quote.
 const PART_OF_SECRET: usize = 12;
 
-/// So much in a row of what was sent, beside its values: a name or two with their values.
+/// How much in a row of what was sent is found, beside its values: a name or two with their values.
 const PART_OF_SENT: usize = 24;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -26,19 +26,21 @@ pub(super) enum Kind {
 
 type ByPrint<T> = HashMap<u64, T, BuildHasherDefault<Mixed>>;
 
-/// What is looked for. Each length of a fingerprint costs a search a turn, so there are few.
+/// The fingerprints of what is looked for. Each length of a fingerprint costs a search a turn, so
+/// there are few.
 pub(super) struct Prints {
     /// Sets of fingerprints, by the length of what they are of.
     of_length: BTreeMap<usize, ByPrint<Kind>>,
     /// Texts that are found whole, of [`WORD`] characters or more, by the fingerprint of so
     /// many at their beginning.
     whole: ByPrint<Vec<(Box<[u8]>, Kind)>>,
-    /// No text is searched that is longer, so longer ones are left out.
+    /// The length of the longest text that is searched: what is longer cannot be in it, and is left
+    /// out.
     longest: usize,
 }
 
 impl Prints {
-    /// To search texts of up to so many bytes.
+    /// Looks for nothing yet, in texts of up to so many bytes.
     pub fn new(longest: usize) -> Self {
         Self {
             of_length: BTreeMap::new(),
@@ -47,8 +49,8 @@ impl Prints {
         }
     }
 
-    /// A credential. A short one counts with all of its characters alone: what ASCII is left
-    /// of it may be a digit.
+    /// Looks for a credential. A short one counts with all of its characters alone: what ASCII is
+    /// left of it may be a digit.
     pub fn secret(&mut self, secret: &[u8]) {
         for letters in Letters::all_of(secret) {
             let letters = letters.bytes;
@@ -65,8 +67,8 @@ impl Prints {
         }
     }
 
-    /// A value that was sent, but for what is `known` to whoever sees the answer. A short one
-    /// says nothing of anybody; a long one is found as a part of what was sent.
+    /// Looks for a value that was sent, but for what is `known` to whoever sees the answer. A short
+    /// one says nothing of anybody; a long one is found as a part of what was sent.
     pub fn value(&mut self, value: &[u8], known: &[Vec<u8>]) {
         for letters in Letters::all_of(value) {
             for piece in without(known, &letters.bytes) {
@@ -77,7 +79,7 @@ impl Prints {
         }
     }
 
-    /// All that was sent, but for what is `known`.
+    /// Looks for all that was sent, but for what is `known`.
     pub fn sent(&mut self, sent: &[u8], known: &[Vec<u8>]) {
         if self.longest < PART_OF_SENT {
             return;
@@ -89,7 +91,7 @@ impl Prints {
         }
     }
 
-    /// Every part of that length.
+    /// Adds the fingerprint of every part that has this length.
     fn add(&mut self, letters: &[u8], length: usize, kind: Kind) {
         if length > self.longest || length > letters.len() {
             return;
@@ -116,7 +118,7 @@ impl Prints {
         }
     }
 
-    /// Where in the reading something is that was sent.
+    /// Tells where in the reading something is that was sent.
     pub fn find(&self, reading: &[u8], mut found: impl FnMut(Range<usize>, Kind)) {
         if self.of_length.is_empty() && self.whole.is_empty() {
             return;
@@ -146,7 +148,7 @@ impl Prints {
     }
 }
 
-/// The pieces between what is known.
+/// The pieces of the letters between what is known.
 fn without<'a>(known: &[Vec<u8>], letters: &'a [u8]) -> Vec<&'a [u8]> {
     let mut pieces = Vec::new();
     let (mut start, mut at) = (0, 0);
@@ -162,7 +164,7 @@ fn without<'a>(known: &[Vec<u8>], letters: &'a [u8]) -> Vec<&'a [u8]> {
     pieces
 }
 
-/// Neither a letter nor a digit beside it.
+/// Whether the part has neither a letter nor a digit beside it.
 fn is_word(reading: &[u8], part: &Range<usize>) -> bool {
     let beside = [
         part.start.checked_sub(1).and_then(|at| reading.get(at)),
@@ -176,7 +178,7 @@ fn is_word(reading: &[u8], part: &Range<usize>) -> bool {
 /// `+`), control characters and what nobody sees.
 pub(super) struct Letters {
     pub bytes: Vec<u8>,
-    /// The place in the text of each.
+    /// The place in the text that each letter is from.
     at: Vec<usize>,
 }
 
@@ -201,8 +203,8 @@ impl Letters {
     }
 
     fn of(text: &[u8]) -> Self {
-        /// U+FFFD, which stands for what was unreadable; byte order marks; spaces and hyphens
-        /// that do not show.
+        /// What nobody sees: U+FFFD, which stands for what was unreadable; byte order marks; spaces
+        /// and hyphens that do not show.
         const UNSEEN: &[&str] = &[
             "\u{fffd}", "\u{feff}", "\u{200b}", "\u{200c}", "\u{200d}", "\u{ad}", "\u{a0}",
         ];
@@ -234,7 +236,7 @@ impl Letters {
 /// which the next is made by one byte that comes and one that goes (Karp and Rabin, 1987).
 /// Two that are the same by chance mask a word too many.
 fn rolling(letters: &[u8], length: usize) -> impl Iterator<Item = (usize, u64)> + '_ {
-    /// Odd, and with bits all over: 2^64 divided by the golden ratio.
+    /// The base of the polynomial: odd, and with bits all over, 2^64 divided by the golden ratio.
     const BASE: u64 = 0x9e37_79b9_7f4a_7c15;
     let of_the_first = (1..length).fold(1_u64, |power, _| power.wrapping_mul(BASE));
     let mut print = 0_u64;
@@ -247,8 +249,8 @@ fn rolling(letters: &[u8], length: usize) -> impl Iterator<Item = (usize, u64)> 
     })
 }
 
-/// The fingerprint is a hash: its high bits are as good as random, and a map looks at the low
-/// ones too.
+/// A hasher for fingerprints, which are hashes themselves: their high bits are as good as random,
+/// and a map looks at the low ones too.
 #[derive(Default)]
 struct Mixed(u64);
 

@@ -3,25 +3,26 @@
 
 use std::ops::Range;
 
-/// Escapes within escapes that are undone: JSON in JSON in a query.
+/// How many escapes within escapes are undone: JSON in JSON in a query.
 const MOST_ROUNDS: usize = 3;
 
-/// A shorter run of base64's characters is a word.
+/// The shortest run of base64's characters that is decoded; a shorter one is a word.
 const SHORTEST_RUN: usize = 8;
 
 /// What the bytes of the text are found to mean.
 pub(super) struct Reading {
     pub bytes: Vec<u8>,
-    /// Of each byte: the bytes of the text that it was read from.
+    /// The bytes of the text that each byte was read from.
     spans: Vec<(u32, u32)>,
-    /// Bytes share characters of the text then, and none of them can go alone.
+    /// Whether it was decoded from base64: bytes share characters of the text then, and none of
+    /// them can go alone.
     pub of_base64: bool,
 }
 
-/// What begins an escape: of URLs, of JSON and of HTML.
+/// The bytes that begin an escape of URLs, of JSON or of HTML.
 const ESCAPES: &[u8] = b"%\\&";
 
-/// The text, and every other way to read it.
+/// Gives the text, and every other way to read it.
 pub(super) fn readings(text: &str) -> Vec<Reading> {
     let mut readings = unescaped_by_rounds(Reading::of(text.as_bytes()), ESCAPES);
     let mut others = Vec::new();
@@ -45,14 +46,14 @@ pub(super) fn readings(text: &str) -> Vec<Reading> {
     readings
 }
 
-/// What remains of a text when its escapes are undone, as in the plainest of its readings.
+/// Gives what remains of a text when its escapes are undone, as in the plainest of its readings.
 pub(super) fn without_escapes(text: &[u8]) -> Vec<u8> {
     let readings = unescaped_by_rounds(Reading::of(text), ESCAPES);
     let plainest = readings.into_iter().next_back();
     plainest.map_or_else(Vec::new, |plainest| plainest.bytes)
 }
 
-/// The first, and what each round makes of it.
+/// Gives the first reading, and what each round of undoing escapes makes of it.
 fn unescaped_by_rounds(first: Reading, escapes: &[u8]) -> Vec<Reading> {
     let mut readings = vec![first];
     while readings.len() <= MOST_ROUNDS
@@ -97,7 +98,7 @@ impl Reading {
         self.spans.resize(self.bytes.len(), (first.0, last.1));
     }
 
-    /// None where nothing is escaped.
+    /// Undoes one round of escapes; none where nothing is escaped.
     fn unescaped(&self, escapes: &[u8]) -> Option<Self> {
         if !self.bytes.iter().any(|byte| escapes.contains(byte)) {
             return None;
@@ -126,9 +127,9 @@ impl Reading {
         changed.then_some(plain)
     }
 
-    /// Every run of base64's characters, decoded from its first, second, third or fourth
-    /// character on: what is looked for can stand behind anything. Both alphabets; padding
-    /// ends a run, and ends of lines do not.
+    /// Decodes every run of base64's characters from its first, second, third or fourth character
+    /// on: what is looked for can stand behind anything. Both alphabets are read; padding ends a
+    /// run, and ends of lines do not.
     fn out_of_base64(&self, skipped: usize) -> Option<Self> {
         let mut decoded = Self::empty(true);
         let mut run: Vec<(u8, (u32, u32))> = Vec::new();
@@ -157,7 +158,7 @@ enum Meaning {
     Character(char),
 }
 
-/// What a text begins with, if that is an escape, and its length in bytes.
+/// Reads the escape that a text begins with, if it does, and its length in bytes.
 fn escape(text: &[u8]) -> Option<(usize, Meaning)> {
     match text.first()? {
         b'%' => percent(text),
@@ -167,7 +168,7 @@ fn escape(text: &[u8]) -> Option<(usize, Meaning)> {
     }
 }
 
-/// `%41`, and `%u0041` as old scripts write it.
+/// Reads an escape such as `%41`, or `%u0041` as old scripts write it.
 fn percent(text: &[u8]) -> Option<(usize, Meaning)> {
     if let Some(b'u' | b'U') = text.get(1) {
         return utf16(text, 2);
@@ -176,7 +177,7 @@ fn percent(text: &[u8]) -> Option<(usize, Meaning)> {
     Some((3, Meaning::Byte(byte)))
 }
 
-/// The escapes of JSON (RFC 8259, section 7) and of scripts.
+/// Reads an escape of JSON (RFC 8259, section 7) or of scripts.
 fn backslash(text: &[u8]) -> Option<(usize, Meaning)> {
     let character = match text.get(1)? {
         b'u' => return utf16(text, 2),
@@ -195,7 +196,7 @@ fn backslash(text: &[u8]) -> Option<(usize, Meaning)> {
     Some((2, Meaning::Character(character)))
 }
 
-/// Four digits of a code unit behind a prefix, with a second such where the two are one
+/// Reads four digits of a code unit behind a prefix, with a second such where the two are one
 /// character.
 fn utf16(text: &[u8], prefix: usize) -> Option<(usize, Meaning)> {
     let unit = |at: usize| number(text.get(at..at + 4)?, 16);
@@ -213,7 +214,8 @@ fn utf16(text: &[u8], prefix: usize) -> Option<(usize, Meaning)> {
     Some((2 * length, Meaning::Character(character)))
 }
 
-/// Numeric character references, and the names that every escaper knows (HTML, section 13.5).
+/// Reads a numeric character reference, or one of the names that every escaper knows (HTML, section
+/// 13.5).
 fn entity(text: &[u8]) -> Option<(usize, Meaning)> {
     const NAMES: &[(&[u8], char)] = &[
         (b"amp", '&'),
@@ -223,7 +225,7 @@ fn entity(text: &[u8]) -> Option<(usize, Meaning)> {
         (b"nbsp", '\u{a0}'),
         (b"quot", '"'),
     ];
-    /// No character has a longer number.
+    /// The most digits of a character's number.
     const MOST_DIGITS: usize = 7;
 
     let ended = |length: usize| length + usize::from(text.get(length) == Some(&b';'));
@@ -256,7 +258,7 @@ fn number(digits: &[u8], radix: u32) -> Option<u32> {
     })
 }
 
-/// RFC 4648, sections 4 and 5.
+/// The six bits that a character of base64 stands for (RFC 4648, sections 4 and 5).
 fn sextet(byte: u8) -> Option<u8> {
     Some(match byte {
         b'A'..=b'Z' => byte - b'A',
@@ -268,7 +270,8 @@ fn sextet(byte: u8) -> Option<u8> {
     })
 }
 
-/// Bits that make no whole byte are left; a byte stands for both characters that it is of.
+/// Decodes a run of base64. Bits that make no whole byte are left; a byte stands for both
+/// characters that it is of.
 fn decode(run: &[(u8, (u32, u32))], into: &mut Reading) {
     for group in run.chunks(4) {
         for (pair, shift) in group.windows(2).zip([2, 4, 6]) {

@@ -9,14 +9,15 @@ use super::reading::without_escapes;
 use crate::model::{Auth, Charset, Event, Subscription};
 use crate::shape::Request;
 
-/// Of a payload and of a query, so many bytes are looked for: most of them whole.
+/// How many bytes of a payload and of a query are looked for: most of them whole.
 const MOST_SENT: usize = 64 * 1024;
 
-/// Values beyond these are found as parts of the payload alone.
+/// How many values are looked for by themselves; further ones are found as parts of the payload
+/// alone.
 const MOST_VALUES: usize = 1000;
 
-/// `request` is the one that went out, with its access token. No text is searched that is
-/// longer than `longest`, in bytes.
+/// Takes the fingerprints of what was sent; `request` is the one that went out, with its access
+/// token. No text is searched that is longer than `longest`, in bytes.
 pub(super) fn prints(
     event: &Event,
     subscription: &Subscription,
@@ -47,7 +48,7 @@ pub(super) fn prints(
     prints
 }
 
-/// What was sent in another charset, in the one in which answers are read: its bytes, and a
+/// Gives what was sent in another charset in the one in which answers are read: its bytes, and a
 /// form's escapes of bytes.
 fn in_utf8(sent: &[u8], charset: Charset) -> Cow<'_, [u8]> {
     if charset == Charset::Utf8 {
@@ -143,8 +144,8 @@ fn known(event: &Event) -> Vec<Vec<u8>> {
         .collect()
 }
 
-/// The values of a form, of JSON or of XML, whichever it is, and of what stands in one of
-/// them as JSON.
+/// The values of a form, of JSON or of XML, whichever it is, and of what stands in one of them as
+/// JSON.
 fn values(sent: &[u8]) -> Vec<Cow<'_, str>> {
     // Whole but for a character at the cut.
     let text = sent.utf8_chunks().next().map_or("", |chunk| chunk.valid());
@@ -201,7 +202,7 @@ fn json_values(text: &str) -> Vec<Cow<'_, str>> {
     values
 }
 
-/// The place of the quotation mark that ends it.
+/// The place of the quotation mark that ends the text of JSON that begins here.
 fn end_of_text(text: &str) -> usize {
     let mut escaped = false;
     let end = text.bytes().position(|byte| {

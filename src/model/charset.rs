@@ -2,11 +2,15 @@
 
 use std::borrow::Cow;
 
+/// The encoding of a request body's text.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Charset {
+    /// UTF-8, which has every character.
     #[default]
     Utf8,
+    /// ISO 8859-1, one byte for each of its 256 characters.
     Latin1,
+    /// windows-1252, which has printable characters in the place of Latin-1's control characters.
     Windows1252,
 }
 
@@ -18,11 +22,11 @@ const WINDOWS_1252: &[char; 32] = &[
     'ž', 'Ÿ',
 ];
 
-/// The first of these places.
+/// The byte of the first character in [`WINDOWS_1252`].
 const OTHER: u8 = 0x80;
 
 impl Charset {
-    /// As a content type and an XML declaration name it.
+    /// The charset's name as a content type and an XML declaration have it.
     #[must_use]
     pub const fn name(self) -> &'static str {
         match self {
@@ -32,6 +36,7 @@ impl Charset {
         }
     }
 
+    /// Whether the charset can express the character.
     #[must_use]
     pub fn has(self, character: char) -> bool {
         self == Self::Utf8 || self.byte(character).is_some()
@@ -47,7 +52,7 @@ impl Charset {
         Cow::Owned(bytes.collect())
     }
 
-    /// The other way round.
+    /// The byte of a character, in a charset of single bytes; none where it has no such character.
     fn byte(self, character: char) -> Option<u8> {
         match u8::try_from(character) {
             Ok(byte) if self.character(byte) == character => Some(byte),
@@ -59,7 +64,7 @@ impl Charset {
         }
     }
 
-    /// Of a charset that has a byte for each of its characters.
+    /// The text of bytes in a charset that has one byte for each of its characters.
     #[must_use]
     pub fn character(self, byte: u8) -> char {
         let other = byte

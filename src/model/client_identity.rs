@@ -12,20 +12,26 @@ use x509_cert::der::{Decode, Encode};
 /// text beside a misplaced PEM marker may be a private key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum IdentityError {
+    /// The text of `client_cert` is not PEM.
     #[error("client_cert cannot be read as PEM")]
     Certificate,
+    /// There is PEM in `client_cert`, and no certificate in it.
     #[error("client_cert holds no certificate")]
     NoCertificate,
+    /// There is no readable private key in `client_key`.
     #[error("client_key holds no private key that can be read as PEM")]
     Key,
+    /// The private key is of a kind that TLS cannot sign with here.
     #[error("client_key is a key of a kind that TLS cannot use")]
     KindOfKey,
+    /// The key is not the one that the certificate is for.
     #[error("client_key does not belong to client_cert")]
     NotTogether,
 }
 
-/// The chain, leaf first, and the key, in whichever order they stand in the text. A
-/// certificate that has expired is given all the same: what is taken is the receiver's to say.
+/// Reads a certificate chain, leaf first, and its private key out of PEM, in whichever order they
+/// stand in the text. A certificate that has expired is given all the same: what is taken is the
+/// receiver's to say.
 pub fn client_identity(pem: &[u8]) -> Result<CertifiedKey, IdentityError> {
     let chain = CertificateDer::pem_slice_iter(pem).collect::<Result<Vec<_>, _>>();
     let chain = chain.map_err(|_| IdentityError::Certificate)?;

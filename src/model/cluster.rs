@@ -1,8 +1,9 @@
 //! What `posthorn.cluster()` says: which tables these are, and which run of their server.
 
-/// The part that names the tables. Where it differs, a database or the schema was made anew,
-/// restored, copied or upgraded: nothing that was read from the others says anything here.
-/// Where only the rest does, the server was restarted, or a standby took its place.
+/// The part of a cluster's name that says which tables they are. Where it differs, a database or
+/// the schema was made anew, restored, copied or upgraded: nothing that was read from the others
+/// says anything here. Where only the rest differs, the server was restarted, or a standby took its
+/// place.
 #[must_use]
 pub fn tables_of(cluster: &str) -> &str {
     cluster.split('/').next().unwrap_or(cluster)

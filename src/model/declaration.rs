@@ -7,51 +7,62 @@ use serde_json::{Map, Value};
 pub use self::changes::{Alteration, Change, Conflict, Plan, plan};
 use super::{OneLine, Settings};
 
-/// What a file declares.
+/// What a config file declares: its entries, and in whose name.
 #[derive(Clone, Debug, Default)]
 pub struct Declaration {
-    /// The name on whose behalf it speaks. None: it owns nothing beyond what it names.
+    /// The owner in whose name the file speaks. Without one it owns nothing beyond what it names.
     pub owner: Option<String>,
+    /// The profiles, locks and subscriptions of the file.
     pub entries: Vec<Entry>,
 }
 
 /// A profile, a lock or a subscription, as a file declares it and as a row holds it.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Entry {
+    /// Whether it is a profile, a lock or a subscription.
     pub kind: Kind,
-    /// What stands beside the settings, by column; without those that are NULL.
+    /// What stands beside the settings, such as the name, by column; without columns that are NULL.
     pub head: Map<String, Value>,
+    /// The settings that are given, and no defaults.
     pub settings: Settings,
 }
 
+/// The kinds of entries, in the order in which they refer to each other.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Kind {
+    /// A named set of defaults for subscriptions.
     Profile,
+    /// Settings that the operator fixes for several subscriptions.
     Lock,
+    /// One endpoint of one merchant.
     Subscription,
 }
 
-/// Who may change a row.
+/// Who may change a row of the configuration.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Owner {
+    /// People, by SQL.
     Sql,
-    /// A config file, by the owner that it names, if it names one.
+    /// A config file; with the owner that the file names, if it names one.
     File(Option<String>),
     /// Posthorn itself: a profile that comes with it.
     Builtin,
 }
 
-/// A row with its owner.
+/// A row of the configuration, with its owner.
 #[derive(Clone, Debug)]
 pub struct Stored {
+    /// What the row says.
     pub entry: Entry,
+    /// Who may change the row.
     pub owner: Owner,
 }
 
 impl Kind {
+    /// Every kind, in the order in which they refer to each other.
     pub const ALL: [Self; 3] = [Self::Profile, Self::Lock, Self::Subscription];
 
-    /// The section of a file, in double brackets.
+    /// The name of the section in a config file that declares entries of this kind.
     #[must_use]
     pub const fn section(self) -> &'static str {
         match self {
@@ -61,7 +72,7 @@ impl Kind {
         }
     }
 
-    /// The columns that name a row.
+    /// The columns that name a row of this kind.
     #[must_use]
     pub const fn identity(self) -> &'static [&'static str] {
         match self {
@@ -70,7 +81,7 @@ impl Kind {
         }
     }
 
-    /// The other columns beside the settings that a file gives.
+    /// The columns beside the settings and the name that a file gives.
     #[must_use]
     pub const fn others(self) -> &'static [&'static str] {
         match self {
@@ -82,7 +93,7 @@ impl Kind {
 }
 
 impl Owner {
-    /// The spelling of the column `managed_by`.
+    /// The owner in the spelling of the column `managed_by`.
     #[must_use]
     pub fn parse(text: &str) -> Option<Self> {
         Some(match text {
@@ -93,7 +104,7 @@ impl Owner {
         })
     }
 
-    /// The same the other way.
+    /// The owner that a row's column `managed_by` and its file name.
     #[must_use]
     pub fn spelled(&self) -> String {
         match self {
@@ -129,7 +140,8 @@ impl Entry {
         row
     }
 
-    /// `subscription acme/orders`, on one line whatever the names are.
+    /// The entry's kind and name, such as `subscription acme/orders`, on one line whatever they
+    /// hold.
     #[must_use]
     pub fn name(&self) -> String {
         let names: Vec<_> = self.identity().into_iter().flatten().collect();
@@ -166,7 +178,7 @@ impl Entry {
         self.head.get(column).and_then(Value::as_str)
     }
 
-    /// What no two rows share.
+    /// What no two rows have in common: the kind, and the columns that name a row of it.
     fn key(&self) -> (Kind, Vec<Option<&str>>) {
         (self.kind, self.identity())
     }
@@ -175,7 +187,7 @@ impl Entry {
         self.head.get("enabled") != Some(&Value::Bool(false))
     }
 
-    /// The keys in which the two differ.
+    /// The keys in which the two entries differ.
     fn differences(&self, other: &Self) -> Vec<&'static str> {
         let others = self.kind.others().iter().copied();
         let head = others.filter(|&key| self.head.get(key) != other.head.get(key));

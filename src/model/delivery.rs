@@ -8,14 +8,17 @@ use uuid::Uuid;
 /// What identifies a delivery in every table.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct DeliveryKey {
+    /// The event that is delivered.
     pub event_id: Uuid,
+    /// The subscription that gets it, or the transaction's own endpoint.
     pub subscription_id: Uuid,
-    /// 0 for the delivery that the event itself caused, 1 and up for replays.
+    /// How often the delivery was asked for again: 0 for the one that the event itself caused, 1
+    /// and up for replays.
     pub generation: i32,
 }
 
 impl DeliveryKey {
-    /// The delivery that the event itself caused.
+    /// The key of the delivery that the event itself caused.
     #[must_use]
     pub const fn first(event_id: Uuid, subscription_id: Uuid) -> Self {
         Self {
@@ -25,15 +28,15 @@ impl DeliveryKey {
         }
     }
 
-    /// Somebody asked for it again: what the event itself causes goes first.
+    /// Whether somebody asked for the delivery again: what the event itself causes goes first.
     #[must_use]
     pub const fn is_replay(&self) -> bool {
         self.generation > 0
     }
 }
 
-/// One name for the pair, the same at every attempt and replay: the UUID of version 5
-/// (RFC 9562, section 5.5) of the subscription's id, as text, within the event's. In SQL
+/// One name for an event and a subscription, the same at every attempt and replay: the UUID of
+/// version 5 (RFC 9562, section 5.5) of the subscription's id, as text, within the event's. In SQL
 /// `uuid_generate_v5(event_id, subscription_id::text)` of the extension uuid-ossp.
 #[must_use]
 pub fn delivery_id(event_id: Uuid, subscription_id: Uuid) -> Uuid {
@@ -42,23 +45,25 @@ pub fn delivery_id(event_id: Uuid, subscription_id: Uuid) -> Uuid {
     Uuid::new_v5(&event_id, name.as_bytes())
 }
 
-/// Where a delivery stands. The first two are open, the others are final.
+/// Where a delivery stands. The first two states are open, the others are final.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum State {
-    /// Waits for its first attempt (or for the answer to it).
+    /// The delivery waits for its first attempt, or for the answer to it.
     Pending,
-    /// Failed at least once and waits for its next attempt.
+    /// The delivery failed at least once and waits for its next attempt.
     PendingRetry,
+    /// An answer fitted the success rule.
     Delivered,
-    /// The attempts are used up, or it can never be sent.
+    /// The attempts are used up, or the delivery can never be sent.
     PostingError,
     /// A newer event of the same transaction took its place.
     Superseded,
-    /// Withdrawn before it was delivered.
+    /// The delivery was withdrawn before it succeeded.
     Cancelled,
 }
 
 impl State {
+    /// Every state, in the order of the database's type.
     pub const ALL: [Self; 6] = [
         Self::Pending,
         Self::PendingRetry,
@@ -68,13 +73,13 @@ impl State {
         Self::Cancelled,
     ];
 
-    /// Whether it waits for an attempt.
+    /// Whether a delivery in this state still waits for an attempt.
     #[must_use]
     pub const fn is_open(self) -> bool {
         matches!(self, Self::Pending | Self::PendingRetry)
     }
 
-    /// The spelling of `posthorn.delivery_state`, of metrics and of the docs.
+    /// The state in the spelling of `posthorn.delivery_state`, of metrics and of the docs.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
         match self {
@@ -97,6 +102,7 @@ impl FromStr for State {
     }
 }
 
+/// A text that names no state of a delivery.
 #[derive(Debug, thiserror::Error)]
 #[error("not a delivery's state")]
 pub struct NoState;

@@ -7,7 +7,7 @@ use std::fmt::{self, Display, Write};
 pub struct OneLine<'a>(pub &'a str);
 
 impl OneLine<'_> {
-    /// Whether a character is written as an escape.
+    /// Whether a character of the text is written as an escape.
     #[must_use]
     pub fn escapes(character: char) -> bool {
         character.is_control() || is_formatting(character)
@@ -27,8 +27,8 @@ impl Display for OneLine<'_> {
     }
 }
 
-/// Line and paragraph separators, and what sets the direction of text or is not seen at all
-/// (Unicode 17.0, section 23.2; UAX 9, section 2).
+/// Whether the character separates lines or paragraphs, sets the direction of text, or is not seen
+/// at all (Unicode 17.0, section 23.2; UAX 9, section 2).
 const fn is_formatting(character: char) -> bool {
     matches!(
         character,

@@ -1,15 +1,17 @@
 //! Which kinds and statuses a subscription wants.
 
-/// Text with `*` for any run of characters, such as `payment.*`.
+/// A text with `*` for any run of characters, such as `payment.*`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Pattern(Box<str>);
 
 impl Pattern {
+    /// The pattern that the text spells; every text is one.
     #[must_use]
     pub fn new(text: &str) -> Self {
         Self(text.into())
     }
 
+    /// Whether the whole text fits the pattern, in the same letter case.
     #[must_use]
     pub fn matches(&self, text: &str) -> bool {
         let Some((head, rest)) = self.0.split_once('*') else {

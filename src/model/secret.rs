@@ -6,12 +6,14 @@ use std::path::PathBuf;
 
 use secrecy::{ExposeSecret, SecretSlice, SecretString};
 
-/// `env:NAME`, `file:PATH` or `secret:NAME`.
+/// Where a secret is kept: `env:NAME`, `file:PATH` or `secret:NAME`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum SecretRef {
+    /// An environment variable of this process.
     Env(String),
+    /// A file that this process can read.
     File(PathBuf),
-    /// A row of `posthorn.secrets`, of the merchant whose subscription names it.
+    /// A row of `posthorn.secrets`, by its name, of the merchant whose subscription names it.
     Stored(String),
 }
 
@@ -28,7 +30,7 @@ pub fn is_name(text: &str) -> bool {
 }
 
 impl SecretRef {
-    /// The reference, or none where the text is not one. The text may then be the
+    /// The reference that a text spells, or none where it is not one. The text may then be the
     /// secret itself, put where its reference belongs: do not show it.
     #[must_use]
     pub fn parse(text: &str) -> Option<Self> {
@@ -48,7 +50,8 @@ impl SecretRef {
         valid.then(|| Self::File(PathBuf::from(path)))
     }
 
-    /// The same for what opens the database, and so cannot stand in it.
+    /// The reference that a text spells to a secret outside of the database, for what opens the
+    /// database and so cannot stand in it.
     #[must_use]
     pub fn parse_outside(text: &str) -> Option<Self> {
         Self::parse(text).filter(|reference| !matches!(reference, Self::Stored(_)))
@@ -68,40 +71,59 @@ impl fmt::Display for SecretRef {
 /// Why a secret could not be had. Names the place, never the content.
 #[derive(Debug, thiserror::Error)]
 pub enum SecretError {
+    /// The environment variable of this name is not set.
     #[error("the environment variable {0} is not set; set it for the worker's process")]
     NotSet(String),
+    /// The file cannot be read.
     #[error(
         "the file {} cannot be read: {kind}; check that it is there and that the worker's user may read it",
         path.display()
     )]
-    Unreadable { path: PathBuf, kind: io::ErrorKind },
+    Unreadable {
+        /// The file's path.
+        path: PathBuf,
+        /// Why the system refused to read it.
+        kind: io::ErrorKind,
+    },
+    /// There is nothing at the reference.
     #[error("{0} is empty; put the secret into it")]
     Empty(SecretRef),
+    /// There are more bytes at the reference than a secret may have.
     #[error("{0} holds more than {1} bytes; point to the secret alone")]
     TooLarge(SecretRef, u64),
+    /// The secret must be text, and is not UTF-8.
     #[error("{0} is not UTF-8 text; put the secret into it as text")]
     NotText(SecretRef),
+    /// The merchant has no stored secret of this name.
     #[error(
         "posthorn.secrets has no {0} of this merchant; give it one with `posthorn secrets set`"
     )]
     NotStored(String),
+    /// The stored secret is encrypted with a key that this process lacks.
     #[error(
         "secret:{name} is encrypted with key {key_id}, which this process does not have; add that key to secrets.keys"
     )]
-    NoKey { name: String, key_id: String },
+    NoKey {
+        /// The secret's name.
+        name: String,
+        /// The id of the missing key.
+        key_id: String,
+    },
+    /// The stored secret of this name does not open with its key.
     #[error(
         "secret:{0} does not open: its row was changed outside of Posthorn or is damaged; set it anew with `posthorn secrets set`"
     )]
     Tampered(String),
+    /// The reference names a stored secret, and there is no database to read it from.
     #[error("{0} is kept in the database, which is not at hand here; give env:NAME or file:PATH")]
     OutOfReach(SecretRef),
 }
 
-/// Fetches what a reference points to: [`crate::config::secrets::read`] from the
-/// environment and from files, [`crate::vault::Opener`] from the database too.
+/// A way to fetch what a reference points to: [`crate::config::secrets::read`] from the environment
+/// and from files, [`crate::vault::Opener`] from the database too.
 pub type ReadSecret<'a> = dyn Fn(&SecretRef) -> Result<SecretSlice<u8>, SecretError> + 'a;
 
-/// A secret that must be text, such as a password or a URL.
+/// Takes the bytes of a secret that must be text, such as a password or a URL.
 pub fn as_text(from: &SecretRef, bytes: &SecretSlice<u8>) -> Result<SecretString, SecretError> {
     std::str::from_utf8(bytes.expose_secret())
         .map(SecretString::from)

@@ -18,6 +18,7 @@ mod problem;
 mod resolve;
 mod retry;
 mod signing;
+mod spelled;
 mod success;
 #[cfg(test)]
 mod tests;
@@ -34,12 +35,12 @@ pub use problem::Problem;
 pub(crate) use problem::{duration_text, quoted, within};
 pub use resolve::{Identity, resolve, resolve_matching};
 
-/// Writes the struct once, and from the same list what must know every key of it.
+/// Writes the struct [`Settings`], and from the same list what must know every key of it.
 macro_rules! settings {
     ($($(#[$doc:meta])* $key:ident: $type:ty,)*) => {
-        /// One value per key of `[[subscription]]`, and per column of
-        /// `posthorn.subscriptions` and `posthorn.profiles`; the names are the same in
-        /// all three.
+        /// The settings that somebody gave: a value for each key of `[[subscription]]`, and for
+        /// each column of `posthorn.subscriptions` and `posthorn.profiles`. The names are the
+        /// same in all three.
         #[derive(Clone, Default, PartialEq)]
         pub struct Settings {
             $($(#[$doc])* pub $key: Option<$type>,)*
@@ -58,7 +59,7 @@ macro_rules! settings {
                 }
             }
 
-            /// The given settings as a JSON object that `jsonb_populate_record` takes for
+            /// Writes the given settings as a JSON object that `jsonb_populate_record` takes for
             /// a row: durations are intervals in seconds.
             #[must_use]
             pub fn to_row(&self) -> serde_json::Map<String, serde_json::Value> {
@@ -67,8 +68,8 @@ macro_rules! settings {
                 given.filter_map(|(key, value)| Some((key.to_owned(), value?))).collect()
             }
 
-            /// The settings of a row: the other way round. What a row cannot hold is left
-            /// out; the columns' types and rules keep such values away.
+            /// Reads the settings of a row that is given as a JSON object. What a row cannot hold
+            /// is left out; the columns' types and rules keep such values away.
             #[must_use]
             pub fn of_row(row: &serde_json::Value) -> Self {
                 Self {
@@ -76,7 +77,7 @@ macro_rules! settings {
                 }
             }
 
-            /// The keys whose values here and there are not the same.
+            /// The keys whose values in the two settings are not the same.
             pub fn differences(&self, other: &Self) -> impl Iterator<Item = &'static str> {
                 let same = [$((stringify!($key), self.$key == other.$key)),*];
                 same.into_iter().filter_map(|(key, same)| (!same).then_some(key))
@@ -104,88 +105,129 @@ macro_rules! settings {
 }
 
 settings! {
-    /// `merchant` or `transaction`.
+    /// Which transactions it is for: `merchant` or `transaction`.
     scope: String,
+    /// Where to send.
     url: String,
-    /// `POST` or `GET`.
+    /// The HTTP method: `POST` or `GET`.
     method: String,
-    /// `json`, `xml`, `nvp` or `query`.
+    /// The encoding of the payload: `json`, `xml`, `nvp` or `query`.
     encoding: String,
-    /// A JSON array of `{"name", "source", "map"?, "format"?, "omit_when"?}`.
+    /// The fields that travel: a JSON array of
+    /// `{"name", "source", "map"?, "format"?, "omit_when"?}`.
     fields: serde_json::Value,
-    /// `dotted`, `brackets`, `json` or `refuse`.
+    /// What a form makes of objects and lists: `dotted`, `brackets`, `json` or `refuse`.
     nested: String,
-    /// `+` or `%20`.
+    /// How a form writes a space: `+` or `%20`.
     space: String,
-    /// `unsaid`, `utf-8`, `iso-8859-1` or `windows-1252`.
+    /// The charset of the body: `unsaid`, `utf-8`, `iso-8859-1` or `windows-1252`.
     charset: String,
+    /// The name of the outermost element of an XML document.
     xml_root: String,
-    /// `replace` or `refuse`.
+    /// What XML makes of characters that it cannot carry: `replace` or `refuse`.
     xml_illegal: String,
-    /// `identity` or `none`.
+    /// The value of the header `Accept-Encoding`: `identity`, or `none` for no such header.
     accept_encoding: String,
-    /// A header's name or `none`, as are the next two.
+    /// The name of the header with the event's id, or `none`.
     id_header: String,
+    /// The name of the header with the attempt's time, or `none`.
     timestamp_header: String,
+    /// The name of the header with the attempt's number, or `none`.
     attempt_header: String,
+    /// The value of the header `User-Agent`.
     user_agent: String,
-    /// A JSON object from headers' names to their values: a text, a
+    /// Further headers: a JSON object from their names to their values, each a text, a
     /// [`SecretRef`](crate::model::secret::SecretRef), or `literal:` and a text.
     headers: serde_json::Value,
+    /// The kinds of events that it gets, as patterns such as `payment.*`.
     kinds: Vec<String>,
+    /// The statuses whose events it gets, as patterns such as `approv*`.
     statuses: Vec<String>,
-    /// `every` or `change`.
+    /// Whether it gets every event or only changes of the status: `every` or `change`.
     emit: String,
-    /// Ranges such as `200-299` or single statuses such as `204`.
+    /// The statuses that count as delivered: ranges such as `200-299`, or single statuses
+    /// such as `204`.
     success_statuses: Vec<String>,
+    /// The text that the answer's body must be to count as delivered.
     success_body: String,
+    /// The statuses after which no retry is made.
     give_up_statuses: Vec<String>,
+    /// The statuses after which the subscription is disabled.
     disable_statuses: Vec<String>,
-    /// `none`, `basic`, `api_key` or `oauth2`.
+    /// How requests prove who sends them: `none`, `basic`, `api_key` or `oauth2`.
     auth: String,
-    /// A [`SecretRef`](crate::model::secret::SecretRef), as is all that a secret stands for.
+    /// The credential of `auth`: a [`SecretRef`](crate::model::secret::SecretRef).
     auth_secret: String,
+    /// The credential that `auth_secret` takes the place of: a
+    /// [`SecretRef`](crate::model::secret::SecretRef).
     auth_secret_previous: String,
-    /// The header of an API key.
+    /// The name of the header that carries an API key.
     auth_header: String,
+    /// Where OAuth2 access tokens are asked for.
     oauth2_token_url: String,
-    /// `basic` or `body`.
+    /// Where a token request has the client's credentials: `basic` or `body`.
     oauth2_client_auth: String,
+    /// The scope that a token request asks for.
     oauth2_scope: String,
+    /// The audience that a token request asks for.
     oauth2_audience: String,
-    /// `none`, `standard_webhooks` or `sensepass_hmac`.
+    /// How requests are signed: `none`, `standard_webhooks` or `sensepass_hmac`.
     signing: String,
+    /// The keys of signatures: [`SecretRef`](crate::model::secret::SecretRef)s.
     signing_secrets: Vec<String>,
+    /// The client's certificate chain in PEM: a
+    /// [`SecretRef`](crate::model::secret::SecretRef).
     client_cert: String,
+    /// The private key of `client_cert` in PEM: a
+    /// [`SecretRef`](crate::model::secret::SecretRef).
     client_key: String,
+    /// The client's certificate and key in one PKCS#12 file: a
+    /// [`SecretRef`](crate::model::secret::SecretRef).
     client_pkcs12: String,
+    /// The password of `client_pkcs12`: a [`SecretRef`](crate::model::secret::SecretRef).
     client_pkcs12_password: String,
+    /// Further root certificates to trust, in PEM: a
+    /// [`SecretRef`](crate::model::secret::SecretRef).
     ca_cert: String,
-    /// IP addresses.
+    /// The IP addresses of the worker's machine that connections come from.
     source_addresses: Vec<String>,
+    /// The proxies to go through, by the name that the config file gives them.
     proxy_pool: String,
-    /// `fixed`, `exponential` or `list`.
+    /// How the delays between attempts grow: `fixed`, `exponential` or `list`.
     retry: String,
+    /// The first delay, or every delay of a fixed schedule.
     retry_interval: Duration,
+    /// What each delay of an exponential schedule is multiplied by for the next one.
     retry_factor: f64,
+    /// The longest delay.
     retry_cap: Duration,
+    /// How much of itself a delay is spread by, to either side: 0 to 1.
     retry_jitter: f64,
+    /// The delays of a list, one for each retry.
     retry_delays: Vec<Duration>,
+    /// The most attempts, the first send counted.
     max_attempts: i32,
+    /// How long after the event's insertion retries may still be made.
     max_age: Duration,
+    /// Whether a receiver's `Retry-After` puts the next attempt off.
     retry_after: bool,
+    /// How long a whole exchange may take.
     timeout: Duration,
+    /// How long a connection may take to be made.
     connect_timeout: Duration,
+    /// The most requests in the air at once, over all workers.
     max_in_flight: i32,
+    /// The most sends a second.
     rate: f64,
-    /// `none` or `transaction`.
+    /// In which order deliveries are sent: `none` or `transaction`.
     order: String,
+    /// Whether a newer event of a transaction takes the place of one that still waits.
     supersede: bool,
-    /// A JSON object from states to the vendor's words.
+    /// The vendor's words for states: a JSON object from states to words.
     labels: serde_json::Value,
 }
 
-/// The fields of a map that stands outside of a subscription.
+/// Reads the fields of a map that stands outside of a subscription.
 pub fn check_fields(value: &serde_json::Value) -> Result<Vec<Field>, String> {
     let mut problems = Vec::new();
     let fields = fields::check(value, false, &mut problems);
@@ -207,8 +249,8 @@ impl Settings {
         problems
     }
 
-    /// The same for a profile, where whatever is absent may still come from the
-    /// subscription: only values that stand here can be wrong.
+    /// Everything that is wrong with a profile's settings, where whatever is absent may still
+    /// come from the subscription: only values that stand here can be wrong.
     #[must_use]
     pub fn profile_problems(&self) -> Vec<Problem> {
         let mut problems = self.problems();

@@ -6,22 +6,24 @@ use std::sync::Arc;
 use ring::hmac;
 use ring::signature::Ed25519KeyPair;
 
-/// A subscription's way of signing, with its keys.
+/// How a subscription's requests are signed, with the keys.
 #[derive(Clone)]
 pub enum Signing {
+    /// Requests are not signed.
     None,
-    /// <https://github.com/standard-webhooks/standard-webhooks>: one signature for each
-    /// key, so that a receiver can change over at its own time.
+    /// One signature of [Standard Webhooks](https://github.com/standard-webhooks/standard-webhooks)
+    /// for each key, so that a receiver can change over at its own time.
     StandardWebhooks(Vec<SigningKey>),
     /// HMAC-SHA256 over a random key and the body (WIRE.md 3.5).
     SensepassHmac(Box<hmac::Key>),
 }
 
+/// A key of Standard Webhooks.
 #[derive(Clone)]
 pub enum SigningKey {
-    /// `v1`: HMAC-SHA256.
+    /// The key of a `v1` signature: HMAC-SHA256.
     Symmetric(hmac::Key),
-    /// `v1a`: ed25519.
+    /// The key of a `v1a` signature: ed25519.
     Asymmetric(Arc<Ed25519KeyPair>),
 }
 

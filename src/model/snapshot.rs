@@ -4,14 +4,17 @@ use std::collections::BTreeSet;
 use std::fmt;
 use std::str::FromStr;
 
-/// PostgreSQL's `pg_snapshot`, in its text form `xmin:xmax:xip,…`.
+/// Which transactions had finished at a moment: PostgreSQL's `pg_snapshot`, in its text form
+/// `xmin:xmax:xip,…`.
 ///
 /// A transaction is finished in it when its id is below `xmax` and not in `running`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Snapshot {
+    /// The least transaction id that was still in progress; every one below it had finished.
     pub xmin: u64,
+    /// The transaction id from which on none had finished.
     pub xmax: u64,
-    /// Top-level transactions that were in progress, ascending.
+    /// The ids of the top-level transactions that were in progress, ascending.
     pub running: Vec<u64>,
 }
 
@@ -22,7 +25,8 @@ impl Snapshot {
         xid < self.xmax && self.running.binary_search(&xid).is_err()
     }
 
-    /// Includes nothing: 3 is the first number that `PostgreSQL` gives a transaction.
+    /// The snapshot that includes nothing: 3 is the first number that `PostgreSQL` gives a
+    /// transaction.
     #[must_use]
     pub const fn before_everything() -> Self {
         Self {
@@ -32,8 +36,8 @@ impl Snapshot {
         }
     }
 
-    /// Whether it includes whatever `other` does. Of two snapshots of one database the later
-    /// one contains the earlier.
+    /// Whether this snapshot includes whatever `other` does. Of two snapshots of one database the
+    /// later one contains the earlier.
     #[must_use]
     pub fn contains(&self, other: &Self) -> bool {
         self.xmax >= other.xmax && self.running.iter().all(|xid| !other.includes(*xid))
@@ -84,6 +88,7 @@ impl fmt::Display for Snapshot {
     }
 }
 
+/// A text that is no snapshot.
 #[derive(Debug, thiserror::Error)]
 #[error("not a snapshot; expected xmin:xmax:xip,…")]
 pub struct NotASnapshot;

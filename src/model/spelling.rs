@@ -4,18 +4,19 @@ use std::borrow::Cow;
 
 use http::HeaderName;
 
-/// HTTP takes no notice of the letters' case in a header's name (RFC 9110, section 5.1), but
-/// receivers do that look for one by its text. A name that somebody chose is written as they
-/// wrote it, and every other one in `Title-Case`, which such receivers expect.
+/// How the names of a request's headers are written. HTTP takes no notice of the letters' case (RFC
+/// 9110, section 5.1), but receivers do that look for one by its text. A name that somebody chose
+/// is written as they wrote it, and every other one in `Title-Case`, which such receivers expect.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Spelling(Vec<Box<str>>);
 
 impl Spelling {
-    /// Makes this the way to write its name.
+    /// Writes this header's name as it is spelled here from now on.
     pub fn keep(&mut self, written: &str) {
         self.0.push(written.into());
     }
 
+    /// How the header's name is written.
     #[must_use]
     pub fn of(&self, name: &HeaderName) -> Cow<'_, str> {
         let chosen = self

@@ -6,19 +6,20 @@ use std::fmt;
 use ring::hmac;
 use uuid::{Builder, Uuid};
 
-/// The database's key for security tokens: the same for every worker, and for whoever
+/// The database's key for security tokens, which is the same for every worker and for whoever
 /// answers the look-up.
 #[derive(Clone)]
 pub struct TokenKey(hmac::Key);
 
 impl TokenKey {
+    /// The key of these bytes.
     #[must_use]
     pub fn new(key: &[u8]) -> Self {
         Self(hmac::Key::new(hmac::HMAC_SHA256, key))
     }
 
-    /// The token of an event for a subscription, the same at every attempt and replay. In
-    /// the form of a UUID of version 4, whose 122 bits nobody guesses without the key.
+    /// The token of an event for a subscription, the same at every attempt and replay. It has the
+    /// form of a UUID of version 4, whose 122 bits nobody guesses without the key.
     #[must_use]
     pub fn token(&self, event_id: Uuid, subscription_id: Uuid) -> Uuid {
         let mut context = hmac::Context::with_key(&self.0);
@@ -32,8 +33,8 @@ impl TokenKey {
         Builder::from_random_bytes(bytes).into_uuid()
     }
 
-    /// What shows that bytes which come back from outside were written here. Ninety-six bits
-    /// are enough where each try is a request.
+    /// A seal that shows that bytes which come back from outside were written here. Its ninety-six
+    /// bits are enough where each try is a request.
     #[must_use]
     pub fn seal(&self, bytes: &[u8]) -> [u8; 12] {
         let mut context = hmac::Context::with_key(&self.0);

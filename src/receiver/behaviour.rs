@@ -12,8 +12,9 @@ use thiserror::Error;
 /// What the sender gets to see of one request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Reply {
+    /// An answer with this status.
     Status(StatusCode),
-    /// No answer for as long as the sender waits.
+    /// The sender gets no answer for as long as it waits.
     Hang,
     /// The connection is closed once the request has been read.
     Drop,
@@ -22,12 +23,15 @@ pub enum Reply {
 /// One way of answering, for a number of requests or for all that follow.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Step {
+    /// What the sender gets.
     pub reply: Reply,
+    /// How long to wait before that.
     pub delay: Duration,
-    /// Goes out as `text/plain` unless `headers` says otherwise.
+    /// The answer's body; it goes out as `text/plain` unless `headers` says otherwise.
     pub body: Bytes,
+    /// The answer's headers, beside those of HTTP itself.
     pub headers: Vec<(HeaderName, HeaderValue)>,
-    /// The reason phrase; the status's own if absent.
+    /// The reason phrase; none for the status's own.
     pub reason: Option<ReasonPhrase>,
     /// How many requests are answered so before the next step; the last step has none.
     pub times: Option<u64>,
@@ -40,28 +44,37 @@ pub struct Behaviour {
     answered: AtomicU64,
 }
 
-/// `PATH=BEHAVIOUR`, as `posthorn receiver --on` takes it.
+/// How to answer a path: `PATH=BEHAVIOUR`, as `posthorn receiver --on` takes it.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Rule {
+    /// The path, which starts with a slash.
     pub path: String,
+    /// The steps of the behaviour; each holds for its `times`.
     pub steps: Vec<Step>,
 }
 
+/// Why a text is no behaviour.
 #[derive(Debug, Error, PartialEq)]
 pub enum BehaviourError {
+    /// The text has no path before its behaviour.
     #[error("write PATH=BEHAVIOUR with a path that starts with a slash, such as /fails=503")]
     NoPath,
+    /// A step begins with what is no reply.
     #[error("`{0}` is neither a status from 200 to 599 nor `hang` nor `drop`")]
     Reply(String),
+    /// A step has a setting that nobody knows.
     #[error("`{0}` is not delay=, body=, header=NAME:VALUE, reason=, times= or then=")]
     Setting(String),
+    /// A setting has a value that it cannot have.
     #[error("`{0}` has a value that cannot be used")]
     Value(String),
+    /// A step with `times` has no next one, or a step without has one.
     #[error("`times` and `then` come together: 503,times=3,then=200")]
     TimesAndThen,
 }
 
 impl Step {
+    /// A step with this reply at once, and nothing else to it.
     #[must_use]
     pub fn reply(reply: Reply) -> Self {
         Self {
@@ -88,11 +101,13 @@ impl Behaviour {
         Step::reply(Reply::Status(status)).into()
     }
 
+    /// Never answers.
     #[must_use]
     pub fn hang() -> Self {
         Step::reply(Reply::Hang).into()
     }
 
+    /// Closes the connection once it has read the request.
     #[must_use]
     pub fn drop_connection() -> Self {
         Step::reply(Reply::Drop).into()
@@ -107,7 +122,7 @@ impl Behaviour {
         }
     }
 
-    /// The step for the next request; none of an empty behaviour.
+    /// Gives the step for the next request; none of an empty behaviour.
     pub(super) fn next(&self) -> Option<&Step> {
         if let [only] = &self.steps[..] {
             return Some(only);
@@ -123,8 +138,8 @@ impl Behaviour {
     }
 }
 
-/// `503,times=3,then=200,body=ok`: a reply, its settings, and after `then=` the next one.
-/// A backslash before a comma makes it part of the value.
+/// Reads a behaviour such as `503,times=3,then=200,body=ok`: a reply, its settings, and after
+/// `then=` the next one. A backslash before a comma makes it part of the value.
 impl FromStr for Behaviour {
     type Err = BehaviourError;
 

@@ -32,22 +32,24 @@ impl Endpoint {
         }
     }
 
+    /// The path that it answers.
     #[must_use]
     pub fn path(&self) -> &str {
         &self.path
     }
 
-    /// Answers so from the next request on; those that wait already are not changed.
+    /// Answers in this way from the next request on; those that wait already are not changed.
     pub fn behave(&self, behaviour: Behaviour) {
         self.behaviour.store(Arc::new(behaviour));
     }
 
-    /// Requests that have arrived whole.
+    /// How many requests have arrived whole.
     #[must_use]
     pub fn received(&self) -> u64 {
         self.tally.count()
     }
 
+    /// How many requests are waiting for their answer now.
     #[must_use]
     pub fn in_flight(&self) -> u64 {
         self.in_flight.load(Ordering::SeqCst)
@@ -61,7 +63,7 @@ impl Endpoint {
         self.max_in_flight.load(Ordering::SeqCst)
     }
 
-    /// As [`super::Receiver::wait_for`], for this path.
+    /// Waits until this many requests have arrived on this path, those before the call included.
     pub async fn wait_for(&self, requests: u64, within: Duration) -> Result<(), TooFew> {
         self.tally.wait_for(requests, within).await
     }
@@ -90,7 +92,7 @@ impl Drop for InFlight<'_> {
     }
 }
 
-/// Read by every request without a lock; copied by the rare change.
+/// The endpoints by path: read by every request without a lock; copied by the rare change.
 #[derive(Debug)]
 pub(super) struct Endpoints {
     root: Arc<Endpoint>,
@@ -129,7 +131,8 @@ impl Endpoints {
         self.by_path.load().get(path).cloned()
     }
 
-    /// Whole segments: `/a` answers `/a/b`, and not `/ab`.
+    /// The endpoint that answers the path. Whole segments count: `/a` answers `/a/b`, and not
+    /// `/ab`.
     pub fn of(&self, path: &str) -> Arc<Endpoint> {
         let by_path = self.by_path.load();
         let mut prefix = path.trim_end_matches('/');

@@ -12,22 +12,27 @@ use tokio::sync::mpsc;
 
 use super::behaviour::Reply;
 
-/// Requests that wait to be looked at before senders have to wait too.
+/// How many requests may wait to be looked at before senders have to wait too.
 const WATCH_CAPACITY: usize = 1024;
 
 /// One request that arrived whole.
 #[derive(Clone)]
 pub struct Received {
+    /// When the last byte of the request was here.
     pub arrived: Instant,
+    /// The HTTP method.
     pub method: Method,
+    /// The path, with the query if there is one.
     pub path_and_query: String,
+    /// The headers.
     pub headers: HeaderMap,
+    /// The body, up to what is kept of one.
     pub body: Bytes,
     /// What the sender will get for it.
     pub reply: Reply,
 }
 
-/// Without headers and body, which carry credentials and payload.
+/// Leaves out headers and body, which carry credentials and payload.
 impl fmt::Debug for Received {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Received")

@@ -20,10 +20,10 @@ use super::State;
 use super::behaviour::{Reply, Step};
 use super::received::Received;
 
-/// Between two tries to accept when the process is out of file descriptors.
+/// How long to wait between two tries to accept when the process is out of file descriptors.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 
-/// More of a body is read and not kept.
+/// How many bytes of a body are kept; more of it is read and forgotten.
 const KEPT_BODY_BYTES: usize = 1 << 20;
 
 /// Ends a connection without an answer.

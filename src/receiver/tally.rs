@@ -15,11 +15,13 @@ pub struct Tally {
     reached: Notify,
 }
 
-/// The deadline came first.
+/// That fewer requests arrived than somebody waited for: the deadline came first.
 #[derive(Debug, Error, PartialEq)]
 #[error("{arrived} of {expected} requests arrived in time")]
 pub struct TooFew {
+    /// How many requests had arrived by then.
     pub arrived: u64,
+    /// How many were waited for.
     pub expected: u64,
 }
 

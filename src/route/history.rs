@@ -29,7 +29,7 @@ struct Row {
 }
 
 impl History {
-    /// Takes the next change; they come by revision.
+    /// Moves the configuration forward by the next change; changes come by revision.
     pub fn take(&mut self, change: Change) {
         let Change {
             kind,
@@ -67,6 +67,7 @@ impl History {
         }
     }
 
+    /// The versions of the subscriptions that the changes made.
     #[must_use]
     pub fn into_versions(self) -> Versions {
         self.versions
@@ -84,7 +85,7 @@ impl History {
         }
     }
 
-    /// Of one whose profile is not known yet, nothing is.
+    /// Notes the row as a version, once its profile is known.
     fn note(&mut self, row: &Row, at: DateTime<Utc>, own: &[Uuid]) {
         let profile = match &row.profile {
             None => None,
@@ -114,7 +115,7 @@ impl History {
 }
 
 impl Row {
-    /// None for a form that only hand-run SQL can have given it.
+    /// Reads a row; none for a form that only hand-run SQL can have given it.
     fn read(row: &Value) -> Option<Self> {
         Some(Self {
             identity: Identity {

@@ -8,16 +8,18 @@ use uuid::Uuid;
 use super::{gets, lets_through};
 use crate::model::{Emit, Event, Scope, Subscription};
 
-/// Between a change's time and its commit, workers still go by the settings before it.
+/// How long workers may still go by the settings before a change: from its time to its commit.
 const MOMENT: TimeDelta = TimeDelta::seconds(1);
 
 /// Whether an event should have become a delivery.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Wanted {
+    /// The subscription wanted the event.
     Yes,
+    /// The subscription did not want the event.
     No,
-    /// The settings changed at the very moment, or are not known so far back: a worker was
-    /// right either way.
+    /// Nobody can say: the settings changed at the very moment, or are not known so far back, and a
+    /// worker was right either way.
     Undecided,
 }
 
@@ -31,7 +33,8 @@ pub struct Versions {
 #[derive(Debug)]
 struct Version {
     since: DateTime<Utc>,
-    /// Events of the transaction that made it: they met it, although they are older.
+    /// The ids of the events of the transaction that made the version: they met it, although they
+    /// are older.
     own: Vec<Uuid>,
     subscription: Subscription,
 }
@@ -42,7 +45,7 @@ impl Version {
     }
 }
 
-/// What was ever said of a merchant.
+/// Everything that was ever said of a merchant's subscriptions.
 #[derive(Debug, Default)]
 struct Merchant {
     subscriptions: Vec<Uuid>,
@@ -75,8 +78,8 @@ impl Versions {
         });
     }
 
-    /// The version that held at an event's time, or the first that is known; none: nothing is
-    /// known of it.
+    /// The version that held at an event's time, or the first that is known; none where nothing is
+    /// known of the subscription.
     #[must_use]
     pub fn at(&self, id: Uuid, event: &Event) -> Option<&Subscription> {
         let versions = self.by_id.get(&id)?;
@@ -84,7 +87,7 @@ impl Versions {
         Some(&held.or(versions.first())?.subscription)
     }
 
-    /// The subscriptions of the event's merchant, those that never wanted it left out.
+    /// The subscriptions of the event's merchant, without those that never wanted it.
     pub fn of<'a>(
         &'a self,
         event: &'a Event,
@@ -115,7 +118,7 @@ impl Versions {
             .is_some_and(|merchant| merchant.has_template)
     }
 
-    /// Whether it counts if the event changed its transaction's status.
+    /// Whether it matters for some subscription if the event changed its transaction's status.
     #[must_use]
     pub fn wants_changes(&self, event: &Event) -> bool {
         self.merchant_of(event)
@@ -126,7 +129,7 @@ impl Versions {
         self.by_merchant.get(&*event.merchant)
     }
 
-    /// By the version of the event's time.
+    /// Judges by the version of the event's time.
     fn judge(&self, id: Uuid, event: &Event, wants: impl Fn(&Subscription) -> bool) -> Wanted {
         let versions = self.by_id.get(&id).map_or(&[][..], Vec::as_slice);
         let wants = |version: &Version| wants(&version.subscription);

@@ -7,8 +7,8 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use ipnet::{Ipv4Net, Ipv6Net};
 
-/// Machines read their credentials and settings from these, so that no network opens them
-/// by the way: only an allow-list entry of the very address does.
+/// The addresses of clouds' metadata. Machines read their credentials and settings from these, so
+/// that no network opens them by the way: only an allow-list entry of the very address does.
 const METADATA: &[IpAddr] = &[
     IpAddr::V4(Ipv4Addr::new(169, 254, 169, 254)),
     IpAddr::V4(Ipv4Addr::new(169, 254, 170, 2)),
@@ -39,8 +39,9 @@ fn special_v4(address: Ipv4Addr) -> Option<&'static str> {
         .map(|&(_, name)| name)
 }
 
-/// Addresses that carry an IPv4 address are forbidden whatever they carry: where such a
-/// packet ends is up to a translator or a tunnel that nobody here knows.
+/// The name of the special range of an IPv6 address; none if it is globally routable. Addresses
+/// that carry an IPv4 address are forbidden whatever they carry: where such a packet ends is up to
+/// a translator or a tunnel that nobody here knows.
 fn special_v6(address: Ipv6Addr) -> Option<&'static str> {
     let named = SPECIAL_V6
         .iter()
@@ -55,15 +56,12 @@ fn special_v6(address: Ipv6Addr) -> Option<&'static str> {
     is_isatap(address).then_some("ISATAP")
 }
 
-/// RFC 5214, 6.1: any prefix, then `0000:5efe` with the bits for universal and group in
-/// either state, then the IPv4 address.
+/// Whether an address is one of ISATAP (RFC 5214, 6.1): any prefix, then `0000:5efe` with the bits
+/// for universal and group in either state, then the IPv4 address.
 fn is_isatap(address: Ipv6Addr) -> bool {
     let segments = address.segments();
     segments[4] & !0x0300 == 0 && segments[5] == 0x5efe
 }
-
-/// The prefix lengths of RFC 6052, section 2.2.
-pub const NAT64_LENGTHS: [u8; 6] = [32, 40, 48, 56, 64, 96];
 
 /// The IPv4 address that an address of a NAT64 prefix carries: behind the prefix, with the
 /// bits 64 to 71 left out (RFC 6052, section 2.2).
@@ -103,7 +101,7 @@ const SPECIAL_V4: &[(Ipv4Net, &str)] = &[
     (v4([240, 0, 0, 0], 4), "reserved"),
 ];
 
-/// In order: a narrow range stands before the one that contains it.
+/// The special ranges of IPv6, in order: a narrow range stands before the one that contains it.
 const SPECIAL_V6: &[(Ipv6Net, &str)] = &[
     (v6([0, 0, 0, 0, 0, 0, 0, 0], 128), "unspecified"),
     (v6([0, 0, 0, 0, 0, 0, 0, 1], 128), "loopback"),
@@ -147,7 +145,8 @@ mod tests {
 
     use ipnet::Ipv6Net;
 
-    use super::{NAT64_LENGTHS, carried_v4, special_range};
+    use super::{carried_v4, special_range};
+    use crate::config::NAT64_LENGTHS;
 
     const FORBIDDEN: &[&str] = &[
         "0.0.0.0",

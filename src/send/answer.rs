@@ -5,21 +5,22 @@ use http::HeaderMap;
 use http::header::{CONTENT_ENCODING, CONTENT_TYPE, HeaderName, LOCATION, RETRY_AFTER};
 use url::Url;
 
-use super::http1::{Body, Broken, Connection, Head};
+use super::http1::{Body, Broken, Client, Connection, Head, Message};
 use super::text::in_utf8;
 use crate::model::Answer;
 
-/// Both forms of `Retry-After` are shorter: an HTTP date has 29 bytes.
+/// The most bytes of a `Retry-After`. Both of its forms are shorter: an HTTP date has 29 bytes.
 const RETRY_AFTER_BYTES: usize = 64;
 
-/// The names of codings are shorter.
+/// The most bytes of a coding's name, which are all shorter.
 const CODING_BYTES: usize = 32;
 
-/// The longest name that the DNS can hold (RFC 1035, section 2.3.4).
+/// The most characters of a host's name: the longest that the DNS can hold (RFC 1035, section
+/// 2.3.4).
 const HOST_CHARS: usize = 255;
 
-/// Pieces of a body that are read. Each costs about a microsecond of the processor, however
-/// small it is: a receiver that sends a byte in each could make an answer cost 30 ms.
+/// The most pieces of a body that are read. Each costs about a microsecond of the processor,
+/// however small it is: a receiver that sends a byte in each could make an answer cost 30 ms.
 pub(super) const MOST_CHUNKS: usize = 2048;
 
 /// An answer that is being read: what came of it can be told whenever reading ends.
@@ -60,12 +61,18 @@ impl Reading {
     }
 
     /// Whether another exchange can follow on the connection.
-    pub(super) const fn has_ended(&self) -> bool {
+    const fn has_ended(&self) -> bool {
         self.body.has_ended()
     }
 
-    /// `asked` is the request's URL; `incomplete` says why the body has no end, where the
-    /// receiver owes it.
+    /// Gives the connection back to the client that made it, for another exchange.
+    pub(super) fn give_back(self, client: &Client, message: &Message) {
+        let has_ended = self.has_ended();
+        client.give_back(message, &self.head, self.connection, has_ended);
+    }
+
+    /// Gives the answer as far as it was read. `asked` is the request's URL; `incomplete` says why
+    /// the body has no end, where the receiver owes it.
     pub(super) fn answer(&mut self, asked: &Url, incomplete: Option<String>) -> Answer {
         let Head {
             status, headers, ..
@@ -94,9 +101,9 @@ impl Reading {
     }
 }
 
-/// The phrase that was sent, whole, so that what is secret in it can be found: the head is
-/// bounded. In UTF-8, or else in Latin-1 (RFC 9110, section 5.5). Where there is none, the
-/// status stands alone.
+/// Gives the reason phrase that was sent, whole, so that what is secret in it can be found: the
+/// head is bounded. It is read in UTF-8, or else in Latin-1 (RFC 9110, section 5.5). Where there is
+/// none, the status stands alone.
 fn reason(head: &Head) -> String {
     match str::from_utf8(&head.reason) {
         Ok(phrase) => phrase.to_owned(),
@@ -109,7 +116,7 @@ fn text(headers: &HeaderMap, name: &HeaderName, most: usize) -> Option<String> {
     (value.len() <= most).then(|| value.to_owned())
 }
 
-/// The rest of a `Location` may hold a token.
+/// Gives the host that a `Location` names, without the rest, which may hold a token.
 fn redirects_to(headers: &HeaderMap, asked: &Url) -> Option<String> {
     let location = headers.get(LOCATION)?.to_str().ok()?;
     let target = asked.join(location).ok()?;

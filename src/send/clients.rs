@@ -14,14 +14,15 @@ use super::tls::{TlsError, TlsFactory};
 use crate::model::Subscription;
 use crate::model::subscription::{Exit, TlsSettings};
 
-/// Bounds the memory for clients: one takes some 10 kB…
+/// The most clients that are kept, which bounds their memory: one takes some 10 kB.
 const MOST_CLIENTS: usize = 4096;
 
-/// …and one with its own CA about 100 kB for its copy of the system's roots.
+/// The most clients with a CA of their own: one takes about 100 kB for its copy of the system's
+/// roots.
 const MOST_WITH_CA: usize = 512;
 
-/// A client unused for so long is let go, and with it the certificates and the key of
-/// a subscription that was changed or removed.
+/// How long an unused client is kept. With it go the certificates and the key of a subscription
+/// that was changed or removed.
 const KEEP_UNUSED: Duration = Duration::from_mins(10);
 
 /// How often unused clients are looked for.
@@ -45,8 +46,8 @@ struct Entry {
     used: Instant,
 }
 
-/// Everything that makes a connection trusted, by its contents, and the merchant: two
-/// subscriptions share connections and TLS sessions only if nothing distinguishes them.
+/// What distinguishes connections: everything that makes one trusted, by its contents, and the
+/// merchant. Two subscriptions share connections and TLS sessions only if nothing of it differs.
 struct Key {
     merchant: String,
     connect_timeout: Duration,
@@ -67,10 +68,10 @@ impl Clients {
         }
     }
 
-    /// The client for this subscription, built at its first use.
+    /// Gives the client for this subscription, built at its first use.
     ///
-    /// It is built under the lock: that takes well under a millisecond, and no second
-    /// task builds the same one.
+    /// It is built under the lock: that takes well under a millisecond, and no second task builds
+    /// the same one.
     pub(super) fn client_for(&self, subscription: &Subscription) -> Result<Client, TlsError> {
         let now = Instant::now();
         let fingerprint = self.fingerprint(subscription);
@@ -102,8 +103,8 @@ impl Clients {
         Ok(client)
     }
 
-    /// Finds the entry; `Key::fits` then decides. Keyed at random for each process, so
-    /// that it tells nothing about the secret that goes into it.
+    /// A number by which to find the entry; `Key::fits` then decides. It is keyed at random for
+    /// each process, so that it tells nothing about the secret that goes into it.
     fn fingerprint(&self, subscription: &Subscription) -> u64 {
         let mut hasher = self.hasher.build_hasher();
         subscription.merchant.hash(&mut hasher);

@@ -26,20 +26,22 @@ use super::resolver::{LookupError, Names};
 use crate::model::subscription::Exit;
 use crate::model::{Peer, TlsVersion};
 
-/// What a look-up may take of the connect timeout: what fails then is said to be the look-up.
+/// The share of the connect timeout that a look-up may take: what fails then is said to be the
+/// look-up.
 const LOOK_UP_SHARE: f64 = 0.8;
 
-/// What the operator says of the network.
+/// What the operator says of the network that requests go out to.
 #[derive(Clone, Debug, Default)]
 pub struct Network {
+    /// To which addresses requests may go.
     pub policy: EgressPolicy,
-    /// Name servers; empty for the system's.
+    /// The name servers to ask; empty for the system's.
     pub name_servers: Vec<SocketAddr>,
-    /// What subscriptions name in `proxy_pool`.
+    /// The proxies, by the name that subscriptions have in `proxy_pool`.
     pub proxy_pools: HashMap<String, Vec<Proxy>>,
 }
 
-/// What all connectors share.
+/// What all connectors share: the network, and how names and addresses are reached.
 pub(super) struct Outside {
     pub(super) policy: EgressPolicy,
     names: Names,
@@ -64,7 +66,7 @@ impl Outside {
 
 pub(super) type BoxError = Box<dyn std::error::Error + Send + Sync>;
 
-/// Why there is no connection. Names hosts, addresses and causes, never a URL.
+/// Why there is no connection. The message names hosts, addresses and causes, never a URL.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum ConnectError {
     #[error(transparent)]
@@ -104,8 +106,8 @@ impl Vetting {
         Ok(TokioIo::new(metered))
     }
 
-    /// The host's addresses, all of which the policy allows. One that it forbids spoils those
-    /// that were found with it: they may be bait.
+    /// Looks up the host's addresses, all of which the policy allows. One that it forbids spoils
+    /// those that were found with it: they may be bait.
     async fn vetted(&self, target: &Uri, found_by: Instant) -> Result<Targets, ConnectError> {
         let scheme = target.scheme_str().unwrap_or_default();
         let channel = Channel::of(scheme).ok_or(Refusal::Scheme)?;
@@ -159,8 +161,8 @@ impl Vetting {
         first_to_open(&self.outside.dial, targets, &self.exit.source_addresses).await
     }
 
-    /// By any proxy of the pool, so that all are used alike; the retry of a delivery takes
-    /// another one by and by.
+    /// Connects through a proxy of the pool, any one, so that all are used alike; the retry of a
+    /// delivery takes another one by and by.
     async fn through(
         &self,
         pool: &str,
@@ -189,7 +191,7 @@ impl Vetting {
     }
 }
 
-/// The very address that the connection was made to.
+/// The very address that a connection was made to.
 fn dialled(stream: &TcpStream) -> Result<IpAddr, DialError> {
     Ok(stream.peer_addr()?.ip())
 }
@@ -211,7 +213,7 @@ impl Service<Uri> for Vetting {
 /// A connection to a receiver, by TLS or without.
 pub(super) type Stream = TokioIo<MaybeHttpsStream<TokioIo<Metered>>>;
 
-/// The same with TLS where the URI says so, within the connect timeout.
+/// Connects to the host of a URI, by TLS where the URI says so, within the connect timeout.
 #[derive(Clone)]
 pub(super) struct Connector {
     https: HttpsConnector<Vetting>,
@@ -238,7 +240,7 @@ impl Connector {
         }
     }
 
-    /// A new connection to the host of a URI, and where it leads.
+    /// Makes a new connection to the host of a URI, and tells where it leads.
     pub(super) async fn connect(&self, target: Uri) -> Result<(Stream, Peer), BoxError> {
         let connecting = timeout(self.limit, self.https.clone().call(target));
         let stream = connecting.await.map_err(|_| ConnectError::Late)??;
@@ -247,7 +249,7 @@ impl Connector {
     }
 }
 
-/// Known whole once the handshake is over.
+/// The other end of a connection, known whole once the handshake is over.
 fn peer(stream: &MaybeHttpsStream<TokioIo<Metered>>) -> Peer {
     let tls = match stream {
         MaybeHttpsStream::Http(tcp) => return tcp.inner().peer,

@@ -12,16 +12,16 @@ use tokio::net::{TcpSocket, TcpStream};
 use super::egress::Refusal;
 use super::in_turn::first_to_succeed;
 
-/// A name with more addresses than these is not tried at all of them: whoever answers for
-/// the name decides how many it has. What comes late counts for itself.
+/// The most addresses of a name that are tried: whoever answers for the name decides how many it
+/// has. What comes late counts for itself.
 const MOST_TRIED: usize = 8;
 
-/// What the kernel keeps of an answer that is not read yet, bytes: about as much as is read
-/// of one. Left to itself the kernel lets it grow to megabytes, which receivers that pour
-/// would fill for each of thousands of connections.
+/// How many bytes the kernel keeps of an answer that is not read yet: about as much as is read of
+/// one. Left to itself the kernel lets it grow to megabytes, which receivers that pour would fill
+/// for each of thousands of connections.
 const RECEIVE_BUFFER: u32 = 64 * 1024;
 
-/// Dials one address, from a source address if one is given. The product's is [`tcp`]; the
+/// A way to dial one address, from a source address if one is given. The product's is [`tcp`]; the
 /// tests of the egress policy put in one that only writes down what it is asked for.
 pub(super) type Dial = Arc<
     dyn Fn(SocketAddr, Option<IpAddr>) -> BoxFuture<'static, io::Result<TcpStream>> + Send + Sync,
@@ -63,7 +63,7 @@ pub(super) struct Targets {
     pub(super) late: Option<BoxFuture<'static, Result<Vec<SocketAddr>, Refusal>>>,
 }
 
-/// The first connection that opens.
+/// Gives the first connection that opens.
 pub(super) async fn first_to_open(
     dial: &Dial,
     targets: Targets,
@@ -89,8 +89,8 @@ pub(super) async fn first_to_open(
     first_to_succeed(dials, DialError::OtherFamily).await
 }
 
-/// Each target with the source address of its family, IPv4 and IPv6 in turn. IPv4 first:
-/// the addresses that receivers allow-list are most often those.
+/// Pairs each target with the source address of its family, IPv4 and IPv6 in turn. IPv4 comes
+/// first: the addresses that receivers allow-list are most often those.
 fn routes(targets: &[SocketAddr], sources: &[IpAddr]) -> Vec<(SocketAddr, Option<IpAddr>)> {
     let of_family = |v4: bool| {
         let source = any(sources.iter().filter(|source| source.is_ipv4() == v4));
@@ -108,7 +108,7 @@ fn routes(targets: &[SocketAddr], sources: &[IpAddr]) -> Vec<(SocketAddr, Option
     pairs.flatten().flatten().take(MOST_TRIED).collect()
 }
 
-/// One of them, so that all are used alike.
+/// Picks one of them at random, so that all are used alike.
 pub(super) fn any<T>(of: impl Iterator<Item = T>) -> Option<T> {
     let mut of: Vec<T> = of.collect();
     if of.is_empty() {

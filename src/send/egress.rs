@@ -8,12 +8,13 @@ use url::{Host, Url};
 
 use super::address::{self, carried_v4, is_metadata};
 
-/// By default only globally routable unicast addresses, those only by TLS, at any port.
+/// Where requests may go. By default only to globally routable unicast addresses, by TLS alone, at
+/// any port.
 #[derive(Clone, Debug, Default)]
 pub struct EgressPolicy {
-    /// Further networks, for tests and private receivers; also the only places to which
-    /// plain `http` may go. An IPv4 network does not open the IPv6 addresses that carry its
-    /// addresses, and a cloud's metadata address is opened by an entry of its own alone.
+    /// Further networks that may be reached, for tests and private receivers; also the only places
+    /// to which plain `http` may go. An IPv4 network does not open the IPv6 addresses that carry
+    /// its addresses, and a cloud's metadata address is opened by an entry of its own alone.
     pub allow: Vec<IpNet>,
     /// The ports that may be used; empty for all.
     pub ports: Vec<RangeInclusive<u16>>,
@@ -32,27 +33,39 @@ pub(super) enum Channel {
 /// Why the policy forbids a request; the text is for an operator.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Refusal {
+    /// The address lies in a range that is not open.
     #[error("the egress policy forbids {address} ({range})")]
     SpecialAddress {
+        /// The address that was found.
         address: IpAddr,
+        /// The name of the range.
         range: &'static str,
     },
+    /// The address may be reached by TLS alone.
     #[error("the egress policy allows plain http to allow-listed addresses only, not to {address}")]
-    PlainHttp { address: IpAddr },
+    PlainHttp {
+        /// The address that was found.
+        address: IpAddr,
+    },
+    /// The port may not be used.
     #[error("the egress policy forbids port {0}")]
     Port(u16),
+    /// The URL asks for another protocol.
     #[error("the URL's scheme is neither https nor http")]
     Scheme,
+    /// The URL has credentials in it, where they would show.
     #[error("the URL holds a user name or a password; use the auth setting")]
     UserInfo,
+    /// The URL names nobody to ask.
     #[error("the URL has no host")]
     NoHost,
+    /// The subscription asks for a proxy pool that the operator has not set up.
     #[error("the egress policy has no proxy pool of the name {0}")]
     NoProxyPool(String),
 }
 
 impl Channel {
-    /// None for a scheme that is neither `https` nor `http`.
+    /// The channel of a URL's scheme; none for one that is neither `https` nor `http`.
     pub(super) fn of(scheme: &str) -> Option<Self> {
         match scheme {
             "https" => Some(Self::Tls),
@@ -81,7 +94,7 @@ impl EgressPolicy {
         self.check(SocketAddr::new(address, port), channel)
     }
 
-    /// Whether a connection to the address may be opened.
+    /// Refuses a connection to an address that the policy forbids.
     pub(super) fn check(&self, target: SocketAddr, channel: Channel) -> Result<(), Refusal> {
         self.check_port(target.port())?;
         let address = target.ip();

@@ -33,12 +33,13 @@ impl Failure {
         }
     }
 
-    /// The token server answered with something else than a token.
+    /// Makes the failure of a token server that answered with something else than a token.
     pub(super) fn token(refused: bool, cause: impl Into<String>) -> Self {
         Self::new(FailureClass::Token { refused }, cause)
     }
 
-    /// `place` is what an operator may see of where it happened.
+    /// Makes of the failure what came over the wire; `place` is what an operator may see of where
+    /// it happened.
     pub(super) fn at(self, place: &str) -> Wire {
         Wire::Failed {
             class: self.class,
@@ -46,7 +47,7 @@ impl Failure {
         }
     }
 
-    /// The total deadline passed; `what` is what had not happened by then.
+    /// Makes the failure of a total deadline that passed; `what` is what had not happened by then.
     pub(super) fn timeout(what: &str, limit: Duration) -> Self {
         Self::new(
             FailureClass::Timeout,
@@ -118,8 +119,8 @@ fn no_connection(error: &(dyn Error + 'static)) -> Failure {
     Failure::new(FailureClass::Tls, handshake_cause(error))
 }
 
-/// An error and its causes, outermost first. An `io::Error` hides the error that it
-/// wraps: its `source` is already the wrapped error's own.
+/// Gives an error and its causes, outermost first. An `io::Error` hides the error that it wraps:
+/// its `source` is already the wrapped error's own.
 fn causes<'a>(error: &'a (dyn Error + 'static)) -> impl Iterator<Item = &'a (dyn Error + 'static)> {
     std::iter::successors(Some(error), |&error| {
         match error
@@ -132,7 +133,7 @@ fn causes<'a>(error: &'a (dyn Error + 'static)) -> impl Iterator<Item = &'a (dyn
     })
 }
 
-/// The innermost cause of a type: what is wrapped says more than its wrapping.
+/// Finds the innermost cause of a type: what is wrapped says more than its wrapping.
 fn innermost<'a, E: Error + 'static>(error: &'a (dyn Error + 'static)) -> Option<&'a E> {
     causes(error)
         .filter_map(|cause| cause.downcast_ref::<E>())

@@ -9,9 +9,9 @@ use futures::stream::{FuturesUnordered, Stream, StreamExt};
 /// How long one way is tried alone (RFC 8305, section 8).
 pub(super) const HEAD_START: Duration = Duration::from_millis(250);
 
-/// The ways are tried one after the other, the next one as soon as one fails or its head
-/// start is over; `tries` may take its time with each. Where none succeeds, the error is the
-/// last one's, or `none` where there was none.
+/// Tries ways one after the other, the next one as soon as one fails or its head start is over;
+/// `tries` may take its time with each. Where none succeeds, the error is the last one's, or `none`
+/// where there was none.
 pub(super) async fn first_to_succeed<T, E, F>(tries: impl Stream<Item = F>, none: E) -> Result<T, E>
 where
     F: Future<Output = Result<T, E>>,

@@ -15,7 +15,7 @@ use tokio::net::TcpStream;
 
 use crate::model::Peer;
 
-/// What may arrive between two writes, bytes: a handshake, a head and a body up to their
+/// The most bytes that may arrive between two writes: a handshake, a head and a body up to their
 /// caps with the lengths of its chunks.
 const MOST: usize = 160 * 1024;
 
@@ -26,9 +26,9 @@ pub(super) struct TooMuch;
 #[derive(Debug)]
 pub(super) struct Metered {
     stream: TcpStream,
-    /// Since the last write, and so since the last request.
+    /// How many bytes were read since the last write, and so since the last request.
     read: usize,
-    /// Where it leads, before any TLS.
+    /// Where the connection leads, before any TLS.
     pub(super) peer: Peer,
 }
 
@@ -46,7 +46,8 @@ impl Metered {
         }
     }
 
-    /// A receiver that takes nothing may not say more either.
+    /// Notes a write, and whether the receiver takes it: one that takes nothing may not say more
+    /// either.
     fn wrote(&mut self, polled: &Poll<io::Result<usize>>) {
         if let Poll::Ready(Ok(1..)) = polled {
             self.read = 0;
@@ -104,7 +105,7 @@ impl AsyncWrite for Metered {
     }
 }
 
-/// What the TLS connector asks of a stream.
+/// Answers what the TLS connector asks of a stream.
 impl Connection for Metered {
     fn connected(&self) -> Connected {
         Connected::new()

@@ -42,7 +42,6 @@ use http::header::AUTHORIZATION;
 use tokio::time::timeout_at;
 use url::Url;
 
-pub use self::address::NAT64_LENGTHS;
 pub use self::connector::Network;
 pub use self::egress::{EgressPolicy, Refusal};
 pub use self::proxy::{Proxy, basic_authorization};
@@ -68,7 +67,8 @@ pub struct Sender {
 }
 
 impl Sender {
-    /// `answer_cap` is in bytes: as much of an answer's body is read, and no more.
+    /// A sender with no connections yet. `answer_cap` is in bytes: as much of an answer's body is
+    /// read, and no more.
     #[must_use]
     pub fn new(network: Network, answer_cap: usize) -> Self {
         Self::by(Outside::new(network), answer_cap)
@@ -87,8 +87,8 @@ impl Sender {
     /// Makes one exchange under the subscription's TLS settings and timeouts.
     ///
     /// The request goes out as it is; `Host`, `Content-Length` and, where the request has
-    /// none, `Accept: */*` are added, which means the same as no `Accept` (RFC 9110, 12.5.1). A bearer token is added to the request here, because it is had by
-    /// an exchange.
+    /// none, `Accept: */*` are added, which means the same as no `Accept` (RFC 9110, 12.5.1).
+    /// A bearer token is added to the request here, because it is had by an exchange.
     /// `started_at` is the database's time and is only passed on.
     pub async fn send(
         &self,
@@ -126,9 +126,9 @@ impl Sender {
         }
     }
 
-    /// The header that OAuth2 asks for; the wait for it counts in the timeout. The token
-    /// server is reached under the same egress policy and TLS settings as the receiver: it
-    /// may demand the client certificate too (RFC 8705).
+    /// Gets the header that OAuth2 asks for; the wait for it counts in the timeout. The token
+    /// server is reached under the same egress policy and TLS settings as the receiver: it may
+    /// demand the client certificate too (RFC 8705).
     async fn bearer(
         &self,
         subscription: &Subscription,
@@ -159,7 +159,7 @@ impl Sender {
         })
     }
 
-    /// The answer, and what is known of the exchange, also of one that failed.
+    /// Makes the exchange: the answer, and what is known of the exchange, also of one that failed.
     async fn exchange(
         &self,
         request: Request,
@@ -192,8 +192,9 @@ impl Sender {
         Ok((client, request, message))
     }
 
-    /// The limit spans everything, from name look-up to the last byte. What breaks behind a
-    /// head is no failure: the status is there, and may be all that is asked for.
+    /// Waits for the answer and reads it. The limit spans everything, from name look-up to the last
+    /// byte. What breaks behind a head is no failure: the status is there, and may be all that is
+    /// asked for.
     async fn answer(
         &self,
         client: &Client,
@@ -219,7 +220,7 @@ impl Sender {
             // It may have answered at the first byte, and want the rest all the same.
             let _ = timeout_at(deadline, reading.connection.finish_sending()).await;
         }
-        client.give_back(message, reading);
+        reading.give_back(client, message);
         Ok(answer)
     }
 }
@@ -227,7 +228,7 @@ impl Sender {
 /// A request that may go out, by which client, and as which bytes.
 type Ready = (Client, Request, Message);
 
-/// Under which an exchange is made.
+/// The terms under which an exchange is made.
 #[derive(Clone, Copy)]
 struct Terms<'a> {
     asked: &'a Url,
@@ -244,7 +245,7 @@ struct Exchanged {
 }
 
 impl Exchanged {
-    /// Before anything was sent.
+    /// An exchange that failed before anything was sent.
     const fn failed(failure: Failure) -> Self {
         Self {
             answer: Err(failure),
@@ -254,7 +255,7 @@ impl Exchanged {
     }
 }
 
-/// What an operator may see of a URL: its path and query can hold secrets.
+/// Gives of a URL what an operator may see: its path and query can hold secrets.
 fn host_and_port(url: &Url) -> String {
     let host = url.host_str().unwrap_or("(no host)");
     match url.port_or_known_default() {

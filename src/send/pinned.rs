@@ -10,10 +10,10 @@ use rustls::server::ParsedCertificate;
 use rustls::{CertificateError, DigitallySignedStruct, Error, SignatureScheme};
 use x509_cert::der::Decode;
 
-/// Verifies chains as everywhere. What it adds: a certificate that is byte by byte one of the
-/// subscription's authorities may be the receiver's own, although it is marked as an
-/// authority's, as `openssl req -x509` marks each that it makes. Its name, its time and the
-/// proof that the receiver has its key are asked for as of any other.
+/// Verifies a receiver's certificate as everywhere, and takes one thing more: a certificate that is
+/// byte by byte one of the subscription's authorities may be the receiver's own, although it is
+/// marked as an authority's, as `openssl req -x509` marks each that it makes. Its name, its time
+/// and the proof that the receiver has its key are asked for as of any other.
 #[derive(Debug)]
 pub(super) struct Pinned {
     authorities: Vec<CertificateDer<'static>>,
@@ -91,7 +91,7 @@ pub(super) fn is_an_authority(refused: &CertificateError) -> bool {
     )
 }
 
-/// What rustls has no word of its own for.
+/// The cause within a refusal, which rustls has no word of its own for.
 pub(super) fn webpki_error(refused: &CertificateError) -> Option<&webpki::Error> {
     match refused {
         CertificateError::Other(other) => other.0.downcast_ref(),

@@ -21,14 +21,15 @@ use tower_service::Service;
 /// An HTTP proxy that opens tunnels (`CONNECT`, RFC 9110, section 9.3.6).
 #[derive(Clone)]
 pub struct Proxy {
-    /// A name or an address.
+    /// The proxy's name or address.
     pub host: String,
+    /// The port on which it listens.
     pub port: u16,
-    /// The value of `Proxy-Authorization`.
+    /// The value of `Proxy-Authorization`; none for a proxy that asks for no credentials.
     pub authorization: Option<HeaderValue>,
 }
 
-/// The value of `Proxy-Authorization` for `user:password` (RFC 7617).
+/// Makes the value of `Proxy-Authorization` for `user:password` (RFC 7617).
 #[must_use]
 #[expect(clippy::expect_used, reason = "the invariant is stated")]
 pub fn basic_authorization(credentials: &SecretString) -> HeaderValue {
@@ -45,7 +46,7 @@ impl fmt::Debug for Proxy {
     }
 }
 
-/// Where it is, without its credentials.
+/// Shows where the proxy is, without its credentials.
 impl fmt::Display for Proxy {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}:{}", self.host, self.port)

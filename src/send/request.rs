@@ -8,10 +8,10 @@ use crate::model::FailureClass;
 use crate::model::settings::OF_THE_CONNECTION;
 use crate::shape::Request;
 
-/// The request with what this room adds to it, and its bytes.
+/// Gives the request with what this room adds to it, and its bytes.
 ///
-/// The settings' checks keep headers of the connection out already; this is what holds if one
-/// of them has a gap.
+/// The settings' checks keep headers of the connection out already; this is what holds if one of
+/// them has a gap.
 pub(super) fn on_the_wire(request: Request) -> Result<(Request, Message), Failure> {
     if let Some(name) = OF_THE_CONNECTION
         .iter()
@@ -28,7 +28,8 @@ pub(super) fn on_the_wire(request: Request) -> Result<(Request, Message), Failur
     Ok((request, message))
 }
 
-/// The request line and the headers, byte for byte, but for the values that `shown` replaces.
+/// Writes the request line and the headers, byte for byte, but for the values that `shown`
+/// replaces.
 #[must_use]
 pub fn head_of(request: Request, shown: impl Fn(&HeaderValue) -> Vec<u8>) -> Vec<u8> {
     super::http1::head(&complete(request), shown)

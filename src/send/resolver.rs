@@ -17,7 +17,7 @@ use tracing::warn;
 
 use super::in_turn::first_to_succeed;
 
-/// Look-ups over TCP that one name server is asked at a time, where its answer did not fit
+/// The most look-ups over TCP that one name server is asked at a time, where its answer did not fit
 /// into a datagram. More than a worker has in the air is as good as no limit.
 const TCP_LOOKUPS: usize = 4096;
 
@@ -41,7 +41,7 @@ type Addresses = Result<Vec<IpAddr>, LookupError>;
 
 /// What a name has.
 pub(super) struct Found {
-    /// At least one.
+    /// The addresses that were found, at least one.
     pub(super) addresses: Vec<IpAddr>,
     /// The other family's, where its look-up takes longer; none where it fails.
     pub(super) late: Option<BoxFuture<'static, Vec<IpAddr>>>,
@@ -53,7 +53,7 @@ pub(super) struct Found {
 /// that the slow names of one merchant could take every thread that look-ups have. Answers
 /// are used once and never kept.
 pub(super) struct Names {
-    /// One for each name server. A name server that is silent or broken then costs the next
+    /// A resolver for each name server. A name server that is silent or broken then costs the next
     /// one's head start; asked together, its refusal would count like an answer.
     servers: Vec<TokioResolver>,
     /// What a short name can stand in.
@@ -131,8 +131,8 @@ impl Names {
         Ok(candidates)
     }
 
-    /// Both families at once. The first that is found waits for the other no longer than for
-    /// its delay: there are name servers that drop every question of one kind.
+    /// Asks for both families at once. The first that is found waits for the other no longer than
+    /// for its delay: there are name servers that drop every question of one kind.
     async fn families(&self, name: &Name, deadline: Instant) -> Result<Found, LookupError> {
         let [v4, v6] = [RecordType::A, RecordType::AAAA].map(|kind| self.ask(name, kind).boxed());
         let (first, mut other) = select(v4, v6).await.factor_first();

@@ -28,8 +28,8 @@ const KEEP_UNUSED: Duration = Duration::from_mins(10);
 /// How often unused slots are looked for.
 const SWEEP: Duration = Duration::from_mins(1);
 
-/// One slot for each credential of each subscription: nothing is shared between two, even
-/// where they name the same client.
+/// The access tokens, with one slot for each credential of each subscription: nothing is shared
+/// between two, even where they name the same client.
 #[derive(Default)]
 pub(super) struct Tokens {
     slots: Mutex<Slots>,
@@ -42,7 +42,7 @@ struct Slots {
 }
 
 struct Kept {
-    /// Of the configuration that the slot's contents belong to.
+    /// The revision of the configuration that the slot's contents belong to.
     revision: i64,
     slot: Slot,
     request: Option<Pending>,

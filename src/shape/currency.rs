@@ -1,11 +1,11 @@
 //! How many decimals a currency's smaller unit has.
 
-use super::json::{Json, Kind};
+use super::tree::{Json, Kind};
 
-/// Its own first lines say how it is written.
+/// The currencies by their decimals; the file's first lines say how it is written.
 const TABLE: &str = include_str!("currencies.txt");
 
-/// The decimals of the currency whose ISO 4217 code stands at the pointer, in letters of any
+/// How many decimals the currency has whose ISO 4217 code stands at the pointer, in letters of any
 /// case; or what is there in place of one.
 pub fn decimals(data: Option<&Json<'_>>, pointer: &str) -> Result<u8, &'static str> {
     match data.and_then(|data| data.at(pointer)).map(|it| &it.kind) {

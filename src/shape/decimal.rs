@@ -1,9 +1,10 @@
 //! Numbers moved by powers of ten without losing a digit: money is never rounded.
 
-/// More digits than any amount has; an exponent must not become gigabytes of zeros.
+/// The most digits of a number, which is more than any amount has: an exponent must not become
+/// gigabytes of zeros.
 const MOST_DIGITS: usize = 100;
 
-/// `digits` × 10^-`scale`, without zeros at either end.
+/// A decimal number: `digits` × 10^-`scale`, without zeros at either end.
 #[derive(Debug)]
 pub struct Decimal {
     negative: bool,
@@ -12,7 +13,7 @@ pub struct Decimal {
 }
 
 impl Decimal {
-    /// The value of a number in JSON's spelling.
+    /// Reads a number in JSON's spelling.
     pub fn of(number: &str) -> Result<Self, &'static str> {
         let (negative, unsigned) = match number.strip_prefix('-') {
             Some(unsigned) => (true, unsigned),
@@ -49,7 +50,7 @@ impl Decimal {
         }
     }
 
-    /// The number with so many decimals, if it has no more.
+    /// Writes the number with so many decimals, if it has no more.
     pub fn fixed(&self, places: u8) -> Result<String, &'static str> {
         let places = usize::from(places);
         let zeros = if self.digits.is_empty() {

@@ -4,10 +4,9 @@ use super::{MAX_URL_BYTES, Unsendable};
 use crate::model::settings::url;
 use crate::model::{Encoding, Endpoint, Method, Signing, Subscription};
 
-/// The subscription that holds for the endpoint: its URL, method and success text where it
-/// gives them and no operator's lock does, the template's settings of this moment for all
-/// else. A GET carries its values in the query (WIRE.md 5.1), and so the encoding follows
-/// the method.
+/// Gives the subscription that holds for the endpoint: its URL, method and success text where it
+/// gives them and no operator's lock does, the template's settings of this moment for all else. A
+/// GET carries its values in the query (WIRE.md 5.1), and so the encoding follows the method.
 pub fn over(endpoint: &Endpoint, template: &Subscription) -> Result<Subscription, Unsendable> {
     let mut subscription = template.clone();
     let Subscription {

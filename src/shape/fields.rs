@@ -1,4 +1,4 @@
-//! What travels: the members of a message, before an encoding writes them.
+//! Picks what travels: the members of a message, out of the event and the published data.
 
 use std::borrow::Cow;
 
@@ -6,39 +6,13 @@ use chrono::{DateTime, SecondsFormat, Utc};
 use uuid::Uuid;
 
 use super::format::{self, Misfit};
-use super::json::{Json, Kind, Quoted};
+use super::member::{Member, Value};
+use super::tree::{Json, Kind};
 use super::{Moment, Unsendable};
 use crate::model::delivery::delivery_id;
 use crate::model::{Event, Field, FieldSource, OmitWhen, Step};
 
-/// One named value of a message, in the order of the wire.
-pub struct Member<'a> {
-    pub name: Cow<'a, str>,
-    pub value: Value<'a>,
-    /// Its place, from 1, and its name in the published data; none for a field of the map.
-    pub published: Option<(usize, Quoted<'a>)>,
-}
-
-impl Member<'_> {
-    /// What an error calls it. A name that was published may be a part of the payload.
-    pub fn place(&self) -> String {
-        match self.published {
-            None => format!("field `{}`", self.name),
-            Some((position, _)) => format!("member {position} of the event's data"),
-        }
-    }
-}
-
-pub enum Value<'a> {
-    Text(Cow<'a, str>),
-    /// Digits as JSON writes them.
-    Number(Cow<'a, str>),
-    Bool(bool),
-    /// A part of the published data, with its type and its number text.
-    Json(&'a Json<'a>),
-}
-
-/// The members of the published object as they are, repeated names included.
+/// Takes the members of the published object as they are, repeated names included.
 pub fn identity<'a>(data: Option<&'a Json<'a>>) -> Result<Vec<Member<'a>>, Unsendable> {
     let found = match data.map(|data| &data.kind) {
         Some(Kind::Object(members)) => {
@@ -61,16 +35,16 @@ pub fn identity<'a>(data: Option<&'a Json<'a>>) -> Result<Vec<Member<'a>>, Unsen
     Err(Unsendable::NotAnObject { found })
 }
 
-/// Where the fields of a field map come from.
+/// What the fields of a field map are taken from.
 pub struct Sources<'a> {
     pub event: &'a Event,
     pub subscription: Uuid,
-    /// None if no field points into it.
+    /// The published data; none if no field points into it.
     pub data: Option<&'a Json<'a>>,
     pub moment: &'a Moment<'a>,
 }
 
-/// The members that the field map names.
+/// Takes the members that the field map names.
 pub fn mapped<'a>(fields: &'a [Field], from: &Sources<'a>) -> Result<Vec<Member<'a>>, Unsendable> {
     let mut members = Vec::with_capacity(fields.len());
     for field in fields {
@@ -88,8 +62,8 @@ pub fn mapped<'a>(fields: &'a [Field], from: &Sources<'a>) -> Result<Vec<Member<
     Ok(members)
 }
 
-/// Whether the fields make the same of two statuses. Where none of them sends the status, or
-/// one cannot, no two are the same.
+/// Whether the fields make the same of two statuses. Where none of them sends the status, or one
+/// cannot, no two are the same.
 #[must_use]
 pub fn sent_alike(fields: &[Field], one: &str, other: &str) -> bool {
     let mut of_status = fields
@@ -107,7 +81,7 @@ pub fn sent_alike(fields: &[Field], one: &str, other: &str) -> bool {
         })
 }
 
-/// The field's value behind its map and format; none if it is left out.
+/// Gives the field's value behind its map and format; none if it is left out.
 fn as_sent<'a>(
     field: &'a Field,
     value: Value<'a>,
@@ -140,7 +114,7 @@ fn unfit(field: &Field, step: &Step, misfit: Misfit) -> Unsendable {
     }
 }
 
-/// The field's value as it is found; none if the field may do without.
+/// Gives the field's value as it is found; none if the field may do without.
 fn source<'a>(field: &'a Field, from: &Sources<'a>) -> Result<Option<Value<'a>>, Unsendable> {
     let (event, moment) = (from.event, from.moment);
     Ok(Some(match &field.source {
@@ -175,18 +149,6 @@ fn time(time: DateTime<Utc>) -> Value<'static> {
     owned(time.to_rfc3339_opts(SecondsFormat::Micros, true))
 }
 
-impl Value<'_> {
-    /// The value as one piece of text, as a form carries it: `null` is empty. None for
-    /// an object or a list.
-    pub fn text(&self) -> Option<Cow<'_, str>> {
-        match self {
-            Self::Text(text) | Self::Number(text) => Some(Cow::Borrowed(text)),
-            Self::Bool(value) => Some(Cow::Borrowed(if *value { "true" } else { "false" })),
-            Self::Json(json) => json.text(),
-        }
-    }
-}
-
 fn borrowed(text: &str) -> Value<'_> {
     Value::Text(Cow::Borrowed(text))
 }
@@ -195,7 +157,7 @@ fn owned(text: String) -> Value<'static> {
     Value::Text(Cow::Owned(text))
 }
 
-/// Judges the source's value, before the value map.
+/// Whether the field is left out. It is the source's value that counts, before the value map.
 fn is_omitted(value: &Value<'_>, when: OmitWhen) -> bool {
     let is_null = matches!(value, Value::Json(json) if matches!(json.kind, Kind::Null));
     match when {

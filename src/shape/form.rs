@@ -5,13 +5,13 @@ use std::borrow::Cow;
 
 use form_urlencoded::Serializer;
 
-use super::fields::{Member, Value};
-use super::json::{Json, Kind};
+use super::member::{Member, Value};
+use super::tree::{Json, Kind};
 use super::{MAX_ENCODED_BYTES, Unsendable};
 use crate::model::Charset;
 use crate::model::subscription::{Nested, Space};
 
-/// What receivers do not agree on.
+/// What receivers of forms do not agree on.
 #[derive(Clone, Copy, Debug)]
 pub struct Dialect {
     pub nested: Nested,
@@ -19,7 +19,7 @@ pub struct Dialect {
     pub charset: Charset,
 }
 
-/// `name=value` pairs in order. With names for what is nested (`payer.name`, `payer[name]`),
+/// Writes `name=value` pairs in order. With names for what is nested (`payer.name`, `payer[name]`),
 /// `null`, `{}` and `[]` are empty values, so that no field is lost.
 pub fn write(members: &[Member<'_>], dialect: Dialect) -> Result<String, Unsendable> {
     let encode: &dyn Fn(&str) -> Cow<'_, [u8]> = &|text| dialect.charset.encode(text);
@@ -69,7 +69,7 @@ pub fn write(members: &[Member<'_>], dialect: Dialect) -> Result<String, Unsenda
 struct Form<'a> {
     pairs: Serializer<'a, String>,
     dialect: Dialect,
-    /// Of the pairs before escaping.
+    /// The length of the pairs before escaping, in bytes.
     length: usize,
     /// The whole name of the value at hand.
     name: String,

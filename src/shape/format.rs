@@ -7,16 +7,17 @@ use chrono::{DateTime, SecondsFormat, Utc};
 
 use super::currency;
 use super::decimal::Decimal;
-use super::fields::Value;
-use super::json::{Json, Kind};
+use super::json;
+use super::member::Value;
 use super::parser;
+use super::tree::{Json, Kind};
 use crate::model::{Decimals, Step};
 
 /// What was found in place of a value that fits a step.
 #[derive(Clone, Copy)]
 pub enum Misfit {
     Value(&'static str),
-    /// The value may be what it likes: there is no currency.
+    /// There is no currency, whatever the value is.
     Currency(&'static str),
 }
 
@@ -26,7 +27,7 @@ impl From<&'static str> for Misfit {
     }
 }
 
-/// The value behind one step. `data` is what was published, for steps that need the currency.
+/// Puts a value through one step. `data` is what was published, for steps that need the currency.
 pub fn apply<'a>(
     value: Value<'a>,
     step: &Step,
@@ -87,7 +88,7 @@ fn digits(digits: String) -> Value<'static> {
     Value::Number(Cow::Owned(digits))
 }
 
-/// The text of anything but `null`, an object or a list.
+/// Gives the text of anything but `null`, an object or a list.
 fn scalar(value: Value<'_>) -> Result<Cow<'_, str>, &'static str> {
     match value {
         Value::Text(text) | Value::Number(text) => Ok(text),
@@ -118,7 +119,7 @@ fn text<'v>(value: &'v Value<'_>) -> Result<Cow<'v, str>, &'static str> {
     }
 }
 
-/// A number, or a text that is one as JSON writes it.
+/// Reads a number, or a text that is one as JSON writes it.
 fn number(value: Value<'_>) -> Result<Cow<'_, str>, &'static str> {
     let text = scalar(value)?;
     if parser::is_number(&text) {
@@ -132,14 +133,14 @@ fn decimal(value: Value<'_>) -> Result<Decimal, &'static str> {
     Decimal::of(&number(value)?)
 }
 
-/// A text in RFC 3339; of a leap second the one before.
+/// Reads a time in RFC 3339; a leap second becomes the one before.
 fn time(value: &Value<'_>) -> Result<DateTime<Utc>, &'static str> {
     DateTime::parse_from_rfc3339(&text(value)?)
         .map(|time| time.to_utc())
         .map_err(|_| "text that is not an RFC 3339 time with its offset")
 }
 
-/// As it was published, or as JSON writes what came from elsewhere.
+/// Gives the JSON text of a value as it was published, or as JSON writes what came from elsewhere.
 fn json_text(value: Value<'_>) -> Cow<'_, str> {
     match value {
         Value::Json(json) => Cow::Borrowed(json.raw),
@@ -148,7 +149,7 @@ fn json_text(value: Value<'_>) -> Cow<'_, str> {
         Value::Bool(false) => Cow::Borrowed("false"),
         Value::Text(text) => {
             let mut out = String::with_capacity(text.len() + 2);
-            super::json::write_text(&mut out, &text);
+            json::write_text(&mut out, &text);
             Cow::Owned(out)
         }
     }

@@ -10,10 +10,10 @@ use secrecy::ExposeSecret;
 use super::{Moment, Unsendable};
 use crate::model::{Auth, Event, Spelling, Subscription};
 
-/// What a request says of its sender where nothing else is set.
+/// What a request says of its sender where nothing else is set: the value of `User-Agent`.
 pub const PRODUCT: &str = concat!("Posthorn/", env!("CARGO_PKG_VERSION"));
 
-/// All but the content type and the signature.
+/// Makes a request's headers, all but the content type and the signature.
 pub fn of(
     event: &Event,
     subscription: &Subscription,
@@ -45,7 +45,7 @@ pub fn of(
     Ok(headers)
 }
 
-/// The names that somebody chose, as they wrote them.
+/// How the names of headers are written that somebody chose.
 pub fn spelling(subscription: &Subscription, moment: &Moment<'_>) -> Spelling {
     let mut spelling = subscription.form.identity.spelling.clone();
     for fixed in &subscription.form.fixed {
@@ -77,14 +77,14 @@ fn authenticate(headers: &mut HeaderMap, auth: &Auth) -> Result<(), Unsendable> 
     Ok(())
 }
 
-/// A value that no log of the HTTP client shows.
+/// Makes a header's value that no log of the HTTP client shows.
 fn secret_value(name: &HeaderName, text: &str) -> Result<HeaderValue, Unsendable> {
     let mut value = header_value(name, text)?;
     value.set_sensitive(true);
     Ok(value)
 }
 
-/// Any bytes but control characters (RFC 9110, section 5.5).
+/// Makes a header's value: any bytes but control characters (RFC 9110, section 5.5).
 fn header_value(name: &HeaderName, text: &str) -> Result<HeaderValue, Unsendable> {
     HeaderValue::from_bytes(text.as_bytes()).map_err(|_| Unsendable::HeaderValue {
         header: name.to_string(),

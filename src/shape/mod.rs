@@ -1,7 +1,7 @@
 //! Shape: the exact request of one delivery. Pure: time and chance are arguments.
 //!
-//! `parser` reads the published data without losing a digit, `fields` picks what
-//! travels, `format` puts it into the form that the receiver wants, one of `json`, `form`
+//! `parser` reads the published data into a `tree` without losing a digit, `fields` picks the
+//! members that travel, `format` puts it into the form that the receiver wants, one of `json`, `form`
 //! and `xml` writes it, and `headers` and `signing` say who sends it.
 
 mod currency;
@@ -12,8 +12,10 @@ mod form;
 mod format;
 mod headers;
 mod json;
+mod member;
 mod parser;
 mod signing;
+mod tree;
 mod unsendable;
 mod xml;
 
@@ -45,11 +47,15 @@ use unsendable::{MAX_ENCODED_BYTES, MAX_URL_BYTES};
 /// A request, complete but for what the HTTP client adds (`host`, `content-length`).
 #[derive(Clone)]
 pub struct Request {
+    /// The HTTP method.
     pub method: http::Method,
+    /// Where it goes; its query may carry the payload.
     pub url: Url,
+    /// Its headers, secret values marked as sensitive.
     pub headers: HeaderMap,
     /// How the headers' names are written.
     pub spelling: Spelling,
+    /// Its body; empty where the payload travels in the URL.
     pub body: Bytes,
 }
 
@@ -68,16 +74,18 @@ impl fmt::Debug for Request {
 
 /// What a request is made of beside the event and the subscription.
 pub struct Moment<'a> {
-    /// Of the delivery: the subscription, or the transaction's own whose template it is.
+    /// The id by which the receiver knows the subscription: its own, or the id of the transaction's
+    /// endpoint whose template it is.
     pub subscription_id: Uuid,
-    /// Counts from 1.
+    /// The attempt's number, from 1.
     pub attempt: u32,
+    /// The attempt's time, by the database's clock.
     pub now: DateTime<Utc>,
     /// Fresh random bytes: what `SensePass` calls the random key.
     pub nonce: [u8; 16],
-    /// Makes security tokens; the same at every attempt.
+    /// The key that makes security tokens; the same at every attempt.
     pub token_key: &'a TokenKey,
-    /// Which of two it carries while one takes the other's place.
+    /// Which of two credentials it carries while one takes the other's place.
     pub credential: Credential,
 }
 
@@ -90,9 +98,9 @@ pub const fn within_bounds(event: &Event, most: usize) -> Result<(), Unsendable>
     Ok(())
 }
 
-/// The request of `event` for `subscription`. The moment changes the headers that tell of
-/// it and of the credential, the signature, and the fields that are mapped from the
-/// attempt's number or time; nothing else (invariant 5).
+/// Makes the request of `event` for `subscription`. The moment changes the headers that tell of it
+/// and of the credential, the signature, and the fields that are mapped from the attempt's number
+/// or time; nothing else (invariant 5).
 pub fn shape(
     event: &Event,
     subscription: &Subscription,
@@ -131,7 +139,7 @@ pub fn shape(
     Ok(request)
 }
 
-/// Name-value pairs of an event through a field map, outside of any delivery.
+/// Writes an event as name-value pairs through a field map, outside of any delivery.
 pub fn name_value_pairs(
     event: &Event,
     fields: &[Field],
@@ -222,7 +230,7 @@ fn reads_data(fields: Option<&[Field]>) -> bool {
     })
 }
 
-/// None for the encoding that travels in the URL.
+/// The content type of a body; none for the encoding that travels in the URL.
 fn content_type(encoding: Encoding, form: &RequestForm) -> Option<HeaderValue> {
     let media_type = match encoding {
         Encoding::Json => "application/json",

@@ -4,14 +4,10 @@
 //! refuse half of a surrogate pair, which the database's `json` type lets in; and
 //! because keeping the source of each value lets a mapped object copy it.
 
-use super::Unsendable;
-use super::json::{Json, Kind, Quoted};
+use super::tree::{Json, Kind, Quoted};
+use super::unsendable::{MAX_DEPTH, Unsendable};
 
-/// As deep as `serde_json` goes by default: deeper data is an attack or a mistake, and
-/// each level costs the stack a frame here and in the encodings.
-pub const MAX_DEPTH: usize = 128;
-
-/// Takes linear time, and fails rather than go deeper than [`MAX_DEPTH`].
+/// Reads a JSON text. Takes linear time, and fails rather than go deeper than [`MAX_DEPTH`].
 pub fn parse(text: &str) -> Result<Json<'_>, Unsendable> {
     let mut parser = Parser { text, at: 0 };
     let value = parser.value(0)?;

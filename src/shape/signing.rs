@@ -10,7 +10,7 @@ use ring::hmac;
 use super::{Moment, Request};
 use crate::model::{Event, Signing, SigningKey, Subscription};
 
-/// As the vendor's page writes them.
+/// The header of `SensePass`'s signature, as the vendor's page writes it.
 const SENSEPASS_SIGNATURE: &str = "HMAC-Authorization";
 const SENSEPASS_RANDOM_KEY: &str = "HMAC-Random-Key";
 
@@ -47,8 +47,8 @@ pub fn sign(
     }
 }
 
-/// Standard Webhooks 1.0.0, "Signature scheme": a signature of `id.timestamp.body` by each
-/// key, separated by spaces.
+/// Makes the signatures of Standard Webhooks 1.0.0 ("Signature scheme"): one of `id.timestamp.body`
+/// by each key, separated by spaces.
 pub fn standard_webhooks(id: &str, timestamp: i64, body: &[u8], keys: &[SigningKey]) -> String {
     let mut message = format!("{id}.{timestamp}.").into_bytes();
     message.extend_from_slice(body);
@@ -63,8 +63,8 @@ pub fn standard_webhooks(id: &str, timestamp: i64, body: &[u8], keys: &[SigningK
     signatures.collect::<Vec<_>>().join(" ")
 }
 
-/// `SensePass`'s public page "Callback", HMAC verification steps. It leaves open which of
-/// the two comes first and how the result is written: docs/WIRE-FORMS.md.
+/// Makes the signature of `SensePass`'s public page "Callback", HMAC verification steps. It leaves
+/// open which of the two comes first and how the result is written: docs/WIRE-FORMS.md.
 fn sensepass(random_key: &str, body: &[u8], key: &hmac::Key) -> String {
     let mut context = hmac::Context::with_key(key);
     context.update(random_key.as_bytes());
@@ -81,7 +81,8 @@ fn hex(bytes: &[u8]) -> String {
     text
 }
 
-/// Base64, hexadecimal digits, commas and spaces are all legal in a header.
+/// Adds a header whose value is base64, hexadecimal digits, commas and spaces, which are all legal
+/// there.
 fn insert(headers: &mut HeaderMap, name: HeaderName, value: &str) {
     if let Ok(value) = HeaderValue::from_str(value) {
         headers.insert(name, value);

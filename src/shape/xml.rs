@@ -3,8 +3,8 @@
 use std::borrow::Cow;
 use std::fmt::Write;
 
-use super::fields::{Member, Value};
-use super::json::{Json, Kind, Quoted};
+use super::member::{Member, Value};
+use super::tree::{Json, Kind, Quoted};
 use super::{MAX_ENCODED_BYTES, Unsendable};
 use crate::model::Charset;
 use crate::model::subscription::{RequestForm, XmlIllegal};
@@ -12,13 +12,14 @@ use crate::model::subscription::{RequestForm, XmlIllegal};
 /// The element of a list's item that has no name of its own: a list within a list.
 const ITEM: &str = "item";
 
-/// Parsers limit names (libxml2 to 50,000 bytes); the attribute has no such limit.
+/// The longest name of an element. Parsers limit names (libxml2 to 50,000 bytes); the attribute has
+/// no such limit.
 const LONGEST_NAME: usize = 1000;
 
-/// One element for each member under the form's root. The declaration names the charset in
-/// which the document is to be sent, which has all of its characters. An object nests its members,
-/// a list repeats its element for each item (none for an empty list), and `null` is an
-/// empty element. A name that cannot name an element is made safe by [`element_name`], and
+/// Writes a document with one element for each member under the form's root. The declaration names
+/// the charset in which the document is to be sent, which has all of its characters. An object
+/// nests its members, a list repeats its element for each item (none for an empty list), and `null`
+/// is an empty element. A name that cannot name an element is made safe by [`element_name`], and
 /// stands as it is in the attribute `name`.
 pub fn write_document(form: &RequestForm, members: &[Member<'_>]) -> Result<String, Unsendable> {
     let root = element_name(&form.xml_root);
@@ -58,7 +59,7 @@ pub fn write_document(form: &RequestForm, members: &[Member<'_>]) -> Result<Stri
 /// A character, or the half of a surrogate pair that stands alone.
 type Character = Result<char, u16>;
 
-/// The first code point of such a kind in names or texts.
+/// Finds the first code point of a kind in names or texts.
 fn first_in(member: &Member<'_>, is_one: impl Fn(Character) -> bool + Copy) -> Option<u32> {
     let name = member
         .published
@@ -133,7 +134,7 @@ impl Document {
         Ok(())
     }
 
-    /// Gives the element's name, for its end.
+    /// Begins an element, and gives its name, for its end.
     fn open<'n>(&mut self, name: &'n str) -> Result<Cow<'n, str>, Unsendable> {
         if self.text.len() + name.len() > MAX_ENCODED_BYTES {
             return Err(Unsendable::EncodedTooLong);
@@ -177,8 +178,8 @@ impl Document {
         }
     }
 
-    /// By its number where the charset does not have it: then it is what stands for one that
-    /// XML does not have.
+    /// Writes a character, by its number where the charset does not have it: then it is what stands
+    /// for one that XML does not have.
     fn write_legal(&mut self, character: char) {
         if self.charset.has(character) {
             self.text.push(character);
@@ -189,16 +190,15 @@ impl Document {
     }
 }
 
-/// `Char` of XML 1.0, section 2.2: nothing else can stand in a document, not even
-/// escaped.
+/// Whether a character can stand in a document: `Char` of XML 1.0, section 2.2. Nothing else can,
+/// not even escaped.
 const fn is_legal(character: char) -> bool {
     matches!(character, '\t' | '\n' | '\r' | ' '..='\u{FFFD}' | '\u{10000}'..)
 }
 
-/// `name` as an XML name: each character that no name may have becomes `_` (the colon
-/// too, which would announce a namespace), and `_` goes before a first character that
-/// may not come first, before the reserved `xml`, and stands for an empty name. Of a very
-/// long name the beginning.
+/// Makes `name` an XML name: each character that no name may have becomes `_` (the colon too, which
+/// would announce a namespace), and `_` goes before a first character that may not come first,
+/// before the reserved `xml`, and stands for an empty name. A very long name loses its end.
 fn element_name(name: &str) -> Cow<'_, str> {
     let starts_well = name.chars().next().is_some_and(is_name_start);
     let is_reserved = name
@@ -224,7 +224,8 @@ fn element_name(name: &str) -> Cow<'_, str> {
     Cow::Owned(safe)
 }
 
-/// `NameStartChar` of XML 1.0, section 2.3, without the colon.
+/// Whether a character can begin a name: `NameStartChar` of XML 1.0, section 2.3, without the
+/// colon.
 const fn is_name_start(character: char) -> bool {
     matches!(character,
         'A'..='Z' | 'a'..='z' | '_'
@@ -234,7 +235,8 @@ const fn is_name_start(character: char) -> bool {
         | '\u{F900}'..='\u{FDCF}' | '\u{FDF0}'..='\u{FFFD}' | '\u{10000}'..='\u{EFFFF}')
 }
 
-/// `NameChar` of the same section, without the colon.
+/// Whether a character can be a part of a name: `NameChar` of XML 1.0, section 2.3, without the
+/// colon.
 const fn is_name_part(character: char) -> bool {
     is_name_start(character)
         || matches!(character,

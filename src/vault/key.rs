@@ -9,23 +9,27 @@ use ring::hmac;
 use secrecy::zeroize::Zeroizing;
 use secrecy::{ExposeSecret, SecretSlice, SecretString};
 
-/// AES-256.
+/// The length of a key in bytes, as AES-256 has it.
 const KEY_BYTES: usize = 32;
 
-/// Of a key's id: enough to tell keys apart, in 16 hexadecimal digits.
+/// The length of a key's id in bytes: enough to tell keys apart, in 16 hexadecimal digits.
 const ID_BYTES: usize = 8;
 
 /// What is wrong with the keys.
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
 pub enum KeyError {
+    /// The text is no key.
     #[error("not 32 bytes in base64; make a key with `posthorn secrets new-key`")]
     Form,
+    /// Two references lead to the same key.
     #[error("the same key as another one of secrets.keys; take one of them out")]
     Twice,
+    /// There is no key to seal with.
     #[error(
         "secrets.keys is empty, and a secret is to be encrypted; make a key with `posthorn secrets new-key`, and name it there"
     )]
     NoKeys,
+    /// There are more bytes to seal than the cipher takes.
     #[error("the secret is too large to be encrypted")]
     TooLarge,
 }
@@ -36,7 +40,7 @@ pub(super) struct Key {
 }
 
 impl Key {
-    /// `text` is what `posthorn secrets new-key` prints.
+    /// Reads a key as `posthorn secrets new-key` prints it.
     fn parse(text: &SecretSlice<u8>) -> Result<Self, KeyError> {
         // One byte more than a key, so that a longer one is not taken for it.
         let mut bytes = Zeroizing::new([0; KEY_BYTES + 1]);
@@ -54,7 +58,7 @@ impl Key {
     }
 }
 
-/// Tells nothing about the key: a part of an HMAC under it.
+/// The id of a key, which tells nothing about it: a part of an HMAC under it.
 fn id_of(key: &[u8]) -> String {
     let key = hmac::Key::new(hmac::HMAC_SHA256, key);
     let tag = hmac::sign(&key, b"posthorn key id 1");
@@ -63,20 +67,20 @@ fn id_of(key: &[u8]) -> String {
     format!("{:016x}", u64::from_be_bytes(id))
 }
 
-/// A key as text, of random bytes.
+/// Makes a key of random bytes, as text.
 #[must_use]
 pub fn new_key(random: &Zeroizing<[u8; KEY_BYTES]>) -> SecretString {
     BASE64_STANDARD.encode(**random).into()
 }
 
-/// All keys at hand: the first seals, every one opens.
+/// The keys at hand: the first one seals, and every one opens.
 #[derive(Default)]
 pub struct Keyring {
     keys: Vec<Key>,
 }
 
 impl Keyring {
-    /// Adds a key behind the others.
+    /// Adds a key behind the others; the first that is added seals.
     pub fn add(&mut self, text: &SecretSlice<u8>) -> Result<(), KeyError> {
         let key = Key::parse(text)?;
         if self.by_id(&key.id).is_some() {
@@ -91,6 +95,7 @@ impl Keyring {
         Ok(&self.first()?.id)
     }
 
+    /// The ids of the keys, in their order.
     #[must_use]
     pub fn ids(&self) -> Vec<&str> {
         self.keys.iter().map(|key| key.id.as_str()).collect()

@@ -8,16 +8,21 @@ use uuid::Uuid;
 use super::{Keyring, Place, Sealed};
 use crate::model::secret::{ReadSecret, SecretError, SecretRef};
 
-/// A row of `posthorn.secrets`.
+/// A secret as a row of `posthorn.secrets` holds it.
 #[derive(Clone, Debug)]
 pub struct Stored {
+    /// The row's id.
     pub id: Uuid,
+    /// The merchant whose secret it is.
     pub merchant: String,
+    /// The secret's name, unique within the merchant.
     pub name: String,
+    /// The encrypted secret.
     pub sealed: Sealed,
 }
 
 impl Stored {
+    /// What the ciphertext belongs to.
     #[must_use]
     pub fn place(&self) -> Place<'_> {
         Place {
@@ -28,7 +33,7 @@ impl Stored {
     }
 }
 
-/// Stored secrets that were loaded, by merchant and name, and what opens them.
+/// Stored secrets that were loaded, by merchant and name, and the keys that open them.
 #[derive(Debug)]
 pub struct Opener<'k> {
     keys: &'k Keyring,
@@ -36,6 +41,7 @@ pub struct Opener<'k> {
 }
 
 impl<'k> Opener<'k> {
+    /// Takes the keys, and the rows that they are to open.
     #[must_use]
     pub fn new(keys: &'k Keyring, rows: Vec<Stored>) -> Self {
         let mut stored: HashMap<String, HashMap<String, Stored>> = HashMap::new();
@@ -46,8 +52,8 @@ impl<'k> Opener<'k> {
         Self { keys, stored }
     }
 
-    /// Fetches what a reference of the merchant points to; `elsewhere` fetches what is not
-    /// stored. A name is never looked for among another merchant's (invariant 7).
+    /// Fetches what a reference of the merchant points to; `elsewhere` fetches what is not stored.
+    /// A name is never looked for among another merchant's (invariant 7).
     pub fn read(
         &self,
         merchant: &str,

@@ -6,7 +6,8 @@ use crate::store::Pool;
 use crate::store::secrets::count_by_key;
 use crate::vault::Keyring;
 
-/// A worker that could not open what it will need says so now, not delivery by delivery.
+/// Refuses to start without a key that rows need: a worker that could not open what it will need
+/// says so now, not delivery by delivery.
 pub(super) async fn refuse_missing(pool: &Pool, keys: &Keyring) -> anyhow::Result<()> {
     let at_hand = keys.ids();
     let missing: Vec<String> = count_by_key(pool)

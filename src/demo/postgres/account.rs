@@ -5,7 +5,7 @@ use std::process::Command;
 
 use super::StartError;
 
-/// Accounts that root drops to, in order of preference.
+/// The accounts that root drops to, in order of preference.
 const CANDIDATES: [&str; 2] = ["postgres", "nobody"];
 
 #[derive(Debug, PartialEq)]
@@ -15,7 +15,8 @@ pub struct Account {
     pub gid: u32,
 }
 
-/// `None` as an ordinary user: nothing has to change.
+/// Finds the account to run the server as; none for an ordinary user, for whom nothing has to
+/// change.
 pub fn to_run_as() -> Result<Option<Account>, StartError> {
     if own_uid()? != 0 {
         return Ok(None);
@@ -25,14 +26,14 @@ pub fn to_run_as() -> Result<Option<Account>, StartError> {
     account.map(Some).ok_or(StartError::NoAccount)
 }
 
-/// The effective user, asked from `id` (POSIX): the standard library has no `geteuid`.
+/// Asks `id` for the effective user (POSIX): the standard library has no `geteuid`.
 fn own_uid() -> io::Result<u32> {
     let output = Command::new("id").arg("-u").output()?;
     let uid = String::from_utf8_lossy(&output.stdout).trim().parse();
     uid.map_err(|_| io::Error::other("`id -u` does not tell who we are"))
 }
 
-/// passwd(5): `name:password:uid:gid:…`.
+/// Finds an account in the text of `/etc/passwd` (passwd(5): `name:password:uid:gid:…`).
 fn lookup(passwd: &str, name: &str) -> Option<Account> {
     passwd.lines().find_map(|line| {
         let mut fields = line.split(':');

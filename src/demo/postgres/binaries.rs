@@ -9,7 +9,7 @@ use super::StartError;
 /// but 13 is out of support).
 const OLDEST: u32 = 14;
 
-/// Where packages put the binaries of each version: a directory, the start of the
+/// The places in which packages put the binaries of each version: a directory, the start of the
 /// version's name in it, and the way down from there.
 const PACKAGED: [(&str, &str, &str); 6] = [
     ("/usr/lib/postgresql", "", "bin"),
@@ -20,9 +20,9 @@ const PACKAGED: [(&str, &str, &str); 6] = [
     ("/usr/local/opt", "postgresql", "bin"),
 ];
 
-/// The directory with `initdb`, `pg_ctl` and `postgres`: `POSTHORN_PG_BIN`, or else the
-/// one that `pg_config` names, the newest that a package has put in its usual place, or
-/// the one on the PATH.
+/// Finds the directory with `initdb`, `pg_ctl` and `postgres`: `POSTHORN_PG_BIN`, or else the one
+/// that `pg_config` names, the newest that a package has put in its usual place, or the one on the
+/// PATH.
 pub fn find() -> Result<PathBuf, StartError> {
     if let Some(directory) = std::env::var_os("POSTHORN_PG_BIN") {
         let directory = PathBuf::from(directory);
@@ -79,7 +79,7 @@ fn pg_config_bindir() -> Option<PathBuf> {
         .then(|| PathBuf::from(directory.trim()))
 }
 
-/// Newest first.
+/// The directories that packages have made, newest first.
 fn packaged() -> Vec<PathBuf> {
     let mut found = Vec::new();
     for (parent, prefix, below) in PACKAGED {
@@ -110,7 +110,8 @@ fn version(directory: &Path) -> Option<u32> {
     major(&String::from_utf8_lossy(&output.stdout))
 }
 
-/// `postgres (PostgreSQL) 15.13 (Debian 15.13-0+deb12u1)`, or `… 17beta1`.
+/// Reads the major version from a banner such as `postgres (PostgreSQL) 15.13 (Debian
+/// 15.13-0+deb12u1)`, or `… 17beta1`.
 fn major(banner: &str) -> Option<u32> {
     let number = banner.split_whitespace().nth(2)?;
     let end = number.find(|c: char| !c.is_ascii_digit());

@@ -10,9 +10,8 @@ use super::account::Account;
 const ENTER: u32 = 0o1;
 const WRITE: u32 = 0o2;
 
-/// The first of TMPDIR, `/tmp` and `/var/tmp` that the account can enter and write to:
-/// root's TMPDIR is often one that nobody else may enter. Without another account it is
-/// TMPDIR, or `/tmp`.
+/// Finds the first of TMPDIR, `/tmp` and `/var/tmp` that the account can enter and write to: root's
+/// TMPDIR is often one that nobody else may enter. Without another account it is TMPDIR, or `/tmp`.
 pub fn usable_by(account: Option<&Account>) -> Result<PathBuf, StartError> {
     let own = std::path::absolute(std::env::temp_dir())?;
     let Some(account) = account else {
@@ -45,7 +44,8 @@ fn is_usable(base: &Path, account: &Account) -> bool {
     })
 }
 
-/// The classic permission bits; the account is started without supplementary groups.
+/// Whether the classic permission bits allow it; the account is started without supplementary
+/// groups.
 fn allows(metadata: &Metadata, account: &Account, wanted: u32) -> bool {
     let shift = if metadata.uid() == account.uid {
         6

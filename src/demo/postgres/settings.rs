@@ -20,7 +20,7 @@ impl Default for Settings {
 }
 
 impl Settings {
-    /// For tests, which lose nothing when the machine loses power.
+    /// Settings for tests, which lose nothing when the machine loses power.
     #[must_use]
     pub fn fast() -> Self {
         Self::default()
@@ -35,9 +35,9 @@ impl Settings {
         self
     }
 
-    /// Lines for `postgresql.conf`. Where the server listens is not the caller's choice:
-    /// TCP on the loopback address only, because a socket's path may be longer than
-    /// the 107 bytes that the kernel takes.
+    /// Writes the lines for `postgresql.conf`. Where the server listens is not the caller's choice:
+    /// TCP on the loopback address only, because a socket's path may be longer than the 107 bytes
+    /// that the kernel takes.
     pub(super) fn to_conf(&self, port: u16) -> String {
         let mut conf = String::new();
         let port = port.to_string();

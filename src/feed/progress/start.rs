@@ -6,10 +6,10 @@ use chrono::TimeDelta;
 use uuid::Uuid;
 
 use super::Answer;
-use crate::feed::floor::first_id_at;
 use crate::feed::window::Window;
 use crate::flow::shards::Taken;
 use crate::model::cluster::tables_of;
+use crate::model::event::first_id_at;
 use crate::model::{Event, Snapshot};
 
 /// After a restart of the server, events from this long before the last checkpoint are

@@ -5,25 +5,35 @@ use std::time::Duration;
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
 
-use super::{Label, Level, Names, millis};
+use super::names::{Label, Level, Names, millis};
 use crate::http::histogram::Histogram;
 
-/// From a commit to the memory of a gateway, and up to a database that was away.
+/// The bounds of an event's way: from a commit to the memory of a gateway, and up to a database
+/// that was away.
 const READ: &[Duration] = &millis([
     2, 5, 10, 15, 20, 30, 50, 100, 200, 500, 1_000, 5_000, 30_000,
 ]);
 
-/// What a request is for.
+/// What a request to the gateway is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Channel {
+    /// A session's state, asked by SOAP.
     Soap,
+    /// A session's state or a new session, in JSON.
     Session,
+    /// The details of the event that completed a session.
     Details,
+    /// Where a transaction stands.
     Transaction,
+    /// The look-up of a security token.
     SecurityToken,
+    /// The events of a merchant or of a session.
     Feed,
+    /// Socket.IO.
     Socket,
+    /// The page that listens, and its script.
     Page,
+    /// An address that leads nowhere.
     Other,
 }
 
@@ -68,19 +78,23 @@ const REASONS: [&str; 9] = [
     "busy",
 ];
 
-/// How events leave.
+/// The way by which events leave the gateway.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Sent {
+    /// An answer of JSON to somebody who polls.
     Page,
+    /// A stream of Server-Sent Events.
     Stream,
+    /// A session of Socket.IO.
     Socket,
 }
 
+/// What the gateway counts, and `/metrics` shows.
 #[derive(Debug)]
 pub struct GatewayMetrics {
     requests: [Counter; Channel::ALL.len()],
     refused: Family<Label, Counter>,
-    /// In the order of [`Sent`].
+    /// The events that left, in the order of [`Sent`].
     sent: [Counter; 3],
     waits: Level,
     streams: Level,
@@ -132,46 +146,51 @@ impl GatewayMetrics {
         }
     }
 
+    /// Counts a request.
     pub fn request(&self, channel: Channel) {
         self.requests[channel as usize].inc();
     }
 
-    /// `reason` is one of [`REASONS`].
+    /// Counts a refused request; `reason` is one of [`REASONS`].
     pub fn refused(&self, reason: &'static str) {
         self.refused.get_or_create(&[("reason", reason)]).inc();
     }
 
+    /// Counts events that left this way.
     pub fn sent(&self, how: Sent, events: usize) {
         self.sent[how as usize].inc_by(events as u64);
     }
 
-    /// A client that waits, until what it returns is dropped; so are the next two.
+    /// Counts a client that waits, until what it returns is dropped.
     #[must_use]
     pub fn waits(&self) -> Count {
         Count::of(&self.waits)
     }
 
+    /// Counts a stream that is open, until what it returns is dropped.
     #[must_use]
     pub fn streams(&self) -> Count {
         Count::of(&self.streams)
     }
 
+    /// Counts a session of Socket.IO, until what it returns is dropped.
     #[must_use]
     pub fn sockets(&self) -> Count {
         Count::of(&self.sockets)
     }
 
-    /// An event came into memory so long after its insertion.
+    /// Counts an event that came into memory so long after its insertion.
     pub fn read(&self, delay: Duration) {
         self.read_delay.observe(delay);
     }
 
+    /// Counts a question to the database.
     pub fn query(&self) {
         self.queries.inc();
     }
 }
 
-/// One that is counted as long as it lives.
+/// Something that is counted as long as this lives.
 #[derive(Debug)]
 pub struct Count(Level);
 

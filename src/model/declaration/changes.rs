@@ -5,54 +5,64 @@ use std::collections::{HashMap, HashSet};
 
 use super::{Declaration, Entry, Kind, Owner, Stored};
 
-/// What applying a file would do.
+/// What applying a file would do to the rows that are there.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Plan {
-    /// In an order that keeps references whole.
+    /// The changes of rows, in an order that keeps references whole.
     pub changes: Vec<Change>,
     /// Subscriptions that some file had and this one has not, and of which nobody can know
     /// whose they are, because that file named no owner. They stay as they are.
     pub unclaimed: Vec<String>,
 }
 
+/// One change of a row, so that it becomes what the file says.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Change {
+    /// A row is added.
     Add(Entry),
+    /// A row gets other values, or another owner.
     Alter(Box<Alteration>),
-    /// A subscription that the file no longer has: deliveries name it, so the row stays.
+    /// A subscription that the file no longer has is disabled: deliveries name it, so the row
+    /// stays.
     Disable(Entry),
+    /// A profile or lock that the file no longer has is removed.
     Remove(Entry),
 }
 
-/// A row becomes what the file says.
+/// A row before a change, and after it.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Alteration {
+    /// What the row says now.
     pub before: Entry,
+    /// What it is to say.
     pub after: Entry,
-    /// Those that differ; none where the row only changes hands.
+    /// The keys that differ; none where the row only changes hands.
     pub keys: Vec<&'static str>,
 }
 
-/// An entry of the file whose row is not the file's.
+/// Why a row that the file names cannot be the file's.
 #[derive(Clone, Debug, PartialEq, thiserror::Error)]
 pub enum Conflict {
+    /// The row, which is named here, is managed by SQL.
     #[error(
         "{0} stands in the config file and, managed by SQL, in the database; take it out of the file, \
          or hand the row over: posthorn config apply --take-over, or UPDATE … SET managed_by = 'file'"
     )]
     ManagedBySql(String),
+    /// The row, which is named first, belongs to another file, whose owner is named then.
     #[error(
         "{0} belongs to the config file of the owner {1}; take it out of one of the files, or hand it \
          over to this one: posthorn config apply --take-over"
     )]
     AnotherFile(String, String),
+    /// The row, which is named here, is a profile that comes with Posthorn.
     #[error("{0} comes with Posthorn; give yours another name")]
     Builtin(String),
 }
 
 impl Plan {
-    /// The names of what would be disabled or removed because the file no longer has it.
-    /// Profiles are removed only where no subscription has them, and not among these.
+    /// The names of the rows that would be disabled or removed because the file no longer has them.
+    /// Profiles are removed only where no subscription has them, and are not among these.
     #[must_use]
     pub fn gone(&self) -> Vec<String> {
         let gone = self.changes.iter().filter_map(|change| match change {
@@ -64,8 +74,8 @@ impl Plan {
     }
 }
 
-/// What is to be done for the stored rows to be as declared, or all that stands against it.
-/// `take_over`: rows that people manage by SQL, or other files, become this file's.
+/// Plans what is to be done for the stored rows to be as declared, or tells all that stands against
+/// it. `take_over`: rows that people manage by SQL, or other files, become this file's.
 pub fn plan(
     declaration: &Declaration,
     stored: &[Stored],
@@ -118,8 +128,8 @@ pub fn plan(
     })
 }
 
-/// What keeps a file from a row that it names. A row that a file without an owner has made is
-/// anyone's who names it.
+/// Why the file may not have a row that it names, if so. A row that a file without an owner has
+/// made is anyone's who names it.
 fn conflict(entry: &Entry, of_row: &Owner, of_file: &Owner, take_over: bool) -> Option<Conflict> {
     match of_row {
         Owner::Builtin => Some(Conflict::Builtin(entry.name())),
@@ -131,7 +141,7 @@ fn conflict(entry: &Entry, of_row: &Owner, of_file: &Owner, take_over: bool) -> 
     }
 }
 
-/// What becomes of the file's own rows that it no longer has.
+/// The changes of the file's own rows that it no longer has.
 fn without<'a>(
     gone: impl Iterator<Item = &'a Stored>,
     declaration: &Declaration,

@@ -20,13 +20,13 @@ macro_rules! plain {
                 json!(self)
             }
 
-            /// None for `null`, which no setting is.
+            /// Reads the value of a column; none for `null`, which no setting is.
             fn of_json(value: &Value) -> Option<Self> {
                 Option::deserialize(value).ok()?
             }
 
-            /// As JSON text where TOML has no such value: it lacks `null`, which no setting
-            /// needs.
+            /// Gives the value as TOML has it, and as JSON text where TOML has no such value: it
+            /// lacks `null`, which no setting needs.
             fn to_toml(&self) -> toml::Value {
                 toml::Value::try_from(self).unwrap_or_else(|_| json!(self).to_string().into())
             }
@@ -37,7 +37,7 @@ macro_rules! plain {
 plain!(String, Value, Vec<String>, f64, i32, bool);
 
 impl Column for Duration {
-    /// An interval that PostgreSQL reads in every `IntervalStyle`.
+    /// Writes an interval that PostgreSQL reads in every `IntervalStyle`.
     fn to_json(&self) -> Value {
         json!(format!(
             "{}.{:06} seconds",
@@ -46,7 +46,7 @@ impl Column for Duration {
         ))
     }
 
-    /// An interval as PostgreSQL writes it in the style `iso_8601`, which the pool's
+    /// Reads an interval as PostgreSQL writes it in the style `iso_8601`, which the pool's
     /// connections have.
     fn of_json(value: &Value) -> Option<Self> {
         iso_8601(value.as_str()?)
@@ -71,7 +71,8 @@ impl Column for Vec<Duration> {
     }
 }
 
-/// `P1DT2H3M4.5S`; a month is 30 days and a year 365.25, as in `extract(epoch …)`.
+/// Reads a duration such as `P1DT2H3M4.5S`; a month is 30 days and a year 365.25, as in
+/// `extract(epoch …)`.
 fn iso_8601(text: &str) -> Option<Duration> {
     const DAY: f64 = 86_400.0;
     let (date, time) = text
@@ -90,7 +91,7 @@ fn iso_8601(text: &str) -> Option<Duration> {
     Duration::try_from_secs_f64(seconds).ok()
 }
 
-/// Numbers, each with its unit behind it.
+/// Adds up numbers that each have their unit behind them, in seconds.
 fn sum(text: &str, units: &[(char, f64)]) -> Option<f64> {
     text.split_inclusive(char::is_alphabetic)
         .try_fold(0.0, |sum, part| {

@@ -29,9 +29,9 @@ pub(super) struct Credentials {
     kind: Kind,
     auth_secret: Option<SecretRef>,
     auth_secret_previous: Option<SecretRef>,
-    /// Of an API key; none too where it was refused.
+    /// The header of an API key; none where none is named, or the name was refused.
     header: Option<String>,
-    /// None too where it was refused.
+    /// What a token request needs beside the credentials; none where it was refused, or not wanted.
     grant: Option<Grant>,
     pub certificates: Certificates,
 }
@@ -129,7 +129,7 @@ pub(super) fn reference(
 }
 
 impl Credentials {
-    /// The credential and, while a rotation lasts, the previous one.
+    /// Reads the credential and, while a rotation lasts, the previous one.
     pub fn auth(
         &self,
         read: &ReadSecret<'_>,
@@ -168,13 +168,13 @@ impl Credentials {
     }
 }
 
-/// Says where the content stands that was refused, instead of the content.
+/// Puts the place of a content that was refused in front of why, and never the content.
 pub(super) fn content<T>(from: &SecretRef, result: Result<T, &'static str>) -> Result<T, String> {
     result.map_err(|remedy| format!("the content of {from} {remedy}"))
 }
 
 impl Settings {
-    /// Every reference to a secret, with its key.
+    /// Every reference to a secret that the settings have, with the setting's key.
     #[must_use]
     pub fn references(&self) -> Vec<(&'static str, &str)> {
         let single = [
@@ -196,7 +196,7 @@ impl Settings {
             .collect()
     }
 
-    /// Whether it is a reference to a secret that no request carries and that is text.
+    /// Whether the reference points to a secret that no request carries, and that is text.
     pub(super) fn names_unsent(&self, reference: &str) -> bool {
         let signing = self.signing_secrets.iter().flatten();
         signing
@@ -204,7 +204,8 @@ impl Settings {
             .any(|text| text == reference)
     }
 
-    /// Every reference to a row of `posthorn.secrets`: the key, and the secret's name.
+    /// Every reference to a row of `posthorn.secrets` that the settings have: the key, and the
+    /// secret's name.
     #[must_use]
     pub fn stored_secrets(&self) -> Vec<(&'static str, String)> {
         let stored =

@@ -10,68 +10,86 @@ use super::Settings;
 use crate::model::subscription::{Nested, Space, XmlIllegal};
 use crate::model::{Emit, Encoding, Method, Order, Scope};
 
+/// A subscription is for all of the merchant's transactions.
 pub const SCOPE: Scope = Scope::Merchant;
 
+/// A subscription gets every event that matches.
 pub const EMIT: Emit = Emit::Every;
 
+/// The payload travels in the body.
 pub const METHOD: Method = Method::Post;
 
-/// Of a POST. A GET has one possible encoding, `query`.
+/// The encoding of a POST is JSON. A GET has one possible encoding, `query`.
 pub const ENCODING: Encoding = Encoding::Json;
 
-/// The payload tells a receiver of a change.
+/// The name of an XML document's outermost element: the payload tells a receiver of a change.
 pub const XML_ROOT: &str = "notification";
 
-/// Every value has a name of its own, and what was flat stays flat.
+/// Objects and lists in a form become dotted names: every value has a name of its own, and what was
+/// flat stays flat.
 pub const NESTED: Nested = Nested::Dotted;
 
-/// As browsers write forms.
+/// A space in a form is a `+`, as browsers write forms.
 pub const SPACE: Space = Space::Plus;
 
-/// A control character in a comment must not keep a payment's status from its receiver.
+/// A character that XML cannot carry becomes U+FFFD: a control character in a comment must not keep
+/// a payment's status from its receiver.
 pub const XML_ILLEGAL: XmlIllegal = XmlIllegal::Replace;
 
-/// Answers are read as they come, so they had better not be compressed.
+/// Requests ask for an answer that is not compressed, because answers are read as they come.
 pub const ASKS_FOR_IDENTITY: bool = true;
 
-/// The names of Standard Webhooks, and one in its style for what it has no header for.
+/// The header of the event's id, by the name of Standard Webhooks.
 pub const ID_HEADER: HeaderName = HeaderName::from_static("webhook-id");
+/// The header of the attempt's time, by the name of Standard Webhooks.
 pub const TIMESTAMP_HEADER: HeaderName = HeaderName::from_static("webhook-timestamp");
+/// The header of the attempt's number: Standard Webhooks has none, so it is in its style.
 pub const ATTEMPT_HEADER: HeaderName = HeaderName::from_static("webhook-attempt");
 
+/// The statuses that count as delivered.
 pub const SUCCESS_STATUSES: &[(u16, u16)] = &[(200, 299)];
 
-/// Long enough for a receiver's restart to be over after a few tries.
+/// The first delay of an exponential schedule: long enough for a receiver's restart to be over
+/// after a few tries.
 pub const RETRY_INTERVAL: Duration = Duration::from_secs(5);
 
+/// Each delay is twice as long as the one before.
 pub const RETRY_FACTOR: f64 = 2.0;
 
-/// Spreads the retries of deliveries that failed together.
+/// Each delay is spread by a tenth of itself to either side, so that deliveries that failed
+/// together are not tried together.
 pub const RETRY_JITTER: f64 = 0.1;
 
-/// A receiver that is back after a long outage hears of it within the hour. A schedule
-/// whose own delays are longer raises it to its longest.
+/// The longest delay: a receiver that is back after a long outage hears of it within the hour. A
+/// schedule whose own delays are longer raises it to its longest.
 pub const RETRY_CAP: Duration = Duration::from_hours(1);
 
-/// Holds where nothing else ends the retries: with `max_attempts` or a list of delays,
-/// only a `max_age` that is given counts, so that a pause does not use up a delivery.
+/// How long after the event's insertion retries are made where nothing else ends them. With
+/// `max_attempts` or a list of delays, only a `max_age` that is given counts, so that a pause does
+/// not use up a delivery.
 pub const MAX_AGE: Duration = Duration::from_hours(72);
 
+/// A receiver's `Retry-After` puts the next attempt off.
 pub const RETRY_AFTER: bool = true;
 
+/// How long a whole exchange may take.
 pub const TIMEOUT: Duration = Duration::from_secs(10);
 
-/// Half of the timeout: an address that does not answer leaves time for the next one.
+/// How long a connection may take to be made. Half of the timeout: an address that does not answer
+/// leaves time for the next one.
 pub const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 
+/// The most requests in the air at once.
 pub const MAX_IN_FLIGHT: u16 = 10;
 
+/// Deliveries are sent each on its own.
 pub const ORDER: Order = Order::None;
 
+/// Every event is sent, also those that a newer one has overtaken.
 pub const SUPERSEDE: bool = false;
 
-/// The defaults beside these settings as settings of their own: what people are shown.
-/// Without those that mean "none" or "all", which no value stands for.
+/// Gives the defaults beside these settings as settings of their own, for people to see. Defaults
+/// that mean "none" or "all", which no value stands for, are left out.
 #[must_use]
 pub fn written_out(given: &Settings) -> Settings {
     let text = |text: &str| Some(text.to_owned());

@@ -39,7 +39,7 @@ pub(super) fn check(settings: &Settings, problems: &mut Vec<Problem>) -> Option<
     })
 }
 
-/// The patterns of `kinds` or `statuses`.
+/// Reads the patterns of `kinds` or `statuses`.
 fn patterns(
     key: &'static str,
     texts: Option<&Vec<String>>,

@@ -26,7 +26,8 @@ pub(super) fn check(settings: &Settings, problems: &mut Vec<Problem>) -> Option<
 }
 
 impl Exit {
-    /// What is wrong where the worker's configuration has these proxy pools.
+    /// Tells what is wrong with the settings where the worker's configuration has these proxy
+    /// pools.
     #[must_use]
     pub fn problem_with(&self, proxy_pools: &[String]) -> Option<Problem> {
         let missing = self.proxy_pool.as_ref();

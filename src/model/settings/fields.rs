@@ -2,7 +2,7 @@
 
 use serde_json::{Map, Value};
 
-use super::form::is_xml_name;
+use super::spelled::{is_pointer, is_xml_name};
 use super::{Problem, format, quoted};
 use crate::model::{Field, FieldSource, OmitWhen};
 
@@ -10,7 +10,7 @@ const SOURCES: &str = "event_id, merchant, kind, transaction_id, status, created
                        attempt, time, security_token, literal:TEXT, or a JSON pointer such as \
                        /payment/amount";
 
-/// The fields of a JSON array of `{"name", "source", "map"?, "format"?, "omit_when"?}`. With
+/// Reads the fields of a JSON array of `{"name", "source", "map"?, "format"?, "omit_when"?}`. With
 /// `xml`, each name must be able to name an element.
 pub(super) fn check(value: &Value, xml: bool, problems: &mut Vec<Problem>) -> Option<Vec<Field>> {
     let before = problems.len();
@@ -48,8 +48,8 @@ pub(super) fn check(value: &Value, xml: bool, problems: &mut Vec<Problem>) -> Op
     (problems.len() == before).then_some(fields)
 }
 
-/// One entry. Where a part of it is refused, the rest is read on, so that all of its
-/// problems show at once; the caller drops the whole then.
+/// Reads one entry. Where a part of it is refused, the rest is read on, so that all of its problems
+/// show at once; the caller drops the whole then.
 fn field(entry: &Value, mut refuse: impl FnMut(String)) -> Option<Field> {
     let Value::Object(entry) = entry else {
         refuse("not an object; give {name, source}".to_owned());
@@ -141,15 +141,6 @@ fn source(text: &str) -> Option<FieldSource> {
             }
         }
     })
-}
-
-/// RFC 6901, section 3, without the empty pointer to the whole document.
-pub(super) fn is_pointer(text: &str) -> bool {
-    text.starts_with('/')
-        && text
-            .split('~')
-            .skip(1)
-            .all(|escape| escape.starts_with(['0', '1']))
 }
 
 fn replacements(map: &Map<String, Value>) -> Option<Vec<(String, String)>> {

@@ -16,18 +16,18 @@ use crate::model::subscription::{Auth, FixedHeader};
 
 const KEY: &str = "headers";
 
-/// Far more than any receiver asks for.
+/// The most headers that a subscription may add: far more than any receiver asks for.
 const MOST: usize = 50;
 
-/// What stands before a text that begins like a reference.
+/// The prefix of a text that would otherwise be taken for a reference to a secret.
 const LITERAL: &str = "literal:";
 
-/// What begins a reference to a secret.
+/// The prefixes of references to secrets.
 const REFERENCES: [&str; 3] = ["env:", "file:", "secret:"];
 
 pub(super) struct Entry {
     name: HeaderName,
-    /// As it was written.
+    /// The header's name as it was written.
     spelling: String,
     content: Content,
 }
@@ -37,7 +37,7 @@ enum Content {
     Secret(SecretRef),
 }
 
-/// `taken`: the names of the headers that tell of the event and sign it.
+/// Checks the headers. `taken` has the names of those that tell of the event and sign it.
 pub(super) fn check(
     settings: &Settings,
     taken: &[HeaderName],
@@ -119,7 +119,8 @@ fn plain(text: &str) -> Result<HeaderValue, String> {
     value(text).map_err(|remedy| format!("a value that {remedy}"))
 }
 
-/// Visible ASCII characters, spaces and tabs (RFC 9110, section 5.5), none of them around it.
+/// Takes a header's value: visible ASCII characters, spaces and tabs (RFC 9110, section 5.5), none
+/// of them around it.
 pub(super) fn value(text: &str) -> Result<HeaderValue, &'static str> {
     let text = text.trim();
     match HeaderValue::from_str(text) {
@@ -128,7 +129,7 @@ pub(super) fn value(text: &str) -> Result<HeaderValue, &'static str> {
     }
 }
 
-/// The headers with their secrets.
+/// Gives the headers with their secrets read.
 pub(super) fn open(
     entries: Vec<Entry>,
     read: &ReadSecret<'_>,
@@ -161,7 +162,8 @@ fn secret(from: &SecretRef, read: &ReadSecret<'_>) -> Result<HeaderValue, String
     Ok(value)
 }
 
-/// The API key's header is known only when its secret is read.
+/// Refuses a fixed header that the API key is sent in: its name is known only when the secret is
+/// read.
 pub(super) fn refuse_the_keys(fixed: &[FixedHeader], auth: &Auth, problems: &mut Vec<Problem>) {
     let Auth::ApiKey { header: key, .. } = auth else {
         return;
@@ -176,7 +178,7 @@ pub(super) fn refuse_the_keys(fixed: &[FixedHeader], auth: &Auth, problems: &mut
 }
 
 impl Settings {
-    /// The references among the fixed headers' values.
+    /// The references to secrets among the fixed headers' values.
     pub(super) fn references_of_headers(&self) -> impl Iterator<Item = &str> {
         let headers = self.headers.as_ref().and_then(Value::as_object);
         let values = headers.into_iter().flat_map(|it| it.values());

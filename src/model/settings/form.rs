@@ -1,6 +1,7 @@
 //! What a subscription's requests look like.
 
 use super::problem::{choose, note};
+use super::spelled::is_xml_name;
 use super::{Problem, Settings, defaults, fields, fixed, headers, quoted, url};
 use crate::model::subscription::{Nested, RequestForm, Space, XmlIllegal};
 use crate::model::{Charset, Encoding, Method};
@@ -117,7 +118,7 @@ fn xml_root(settings: &Settings, problems: &mut Vec<Problem>) -> String {
     name.to_owned()
 }
 
-/// The charset, and whether the content type names it. XML has always said so.
+/// Reads the charset, and whether the content type names it. XML has always said so.
 fn charset(
     settings: &Settings,
     encoding: Option<Encoding>,
@@ -148,7 +149,8 @@ fn charset(
     Some((charset, says))
 }
 
-/// WIRE.md 5.1: a GET carries its values in the query, and nothing else does.
+/// Checks that method and encoding go together: a GET carries its values in the query, and nothing
+/// else does (WIRE.md 5.1).
 fn combine(settings: &Settings, method: Method, encoding: Encoding, problems: &mut Vec<Problem>) {
     match (method, encoding) {
         (Method::Get, Encoding::Query)
@@ -168,13 +170,4 @@ fn combine(settings: &Settings, method: Method, encoding: Encoding, problems: &m
             "\"query\" with method POST; give \"json\", \"xml\" or \"nvp\", or method = \"GET\"",
         )),
     }
-}
-
-/// A name that needs no namespace. Narrower than XML 1.0 allows, by the colon.
-pub(super) fn is_xml_name(text: &str) -> bool {
-    let mut characters = text.chars();
-    characters
-        .next()
-        .is_some_and(|first| first.is_ascii_alphabetic() || first == '_')
-        && characters.all(|c| c.is_ascii_alphanumeric() || "-_.".contains(c))
 }

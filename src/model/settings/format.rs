@@ -3,17 +3,17 @@
 use chrono::format::{Item, StrftimeItems};
 use serde_json::Value;
 
-use super::fields::is_pointer;
+use super::spelled::is_pointer;
 use super::{quoted, within};
 use crate::model::{Decimals, Step};
 
 const STEPS: &str = "text, number, boolean, json, upper, lower, decimal:N, minor:N, major:N \
                      (N: a number of decimals, or a JSON pointer to the currency), rfc3339, rfc3339:N, unix, unix_ms or time:PATTERN";
 
-/// More decimals than any currency has.
+/// The most decimals that a step may ask for: more than any currency has.
 const MOST_DECIMALS: u8 = 18;
 
-/// One step as text, or several as an array of them.
+/// Reads a format: one step as text, or several as an array of them.
 pub(super) fn check(value: &Value) -> Result<Vec<Step>, String> {
     let one = std::slice::from_ref(value);
     let steps = value.as_array().map_or(one, Vec::as_slice);

@@ -8,9 +8,8 @@ use super::{Problem, Settings, defaults, quoted};
 use crate::model::subscription::IdentityHeaders;
 use crate::model::{Auth, Signing, Spelling};
 
-/// What HTTP itself writes, or what a connection or proxy on the way would obey
-/// (RFC 9110, sections 7.2 and 7.6.1; RFC 9112, section 9.6). No setting and no data may
-/// choose these.
+/// The headers that HTTP itself writes, or that a connection or proxy on the way would obey (RFC
+/// 9110, sections 7.2 and 7.6.1; RFC 9112, section 9.6). No setting and no data may choose these.
 pub const OF_THE_CONNECTION: &[&str] = &[
     "connection",
     "content-length",
@@ -87,7 +86,7 @@ pub(super) fn check(settings: &Settings, problems: &mut Vec<Problem>) -> Option<
     })
 }
 
-/// The names as they were chosen, and with an id's that of its signature.
+/// How the names that were chosen are written, and with an id's name that of its signature.
 fn spelling<'a>(chosen: impl Iterator<Item = &'a str>) -> Spelling {
     let mut spelling = Spelling::default();
     for name in chosen {
@@ -123,7 +122,8 @@ fn name(text: &str) -> Result<Option<HeaderName>, String> {
     Ok(Some(name))
 }
 
-/// An API key's header is known only when the secret is read.
+/// Refuses an API key in the place of a header that tells of the event: the key's header is known
+/// only when the secret is read.
 pub(super) fn refuse_a_key_in_their_place(
     auth: &Auth,
     identity: &IdentityHeaders,

@@ -5,26 +5,33 @@ use std::sync::Arc;
 
 use super::Settings;
 
-/// What each of them says of one subscription.
+/// The layers that make up one subscription's settings, and what each of them says.
 #[derive(Clone, Debug, Default)]
 pub struct Layers {
-    /// By name; the first that gives a setting wins.
+    /// The locks that hold for it, each with its name; the first that gives a setting wins.
     pub locks: Vec<(String, Arc<Settings>)>,
+    /// What the subscription itself says.
     pub own: Settings,
+    /// What its profile says, with the profile's name.
     pub profile: Option<(String, Arc<Settings>)>,
 }
 
 /// Where an effective setting comes from.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Origin<'a> {
+    /// A lock, by its name.
     Lock(&'a str),
+    /// The subscription itself.
     Subscription,
+    /// The subscription's profile, by its name.
     Profile(&'a str),
+    /// The engine's default: nobody gave the setting.
     Default,
 }
 
 impl Layers {
-    /// The settings that hold, for [`resolve`](super::resolve).
+    /// The settings that hold when all layers are laid over each other, for
+    /// [`resolve`](super::resolve).
     #[must_use]
     pub fn merged(&self) -> Settings {
         let upper = self
@@ -38,6 +45,7 @@ impl Layers {
         }
     }
 
+    /// Which layer the setting of this key comes from.
     #[must_use]
     pub fn origin(&self, key: &str) -> Origin<'_> {
         if let Some((name, _)) = self.locks.iter().find(|(_, lock)| lock.has(key)) {
@@ -54,13 +62,15 @@ impl Layers {
 /// For which subscriptions a lock holds.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct LockReach {
-    /// None: every merchant's.
+    /// The one merchant whose subscriptions it holds for; none for every merchant's.
     pub merchant: Option<String>,
-    /// None: with any profile or none.
+    /// The one profile whose subscriptions it holds for; none for those with any profile, or with
+    /// none.
     pub profile: Option<String>,
 }
 
 impl LockReach {
+    /// Whether the lock holds for subscriptions of this merchant with this profile.
     #[must_use]
     pub fn covers(&self, merchant: &str, profile: Option<&str>) -> bool {
         self.merchant.as_deref().is_none_or(|own| own == merchant)
@@ -70,8 +80,8 @@ impl LockReach {
                 .is_none_or(|own| Some(own) == profile)
     }
 
-    /// The narrower lock wins: a merchant's over a profile's over everyone's. By this and
-    /// then by name, locks are put in order.
+    /// How many subscriptions the lock may reach, as a rank. The narrower lock wins: a merchant's
+    /// over a profile's over everyone's. By this and then by name, locks are put in order.
     #[must_use]
     pub const fn breadth(&self) -> u8 {
         match (&self.merchant, &self.profile) {

@@ -6,13 +6,13 @@ use super::problem::{choose, note, number_text};
 use super::{Problem, Settings, defaults, duration_text, within};
 use crate::model::Order;
 
-/// A request that takes longer holds its place in the lane for no one's good.
+/// The longest timeout: a request that takes longer holds its place in the lane for no one's good.
 const LONGEST: Duration = Duration::from_mins(10);
 
-/// WIRE.md 4.3.
+/// The most requests in the air that a subscription may have (WIRE.md 4.3).
 const MOST_IN_FLIGHT: i32 = 500;
 
-/// From about one request in three hours to more than one machine can send.
+/// The lowest rate in sends a second, about one request in three hours.
 const LOWEST_RATE: f64 = 0.0001;
 const HIGHEST_RATE: f64 = 1_000_000.0;
 

@@ -7,8 +7,9 @@ use std::time::Duration;
 /// What is wrong with one setting, in words that name the remedy.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Problem {
+    /// The setting's key, as the config file has it.
     pub key: &'static str,
-    /// Says the value's shape and the remedy; never the value of a secret.
+    /// The value's shape and the remedy, in words; never the value of a secret.
     pub message: String,
 }
 
@@ -52,18 +53,18 @@ pub(crate) fn within<T: PartialOrd>(
     ))
 }
 
-/// `1h 30m`, in the spelling that the configuration file takes.
+/// A duration such as `1h 30m`, in the spelling that the configuration file takes.
 pub(crate) fn duration_text(duration: &Duration) -> String {
     humantime::format_duration(*duration).to_string()
 }
 
-/// `2`, `0.5` or `1e300`.
+/// A number in its shortest spelling, such as `2`, `0.5` or `1e300`.
 pub(super) fn number_text(number: f64) -> String {
     let text = format!("{number:?}");
     text.strip_suffix(".0").map_or(text.clone(), str::to_owned)
 }
 
-/// A value that cannot be a secret, short and on one line.
+/// A value that cannot be a secret, in quotes, short and on one line.
 pub(crate) fn quoted(text: &str) -> String {
     const LONGEST: usize = 40;
     if text.chars().count() <= LONGEST {
@@ -73,7 +74,7 @@ pub(crate) fn quoted(text: &str) -> String {
     format!("{start:?}…")
 }
 
-/// The value, or a problem with the key.
+/// Gives the value, or notes a problem with the key.
 pub(super) fn note<T>(
     key: &'static str,
     result: Result<T, impl Into<String>>,
@@ -84,7 +85,8 @@ pub(super) fn note<T>(
         .ok()
 }
 
-/// The choice that the text names. `choices` holds the spelling of each.
+/// Gives the choice that the text names, or notes a problem with the key. `choices` holds the
+/// spelling of each.
 pub(super) fn choose<T: Copy>(
     key: &'static str,
     text: Option<&str>,

@@ -16,21 +16,28 @@ use crate::model::secret::{ReadSecret, SecretError, SecretRef};
 use crate::model::subscription::{Exit, Locked, RequestForm};
 use crate::model::{RetryPolicy, Shard, Subscription, SuccessRule};
 
-/// What a subscription is, apart from its settings. The fields are those of
-/// [`Subscription`].
+/// What a subscription is, apart from its settings. The fields are those of [`Subscription`].
 #[derive(Clone, Debug)]
 pub struct Identity {
+    /// The subscription's id.
     pub id: Uuid,
+    /// The tenant that the subscription belongs to.
     pub merchant: String,
+    /// The subscription's name, unique within the merchant.
     pub name: String,
+    /// The shard that the merchant belongs to.
     pub shard: Shard,
+    /// The number of the configuration's change that made it so.
     pub revision: i64,
+    /// When the subscription was made: older events are not for it.
     pub created_at: DateTime<Utc>,
+    /// Whether it matches events at all.
     pub enabled: bool,
+    /// Whether its deliveries are kept as pending for now.
     pub paused: bool,
 }
 
-/// What decides which events a subscription gets, and nothing else of it: all that can be
+/// Resolves what decides which events a subscription gets, and nothing else of it: all that can be
 /// said of one whose other settings cannot be used, or are of no account.
 #[must_use]
 pub fn resolve_matching(identity: Identity, settings: &Settings) -> Option<Subscription> {
@@ -51,7 +58,7 @@ pub fn resolve_matching(identity: Identity, settings: &Settings) -> Option<Subsc
     resolve(identity, &matching, &no_secrets).ok()
 }
 
-/// What [`check`] could read; a part that it refused is absent.
+/// The parts of a subscription that [`check`] could read; a part that it refused is absent.
 pub(super) struct Checked {
     events: Option<Events>,
     form: Option<RequestForm>,
@@ -84,7 +91,7 @@ pub(super) fn check(settings: &Settings, problems: &mut Vec<Problem>) -> Checked
     }
 }
 
-/// Over plain http a client certificate would prove nothing, and no one would notice.
+/// Refuses a client certificate over plain http: it would prove nothing, and no one would notice.
 fn https_for_certificates(settings: &Settings, problems: &mut Vec<Problem>) {
     let plain = |url: &String| url.to_ascii_lowercase().starts_with("http://");
     if !settings.url.as_ref().is_some_and(plain) {
@@ -103,7 +110,7 @@ fn https_for_certificates(settings: &Settings, problems: &mut Vec<Problem>) {
     }
 }
 
-/// The subscription that takes effect, or all that keeps it from doing so. `settings`
+/// Makes the subscription that takes effect, or tells all that keeps it from doing so. `settings`
 /// are already merged with the profile's by [`Settings::or`]; `read` fetches a secret.
 pub fn resolve(
     identity: Identity,

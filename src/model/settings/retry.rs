@@ -7,8 +7,8 @@ use super::problem::{choose, note, number_text};
 use super::{Problem, Settings, defaults, duration_text, within};
 use crate::model::{RetryPolicy, Schedule};
 
-/// The longest delay and age. Events are kept for 30 days by default, and a delivery
-/// that is open for longer would keep a partition from being dropped.
+/// The longest delay and age. Events are kept for 30 days by default, and a delivery that is open
+/// for longer would keep a partition from being dropped.
 const LONGEST: Duration = Duration::from_hours(720);
 
 #[derive(Clone, Copy, PartialEq)]
@@ -52,8 +52,8 @@ pub(super) fn check(settings: &Settings, problems: &mut Vec<Problem>) -> Option<
     })
 }
 
-/// The schedule; where a part of it is refused, its default stands in, and the caller
-/// drops the whole.
+/// Reads the schedule. Where a part of it is refused, its default stands in, and the caller drops
+/// the whole.
 fn schedule(kind: Kind, settings: &Settings, problems: &mut Vec<Problem>) -> Schedule {
     // Each value that is given is checked, also those that this schedule does not use:
     // a wrong value in a profile shows before a subscription comes to use it.
@@ -104,7 +104,7 @@ fn schedule(kind: Kind, settings: &Settings, problems: &mut Vec<Problem>) -> Sch
     }
 }
 
-/// No delay is longer than the cap, so one below the schedule's own would make the
+/// Reads the cap. No delay is longer than it, so one below the schedule's own would make the
 /// schedule say what does not happen.
 fn cap(settings: &Settings, schedule: Option<&Schedule>, problems: &mut Vec<Problem>) -> Duration {
     let longest = match schedule {

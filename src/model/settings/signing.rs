@@ -16,13 +16,14 @@ use crate::model::secret::{ReadSecret, SecretRef};
 use crate::model::subscription::RequestForm;
 use crate::model::{Method, Signing, SigningKey};
 
-/// Standard Webhooks, "Signature scheme": 192 to 512 bits.
+/// How long a symmetric key may be, in bytes: 192 to 512 bits (Standard Webhooks, "Signature
+/// scheme").
 const SYMMETRIC_BYTES: std::ops::RangeInclusive<usize> = 24..=64;
 
-/// RFC 8032: a seed, and with the public key behind it.
+/// How long the seed of an ed25519 key is, in bytes; some have the public key behind it (RFC 8032).
 const SEED_BYTES: usize = 32;
 
-/// Standard base64, as people paste it: with or without the padding.
+/// The base64 of keys as people paste it: the standard alphabet, with or without the padding.
 const BASE64: GeneralPurpose = GeneralPurpose::new(
     &base64::alphabet::STANDARD,
     GeneralPurposeConfig::new().with_decode_padding_mode(DecodePaddingMode::Indifferent),
@@ -91,14 +92,15 @@ pub(super) fn check(
     (problems.len() == before).then_some(SigningSettings { scheme, secrets })
 }
 
-/// An entry is named by its place: it is most likely the secret itself.
+/// Reads the reference of one entry. A message names the entry by its place: it is most likely the
+/// secret itself.
 fn entry(index: usize, text: &str, problems: &mut Vec<Problem>) -> Option<SecretRef> {
     let reference =
         SecretRef::parse(text).ok_or_else(|| format!("entry {} is {NO_REFERENCE}", index + 1));
     note("signing_secrets", reference, problems)
 }
 
-/// The signature covers id, timestamp and body, so they must be there.
+/// Refuses a form without what the signature covers: id, timestamp and body.
 fn standard_webhooks_fits(form: &RequestForm, refuse: &mut impl FnMut(&'static str, &str)) {
     if form.method == Method::Get {
         refuse(
@@ -164,7 +166,7 @@ impl SigningSettings {
     }
 }
 
-/// Standard Webhooks, "Signature scheme": base64 behind `whsec_` or `whsk_`.
+/// Reads a key in base64 behind `whsec_` or `whsk_` (Standard Webhooks, "Signature scheme").
 fn key(secret: &SecretSlice<u8>) -> Result<SigningKey, &'static str> {
     let secret = secret.expose_secret();
     if let Some(encoded) = secret.strip_prefix(b"whsec_") {

@@ -92,7 +92,7 @@ fn range(text: &str) -> Option<(u16, u16)> {
     (low <= high).then_some((low, high))
 }
 
-/// A status has three digits (RFC 9110, section 15).
+/// Reads a status, which has three digits (RFC 9110, section 15).
 fn status(text: &str) -> Option<u16> {
     let status = text.trim().parse().ok()?;
     (100..=599).contains(&status).then_some(status)

@@ -5,8 +5,8 @@ use url::Url;
 use super::problem::note;
 use super::{Problem, Settings};
 
-/// The URL of the subscription: none where there need not be one, and none inside where
-/// it is refused.
+/// Reads the URL of the subscription: none where there need not be one, and none inside where it is
+/// refused.
 #[expect(clippy::option_option, reason = "absent is not refused")]
 pub(super) fn check(settings: &Settings, problems: &mut Vec<Problem>) -> Option<Option<Url>> {
     match &settings.url {
@@ -23,13 +23,13 @@ pub(super) fn check(settings: &Settings, problems: &mut Vec<Problem>) -> Option<
     }
 }
 
-/// The same for the token server's.
+/// Reads the URL of the token server; none where it is refused.
 pub(super) fn check_token_url(text: &str, problems: &mut Vec<Problem>) -> Option<Url> {
     note("oauth2_token_url", parse(text), problems)
 }
 
-/// The text with `***` for a user name and a password before the host: [`parse`] refuses a URL
-/// that has them, but rows of another hand can. Whether it is a URL otherwise does not matter.
+/// Puts `***` for a user name and a password before the host: [`parse`] refuses a URL that has
+/// them, but rows of another hand can. Whether it is a URL otherwise does not matter.
 #[must_use]
 pub fn without_credentials(text: &str) -> String {
     let start = text.find("//").map_or(0, |at| at + "//".len());
@@ -41,9 +41,9 @@ pub fn without_credentials(text: &str) -> String {
     }
 }
 
-/// Stricter than [`Url::parse`], which repairs what it reads: it drops control
-/// characters and takes `https:///hook` for the host `hook`. No message repeats the text:
-/// its path or query may hold a token.
+/// Reads a URL more strictly than [`Url::parse`], which repairs what it reads: it drops control
+/// characters and takes `https:///hook` for the host `hook`. No message repeats the text: its path
+/// or query may hold a token.
 pub fn parse(text: &str) -> Result<Url, &'static str> {
     if text.chars().any(char::is_control) {
         return Err("a URL with a control character; write it percent-encoded, such as %0A");

@@ -4,7 +4,7 @@ use super::{Data, Kind, On, Source};
 use crate::model::OneLine;
 
 impl Source {
-    /// The command that makes the source as it is.
+    /// The command line of `posthorn source attach` that makes the source as it is.
     #[must_use]
     pub fn command(&self, table: &str) -> String {
         let source = self;
@@ -64,7 +64,7 @@ impl Source {
     }
 }
 
-/// As a shell takes it for one word.
+/// Quotes a text so that a shell takes it for one word.
 #[must_use]
 pub fn word(text: &str) -> String {
     let plain = |c: char| c.is_ascii_alphanumeric() || "._-,/:".contains(c);

@@ -35,9 +35,9 @@ impl Body {
         })
     }
 
-    /// None at its end. The content of a chunked body is complete with the chunk of length
-    /// zero (RFC 9112, section 8); what would come behind it is waited for by nobody, and
-    /// where it is not there yet, the connection is closed.
+    /// Reads the next piece of the body; none at its end. The content of a chunked body is complete
+    /// with the chunk of length zero (RFC 9112, section 8); what would come behind it is waited for
+    /// by nobody, and where it is not there yet, the connection is closed.
     pub(in crate::send) async fn piece(
         &mut self,
         connection: &mut Connection,
@@ -78,7 +78,7 @@ impl Body {
         }
     }
 
-    /// Whether its end came, so that another answer can follow it.
+    /// Whether the body's end came, so that another answer can follow it.
     pub(in crate::send) const fn has_ended(&self) -> bool {
         matches!(self.0, Left::Bytes(0))
     }
@@ -94,7 +94,7 @@ async fn some_of(connection: &mut Connection, most: u64) -> Result<BytesMut, Bro
     Ok(connection.ahead.split_to(there.min(most)))
 }
 
-/// Without its end.
+/// Reads a line, and gives it without its end.
 async fn line(connection: &mut Connection) -> Result<BytesMut, Broken> {
     loop {
         if let Some(end) = connection.ahead.iter().position(|&byte| byte == b'\n') {

@@ -119,7 +119,7 @@ impl Connection {
         Ok(length > 0)
     }
 
-    /// Until the request is out, or cannot go out any more.
+    /// Waits until the request is out, or cannot go out any more.
     pub(in crate::send) async fn finish_sending(&mut self) {
         poll_fn(|cx| {
             self.go_on_sending(cx);

@@ -3,11 +3,11 @@
 use http::StatusCode;
 
 use super::Broken;
-use super::head::Field;
+use super::field::Field;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Framing {
-    /// With the length zero for an answer that has no body.
+    /// The body has so many bytes: zero for an answer that has no body.
     Length(u64),
     Chunked,
     UntilClosed,
@@ -16,7 +16,7 @@ pub(super) enum Framing {
 const LENGTH: Broken = Broken::Malformed("the answer's Content-Length is malformed");
 const CODING: Broken = Broken::Malformed("the answer's Transfer-Encoding is malformed");
 
-/// What else may stand before `chunked`. None of them is undone: nobody asked for one.
+/// The codings that may stand before `chunked`. None of them is undone: nobody asked for one.
 const CODINGS: &[&str] = &[
     "br",
     "compress",
@@ -52,8 +52,8 @@ pub(super) fn of(status: StatusCode, fields: &[Field]) -> Result<Framing, Broken
     })
 }
 
-/// Of a name that is none: whether it becomes one of these where all but its letters is left
-/// out. Another reader may see one there.
+/// Whether a name that is none becomes one of these where all but its letters is left out. Another
+/// reader may see one there.
 fn is_meant(name: &[u8], letters: &[u8]) -> bool {
     let token = |byte: &u8| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(byte);
     let alphabetic = name.iter().filter(|byte| byte.is_ascii_alphabetic());
@@ -90,7 +90,8 @@ fn length<'a>(values: impl Iterator<Item = &'a [u8]>) -> Result<Option<u64>, Bro
     Ok(known)
 }
 
-/// None without a coding, or with `identity`, which says that there is none.
+/// Whether `chunked` is the last coding; none without a coding, or with `identity`, which says that
+/// there is none.
 fn chunked<'a>(values: impl Iterator<Item = &'a [u8]>) -> Result<Option<bool>, Broken> {
     let mut codings = Vec::new();
     for value in values {

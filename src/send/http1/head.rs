@@ -12,6 +12,7 @@ use http::{StatusCode, Version};
 use memchr::memchr_iter;
 
 use super::Broken;
+use super::field::Field;
 use super::framing::{self, Framing};
 
 /// The longest head that is read, bytes. What web servers send is shorter by far.
@@ -24,7 +25,7 @@ const MARGIN: Duration = Duration::from_secs(1);
 #[derive(Debug)]
 pub(in crate::send) struct Head {
     pub(in crate::send) status: StatusCode,
-    /// As it came, in whichever encoding.
+    /// The reason phrase as it came, in whichever encoding.
     pub(in crate::send) reason: Vec<u8>,
     pub(in crate::send) headers: HeaderMap,
     pub(super) framing: Framing,
@@ -40,14 +41,7 @@ pub(super) enum Keep {
     AsLongAsUsual,
 }
 
-/// A header as it came: its value without the white space around it, its folds undone.
-pub(super) struct Field {
-    pub(super) name: Vec<u8>,
-    pub(super) value: Vec<u8>,
-}
-
-/// Where the head ends, behind its empty line, looked for from a place before which there is
-/// no end.
+/// Finds where the head ends, behind its empty line, from a place on before which there is no end.
 pub(super) fn end(bytes: &[u8], from: usize) -> Option<usize> {
     memchr_iter(b'\n', &bytes[from..]).find_map(|feed| {
         let next = from + feed + 1;
@@ -59,7 +53,7 @@ pub(super) fn end(bytes: &[u8], from: usize) -> Option<usize> {
     })
 }
 
-/// Whether it can become a status line of HTTP/1.
+/// Whether the bytes can become a status line of HTTP/1.
 pub(super) fn may_begin(bytes: &[u8]) -> bool {
     const START: &[u8] = b"HTTP/1.";
     let known = bytes.len().min(START.len());
@@ -67,7 +61,7 @@ pub(super) fn may_begin(bytes: &[u8]) -> bool {
 }
 
 impl Head {
-    /// Of the bytes up to and with the empty line.
+    /// Reads a head from its bytes, up to and with the empty line.
     pub(super) fn parse(bytes: &[u8]) -> Result<Self, Broken> {
         let mut lines = bytes
             .split(|&byte| byte == b'\n')

@@ -17,7 +17,7 @@ pub(in crate::send) struct Message {
 }
 
 impl Message {
-    /// None for a URL that HTTP/1.1 cannot carry.
+    /// Makes the message of a request; none for a URL that HTTP/1.1 cannot carry.
     pub(in crate::send) fn of(request: &Request) -> Option<Self> {
         let uri: Uri = request.url.as_str().parse().ok()?;
         let parts = uri.into_parts();
@@ -57,7 +57,7 @@ pub(in crate::send) fn head(request: &Request, shown: impl Fn(&HeaderValue) -> V
     head
 }
 
-/// Without the port that its scheme has anyway.
+/// The host of a URL, without the port that its scheme has anyway.
 fn host(url: &Url) -> &str {
     &url[Position::BeforeHost..Position::AfterPort]
 }

@@ -12,6 +12,7 @@
 
 mod body;
 mod connection;
+mod field;
 mod framing;
 mod head;
 mod message;
@@ -28,7 +29,6 @@ pub(super) use self::connection::Connection;
 pub(super) use self::head::Head;
 pub(super) use self::message::{Message, head};
 use self::pool::Pool;
-use super::answer::Reading;
 use super::connector::{BoxError, Connector};
 use crate::model::Peer;
 
@@ -56,14 +56,14 @@ pub(super) struct Client {
     pool: Arc<Pool>,
 }
 
-/// Where connections lead.
+/// The server that connections lead to.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 struct Origin(Scheme, Authority);
 
 /// What is known of an exchange while it lasts, and when it was given up.
 #[derive(Debug, Default)]
 pub(super) struct Trace {
-    /// Of the connection that the request went out on, if it came to one.
+    /// The other end of the connection that the request went out on, if it came to one.
     pub(super) peer: Option<Peer>,
     /// Whether the request went out twice.
     pub(super) again: bool,
@@ -108,11 +108,13 @@ impl Client {
 
     /// The connection of an answer that was read serves again where both sides are done with
     /// it, and is closed otherwise.
-    pub(super) fn give_back(&self, message: &Message, reading: Reading) {
-        let has_ended = reading.has_ended();
-        let Reading {
-            head, connection, ..
-        } = reading;
+    pub(super) fn give_back(
+        &self,
+        message: &Message,
+        head: &Head,
+        connection: Connection,
+        has_ended: bool,
+    ) {
         match pool::usual(head.keep) {
             Some(idle) if has_ended && connection.is_done() => {
                 self.pool.put(message.origin.clone(), connection, idle);

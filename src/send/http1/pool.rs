@@ -102,7 +102,7 @@ impl Kept {
     }
 }
 
-/// Until there is nothing left to sweep, or nobody who could use it.
+/// Sweeps until there is nothing left to sweep, or nobody who could use it.
 async fn sweep(pool: Weak<Pool>) {
     loop {
         tokio::time::sleep(SWEEP).await;

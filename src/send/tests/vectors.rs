@@ -12,11 +12,12 @@ use tokio::net::TcpStream;
 use super::dns::{Entry, NameServer, Zone};
 use super::receiver::Receiver;
 use super::{ANSWER_CAP, Network, Sender, TlsSettings, allowing, failure, send, subscription};
+use crate::config::NAT64_LENGTHS;
 use crate::model::subscription::Exit;
 use crate::model::{FailureClass, Wire};
+use crate::send::Proxy;
 use crate::send::connector::Outside;
 use crate::send::dial::Dial;
-use crate::send::{NAT64_LENGTHS, Proxy};
 
 /// One in each range that is not for the public, and at the edges of some.
 const FORBIDDEN_V4: &[[u8; 4]] = &[

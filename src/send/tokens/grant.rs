@@ -62,7 +62,7 @@ pub(super) fn exchange(
         let mut reading = Reading::of(head, connection, ANSWER_CAP + 1);
         reading.read_on().await?;
         let answer = reading.answer(&request.url, None);
-        http.give_back(&message, reading);
+        reading.give_back(&http, &message);
         token(&answer, sent_in, asked_at)
     }
 }
@@ -90,8 +90,8 @@ fn request(client: &OAuth2Client) -> Result<Request, Failure> {
     })
 }
 
-/// Both parts are form-encoded before they are joined (RFC 6749, section 2.3.1), so that a
-/// colon in either is no end.
+/// The credentials of a client as a header carries them. Both parts are form-encoded before they
+/// are joined (RFC 6749, section 2.3.1), so that a colon in either is no end.
 fn basic(client: &OAuth2Client) -> Zeroizing<String> {
     let encoded = |text: &str| form_urlencoded::byte_serialize(text.as_bytes()).collect();
     let id: String = encoded(&client.id);

@@ -10,7 +10,7 @@ use crate::send::failure::Failure;
 /// otherwise ask it one after another.
 const FAILURE_HELD: Duration = Duration::from_secs(2);
 
-/// Of a token's life, after which a new one is asked for while this one still serves.
+/// The share of a token's life after which a new one is asked for while this one still serves.
 const REFRESH_AT: f64 = 0.8;
 
 /// A token is not used in its last moments: the request takes time to arrive.

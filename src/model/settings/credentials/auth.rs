@@ -8,7 +8,8 @@ use super::oauth2::Grant;
 use crate::model::Auth;
 use crate::model::subscription::OAuth2Client;
 
-/// RFC 7617, section 2: a user name without a colon, and no control characters.
+/// Reads a user name and a password: the name has no colon, and neither has control characters (RFC
+/// 7617, section 2).
 pub(super) fn basic(text: SecretString) -> Result<Auth, &'static str> {
     let exposed = text.expose_secret();
     if exposed.chars().any(char::is_control) {
@@ -20,8 +21,8 @@ pub(super) fn basic(text: SecretString) -> Result<Auth, &'static str> {
     Ok(Auth::Basic(text))
 }
 
-/// The value of the header that the settings name, whatever is in it. Without such a name,
-/// WIRE.md 4.3: `header:value`, or `value` alone for `authorization`.
+/// Reads an API key: the value of the header that the settings name, whatever is in it. Without
+/// such a name, `header:value`, or `value` alone for `authorization` (WIRE.md 4.3).
 pub(super) fn api_key(secret: &SecretString, named: Option<&str>) -> Result<Auth, &'static str> {
     let text = secret.expose_secret();
     let (written, value) = match (named, text.split_once(':')) {
@@ -49,8 +50,8 @@ pub(super) fn api_key(secret: &SecretString, named: Option<&str>) -> Result<Auth
     })
 }
 
-/// Whether a header of this name is sure to be meant as one: keys have parts such as `live1`
-/// before a colon too.
+/// Whether a header of this name is sure to be meant as one: keys have parts such as `live1` before
+/// a colon too.
 fn is_usual(header: &HeaderName) -> bool {
     let name = header.as_str();
     let mut words = name.split(['-', '_']);
@@ -62,8 +63,8 @@ fn is_usual(header: &HeaderName) -> bool {
             })
 }
 
-/// `client_id:client_secret`. A colon within the id would have to be form-encoded anyway,
-/// and no token server gives one out.
+/// Reads `client_id:client_secret`. A colon within the id would have to be form-encoded anyway, and
+/// no token server gives one out.
 pub(super) fn oauth2(text: &SecretString, grant: &Grant) -> Result<Auth, &'static str> {
     const REMEDY: &str = "has no id and secret with a colon between; write client_id:client_secret";
     let text = text.expose_secret();

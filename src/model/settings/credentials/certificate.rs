@@ -13,7 +13,7 @@ use crate::model::settings::problem::note;
 use crate::model::settings::{Problem, Settings};
 use crate::model::subscription::TlsSettings;
 
-/// The references, checked but not read.
+/// The references of a client's certificate and of roots, checked but not read.
 pub(in crate::model::settings) struct Certificates {
     cert: Option<SecretRef>,
     key: Option<SecretRef>,
@@ -154,7 +154,7 @@ fn authorities(pem: &[u8]) -> Result<(), &'static str> {
     })
 }
 
-/// Proves that key and certificate can be used together, before a delivery is spent on it.
+/// Tries whether key and certificate can be used together, before a delivery is spent on it.
 fn proved(pem: &SecretSlice<u8>) -> Result<(), &'static str> {
     client_identity(pem.expose_secret())
         .map(drop)
@@ -174,7 +174,7 @@ fn proved(pem: &SecretSlice<u8>) -> Result<(), &'static str> {
         })
 }
 
-/// Chain and key in one PEM text, as [`TlsSettings::client_identity`] holds them.
+/// Puts chain and key into one PEM text, as [`TlsSettings::client_identity`] holds them.
 fn joined(chain: &SecretSlice<u8>, key: &SecretSlice<u8>) -> SecretSlice<u8> {
     let (chain, key) = (chain.expose_secret(), key.expose_secret());
     // Reserved in full, so that no copy of the key is left behind by growing.

@@ -7,7 +7,8 @@ use crate::model::settings::url::check_token_url;
 use crate::model::settings::{Problem, Settings};
 use crate::model::subscription::ClientAuth;
 
-/// All of an [`OAuth2Client`](crate::model::subscription::OAuth2Client) but its credentials.
+/// What a token request has beside the credentials: all else of an
+/// [`OAuth2Client`](crate::model::subscription::OAuth2Client).
 pub(super) struct Grant {
     pub token_url: Url,
     pub sent_in: ClientAuth,
@@ -15,8 +16,8 @@ pub(super) struct Grant {
     pub audience: Option<String>,
 }
 
-/// Settings that are given are checked even where the auth is another one, as a profile's
-/// may be; `wanted` says that it is this one.
+/// Checks the settings of OAuth2, where another auth is chosen too, since they may be a profile's;
+/// `wanted` says that it is this one.
 pub(super) fn check(
     settings: &Settings,
     wanted: bool,

@@ -13,7 +13,8 @@ pub(super) enum Closed {
     Content(&'static str),
 }
 
-/// The chain, leaf first, and the key, as [`TlsSettings::client_identity`](crate::model::subscription::TlsSettings) holds them.
+/// Takes the chain, leaf first, and the key out of the file, as
+/// [`TlsSettings::client_identity`](crate::model::subscription::TlsSettings) holds them.
 pub(super) fn open(file: &[u8], password: &SecretString) -> Result<SecretSlice<u8>, Closed> {
     let decoded = of_base64(file);
     let file = decoded.as_deref().map_or(file, Vec::as_slice);
@@ -34,8 +35,8 @@ pub(super) fn open(file: &[u8], password: &SecretString) -> Result<SecretSlice<u
     }
 }
 
-/// An environment variable holds no binary: there the file stands in base64. PKCS#12
-/// itself begins with the byte 0x30, which in base64 begins with `M`.
+/// Decodes a file that stands in base64, as in an environment variable, which holds no binary.
+/// PKCS#12 itself begins with the byte 0x30, which in base64 begins with `M`.
 fn of_base64(file: &[u8]) -> Option<Zeroizing<Vec<u8>>> {
     if file.first() != Some(&b'M') {
         return None;
@@ -87,5 +88,5 @@ fn pem_of(chain: &PrivateKeyChain) -> SecretSlice<u8> {
     pem.into()
 }
 
-/// Of PEM, in characters (RFC 7468, section 2).
+/// The length of a line of PEM, in characters (RFC 7468, section 2).
 const LINE: usize = 64;
