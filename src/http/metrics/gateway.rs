@@ -5,25 +5,35 @@ use std::time::Duration;
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
 
-use super::{Label, Level, Names, millis};
+use super::names::{Label, Level, Names, millis};
 use crate::http::histogram::Histogram;
 
-/// From a commit to the memory of a gateway, and up to a database that was away.
+/// The bounds of a reading: from a commit to the memory of a gateway, and up to a database that
+/// was away.
 const READ: &[Duration] = &millis([
     2, 5, 10, 15, 20, 30, 50, 100, 200, 500, 1_000, 5_000, 30_000,
 ]);
 
-/// What a request is for.
+/// What a request to the gateway is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Channel {
+    /// A SOAP call.
     Soap,
+    /// A new session.
     Session,
+    /// The details of a transaction, for a session.
     Details,
+    /// The events of a transaction, for a merchant.
     Transaction,
+    /// A look at what a security token stands for.
     SecurityToken,
+    /// A merchant's feed.
     Feed,
+    /// A WebSocket.
     Socket,
+    /// A page for people to read.
     Page,
+    /// A path that the gateway does not know.
     Other,
 }
 
@@ -68,19 +78,23 @@ const REASONS: [&str; 9] = [
     "busy",
 ];
 
-/// How events leave.
+/// How events leave the gateway.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Sent {
+    /// The answer to a request has them, and ends.
     Page,
+    /// They come in an answer that goes on.
     Stream,
+    /// They come over a WebSocket.
     Socket,
 }
 
+/// What the gateway counts: requests, clients that wait, and what it reads for them.
 #[derive(Debug)]
 pub struct GatewayMetrics {
     requests: [Counter; Channel::ALL.len()],
     refused: Family<Label, Counter>,
-    /// In the order of [`Sent`].
+    /// The events that left, in the order of [`Sent`].
     sent: [Counter; 3],
     waits: Level,
     streams: Level,
@@ -132,30 +146,34 @@ impl GatewayMetrics {
         }
     }
 
+    /// A request came for this.
     pub fn request(&self, channel: Channel) {
         self.requests[channel as usize].inc();
     }
 
-    /// `reason` is one of [`REASONS`].
+    /// A request or a socket was refused; `reason` is one of [`REASONS`].
     pub fn refused(&self, reason: &'static str) {
         self.refused.get_or_create(&[("reason", reason)]).inc();
     }
 
+    /// So many events left like this.
     pub fn sent(&self, how: Sent, events: usize) {
         self.sent[how as usize].inc_by(events as u64);
     }
 
-    /// A client that waits, until what it returns is dropped; so are the next two.
+    /// A client waits for events, until what this returns is dropped.
     #[must_use]
     pub fn waits(&self) -> Count {
         Count::of(&self.waits)
     }
 
+    /// A client reads a stream, until what this returns is dropped.
     #[must_use]
     pub fn streams(&self) -> Count {
         Count::of(&self.streams)
     }
 
+    /// A client has a socket open, until what this returns is dropped.
     #[must_use]
     pub fn sockets(&self) -> Count {
         Count::of(&self.sockets)
@@ -166,12 +184,13 @@ impl GatewayMetrics {
         self.read_delay.observe(delay);
     }
 
+    /// A statement was given to the database.
     pub fn query(&self) {
         self.queries.inc();
     }
 }
 
-/// One that is counted as long as it lives.
+/// A client that is counted as long as this lives.
 #[derive(Debug)]
 pub struct Count(Level);
 
