@@ -306,7 +306,7 @@ mod tests {
     use super::*;
     use crate::gateway::topic::Of;
     use crate::model::{Event, Snapshot, samples};
-    use crate::store::feed::FeedPage;
+    use crate::store::merchant_feed::FeedPage;
 
     fn snapshot(text: &str) -> Snapshot {
         text.parse().unwrap()

@@ -15,6 +15,7 @@ mod script;
 mod session;
 mod stranger;
 mod table;
+mod values;
 
 use crate::store::{Pool, StoreError};
 use sqlx::postgres::types::Oid;
