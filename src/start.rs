@@ -16,7 +16,6 @@ use crate::http::server::serve;
 use crate::http::{Health, Metrics};
 use crate::model::secret::SecretError;
 use crate::send::{EgressPolicy, Network, Proxy, basic_authorization};
-use crate::store::remedy::{is_refused, remedy};
 use crate::store::schema::{SchemaState, schema_state};
 use crate::store::shards::cluster_and_time;
 use crate::store::{Pool, StoreError, Way, within};
@@ -132,15 +131,12 @@ pub async fn reach_database(
 
 /// Says what keeps a process from its database, and what to do about it.
 fn missing(error: &StoreError) -> String {
-    let StoreError::Database(cause) = error else {
-        return format!("cannot reach the database, and tries again: {error}");
-    };
-    let remedy = remedy(cause);
-    if is_refused(cause) {
+    let (words, remedy) = (error.words(), error.remedy());
+    if error.is_refused() {
         // It waits for whoever mends it, and not for the database.
-        format!("the database refuses this process: {cause}{remedy}")
+        format!("the database refuses this process: {words}{remedy}")
     } else {
-        format!("cannot reach the database, and tries again: {cause}{remedy}")
+        format!("cannot reach the database, and tries again: {words}{remedy}")
     }
 }
 

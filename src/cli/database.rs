@@ -8,7 +8,6 @@ use secrecy::{ExposeSecret, SecretString};
 use url::Url;
 
 use crate::config::{Config, Database, check_encoding};
-pub use crate::store::remedy::remedy;
 use crate::store::schema::{Unfit, refuse_unfit};
 use crate::store::{Pool, StoreError, connect, first_host_of};
 
@@ -84,12 +83,7 @@ pub async fn open(url: &SecretString, max_connections: u32) -> anyhow::Result<Po
 /// Makes an error of the store one that says what to do about it.
 #[must_use]
 pub fn refusal(error: &StoreError) -> anyhow::Error {
-    match error {
-        StoreError::Database(cause) => anyhow!("{error}{}", remedy(cause)),
-        StoreError::Stalled(_) | StoreError::Unreadable(_) | StoreError::Replaced => {
-            anyhow!("{error}")
-        }
-    }
+    anyhow!("{error}{}", error.remedy())
 }
 
 #[cfg(test)]

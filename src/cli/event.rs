@@ -9,7 +9,7 @@ use uuid::Uuid;
 use super::database::refusal;
 use crate::model::{Event, Subscription};
 use crate::store::Pool;
-use crate::store::events::find_event;
+use crate::store::log::find_event;
 
 #[derive(Debug, clap::Args)]
 pub struct EventArgs {

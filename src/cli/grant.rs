@@ -5,7 +5,6 @@ use std::io::{self, Write};
 use anyhow::anyhow;
 
 use super::database::{self, DatabaseArgs};
-use crate::store::StoreError;
 use crate::store::grants::{GrantFailed, Part, grant};
 
 /// Gives an existing database role just the rights that its parts need. Safe to run
@@ -93,7 +92,7 @@ pub async fn run(args: Args) -> anyhow::Result<()> {
 
 fn remedy(error: &GrantFailed) -> &'static str {
     match error {
-        GrantFailed::Store(StoreError::Database(error)) => database::remedy(error),
-        GrantFailed::Store(_) | GrantFailed::NoSuchRole(_) | GrantFailed::IsTheOwner { .. } => "",
+        GrantFailed::Store(error) => error.remedy(),
+        GrantFailed::NoSuchRole(_) | GrantFailed::IsTheOwner { .. } => "",
     }
 }

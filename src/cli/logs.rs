@@ -14,6 +14,7 @@ use tracing_subscriber::fmt::format::{Writer, debug_fn};
 
 use crate::config::{Log, LogFormat};
 use crate::model::OneLine;
+use crate::store::driver::{DRIVER, NOTICES, STATEMENTS, URLS};
 
 /// Starts logging for the whole process; call it once. The configured level is
 /// Posthorn's own; `RUST_LOG`, if it is set, says it all instead.
@@ -38,19 +39,21 @@ where
 fn filter(rust_log: Option<&str>, level: Level) -> anyhow::Result<EnvFilter> {
     let filter = match rust_log.filter(|text| !text.trim().is_empty()) {
         Some(text) => EnvFilter::builder().parse(text).with_context(|| {
-            format!("RUST_LOG is {text:?}; give a level, or some such as posthorn=debug,sqlx=warn")
+            format!(
+                "RUST_LOG is {text:?}; give a level, or some such as posthorn=debug,{DRIVER}=warn"
+            )
         })?,
         // Libraries tell of the bytes that they move at lower levels: those are payloads. The
         // driver takes each statement of over a second for a problem, such as a day's sealing.
         None => EnvFilter::new(format!(
-            "{},posthorn={level},sqlx::query=error",
+            "{},posthorn={level},{STATEMENTS}=error",
             level.min(Level::WARN)
         )),
     };
     // It quotes URL parameters that it does not know, such as a misspelt `password`.
-    let filter = filter.add_directive("sqlx_postgres::options=error".parse()?);
+    let filter = filter.add_directive(format!("{URLS}=error").parse()?);
     // What a function of an application warns of may quote a row.
-    Ok(filter.add_directive("sqlx::postgres::notice=off".parse()?))
+    Ok(filter.add_directive(format!("{NOTICES}=off").parse()?))
 }
 
 fn subscriber<W>(
@@ -120,8 +123,8 @@ mod tests {
             tracing::info!(target: "posthorn::feed", shards = 3, "took shards");
             tracing::debug!(target: "posthorn::feed", merchant = %"a\nERROR forged", "nothing\nto read");
             tracing::trace!(target: "hyper::proto", "bytes of a payload");
-            tracing::warn!(target: "sqlx::query", "slow statement: execution time exceeded");
-            tracing::warn!(target: "sqlx_postgres::options::parse", "pasword=hunter2");
+            tracing::warn!(target: STATEMENTS, "slow statement: execution time exceeded");
+            tracing::warn!(target: URLS, "pasword=hunter2");
         });
         String::from_utf8(out.0.lock().unwrap().clone()).unwrap()
     }

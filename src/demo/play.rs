@@ -9,8 +9,6 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, bail};
-use sqlx::PgPool;
-use sqlx::postgres::PgPoolOptions;
 use tokio::sync::mpsc::{self, UnboundedReceiver};
 use tokio::task::{JoinHandle, JoinSet};
 use tokio::time::{MissedTickBehavior, interval, timeout};
@@ -27,6 +25,7 @@ use super::script::{Conduct, MERCHANTS};
 use super::stage::{OUT_OF_ORDER, Stage, conduct, endpoints};
 use super::table::Line;
 use crate::receiver::Received;
+use crate::store::{Pool, StoreError, connect, demo};
 use crate::worker;
 
 /// The connections that the publishers and the table share.
@@ -67,9 +66,7 @@ pub async fn play(
         stop.clone(),
     ));
     let mut play = Play {
-        pool: PgPoolOptions::new()
-            .max_connections(CONNECTIONS)
-            .connect_lazy(&stage.database)?,
+        pool: connect(&stage.database.clone().into(), CONNECTIONS)?,
         screen: Screen::new(),
         board: Board::new(Vec::new()),
         began: Instant::now(),
@@ -87,7 +84,7 @@ pub async fn play(
 
 struct Play {
     stage: Stage,
-    pool: PgPool,
+    pool: Pool,
     screen: Screen,
     board: Board,
     began: Instant,
@@ -148,7 +145,7 @@ impl Play {
         &mut self,
         published: &mut UnboundedReceiver<Published>,
         arrivals: &mut Arrivals,
-        publishers: &mut JoinSet<sqlx::Result<()>>,
+        publishers: &mut JoinSet<Result<(), StoreError>>,
         quiet: &CancellationToken,
         length: Option<Duration>,
         mut end: impl Future<Output = ()> + Unpin,
@@ -202,9 +199,9 @@ impl Play {
                 }
                 () = tokio::time::sleep(TICK) => {}
             }
-            let (owned, shards) = ledger::owned_shards(&self.pool).await?;
+            let (owned, shards) = demo::owned_shards(&self.pool).await?;
             if owned == shards
-                && let Some(roles) = roles(&ledger::subscription_ids(&self.pool).await?)
+                && let Some(roles) = roles(&demo::subscription_ids(&self.pool).await?)
             {
                 return Ok(roles);
             }

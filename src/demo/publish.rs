@@ -4,12 +4,13 @@
 use std::collections::VecDeque;
 use std::time::Instant;
 
-use sqlx::{PgConnection, PgPool};
 use tokio::sync::mpsc::UnboundedSender;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 use super::script::Merchant;
+use crate::store::demo::{self, Change};
+use crate::store::{Pool, StoreError, Transaction};
 
 /// The most transactions of one merchant that are under way at a time.
 const OPEN: usize = 20;
@@ -36,11 +37,11 @@ struct Business {
 
 /// Publishes status changes of one merchant until `quiet`.
 pub async fn publish(
-    pool: PgPool,
+    pool: Pool,
     merchant: &'static Merchant,
     news: UnboundedSender<Published>,
     quiet: CancellationToken,
-) -> sqlx::Result<()> {
+) -> Result<(), StoreError> {
     let mut open: VecDeque<Business> = VecDeque::new();
     loop {
         let pause = merchant.pace.mul_f64(rand::random_range(0.2..1.8));
@@ -61,7 +62,7 @@ pub async fn publish(
         let event = insert(&mut transaction, merchant, &business, kind, status).await?;
         if rand::random_ratio(1, ROLLED_BACK) {
             // It will be tried again: the change has not happened.
-            transaction.rollback().await?;
+            drop(transaction);
         } else {
             transaction.commit().await?;
             // Nobody listens any more only when the demo ends.
@@ -88,18 +89,18 @@ fn begin(merchant: &Merchant) -> Business {
 }
 
 async fn insert(
-    connection: &mut PgConnection,
+    transaction: &mut Transaction,
     merchant: &Merchant,
     business: &Business,
     kind: &str,
     status: &str,
-) -> sqlx::Result<Uuid> {
-    sqlx::query_scalar("SELECT posthorn.publish($1, $2, $3, $4, $5::text::json)")
-        .bind(merchant.name)
-        .bind(kind)
-        .bind(&business.id)
-        .bind(status)
-        .bind((merchant.data)(&business.id, status, business.cents))
-        .fetch_one(connection)
-        .await
+) -> Result<Uuid, StoreError> {
+    let change = Change {
+        merchant: merchant.name,
+        kind,
+        transaction_id: &business.id,
+        status,
+    };
+    let data = (merchant.data)(&business.id, status, business.cents);
+    demo::publish(transaction, change, &data).await
 }

@@ -15,10 +15,9 @@ use crate::flow::refill::Refilled;
 use crate::flow::{AWAY, STATEMENT};
 use crate::http::metrics::Metrics;
 use crate::model::State;
-use crate::store::remedy::is_final;
 use crate::store::subscriptions::disable_gone_subscription;
 use crate::store::transactions::end_transaction_subscription;
-use crate::store::{Pool, StoreError, within};
+use crate::store::{Pool, within};
 
 /// An answer disabled the subscription. It is written, and takes effect as any change of
 /// the configuration does; a transaction's own is ended alone, which no other worker needs
@@ -45,7 +44,7 @@ pub(super) async fn disable(
         match answer {
             Ok(disabled) => break disabled,
             // The subscription stays as it is; its endpoint's next answer tries again.
-            Err(StoreError::Database(error)) if is_final(&error) => {
+            Err(error) if error.is_final() => {
                 error!(%merchant, subscription = %id, %error,
                        "the database refuses to disable a subscription whose endpoint answered with one of disable_statuses");
                 break false;

@@ -16,7 +16,7 @@ use super::hub::{Entry, Listener, Look, MOST_BYTES};
 use super::position::{Position, Stretch};
 use super::topic::{LogEvent, Of, Topic};
 use crate::model::event::first_id_at;
-use crate::store::feed::{FeedPage, FeedRequest};
+use crate::store::merchant_feed::{FeedPage, FeedRequest};
 
 /// Transaction numbers of another cluster say nothing. What a client has not seen is then at
 /// most this much older than what it has seen: a transaction that stayed open for longer

@@ -58,7 +58,7 @@ use crate::flow::DbClock;
 use crate::http::{Health, Metrics};
 use crate::model::TokenKey;
 use crate::store::Pool;
-use crate::store::feed::{FeedPage, FeedRequest, Slice, read_feeds, read_transactions};
+use crate::store::merchant_feed::{FeedPage, FeedRequest, Slice, read_feeds, read_transactions};
 use access::Access;
 use budget::Budget;
 use desk::Desk;

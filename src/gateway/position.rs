@@ -9,7 +9,7 @@
 use uuid::Uuid;
 
 use crate::model::{Event, Snapshot};
-use crate::store::feed::{FeedPage, Part, Reached};
+use crate::store::merchant_feed::{FeedPage, Part, Reached};
 
 /// The most events of one stretch, for every reader.
 pub const STRETCH: u16 = 500;

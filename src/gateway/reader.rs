@@ -14,7 +14,7 @@ use crate::feed::poll::Poll;
 use crate::flow::{AWAY, STATEMENT};
 use crate::http::Health;
 use crate::model::cluster::tables_of;
-use crate::store::feed::{LogPage, read_log, snapshot_before};
+use crate::store::merchant_feed::{LogPage, read_log, snapshot_before};
 use crate::store::shards::cluster_and_time;
 use crate::store::{Pool, StoreError, within};
 

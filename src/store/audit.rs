@@ -100,8 +100,9 @@ pub async fn find_repeated(
 /// A delivery without a row.
 #[derive(Clone, Copy, Debug)]
 pub struct Missing {
+    /// Which delivery it is.
     pub key: DeliveryKey,
-    /// Of a transaction's subscription.
+    /// The template, where it is a transaction's own subscription that wants it.
     pub template_id: Option<Uuid>,
 }
 
@@ -210,11 +211,17 @@ pub async fn first_unaudited(
 /// What a scheduled audit came to; a row of `posthorn.audits`.
 #[derive(Clone, Debug)]
 pub struct AuditRow {
+    /// When it began.
     pub started_at: DateTime<Utc>,
+    /// The moment from which on it looked at events.
     pub since: DateTime<Utc>,
+    /// How many events it looked at.
     pub events: u64,
+    /// How many deliveries those events want.
     pub expected: u64,
+    /// How many of them had no row.
     pub missing: u64,
+    /// How many of them it opened again.
     pub repaired: u64,
     /// Events before that had all been dealt with.
     pub settled_to: DateTime<Utc>,
@@ -222,6 +229,7 @@ pub struct AuditRow {
     pub began: (Snapshot, String),
 }
 
+/// Writes down what a scheduled audit came to, once it is through.
 pub async fn record_audit(pool: &Pool, row: &AuditRow) -> Result<(), StoreError> {
     let number = |count: u64| i64::try_from(count).unwrap_or(i64::MAX);
     sqlx::query!(

@@ -1,25 +1,29 @@
 //! The profiles, locks and subscriptions that a config file declares: what stands in the
 //! tables, and writing what changes.
 
-use crate::store::{Pool, Transaction};
 use serde_json::Value;
 use sqlx::PgConnection;
 
-use super::StoreError;
+use super::error::ensure_met;
+use super::{Pool, StoreError, Transaction};
 use crate::model::declaration::{
     Change, Conflict, Declaration, Entry, Kind, Owner, Plan, Stored, listed, plan,
 };
 
+/// Why a config file's rows were not written.
 #[derive(Debug, thiserror::Error)]
 pub enum ApplyFailed {
+    /// Rows of the file are somebody else's.
     #[error("{}", .0.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n  "))]
     Conflicts(Vec<Conflict>),
+    /// Many rows are gone from the file, and nobody has said that this is meant.
     #[error(
         "{} are not in the file any more, and would be disabled or removed: {}; if that is meant, say so: \
          posthorn config apply --yes",
         .0.len(), listed(.0)
     )]
     TooManyGone(Vec<String>),
+    /// The database did not do it.
     #[error(transparent)]
     Store(#[from] StoreError),
 }
@@ -94,10 +98,10 @@ pub fn needs_consent(plan: &Plan) -> bool {
 
 /// Puts the profiles that come with Posthorn into the table, as this version has them. One
 /// of the same name that people made stays theirs.
-pub async fn install_builtin_profiles(
+pub(super) async fn install_builtin_profiles(
     connection: &mut PgConnection,
     profiles: &[Entry],
-) -> Result<(), sqlx::Error> {
+) -> Result<(), StoreError> {
     let rows: Value = profiles
         .iter()
         .map(|profile| owned_row(profile, &Owner::Builtin))
@@ -150,7 +154,7 @@ async fn write(
     kind: Kind,
     changes: &[Change],
     owner: &Owner,
-) -> Result<(), sqlx::Error> {
+) -> Result<(), StoreError> {
     let rows: Vec<Value> = changes
         .iter()
         .filter_map(|change| match change {
@@ -181,7 +185,7 @@ fn owned_row(entry: &Entry, owner: &Owner) -> Value {
     row.into()
 }
 
-async fn disable(connection: &mut Transaction, changes: &[Change]) -> Result<(), sqlx::Error> {
+async fn disable(connection: &mut Transaction, changes: &[Change]) -> Result<(), StoreError> {
     let rows: Vec<Value> = changes
         .iter()
         .filter_map(|change| match change {
@@ -192,7 +196,9 @@ async fn disable(connection: &mut Transaction, changes: &[Change]) -> Result<(),
     if rows.is_empty() {
         return Ok(());
     }
-    sqlx::query!(
+    let count = rows.len();
+    // Each was there when the plan was made, a moment ago in this transaction.
+    let disabled = sqlx::query!(
         "UPDATE posthorn.subscriptions s SET enabled = false
            FROM jsonb_to_recordset($1) AS gone (merchant text, name text)
           WHERE s.merchant = gone.merchant AND s.name = gone.name",
@@ -200,10 +206,10 @@ async fn disable(connection: &mut Transaction, changes: &[Change]) -> Result<(),
     )
     .execute(connection)
     .await?;
-    Ok(())
+    ensure_met(&disabled, count, "subscriptions")
 }
 
-async fn remove(connection: &mut Transaction, changes: &[Change]) -> Result<(), sqlx::Error> {
+async fn remove(connection: &mut Transaction, changes: &[Change]) -> Result<(), StoreError> {
     let names = |kind: Kind| -> Vec<String> {
         let gone = changes.iter().filter_map(|change| match change {
             Change::Remove(entry) if entry.kind == kind => entry.head.get("name")?.as_str(),
@@ -212,18 +218,21 @@ async fn remove(connection: &mut Transaction, changes: &[Change]) -> Result<(), 
         gone.map(str::to_owned).collect()
     };
     let (profiles, locks) = (names(Kind::Profile), names(Kind::Lock));
+    // Each was there when the plan was made, as above.
     if !locks.is_empty() {
-        sqlx::query!("DELETE FROM posthorn.locks WHERE name = ANY ($1)", &locks)
+        let removed = sqlx::query!("DELETE FROM posthorn.locks WHERE name = ANY ($1)", &locks)
             .execute(&mut *connection)
             .await?;
+        ensure_met(&removed, locks.len(), "locks")?;
     }
     if !profiles.is_empty() {
-        sqlx::query!(
+        let removed = sqlx::query!(
             "DELETE FROM posthorn.profiles WHERE name = ANY ($1)",
             &profiles
         )
         .execute(connection)
         .await?;
+        ensure_met(&removed, profiles.len(), "profiles")?;
     }
     Ok(())
 }

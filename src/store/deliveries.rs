@@ -11,60 +11,91 @@ use crate::model::{DeliveryKey, OutcomeClass, State};
 /// What is looked for; what is not given does not narrow it.
 #[derive(Clone, Debug)]
 pub struct Search {
+    /// The merchant whose deliveries are looked for.
     pub merchant: Option<String>,
+    /// The subscription whose deliveries are looked for.
     pub subscription: Option<Named>,
+    /// The transaction of whose events deliveries are looked for.
     pub transaction_id: Option<String>,
+    /// The event whose deliveries are looked for.
     pub event_id: Option<Uuid>,
+    /// The states that a delivery may be in; none: any.
     pub states: Option<Vec<Wanted>>,
-    /// Of the last attempt, inclusive.
+    /// What the last attempt was answered: from the first to the second, both included.
     pub http_status: Option<(i16, i16)>,
-    /// Of the last attempt.
+    /// How the last attempt ended.
     pub outcome: Option<OutcomeClass>,
-    /// When the event was inserted.
+    /// The moment since which the event was inserted.
     pub since: Option<DateTime<Utc>>,
+    /// The moment before which the event was inserted.
     pub until: Option<DateTime<Utc>>,
     /// The last one of the page before.
     pub after: Option<DeliveryKey>,
+    /// The most deliveries that a page may have.
     pub limit: i64,
 }
 
+/// How people call a subscription.
 #[derive(Clone, Debug)]
 pub enum Named {
+    /// The name, which is unique within the merchant.
     Name(String),
+    /// The id.
     Id(Uuid),
 }
 
 /// A state, or one in the words of some profile.
 #[derive(Clone, Debug)]
 pub struct Wanted {
+    /// The state.
     pub state: State,
+    /// Its label, whatever the case; none: any.
     pub label: Option<String>,
 }
 
 /// A row of `posthorn.delivery_status`.
 #[derive(Clone, Debug, Serialize)]
 pub struct Found {
+    /// Whose it is.
     pub merchant: String,
+    /// The subscription's name.
     pub subscription: String,
+    /// The transaction that its event tells of.
     pub transaction_id: String,
+    /// The event's kind.
     pub kind: String,
+    /// What the event says.
     pub status: String,
+    /// The state, by its name.
     pub state: String,
+    /// What people call the state.
     pub label: String,
+    /// How many attempts there were.
     pub attempts: i32,
+    /// Why it is in this state.
     pub reason: Option<String>,
+    /// When the event was inserted.
     pub created_at: DateTime<Utc>,
+    /// When the last attempt began.
     pub last_attempt_at: Option<DateTime<Utc>>,
+    /// How the last attempt ended.
     pub last_outcome: Option<String>,
+    /// What the last attempt was answered.
     pub last_http_status: Option<i16>,
+    /// When it is due; none: it has ended.
     pub next_attempt_at: Option<DateTime<Utc>>,
+    /// When it ended; none: it is open.
     pub finished_at: Option<DateTime<Utc>>,
+    /// The event.
     pub event_id: Uuid,
+    /// The subscription.
     pub subscription_id: Uuid,
+    /// 0 for what the event caused itself, and a number for each replay.
     pub generation: i32,
 }
 
 impl Found {
+    /// The key of the delivery.
     #[must_use]
     pub const fn key(&self) -> DeliveryKey {
         DeliveryKey {
@@ -75,14 +106,19 @@ impl Found {
     }
 }
 
+/// Why nothing was searched.
 #[derive(Debug, thiserror::Error)]
 pub enum SearchFailed {
+    /// No subscription belongs to a merchant of this name.
     #[error("the merchant {0:?} has no subscription; look into posthorn.subscriptions")]
     NoSuchMerchant(String),
+    /// No subscription has this name; with what there is.
     #[error("there is no subscription {0:?}; there is {1}")]
     NoSuchSubscription(String, String),
+    /// No subscription has this id.
     #[error("there is no subscription {0}")]
     NoSuchId(Uuid),
+    /// The database did not answer.
     #[error(transparent)]
     Store(#[from] StoreError),
 }
@@ -216,12 +252,12 @@ async fn none_such(
 /// What `search` says of a delivery itself, one array a column.
 struct Columns {
     states: Option<Vec<String>>,
-    /// Those of them whose label does not matter, and the others' labels.
+    /// The states whose label does not matter, and the labels of the others.
     plain: Vec<String>,
     labels: Option<Vec<String>>,
     /// Only open ones, or only those that ended, if it is one or the other.
     open: Option<bool>,
-    /// None that was delivered.
+    /// Whether what was delivered is left out.
     exceptions: bool,
     since: DateTime<Utc>,
     until: DateTime<Utc>,

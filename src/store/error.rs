@@ -1,16 +1,37 @@
 //! Why the database did not do what was asked, and what callers do something else about.
 
-use std::borrow::Cow;
+use std::fmt;
 use std::time::Duration;
 
-use sqlx::postgres::PgDatabaseError;
+use sqlx::postgres::{PgDatabaseError, PgQueryResult};
 
-/// Why the database did not do what was asked. The codes are of PostgreSQL's documentation,
-/// appendix A, and stand in this room alone.
+use super::remedy::{refuses, remedy};
+
+/// Why the database did not do what was asked. No other error of the database leaves the store;
+/// the codes behind the variants are of PostgreSQL's documentation, appendix A, and stand in
+/// this room alone.
 #[derive(Debug, thiserror::Error)]
 pub enum StoreError {
-    #[error("the database refused: {}", told(.0))]
-    Database(sqlx::Error),
+    /// The database is away or at its limits, or another session stood in the way: the same may
+    /// be done the next time.
+    #[error("the database refused: {0}")]
+    Away(Cause),
+    /// The database does not let this process in, or the URL leads to none: no waiting helps.
+    #[error("the database refused: {0}")]
+    Refused(Cause),
+    /// The session's role may not do what was asked.
+    #[error("the database refused: {0}")]
+    Forbidden(Cause),
+    /// A row of this key is there already.
+    #[error("the database refused: {0}")]
+    Repeated(Cause),
+    /// The rows that were given are at fault, not the connection or the server: a value or a
+    /// constraint, a limit, or somebody's own trigger that raises.
+    #[error("the database refused: {0}")]
+    OfTheRows(Cause),
+    /// The database says no to the statement itself, and says so again.
+    #[error("the database refused: {0}")]
+    Impossible(Cause),
     /// The connection hangs: a partition, a stopped server. Nothing is known of the
     /// statement's fate.
     #[error("the database did not answer within {0:?}")]
@@ -21,43 +42,105 @@ pub enum StoreError {
     /// The schema was made anew, or restored, under a session that was open.
     #[error("another database is where this one was")]
     Replaced,
+    /// A statement met another number of rows than it had to, and was taken back.
+    #[error(
+        "of {expected} {rows} that were to change, the database changed {met}, and this was taken \
+         back: a trigger, or somebody else at the same moment, stands in the way"
+    )]
+    Unmet {
+        /// What the rows are.
+        rows: &'static str,
+        /// How many of them there were a moment before.
+        expected: u64,
+        /// How many of them were changed.
+        met: u64,
+    },
+}
+
+/// What the driver or the server says.
+///
+/// In their words alone: the driver adds the line of PostgreSQL's own source that they come
+/// from, which reads like a line of the statement. It is no further cause of its error either,
+/// since it would be told so again.
+#[derive(Debug)]
+pub struct Cause(sqlx::Error);
+
+impl fmt::Display for Cause {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.0 {
+            sqlx::Error::Database(error) => f.write_str(error.message()),
+            other => other.fmt(f),
+        }
+    }
 }
 
 impl From<sqlx::Error> for StoreError {
     fn from(error: sqlx::Error) -> Self {
-        Self::Database(error)
+        let code = code(&error).unwrap_or_default();
+        let kind: fn(Cause) -> Self = match &*code {
+            "42501" => Self::Forbidden,
+            _ if refuses(&error) => Self::Refused,
+            "23505" => Self::Repeated,
+            code if is_of_the_rows(code) => Self::OfTheRows,
+            code if is_final(code) => Self::Impossible,
+            _ => Self::Away,
+        };
+        kind(Cause(error))
     }
 }
 
 impl StoreError {
-    /// The session's role may not do what was asked.
+    /// Whether the session's role may not do what was asked.
     #[must_use]
     pub fn is_forbidden(&self) -> bool {
-        self.code().is_some_and(|code| code == "42501")
+        matches!(self, Self::Forbidden(_))
     }
 
-    /// A row of this key is there already.
+    /// Whether a row of this key is there already.
     #[must_use]
     pub fn is_repetition(&self) -> bool {
-        self.code().is_some_and(|code| code == "23505")
+        matches!(self, Self::Repeated(_))
     }
 
-    /// The rows are at fault, not the connection or the server. By the class of the code: 22 (data
-    /// exception), 23 (integrity constraint violation), 54 (limit exceeded, such as a transaction
-    /// id too long for an index) and P0 (somebody's own trigger raises). A repetition is none.
+    /// Whether the rows are at fault, and others could be written. A repetition is no fault.
     #[must_use]
     pub fn is_of_the_rows(&self) -> bool {
-        const CLASSES: [&str; 4] = ["22", "23", "54", "P0"];
-        !self.is_repetition()
-            && self
-                .code()
-                .is_some_and(|code| CLASSES.iter().any(|class| code.starts_with(class)))
+        matches!(self, Self::OfTheRows(_))
+    }
+
+    /// Whether the database does not let this process do anything: no waiting helps.
+    #[must_use]
+    pub fn is_refused(&self) -> bool {
+        matches!(self, Self::Refused(_) | Self::Forbidden(_))
+    }
+
+    /// Whether the database says no to what was asked, so that it says so again: neither is
+    /// it away or at its limits, nor did another session stand in the way.
+    #[must_use]
+    pub fn is_final(&self) -> bool {
+        // Of refusals the server's own alone: with several hosts, another may take writes later.
+        self.cause()
+            .and_then(|cause| code(&cause.0))
+            .is_some_and(|code| is_final(&code))
+    }
+
+    /// What to do about it, as the end of its line; empty where only the error itself can tell.
+    #[must_use]
+    pub fn remedy(&self) -> &'static str {
+        self.cause().map_or("", |cause| remedy(&cause.0))
+    }
+
+    /// What is told of it where the line says already that it comes from the database.
+    #[must_use]
+    pub fn words(&self) -> String {
+        self.cause()
+            .map_or_else(|| self.to_string(), ToString::to_string)
     }
 
     /// What a function of the schema refuses, in its words, with its hint.
     #[must_use]
     pub fn of_the_schema(&self) -> Option<String> {
-        let Self::Database(sqlx::Error::Database(cause)) = self else {
+        let sqlx::Error::Database(cause) = &self.cause()?.0 else {
             return None;
         };
         let cause = cause.try_downcast_ref::<PgDatabaseError>()?;
@@ -68,20 +151,57 @@ impl StoreError {
         })
     }
 
-    fn code(&self) -> Option<Cow<'_, str>> {
+    /// What the driver or the server says, where it is they who say something.
+    fn cause(&self) -> Option<&Cause> {
         match self {
-            Self::Database(error) => error.as_database_error()?.code(),
-            Self::Stalled(_) | Self::Unreadable(_) | Self::Replaced => None,
+            Self::Away(cause)
+            | Self::Refused(cause)
+            | Self::Forbidden(cause)
+            | Self::Repeated(cause)
+            | Self::OfTheRows(cause)
+            | Self::Impossible(cause) => Some(cause),
+            Self::Stalled(_) | Self::Unreadable(_) | Self::Replaced | Self::Unmet { .. } => None,
         }
     }
 }
 
-/// In the database's words alone: the driver adds the line of PostgreSQL's own source that they
-/// come from, which reads like a line of the statement. It is no further cause either, since it
-/// would be told so again.
-pub(super) fn told(error: &sqlx::Error) -> String {
-    match error {
-        sqlx::Error::Database(error) => error.message().to_owned(),
-        other => other.to_string(),
+/// Refuses what a statement did if it met another number of rows than it had to. Whoever asks
+/// goes no further, so that the transaction is rolled back.
+pub(super) fn ensure_met(
+    done: &PgQueryResult,
+    expected: usize,
+    rows: &'static str,
+) -> Result<(), StoreError> {
+    let expected = u64::try_from(expected).unwrap_or(u64::MAX);
+    let met = done.rows_affected();
+    if met == expected {
+        Ok(())
+    } else {
+        Err(StoreError::Unmet {
+            rows,
+            expected,
+            met,
+        })
     }
+}
+
+/// The code of a server's answer; none: the driver says it.
+pub(super) fn code(error: &sqlx::Error) -> Option<String> {
+    let code = error.as_database_error()?.code()?;
+    Some(code.into_owned())
+}
+
+/// Whether the rows are at fault, by the class of the code: 22 (data exception), 23 (integrity
+/// constraint violation), 54 (limit
+/// exceeded, such as a transaction id too long for an index) and P0 (somebody's own trigger
+/// raises).
+fn is_of_the_rows(code: &str) -> bool {
+    const CLASSES: [&str; 4] = ["22", "23", "54", "P0"];
+    CLASSES.iter().any(|class| code.starts_with(class))
+}
+
+/// Whether the server says so again; not where there is no code.
+pub(super) fn is_final(code: &str) -> bool {
+    const PASSING: [&str; 8] = ["08", "25", "40", "53", "55", "57", "58", "XX"];
+    !code.is_empty() && !PASSING.iter().any(|class| code.starts_with(class))
 }

@@ -26,12 +26,20 @@ pub async fn find_facts(pool: &Pool, event: Uuid) -> Result<Option<Value>, Store
 /// What of a payload there is for a role.
 #[derive(Debug)]
 pub enum Payload {
+    /// The session's role may not read payloads.
     NotForThisRole,
+    /// The payload is no longer kept.
     Purged,
-    There { digest: String, data: String },
+    /// The payload is kept.
+    There {
+        /// The SHA-256 of its text, in hexadecimal.
+        digest: String,
+        /// The text itself.
+        data: String,
+    },
 }
 
-/// The payload's digest, and its text.
+/// An event's payload with its digest, if it is there and the role may read it.
 pub async fn find_payload(pool: &Pool, event: Uuid) -> Result<Payload, StoreError> {
     let may_read = sqlx::query_scalar!(
         r#"SELECT has_column_privilege('posthorn.events', 'data', 'SELECT') AS "may!""#
@@ -59,8 +67,11 @@ pub async fn find_payload(pool: &Pool, event: Uuid) -> Result<Payload, StoreErro
 /// A delivery or an attempt, as a JSON object.
 #[derive(Debug)]
 pub struct Record {
+    /// The subscription of the delivery.
     pub subscription_id: Uuid,
+    /// The generation of the delivery.
     pub generation: i32,
+    /// What is known of it.
     pub object: Value,
 }
 
@@ -100,8 +111,11 @@ pub async fn find_deliveries(pool: &Pool, event: Uuid) -> Result<Vec<Record>, St
 /// An attempt without the answer's text, and what tells which it is.
 #[derive(Debug)]
 pub struct AttemptRecord {
+    /// The attempt.
     pub record: Record,
+    /// Which attempt of its delivery it is.
     pub number: i32,
+    /// The revision of the configuration that held.
     pub revision: Option<i64>,
 }
 
@@ -142,7 +156,7 @@ pub async fn find_attempts(pool: &Pool, event: Uuid) -> Result<Vec<AttemptRecord
     Ok(records.collect())
 }
 
-/// Of an attempt: its subscription, generation and number.
+/// An attempt of an event by its subscription, generation and number.
 pub type AttemptKey = (Uuid, i32, i32);
 
 /// The text of each answer that is there, with its digest; none where the role may not read
@@ -176,15 +190,16 @@ pub async fn find_answers(
     Ok(Some(answers.collect()))
 }
 
-/// What a subscription, or a transaction's, is.
+/// What a subscription, or one of a transaction's own, is called.
 #[derive(Debug)]
 pub struct Named {
+    /// The name of the subscription, or of the template.
     pub name: String,
-    /// Of a transaction's subscription.
+    /// The template, where it is a transaction's own subscription.
     pub template_id: Option<Uuid>,
 }
 
-/// None for one that is not there any more.
+/// What a subscription is called; none: it is not there any more.
 pub async fn find_name(pool: &Pool, id: Uuid) -> Result<Option<Named>, StoreError> {
     let row = sqlx::query!(
         r#"

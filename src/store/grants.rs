@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 
 use sqlx::{AssertSqlSafe, Connection, Executor, PgConnection};
 
+use super::error::ensure_met;
 use super::{Pool, StoreError};
 
 /// What a database role is for.
@@ -19,7 +20,10 @@ pub enum Part {
     Gateway,
     /// Support staff: everything but secrets, payloads and, unless the operator allows it,
     /// the bodies of receivers' answers.
-    Viewer { answers: bool },
+    Viewer {
+        /// Whether the bodies of answers may be read.
+        answers: bool,
+    },
 }
 
 /// Column rights keep a publisher from choosing `id` and `xid`: the feed leaves out
@@ -70,7 +74,7 @@ GRANT EXECUTE ON FUNCTION posthorn.advance_replays, posthorn.cluster, posthorn.d
     posthorn.uuid_v7 TO {role};
 ";
 
-/// Of the subscriptions it needs the ids alone, and of the deliveries the times: to know
+/// A gateway needs of the subscriptions the ids alone, and of the deliveries the times: to know
 /// for how long a security token is good.
 const GATEWAY: &str = "
 GRANT USAGE ON SCHEMA posthorn TO {role};
@@ -138,7 +142,7 @@ END $$;
 ";
 
 impl Part {
-    /// As people and `posthorn.grantees` call it.
+    /// The name by which people and `posthorn.grantees` call it.
     #[must_use]
     pub const fn name(&self) -> &'static str {
         match self {
@@ -169,23 +173,38 @@ impl Part {
     }
 }
 
+/// Why a role did not get its rights.
 #[derive(Debug, thiserror::Error)]
 pub enum GrantFailed {
+    /// The server has no role of this name.
     #[error("the database has no role {0:?}; CREATE ROLE it first")]
     NoSuchRole(String),
+    /// The role can do all that the owner can, and no grant bounds it.
     #[error(
         "the role {role:?} can do all that {owner:?} can, who owns the schema posthorn, so no grant bounds it; \
          give each part a role of its own that is neither a superuser nor a member of {owner:?}"
     )]
-    IsTheOwner { role: String, owner: String },
+    IsTheOwner {
+        /// The role that was to be given a part.
+        role: String,
+        /// Who owns the schema.
+        owner: String,
+    },
+    /// The database did not do it.
     #[error(transparent)]
     Store(#[from] StoreError),
 }
 
+impl From<sqlx::Error> for GrantFailed {
+    fn from(error: sqlx::Error) -> Self {
+        Self::Store(error.into())
+    }
+}
+
 /// Gives an existing role just the rights of its parts, this one included; safe to run again.
 pub async fn grant(pool: &Pool, part: &Part, role: &str) -> Result<(), GrantFailed> {
-    let mut session = pool.connect().await.map_err(StoreError::from)?;
-    let mut transaction = session.begin().await.map_err(StoreError::from)?;
+    let mut session = pool.connect().await?;
+    let mut transaction = session.begin().await?;
     let found = sqlx::query!(
         r#"SELECT quote_ident(r.rolname) AS "quoted!", o.rolname::text AS "owner!",
                   pg_has_role(r.oid, o.oid, 'MEMBER') AS "is_owner!"
@@ -194,8 +213,7 @@ pub async fn grant(pool: &Pool, part: &Part, role: &str) -> Result<(), GrantFail
         role
     )
     .fetch_optional(&mut *transaction)
-    .await
-    .map_err(StoreError::from)?;
+    .await?;
     let Some(found) = found else {
         return Err(GrantFailed::NoSuchRole(role.to_owned()));
     };
@@ -207,7 +225,7 @@ pub async fn grant(pool: &Pool, part: &Part, role: &str) -> Result<(), GrantFail
     }
     lock(&mut transaction).await?;
     follow_roles(&mut transaction).await?;
-    sqlx::query!(
+    let remembered = sqlx::query!(
         "INSERT INTO posthorn.grantees AS g (role_name, part, merchants, answers, role_oid, server)
          SELECT r.rolname, $2, $3, $4, r.oid, c.system_identifier
            FROM pg_roles r, pg_control_system() c WHERE r.rolname = $1
@@ -220,11 +238,12 @@ pub async fn grant(pool: &Pool, part: &Part, role: &str) -> Result<(), GrantFail
         *part == Part::Viewer { answers: true },
     )
     .execute(&mut *transaction)
-    .await
-    .map_err(StoreError::from)?;
+    .await?;
+    // The next migration gives the role what its part means then, if it is remembered.
+    ensure_met(&remembered, 1, "rows of posthorn.grantees")?;
     run(&mut transaction, NOTHING, &found.quoted).await?;
     give(&mut transaction, Some(role)).await?;
-    transaction.commit().await.map_err(StoreError::from)?;
+    transaction.commit().await?;
     Ok(())
 }
 
@@ -253,6 +272,7 @@ pub struct Settled {
 /// dropped leaves nothing to whoever is given its name. In a server that a dump was restored
 /// into, only the names are known.
 async fn follow_roles(connection: &mut PgConnection) -> Result<Vec<String>, StoreError> {
+    // However many there are that it concerns, mostly none.
     sqlx::query!(
         "UPDATE posthorn.grantees g SET role_oid = r.oid, server = c.system_identifier
            FROM pg_roles r, pg_control_system() c

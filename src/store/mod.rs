@@ -4,21 +4,23 @@
 pub mod audit;
 pub mod declared;
 pub mod deliveries;
+pub mod demo;
+pub mod driver;
 mod error;
-pub mod events;
 pub mod evidence;
-pub mod feed;
 pub mod grants;
 pub mod history;
 pub mod known;
 pub mod ledger;
+pub mod log;
 pub mod looking;
+pub mod merchant_feed;
 pub mod owner;
 pub mod partitions;
 pub mod pending;
 pub mod pool;
 pub mod rekey;
-pub mod remedy;
+mod remedy;
 pub mod replays;
 pub mod schema;
 pub mod seals;
@@ -33,8 +35,7 @@ pub mod tokens;
 pub mod transactions;
 pub mod turn;
 
-pub use error::StoreError;
-use error::told;
+pub use error::{Cause, StoreError};
 pub use pool::{
     Pool, Transaction, Way, connect, connect_by, connect_to_keep, first_of as first_host_of,
 };

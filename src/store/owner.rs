@@ -3,39 +3,65 @@
 
 use sqlx::PgConnection;
 
-/// The role that this is; names are as SQL would have them.
+use super::StoreError;
+
+/// The role that works on the schema and owns it; names are as SQL would have them.
 #[derive(Clone, Debug)]
 pub struct Owner {
+    /// Its name.
     pub role: String,
-    /// Then whatever runs with the owner's rights may do anything on the whole server.
+    /// Whether it is a superuser: what runs with the owner's rights may do anything on the server
+    /// then.
     pub is_superuser: bool,
 }
 
+/// Why a role must not work on the schema: something in it is, or could be, another's.
 #[derive(Debug, thiserror::Error)]
 pub enum NotAlone {
+    /// The schema belongs to another role.
     #[error(
         "the schema posthorn belongs to the role {owner}, and this is {role}; connect as {owner}, \
          or, if {owner} is not to be the owner, look at what is in the schema and give it away: \
          ALTER SCHEMA posthorn OWNER TO {role}"
     )]
-    OfAnother { owner: String, role: String },
+    OfAnother {
+        /// To whom it belongs.
+        owner: String,
+        /// Who works on it.
+        role: String,
+    },
+    /// Somebody else may create in the schema.
     #[error(
         "{who} may create in the schema posthorn, and would own what Posthorn then runs with its \
          own owner's rights; take that away: REVOKE CREATE ON SCHEMA posthorn FROM {who}"
     )]
-    OpenTo { who: String },
+    OpenTo {
+        /// Who may create in it.
+        who: String,
+    },
+    /// Something in the schema belongs to another role.
     #[error(
         "posthorn.{name} belongs to the role {owner}, and the schema to {role}; whoever put it \
          there could change what Posthorn runs. DROP it, or, if it is known to be right, give it \
          to {role} by ALTER … OWNER TO"
     )]
     Within {
+        /// What it is called.
         name: String,
+        /// To whom it belongs.
         owner: String,
+        /// To whom the schema belongs.
         role: String,
     },
-    #[error("cannot look whose the schema is: {0}")]
-    Database(#[from] sqlx::Error),
+    /// The database does not say.
+    #[error("cannot look whose the schema is: {}", .0.words())]
+    Store(#[from] StoreError),
+}
+
+impl From<sqlx::Error> for NotAlone {
+    fn from(error: sqlx::Error) -> Self {
+        Self::Store(error.into())
+    }
 }
 
 /// The role, whether it is a superuser, and of the schema another owner and who may create in it.
@@ -44,7 +70,7 @@ type Schema = (String, bool, Option<String>, Option<String>);
 /// The current role, if it owns the schema `posthorn` and all that is in it, and nobody else
 /// may create there. The trigger functions of sources may be another role's: whoever attached
 /// them, and nothing of Posthorn's own calls them.
-pub async fn sole_owner(connection: &mut PgConnection) -> Result<Owner, NotAlone> {
+pub(super) async fn sole_owner(connection: &mut PgConnection) -> Result<Owner, NotAlone> {
     let (role, is_superuser, other_owner, open_to): Schema = sqlx::query_as(
         "
         SELECT quote_ident(current_user), r.rolsuper,

@@ -3,47 +3,31 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::Transaction;
-use crate::flow::refill::{NextDue, RefillRequest, Refilled, Waiting};
+use chrono::{DateTime, Utc};
 use uuid::Uuid;
 
-use super::{Pool, StoreError};
+use super::{Pool, StoreError, Transaction};
+use crate::flow::refill::{NextDue, RefillRequest, Refilled, Waiting};
 use crate::model::{DeliveryKey, Endpoint, Event, Shard};
 
 /// The earliest due deliveries of each lane (with `not_due_too` the later ones as well), up
-/// to its room, in one query: a lane without room costs nothing. `held` are deliveries in memory, or whose rows are about
-/// to change: their rows are passed over.
-///
-/// OFFSET 0 keeps the look-up of the events as it is: as a join, the plan that suits a
-/// table that was empty once reads all events for each refill.
+/// to its room, in one query: a lane without room costs nothing. `held` are deliveries in
+/// memory, or whose rows are about to change: their rows are passed over.
 ///
 /// What is due is a matter of `now()`, the start of the transaction: unlike the clock, it
 /// can bound the index, and in the same transaction [`find_next_due`] goes on from there.
-///
-/// `heads_only` passes over a delivery while an older one of its transaction is open. What an
-/// event caused itself does not wait for replays: they repeat what has its order behind it.
-///
-/// Replays have an index and a room of their own, and come last: those that there is no room
-/// for stand in nobody's way.
-///
-/// Of a transaction's subscription the endpoint is looked up as well; of others `t` costs
-/// nothing, as its condition is seen before its index is.
-#[expect(clippy::too_many_lines, reason = "it is one statement")]
+// Over 60 lines, as it is one statement.
 pub async fn refill_lanes(
     connection: &mut Transaction,
     lanes: &[RefillRequest],
     held: &[DeliveryKey],
 ) -> Result<Vec<Refilled>, StoreError> {
-    let shards: Vec<i16> = lanes.iter().map(|lane| lane.shard.0).collect();
-    let ids: Vec<Uuid> = lanes.iter().map(|lane| lane.lane_id).collect();
-    let rooms: Vec<i64> = lanes.iter().map(|lane| lane.room).collect();
-    let replay_rooms: Vec<i64> = lanes.iter().map(|lane| lane.replay_room).collect();
-    let heads: Vec<bool> = lanes.iter().map(|lane| lane.heads_only).collect();
-    let not_due_too: Vec<bool> = lanes.iter().map(|lane| lane.not_due_too).collect();
+    let lanes = LaneColumns::of(lanes);
     let held_events: Vec<Uuid> = held.iter().map(|key| key.event_id).collect();
     let held_subscriptions: Vec<Uuid> = held.iter().map(|key| key.subscription_id).collect();
     let held_generations: Vec<i32> = held.iter().map(|key| key.generation).collect();
-    let rows = sqlx::query!(
+    let rows = sqlx::query_as!(
+        DueRow,
         r#"
         SELECT lane.id AS "lane_id!", due.event_id AS "event_id!",
                due.subscription_id AS "subscription_id!",
@@ -56,15 +40,18 @@ pub async fn refill_lanes(
                e.shard AS "shard!", e.merchant AS "merchant!", e.kind AS "kind!",
                e.transaction_id AS "transaction_id!", e.status AS "status!",
                coalesce(e.data::text, '') AS "data!", e.created_at AS "created_at!"
-          FROM unnest($1::smallint[], $2::uuid[], $3::bigint[], $4::boolean[], $8::boolean[], $9::bigint[])
-            AS lane (shard, id, room, heads_only, not_due_too, replay_room)
+          FROM unnest($1::smallint[], $2::uuid[], $3::bigint[], $4::bigint[], $5::boolean[], $6::boolean[])
+            AS lane (shard, id, room, replay_room, heads_only, not_due_too)
          CROSS JOIN LATERAL (
+           -- What events caused themselves.
            (SELECT p.event_id, p.subscription_id, p.generation, p.attempts, p.turned_away, p.due_at, p.template_id, p.opened_at
               FROM posthorn.pending_deliveries p
              WHERE p.generation = 0 AND p.shard = lane.shard AND p.lane_id = lane.id
                AND p.due_at <= CASE WHEN lane.not_due_too THEN 'infinity' ELSE now() END
                AND (p.event_id, p.subscription_id, p.generation) NOT IN
-                   (SELECT * FROM unnest($5::uuid[], $6::uuid[], $7::int[]))
+                   (SELECT * FROM unnest($7::uuid[], $8::uuid[], $9::int[]))
+               -- Not while an older one of its transaction is open. Replays are not waited for:
+               -- they repeat what has its order behind it.
                AND NOT (lane.heads_only AND EXISTS (
                    SELECT FROM posthorn.pending_deliveries older
                     WHERE older.subscription_id::text || older.transaction_id
@@ -73,12 +60,14 @@ pub async fn refill_lanes(
              ORDER BY p.due_at, p.event_id
              LIMIT lane.room)
             UNION ALL
+           -- Replays have an index and a room of their own, and come last: those that there is
+           -- no room for stand in nobody's way.
            (SELECT p.event_id, p.subscription_id, p.generation, p.attempts, p.turned_away, p.due_at, p.template_id, p.opened_at
               FROM posthorn.pending_deliveries p
              WHERE p.generation > 0 AND p.shard = lane.shard AND p.lane_id = lane.id
                AND p.due_at <= CASE WHEN lane.not_due_too THEN 'infinity' ELSE now() END
                AND (p.event_id, p.subscription_id, p.generation) NOT IN
-                   (SELECT * FROM unnest($5::uuid[], $6::uuid[], $7::int[]))
+                   (SELECT * FROM unnest($7::uuid[], $8::uuid[], $9::int[]))
                AND NOT (lane.heads_only AND EXISTS (
                    SELECT FROM posthorn.pending_deliveries older
                     WHERE older.subscription_id::text || older.transaction_id
@@ -87,29 +76,84 @@ pub async fn refill_lanes(
              ORDER BY p.due_at, p.event_id
              LIMIT lane.replay_room)) AS due
          CROSS JOIN LATERAL (
+            -- OFFSET 0 keeps it a look-up: as a join, the plan that suits a table that was
+            -- empty once reads all events for each refill.
             SELECT v.* FROM posthorn.events v WHERE v.id = due.event_id OFFSET 0) AS e
           LEFT JOIN LATERAL (
+            -- The endpoint, of a transaction's subscription alone: of others it costs nothing, as
+            -- the condition is seen before the index is.
             SELECT s.url, s.method, s.success_body, s.ended_at IS NULL AS is_open
               FROM posthorn.transaction_subscriptions s
              WHERE due.template_id IS NOT NULL AND s.id = due.subscription_id
             OFFSET 0) AS t ON true
          ORDER BY due.due_at, due.event_id
         "#,
-        &shards,
-        &ids,
-        &rooms,
-        &heads,
+        // lane
+        &lanes.shards,
+        &lanes.ids,
+        &lanes.rooms,
+        &lanes.replay_rooms,
+        &lanes.heads_only,
+        &lanes.not_due_too,
+        // what is held
         &held_events,
         &held_subscriptions,
         &held_generations,
-        &not_due_too,
-        &replay_rooms,
     )
     .fetch_all(connection)
     .await?;
-    Ok(rows
-        .into_iter()
-        .map(|row| Refilled {
+    Ok(rows.into_iter().map(Refilled::from).collect())
+}
+
+/// What lanes ask for: PostgreSQL takes it as one array per column.
+struct LaneColumns {
+    shards: Vec<i16>,
+    ids: Vec<Uuid>,
+    rooms: Vec<i64>,
+    replay_rooms: Vec<i64>,
+    heads_only: Vec<bool>,
+    not_due_too: Vec<bool>,
+}
+
+impl LaneColumns {
+    fn of(lanes: &[RefillRequest]) -> Self {
+        Self {
+            shards: lanes.iter().map(|lane| lane.shard.0).collect(),
+            ids: lanes.iter().map(|lane| lane.lane_id).collect(),
+            rooms: lanes.iter().map(|lane| lane.room).collect(),
+            replay_rooms: lanes.iter().map(|lane| lane.replay_room).collect(),
+            heads_only: lanes.iter().map(|lane| lane.heads_only).collect(),
+            not_due_too: lanes.iter().map(|lane| lane.not_due_too).collect(),
+        }
+    }
+}
+
+/// An open delivery with its event and, if a transaction brought it, its endpoint.
+struct DueRow {
+    lane_id: Uuid,
+    event_id: Uuid,
+    subscription_id: Uuid,
+    generation: i32,
+    attempts: i32,
+    turned_away: i32,
+    opened_at: DateTime<Utc>,
+    template_id: Option<Uuid>,
+    url: Option<String>,
+    method: Option<String>,
+    success_body: Option<String>,
+    ended: bool,
+    shard: i16,
+    merchant: String,
+    kind: String,
+    transaction_id: String,
+    status: String,
+    data: String,
+    created_at: DateTime<Utc>,
+}
+
+impl From<DueRow> for Refilled {
+    fn from(row: DueRow) -> Self {
+        Self {
             lane_id: row.lane_id,
             endpoint: row.template_id.map(|template_id| Endpoint {
                 template_id,
@@ -136,8 +180,8 @@ pub async fn refill_lanes(
                 data: row.data.into(),
                 created_at: row.created_at,
             }),
-        })
-        .collect())
+        }
+    }
 }
 
 /// All that waits in these shards, per lane, and the replays among it apart: each half is a

@@ -37,6 +37,7 @@ type Step = Either<PgQueryResult, PgRow>;
 /// What stands between Posthorn and the database.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Way {
+    /// Nothing: each session is this process's own.
     Direct,
     /// A pooler that gives each transaction a session of its choice, such as `PgBouncer` in
     /// transaction mode. A session keeps nothing between two of them: no settings and no
@@ -59,6 +60,7 @@ pub fn connect(url: &SecretString, max_connections: u32) -> Result<Pool, StoreEr
     connect_by(Way::Direct, url, max_connections)
 }
 
+/// A pool for a command that goes this way.
 pub fn connect_by(way: Way, url: &SecretString, max_connections: u32) -> Result<Pool, StoreError> {
     pool(way, url, max_connections, None)
 }
@@ -106,7 +108,7 @@ fn pool(
     })
 }
 
-/// As somebody else has set up, straight to PostgreSQL.
+/// A pool that leads straight to PostgreSQL, as somebody else has set it up.
 impl From<PgPool> for Pool {
     fn from(pool: PgPool) -> Self {
         let hosts = Hosts::one((*pool.connect_options()).clone());
@@ -120,17 +122,22 @@ impl From<PgPool> for Pool {
 }
 
 impl Pool {
-    pub async fn begin(&self) -> Result<Transaction, sqlx::Error> {
+    /// A transaction, which is rolled back unless it is committed.
+    pub async fn begin(&self) -> Result<Transaction, StoreError> {
+        Ok(self.open().await?)
+    }
+
+    async fn open(&self) -> Result<Transaction, sqlx::Error> {
         Transaction::begin(self.lend().await?, self.way, Arc::clone(&self.begin)).await
     }
 
     /// A connection of the caller's own, for what goes beyond one transaction: not by way of a
     /// pooler.
-    pub async fn connect(&self) -> Result<PgConnection, sqlx::Error> {
-        self.sessions.connect().await
+    pub(super) async fn connect(&self) -> Result<PgConnection, StoreError> {
+        Ok(self.sessions.connect().await?)
     }
 
-    /// From now on no session is used that leads to other tables than those of this cluster
+    /// Lets no session be used from now on that leads to other tables than those of this cluster
     /// ([`tables_of`](crate::model::cluster::tables_of)).
     pub fn keep_to(&self, cluster: &str) {
         self.sessions.keep_to(cluster);
@@ -142,6 +149,7 @@ impl Pool {
         self.sessions.keeps(tables)
     }
 
+    /// Closes every session that rests, and each other when it comes back.
     pub async fn close(&self) {
         self.sessions.close().await;
     }
@@ -156,9 +164,9 @@ impl Pool {
         self,
         query: impl Execute<'q, Postgres> + 'q,
     ) -> Result<Vec<Step>, sqlx::Error> {
-        let mut transaction = self.begin().await?;
+        let mut transaction = self.open().await?;
         let steps = transaction.fetch_many(query).try_collect().await?;
-        transaction.commit().await?;
+        transaction.end().await?;
         Ok(steps)
     }
 

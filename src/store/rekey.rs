@@ -2,6 +2,7 @@
 
 use uuid::Uuid;
 
+use super::error::ensure_met;
 use super::{Pool, StoreError};
 use crate::vault::{Sealed, Stored};
 
@@ -66,6 +67,7 @@ pub async fn reseal_batch(
             ciphertexts.push(sealed.ciphertext);
         }
     }
+    // All of them: their locks are held since they were read.
     let replaced = sqlx::query!(
         "UPDATE posthorn.secrets s
             SET key_id = n.key_id, nonce = n.nonce, ciphertext = n.ciphertext
@@ -79,6 +81,7 @@ pub async fn reseal_batch(
     )
     .execute(&mut transaction)
     .await?;
+    ensure_met(&replaced, ids.len(), "secrets")?;
     transaction.commit().await?;
     Ok(replaced.rows_affected())
 }

@@ -15,14 +15,19 @@ use crate::model::{DeliveryKey, Event, Shard};
 /// sense.
 #[derive(Clone, Debug)]
 pub struct Filter {
+    /// The merchant whose deliveries are opened again.
     pub merchant: Option<String>,
     /// Its id, or its name beside the merchant.
     pub subscription: Option<String>,
+    /// The transaction whose deliveries are opened again.
     pub transaction_id: Option<String>,
+    /// The event whose deliveries are opened again.
     pub event_id: Option<Uuid>,
     /// States by their own names, and `missing`; none: as `posthorn.replay` says.
     pub states: Option<Vec<String>>,
+    /// The moment since which the events were inserted.
     pub since: Option<DateTime<Utc>>,
+    /// The moment before which the events were inserted.
     pub until: Option<DateTime<Utc>>,
 }
 
@@ -46,15 +51,19 @@ pub async fn ask_for_replay(pool: &Pool, filter: &Filter, rate: f64) -> Result<U
 /// What a replay would open, or would pass over with a hindrance.
 #[derive(Debug, Serialize)]
 pub struct Preview {
+    /// The merchant of the deliveries.
     pub merchant: String,
+    /// The subscription of the deliveries.
     pub subscription: String,
     /// How the last generation ended, or `missing`.
     pub state: String,
     /// `open`, `purged` or `disabled`.
     pub hindrance: Option<String>,
+    /// How many there are.
     pub deliveries: i64,
 }
 
+/// What a replay would do, by merchant, subscription and state; opens nothing.
 pub async fn preview_replay(pool: &Pool, filter: &Filter) -> Result<Vec<Preview>, StoreError> {
     Ok(sqlx::query_as!(
         Preview,
@@ -76,31 +85,47 @@ pub async fn preview_replay(pool: &Pool, filter: &Filter) -> Result<Vec<Preview>
 /// A row of `posthorn.replays`, for people.
 #[derive(Debug, Serialize)]
 pub struct Replay {
+    /// Its id.
     pub id: Uuid,
+    /// How far it is, by the name of its state.
     pub state: String,
+    /// When it was asked for.
     pub created_at: DateTime<Utc>,
+    /// Which role asked for it.
     pub created_by: String,
+    /// When its state was changed last.
     pub changed_at: DateTime<Utc>,
+    /// The merchant whose deliveries it opens; none: everybody's.
     pub merchant: Option<String>,
+    /// The subscription whose deliveries it opens; none: all.
     pub subscription: Option<String>,
+    /// The transaction whose deliveries it opens; none: all.
     pub transaction_id: Option<String>,
+    /// The event whose deliveries it opens; none: all.
     pub event_id: Option<Uuid>,
-    /// With `missing`, if they are wanted.
+    /// The states of the deliveries that it opens; `missing` for those that have no row.
     pub states: Vec<String>,
+    /// The moment since which the events were inserted.
     pub since: DateTime<Utc>,
+    /// The moment before which the events were inserted.
     pub until: DateTime<Utc>,
+    /// Deliveries a second.
     pub rate: f64,
     /// Events up to then are dealt with.
     pub reached: DateTime<Utc>,
+    /// How many deliveries it has opened.
     pub opened: i64,
-    /// Of those, how many are open now.
+    /// How many of the opened are open now.
     pub open: i64,
+    /// How many it passed over because they were open.
     pub already_open: i64,
+    /// How many it passed over because their payload is no longer kept.
     pub purged: i64,
+    /// How many it passed over because their subscription is disabled.
     pub disabled: i64,
 }
 
-/// One of them, or the newest first.
+/// One replay, or all of them, the newest first.
 pub async fn list_replays(
     pool: &Pool,
     id: Option<Uuid>,
@@ -129,7 +154,7 @@ pub async fn list_replays(
     .await?)
 }
 
-/// Changes the state of one that has not ended. False: there is none of that id.
+/// Changes the state of a replay that has not ended. False: there is none of that id.
 pub async fn steer_replay(pool: &Pool, id: Uuid, state: &str) -> Result<bool, StoreError> {
     let steered = sqlx::query!(
         "UPDATE posthorn.replays SET state = $2 WHERE id = $1",
@@ -144,6 +169,7 @@ pub async fn steer_replay(pool: &Pool, id: Uuid, state: &str) -> Result<bool, St
 /// What a step of the replays came to.
 #[derive(Clone, Copy, Debug)]
 pub struct Advanced {
+    /// How many deliveries it opened.
     pub opened: u64,
     /// Replays under way.
     pub running: u64,

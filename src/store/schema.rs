@@ -13,7 +13,7 @@ use super::remedy::remedy;
 use super::{Pool, StoreError, grants};
 use crate::model::declaration::Entry;
 
-/// In Posthorn's own schema: the database is the provider's.
+/// The table of what was applied. It is in Posthorn's own schema: the database is the provider's.
 const TABLE: &str = "posthorn.migrations";
 const IS_THERE: &str = "SELECT to_regclass('posthorn.migrations') IS NOT NULL";
 
@@ -30,38 +30,59 @@ fn migrator() -> Migrator {
     migrator
 }
 
+/// Why the schema was not brought up to date.
 #[derive(Debug, thiserror::Error)]
 pub enum MigrationFailed {
-    #[error("cannot connect: {0}")]
-    Connect(#[source] sqlx::Error),
+    /// The database cannot be reached, or does not answer the first questions.
+    #[error("cannot connect: {}", .0.words())]
+    Connect(StoreError),
+    /// The server is older than Posthorn can work with.
     #[error("PostgreSQL {0} is too old; Posthorn needs 14 or newer")]
     ServerTooOld(String),
+    /// The database cannot store everything that is written.
     #[error(
         "the encoding of this database is {0}, in which not everything can be stored that \
          applications write and receivers answer; Posthorn needs UTF8. Make a database with \
          CREATE DATABASE … ENCODING 'UTF8' TEMPLATE template0, and restore a dump of this one in it"
     )]
     Encoding(String),
+    /// The number of shards is fixed, and another one was asked for.
     #[error(
         "the schema has {there} shards, fixed at its first migration; leave --shards {asked} out"
     )]
-    OtherShards { there: i32, asked: u16 },
+    OtherShards {
+        /// How many there are.
+        there: i32,
+        /// How many were asked for.
+        asked: u16,
+    },
+    /// The schema is, or could be, another role's.
     #[error(transparent)]
     NotAlone(#[from] NotAlone),
+    /// The schema was made by other migrations than those of this version.
     #[error(
         "this schema was made before Posthorn's first release, by other files than this version's \
          (number {0} differs), and cannot be brought up to date. Move out of it what is needed, \
          such as subscriptions; then DROP SCHEMA posthorn CASCADE, and run `posthorn migrate` anew"
     )]
     OtherFiles(i64),
+    /// The schema has a migration that this version does not know.
     #[error("a newer Posthorn made this schema (number {0} is not known here); upgrade this one")]
     Newer(i64),
-    #[error("{0}")]
-    Migrate(#[from] MigrateError),
+    /// A migration failed, and was taken back.
+    #[error("{says}")]
+    Migrate {
+        /// Which one, and what the database says.
+        says: String,
+        /// What to do about it, as the end of a line; empty where the words say so.
+        remedy: &'static str,
+    },
+    /// The rights of roles could not be settled after the migrations.
     #[error("cannot settle who may do what: {0}")]
-    Rights(#[source] StoreError),
-    #[error("cannot write the profiles that come with this version: {0}")]
-    Profiles(#[source] sqlx::Error),
+    Rights(StoreError),
+    /// The profiles could not be written after the migrations.
+    #[error("cannot write the profiles that come with this version: {}", .0.words())]
+    Profiles(StoreError),
 }
 
 impl MigrationFailed {
@@ -69,20 +90,28 @@ impl MigrationFailed {
     #[must_use]
     pub fn remedy(&self) -> &'static str {
         match self {
-            Self::Connect(error)
-            | Self::Profiles(error)
-            | Self::Rights(StoreError::Database(error))
-            | Self::Migrate(
-                MigrateError::Execute(error) | MigrateError::ExecuteMigration(error, _),
-            ) => remedy(error),
-            Self::Migrate(_)
-            | Self::Rights(_)
-            | Self::NotAlone(_)
+            Self::Connect(error) | Self::Profiles(error) | Self::Rights(error) => error.remedy(),
+            Self::Migrate { remedy, .. } => remedy,
+            Self::NotAlone(_)
             | Self::OtherFiles(_)
             | Self::Newer(_)
             | Self::ServerTooOld(_)
             | Self::Encoding(_)
             | Self::OtherShards { .. } => "",
+        }
+    }
+}
+
+impl From<MigrateError> for MigrationFailed {
+    fn from(error: MigrateError) -> Self {
+        Self::Migrate {
+            says: error.to_string(),
+            remedy: match &error {
+                MigrateError::Execute(cause) | MigrateError::ExecuteMigration(cause, _) => {
+                    remedy(cause)
+                }
+                _ => "",
+            },
         }
     }
 }
@@ -96,40 +125,9 @@ pub async fn migrate(
     shards: Option<u16>,
     profiles: &[Entry],
 ) -> Result<Migrated, MigrationFailed> {
-    let count = shards.map_or_else(String::new, |shards| shards.to_string());
-    let mut connection = connect_once(url, |host| {
-        host.application_name("posthorn migrate")
-            .options([("posthorn.shards", &count)])
-            .options(RELIED_ON)
-    })
-    .await
-    .map_err(MigrationFailed::Connect)?;
-    let (number, name, encoding): (i32, String, String) = sqlx::query_as(
-        "SELECT current_setting('server_version_num')::int, current_setting('server_version'),
-                getdatabaseencoding()::text",
-    )
-    .fetch_one(&mut connection)
-    .await
-    .map_err(MigrationFailed::Connect)?;
-    if number < OLDEST_SERVER {
-        return Err(MigrationFailed::ServerTooOld(name));
-    }
-    if encoding != ENCODING {
-        return Err(MigrationFailed::Encoding(encoding));
-    }
-    // Two machines may make the schema at once, and IF NOT EXISTS can still collide. It also
-    // needs a right on the database that the owner of a schema need not have.
-    connection
-        .execute(
-            "DO $$ BEGIN
-                 PERFORM pg_advisory_xact_lock(hashtext('posthorn.schema'));
-                 IF to_regnamespace('posthorn') IS NULL THEN
-                     CREATE SCHEMA posthorn;
-                 END IF;
-             END $$",
-        )
-        .await
-        .map_err(MigrationFailed::Connect)?;
+    let mut connection = connect(url, shards).await?;
+    refuse_unfit_server(&mut connection).await?;
+    make_schema(&mut connection).await?;
     let owner = sole_owner(&mut connection).await?;
     let before = applied(&mut connection).await?;
     refuse_other_files(&before)?;
@@ -144,39 +142,89 @@ pub async fn migrate(
     let there: i32 = sqlx::query_scalar("SELECT posthorn.shard_count()")
         .fetch_one(&mut connection)
         .await
-        .map_err(MigrationFailed::Connect)?;
-    match shards {
-        Some(asked) if i32::from(asked) != there => {
-            Err(MigrationFailed::OtherShards { there, asked })
-        }
-        _ => Ok(Migrated {
-            owner,
-            shards: there,
-            migrations: migrator.iter().count(),
-            is_new: before.is_empty(),
-            applied: migrator
-                .iter()
-                .filter(|migration| !before.contains_key(&migration.version))
-                .map(|migration| format!("{:04} {}", migration.version, migration.description))
-                .collect(),
-            rights,
-        }),
+        .map_err(cannot_connect)?;
+    if let Some(asked) = shards
+        && i32::from(asked) != there
+    {
+        return Err(MigrationFailed::OtherShards { there, asked });
     }
+    let missing = migrator
+        .iter()
+        .filter(|migration| !before.contains_key(&migration.version));
+    Ok(Migrated {
+        owner,
+        shards: there,
+        migrations: migrator.iter().count(),
+        is_new: before.is_empty(),
+        applied: missing
+            .map(|migration| format!("{:04} {}", migration.version, migration.description))
+            .collect(),
+        rights,
+    })
+}
+
+fn cannot_connect(error: sqlx::Error) -> MigrationFailed {
+    MigrationFailed::Connect(error.into())
+}
+
+/// A session in which the first migration finds how many shards are asked for.
+async fn connect(url: &SecretString, shards: Option<u16>) -> Result<PgConnection, MigrationFailed> {
+    let count = shards.map_or_else(String::new, |shards| shards.to_string());
+    let connected = connect_once(url, |host| {
+        host.application_name("posthorn migrate")
+            .options([("posthorn.shards", &count)])
+            .options(RELIED_ON)
+    });
+    connected.await.map_err(cannot_connect)
+}
+
+async fn refuse_unfit_server(connection: &mut PgConnection) -> Result<(), MigrationFailed> {
+    let (number, name, encoding): (i32, String, String) = sqlx::query_as(
+        "SELECT current_setting('server_version_num')::int, current_setting('server_version'),
+                getdatabaseencoding()::text",
+    )
+    .fetch_one(connection)
+    .await
+    .map_err(cannot_connect)?;
+    if number < OLDEST_SERVER {
+        Err(MigrationFailed::ServerTooOld(name))
+    } else if encoding != ENCODING {
+        Err(MigrationFailed::Encoding(encoding))
+    } else {
+        Ok(())
+    }
+}
+
+/// Two machines may make the schema at once, and IF NOT EXISTS can still collide. It also
+/// needs a right on the database that the owner of a schema need not have.
+async fn make_schema(connection: &mut PgConnection) -> Result<(), MigrationFailed> {
+    let made = connection.execute(
+        "DO $$ BEGIN
+             PERFORM pg_advisory_xact_lock(hashtext('posthorn.schema'));
+             IF to_regnamespace('posthorn') IS NULL THEN
+                 CREATE SCHEMA posthorn;
+             END IF;
+         END $$",
+    );
+    made.await.map_err(cannot_connect)?;
+    Ok(())
 }
 
 /// What bringing a schema up to date came to.
 #[derive(Clone, Debug)]
 pub struct Migrated {
-    /// As whom: the role that owns the schema and everything in it.
+    /// The role that owns the schema and everything in it.
     pub owner: Owner,
+    /// How many shards the schema has.
     pub shards: i32,
-    /// All that the schema has.
+    /// How many migrations the schema has.
     pub migrations: usize,
-    /// There was no schema.
+    /// Whether there was no schema before.
     pub is_new: bool,
-    /// Those that were missing, such as `0013 rights`. One that another machine applied at the
-    /// same moment may be among them.
+    /// The migrations that were missing, such as `0013 rights`. One that another machine applied
+    /// at the same moment may be among them.
     pub applied: Vec<String>,
+    /// Who may do what now.
     pub rights: grants::Settled,
 }
 
@@ -185,7 +233,7 @@ async fn applied(connection: &mut PgConnection) -> Result<BTreeMap<i64, Vec<u8>>
     let there: bool = sqlx::query_scalar(IS_THERE)
         .fetch_one(&mut *connection)
         .await
-        .map_err(MigrationFailed::Connect)?;
+        .map_err(cannot_connect)?;
     if !there {
         return Ok(BTreeMap::new());
     }
@@ -193,7 +241,7 @@ async fn applied(connection: &mut PgConnection) -> Result<BTreeMap<i64, Vec<u8>>
         sqlx::query_as("SELECT version, checksum FROM posthorn.migrations")
             .fetch_all(connection)
             .await
-            .map_err(MigrationFailed::Connect)?;
+            .map_err(cannot_connect)?;
     Ok(applied.into_iter().collect())
 }
 
@@ -224,17 +272,19 @@ const NEAR: i64 = 1;
 /// How the database's schema stands to the one that this binary knows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum SchemaState {
+    /// The schema is the one that this binary knows.
     Current,
-    /// One migration newer: an upgrade is under way, and this binary works on.
+    /// The schema is one migration newer: an upgrade is under way, and this binary works on.
     Ahead,
-    /// Not there, or migrations are missing: run `posthorn migrate`.
+    /// The schema is not there, or migrations are missing: run `posthorn migrate`.
     Older,
-    /// Migrated by a Posthorn that is newer by more than that: upgrade this binary.
+    /// The schema was made by a Posthorn that is newer by more than that: upgrade this binary.
     Newer,
-    /// In a database whose encoding cannot hold everything: a dump was restored there.
+    /// The database has an encoding that cannot hold everything: a dump was restored there.
     ForeignEncoding,
 }
 
+/// How the database's schema stands, and whether its encoding will do.
 pub async fn schema_state(pool: &Pool) -> Result<SchemaState, StoreError> {
     let encoding: String = sqlx::query_scalar("SELECT getdatabaseencoding()::text")
         .fetch_one(pool)
@@ -255,18 +305,32 @@ pub async fn schema_state(pool: &Pool) -> Result<SchemaState, StoreError> {
 /// else there.
 #[derive(Debug, thiserror::Error)]
 pub enum Unfit {
+    /// There is no schema.
     #[error("the database has no schema posthorn; run `posthorn migrate` first")]
     Missing,
+    /// The schema is older than this version by more than one migration.
     #[error(
         "the database's schema is older than this command knows (it has migration {applied}, and this \
          version {known}); run `posthorn migrate`, or use the posthorn that it was made with"
     )]
-    TooOld { applied: i64, known: i64 },
+    TooOld {
+        /// The newest migration that the schema has.
+        applied: i64,
+        /// The newest migration that this version has.
+        known: i64,
+    },
+    /// The schema is newer than this version by more than one migration.
     #[error(
         "the database's schema is newer than this command knows (it has migration {applied}, and this \
          version {known}); upgrade posthorn"
     )]
-    TooNew { applied: i64, known: i64 },
+    TooNew {
+        /// The newest migration that the schema has.
+        applied: i64,
+        /// The newest migration that this version has.
+        known: i64,
+    },
+    /// The database did not say.
     #[error(transparent)]
     Store(#[from] StoreError),
 }
@@ -283,7 +347,7 @@ pub async fn refuse_unfit(pool: &Pool) -> Result<(), Unfit> {
 }
 
 struct Versions {
-    /// None: there is no schema.
+    /// The newest migration that the schema has; none: there is no schema.
     applied: Option<i64>,
     known: i64,
 }

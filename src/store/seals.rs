@@ -65,16 +65,20 @@ pub async fn slices_digest(
 /// The rows of one minute and one partition, which are not as they were sealed.
 #[derive(Clone, Debug)]
 pub struct ChangedSlice {
+    /// The day of the rows' events, which says in which partition they are.
     pub event_day: NaiveDate,
+    /// The minute in which the rows were written.
     pub minute: DateTime<Utc>,
-    /// How many rows there were, and are.
+    /// How many rows there were when it was sealed.
     pub sealed: i32,
+    /// How many rows there are.
     pub found: i32,
-    /// Of those that there were.
+    /// The marks of the rows that there were.
     pub marks: Vec<Mark>,
 }
 
-/// Of a stretch of whole minutes of a sealed day; what retention has dropped is left out.
+/// The changed slices of a stretch of whole minutes of a sealed day; what retention has dropped
+/// is left out.
 pub async fn find_changed_slices(
     pool: &Pool,
     day: NaiveDate,

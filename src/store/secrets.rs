@@ -99,9 +99,13 @@ pub async fn put_secret(pool: &Pool, secret: &Stored) -> Result<bool, StoreError
 /// What can be told of a secret without opening it.
 #[derive(Clone, Debug)]
 pub struct Listed {
+    /// Whose it is.
     pub merchant: String,
+    /// What it is called.
     pub name: String,
+    /// Which key has sealed it.
     pub key_id: String,
+    /// When it was written last.
     pub changed_at: chrono::DateTime<chrono::Utc>,
 }
 
@@ -118,11 +122,13 @@ pub async fn list_secrets(pool: &Pool, merchant: Option<&str>) -> Result<Vec<Lis
     Ok(rows)
 }
 
+/// Why a secret was not removed.
 #[derive(Debug, thiserror::Error)]
 pub enum RemoveFailed {
     /// The database's own words, which name the subscriptions.
     #[error("{0}; take it out of their settings, their profile's and the locks' first")]
     Named(String),
+    /// The database did not do it.
     #[error(transparent)]
     Store(#[from] StoreError),
 }
@@ -142,6 +148,6 @@ pub async fn remove_secret(pool: &Pool, merchant: &str, name: &str) -> Result<bo
         Err(sqlx::Error::Database(error)) if error.code().as_deref() == Some("23001") => {
             Err(RemoveFailed::Named(error.message().to_owned()))
         }
-        Err(error) => Err(RemoveFailed::Store(error.into())),
+        Err(error) => Err(StoreError::from(error).into()),
     }
 }

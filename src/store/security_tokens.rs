@@ -8,8 +8,11 @@ use super::{Pool, StoreError};
 /// An event of the transaction, and one endpoint that may have been told of it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Told {
+    /// The event.
     pub event_id: Uuid,
+    /// The subscription that may have been told.
     pub subscription_id: Uuid,
+    /// Whose they are.
     pub merchant: Box<str>,
     /// The last moment in which it may have been told: the newest of the event's insertion,
     /// the end of its last attempt and the start of one that is under way.

@@ -31,6 +31,7 @@ pub async fn heartbeat(
     let (unusable, why): (Vec<Uuid>, Vec<String>) = condition.unusable.iter().cloned().unzip();
     let int = |count: usize| i32::try_from(count).unwrap_or(i32::MAX);
     let time = sqlx::query_scalar!(
+        // However many are gone, mostly none.
         r#"WITH gone AS (DELETE FROM posthorn.workers WHERE seen_at < now() - interval '1 day')
          INSERT INTO posthorn.workers
                 (id, name, version, lease, in_flight, queued, breakers_open, unusable, unusable_why)
@@ -55,13 +56,16 @@ pub async fn heartbeat(
     Ok(time)
 }
 
+/// Takes a worker that stops off the list of those that are alive.
 pub async fn forget_worker(pool: &Pool, worker: Uuid) -> Result<(), StoreError> {
+    // None where it was never heard of, or not for a day: it is off the list either way.
     sqlx::query!("DELETE FROM posthorn.workers WHERE id = $1", worker)
         .execute(pool)
         .await?;
     Ok(())
 }
 
+/// How many workers live, and which shards this one could take.
 pub async fn look_at_fleet(
     pool: &Pool,
     worker: Uuid,
@@ -178,6 +182,8 @@ pub async fn write_checkpoints(
     checkpoints: &[(Shard, Epoch, Snapshot)],
 ) -> Result<(), StoreError> {
     let (shards, epochs, texts) = checkpoint_columns(checkpoints);
+    // Fewer where shards are another worker's by now, whose checkpoint counts, and none in
+    // another cluster. The next renewal of the leases tells the worker of both.
     sqlx::query!(
         "UPDATE posthorn.shards s
             SET checkpoint = c.checkpoint::pg_snapshot, checkpoint_at = now(), cluster = $2
@@ -202,6 +208,7 @@ pub async fn release_shards(
     held: &[(Shard, Epoch)],
 ) -> Result<(), StoreError> {
     let (shards, epochs) = columns(held);
+    // Fewer where shards are another worker's by now: they are given up already.
     sqlx::query!(
         "UPDATE posthorn.shards s SET owner = NULL, expires_at = NULL
            FROM unnest($2::smallint[], $3::bigint[]) AS held (shard, epoch)
@@ -215,7 +222,8 @@ pub async fn release_shards(
     Ok(())
 }
 
-/// In the order of the shards: statements lock their rows in the order that they are given, and two
+/// Shards and epochs in the order of the shards: statements lock their rows in the order that they
+/// are given, and two
 /// that each have some of the other's wait for one another.
 fn columns(held: &[(Shard, Epoch)]) -> (Vec<i16>, Vec<i64>) {
     let mut held: Vec<(i16, i64)> = held

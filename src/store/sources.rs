@@ -15,6 +15,7 @@ mod script;
 mod session;
 mod stranger;
 mod table;
+mod values;
 
 use crate::store::{Pool, StoreError};
 use sqlx::postgres::types::Oid;
@@ -36,8 +37,10 @@ pub use comparisons::{
 pub use listed::{Failures, Listed, count_failures, list, silencing_settings};
 pub use stranger::{Row, Stranger, StrangerFailed, url_of};
 
+/// Why a table was not attached or detached.
 #[derive(Debug, thiserror::Error)]
 pub enum SourceFailed {
+    /// The database has no table of this name.
     #[error(
         "the database has no table {0:?}; give it as SQL would have it: schema.table, in double quotes where a name has capitals"
     )]
@@ -45,49 +48,101 @@ pub enum SourceFailed {
     /// The table, and what it is with the remedy.
     #[error("{0} {1}")]
     NotATable(String, String),
+    /// The table has no such column.
     #[error("{option} {column}: {table} has no such column; it has {columns}")]
     NoColumn {
+        /// The option that names it.
         option: &'static str,
+        /// What it names.
         column: String,
+        /// The table.
         table: String,
+        /// The columns that there are.
         columns: String,
     },
+    /// The column that says when a row was made holds no time.
     #[error(
         "--made-at {column}: it is of type {of_type}; name a column of type timestamptz, timestamp or date"
     )]
-    NoTime { column: String, of_type: String },
+    NoTime {
+        /// The column.
+        column: String,
+        /// What it holds.
+        of_type: String,
+    },
+    /// The server has no role of this name.
     #[error(
         "--compare-as: the database has no role {0:?}; CREATE ROLE it first, with LOGIN and nothing else"
     )]
     NoRole(String),
+    /// The role that compares has, or can take, something of Posthorn's.
     #[error(
         "--compare-as {role}: it {because}; what the table's owner has defined is evaluated as that role, so give it one \
          that has nothing of Posthorn's: CREATE ROLE … LOGIN"
     )]
-    KnowsPosthorn { role: String, because: String },
+    KnowsPosthorn {
+        /// The role.
+        role: String,
+        /// What it has, as the end of a sentence.
+        because: String,
+    },
+    /// The role that compares reads another owner's table.
     #[error(
         "--compare-as {role}: it reads {others} as well, which has another owner; what one of them has defined could read \
          by it what is the other's, so give each owner's tables a role of their own"
     )]
-    SharedRole { role: String, others: String },
+    SharedRole {
+        /// The role.
+        role: String,
+        /// The other table.
+        others: String,
+    },
+    /// Whoever attaches may not grant what the role that compares lacks.
     #[error("--compare-as {role}: you may not let it read the table; have its owner run: {grants}")]
-    NotGranted { role: String, grants: String },
+    NotGranted {
+        /// The role.
+        role: String,
+        /// What its owner would have to run.
+        grants: String,
+    },
+    /// The operator's SQL is refused, by the database or because it cannot be kept.
     #[error("{option}: {why}")]
-    Expression { option: &'static str, why: String },
+    Expression {
+        /// The option that has it.
+        option: &'static str,
+        /// What is wrong with it.
+        why: String,
+    },
+    /// A trigger does not see the column.
     #[error(
         "column {column} of {table} is generated and virtual, which a trigger sees as NULL; make it STORED, or choose others by --data"
     )]
-    Virtual { column: String, table: String },
+    Virtual {
+        /// The column.
+        column: String,
+        /// The table.
+        table: String,
+    },
+    /// PostgreSQL shows an expression in an unknown form.
     #[error("{0}: PostgreSQL shows the expression in a way that is not understood")]
     Unreadable(&'static str),
+    /// Another table has a source of this name.
     #[error("the source {name} is attached to {table}; choose another name for this one by --name")]
-    NameTaken { name: String, table: String },
+    NameTaken {
+        /// The name.
+        name: String,
+        /// The table.
+        table: String,
+    },
+    /// Somebody else holds a lock for too long.
     #[error(
         "{0} is locked by a transaction that does not end within a second; try again when it has"
     )]
     Locked(String),
+    /// No source has this name or this table.
     #[error("there is no source of the name or the table {0:?}; `posthorn source list` shows them")]
     NoSource(String),
+    /// The database did not do it.
     #[error(transparent)]
     Store(#[from] StoreError),
 }
@@ -116,10 +171,11 @@ impl SourceFailed {
 /// SQL for one transaction, and whose tables it locks.
 #[derive(Debug)]
 pub struct Script {
+    /// The statements, without BEGIN and COMMIT.
     pub sql: String,
-    /// Quoted; the table first, then its partitions.
+    /// The tables that it locks, quoted; the table first, then its partitions.
     pub tables: Vec<String>,
-    /// What to think of, a sentence each.
+    /// What to think of before it is run, a sentence each.
     pub notes: Vec<String>,
 }
 
@@ -127,13 +183,21 @@ pub struct Script {
 /// table and its partitions get their triggers.
 pub async fn attach(pool: &Pool, source: &Source, table: &str) -> Result<Script, SourceFailed> {
     let mut connection = pool.connect().await?;
-    let script = plan_attachment(&mut connection, source, table).await?;
+    let script = script_to_attach(&mut connection, source, table).await?;
     run(&mut connection, &script).await?;
     Ok(script)
 }
 
 /// What [`attach`] would run; changes nothing.
 pub async fn plan_attachment(
+    pool: &Pool,
+    source: &Source,
+    table: &str,
+) -> Result<Script, SourceFailed> {
+    script_to_attach(&mut pool.connect().await?, source, table).await
+}
+
+async fn script_to_attach(
     connection: &mut PgConnection,
     source: &Source,
     table: &str,
@@ -159,7 +223,7 @@ pub async fn plan_attachment(
 pub async fn detach(pool: &Pool, which: &str) -> Result<Vec<String>, SourceFailed> {
     let mut connection = pool.connect().await?;
     let mut detached = vec![];
-    for (name, script) in plan_detachment(&mut connection, which).await? {
+    for (name, script) in scripts_to_detach(&mut connection, which).await? {
         run(&mut connection, &script).await?;
         detached.push(name);
     }
@@ -168,6 +232,13 @@ pub async fn detach(pool: &Pool, which: &str) -> Result<Vec<String>, SourceFaile
 
 /// What [`detach`] would run, by the sources' names; changes nothing.
 pub async fn plan_detachment(
+    pool: &Pool,
+    which: &str,
+) -> Result<Vec<(String, Script)>, SourceFailed> {
+    scripts_to_detach(&mut pool.connect().await?, which).await
+}
+
+async fn scripts_to_detach(
     connection: &mut PgConnection,
     which: &str,
 ) -> Result<Vec<(String, Script)>, SourceFailed> {
@@ -280,7 +351,7 @@ pub struct Reading {
     pub source: Source,
     /// Every column that it names, each once.
     pub columns: Vec<String>,
-    /// Those that say what is to be told, and of which rows.
+    /// The columns that say what is to be told, and of which rows.
     pub compared: Vec<String>,
 }
 

@@ -7,35 +7,54 @@ use uuid::Uuid;
 use super::looking::look;
 use super::{Pool, StoreError, Transaction};
 
+/// How Posthorn is, at one moment.
 #[derive(Debug, Serialize)]
 pub struct Status {
     /// The database's time.
     pub at: DateTime<Utc>,
+    /// Every worker that is known.
     pub workers: Vec<WorkerStatus>,
+    /// How the shards are owned.
     pub shards: ShardStatus,
+    /// What nobody has read yet.
     pub unread: Unread,
+    /// What waits in the database.
     pub open: Open,
-    /// Those with trouble first, then those with the oldest open deliveries.
+    /// The subscriptions: those with trouble first, then those with the oldest open deliveries.
     pub subscriptions: Vec<SubscriptionStatus>,
 }
 
+/// A worker that has said that it is alive.
 #[derive(Debug, Serialize)]
 pub struct WorkerStatus {
+    /// Its name.
     pub worker: String,
+    /// Its id, which it has for one run.
     pub worker_id: Uuid,
+    /// The version that it runs.
     pub version: String,
+    /// Whether it is alive.
     pub live: bool,
+    /// When it began.
     pub started_at: DateTime<Utc>,
+    /// When it was heard of last.
     pub seen_at: DateTime<Utc>,
+    /// How many shards it owns.
     pub shards: i64,
+    /// Its requests in the air.
     pub in_flight: i32,
+    /// Deliveries in its memory.
     pub queued: i32,
 }
 
+/// How the shards are owned, in numbers.
 #[derive(Debug, Serialize)]
 pub struct ShardStatus {
+    /// Owned, and their lease holds.
     pub owned: i64,
+    /// Owned by nobody.
     pub free: i64,
+    /// Owned by a worker whose lease is over.
     pub expired: i64,
     /// Checkpoints of another cluster: of before a restore or a failover.
     pub of_other_clusters: i64,
@@ -46,17 +65,24 @@ pub struct ShardStatus {
 /// Events behind the checkpoints.
 #[derive(Debug, Serialize)]
 pub struct Unread {
+    /// How many there are.
     pub events: i64,
+    /// When the oldest of them was inserted.
     pub oldest_at: Option<DateTime<Utc>>,
 }
 
 /// Deliveries that wait in the database, of all subscriptions.
 #[derive(Debug, Serialize)]
 pub struct Open {
+    /// How many there are.
     pub deliveries: i64,
+    /// How many have not been tried.
     pub pending: i64,
+    /// How many have been tried.
     pub retrying: i64,
+    /// How many a replay has opened.
     pub replayed: i64,
+    /// When the event of the oldest of them was inserted, replays left out.
     pub oldest_at: Option<DateTime<Utc>>,
     /// Subscriptions with any.
     pub subscriptions: i64,
@@ -64,19 +90,30 @@ pub struct Open {
     pub in_trouble: i64,
 }
 
+/// A subscription, what it waits for, and what is amiss with it.
 #[derive(Debug, Serialize)]
 pub struct SubscriptionStatus {
+    /// Whose it is.
     pub merchant: String,
+    /// What it is called.
     pub subscription: String,
+    /// Its id.
     pub subscription_id: Uuid,
+    /// What is amiss, by its name; none: nothing.
     pub trouble: Option<String>,
-    /// In words, where the trouble's name does not tell.
+    /// What is amiss in words, where the trouble's name does not tell.
     pub why: Option<String>,
+    /// Its deliveries that wait in the database.
     pub open: i64,
+    /// How many have not been tried.
     pub pending: i64,
+    /// How many have been tried.
     pub retrying: i64,
+    /// How many a replay has opened.
     pub replayed: i64,
+    /// When the event of the oldest of them was inserted, replays left out.
     pub oldest_at: Option<DateTime<Utc>>,
+    /// When the next of them is due.
     pub next_attempt_at: Option<DateTime<Utc>>,
 }
 

@@ -3,6 +3,8 @@
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
+use chrono::{DateTime, Utc};
+use serde_json::Value;
 use tracing::warn;
 use uuid::Uuid;
 
@@ -21,6 +23,7 @@ const PAGE: i64 = 1000;
 /// Some of the rows that were asked for.
 #[derive(Debug)]
 pub struct SubscriptionPage {
+    /// The rows, by id.
     pub rows: Vec<SubscriptionRow>,
     /// After which id to go on; none: these were the last.
     pub next: Option<Uuid>,
@@ -75,7 +78,8 @@ async fn load(
     let (merchant, name) = named.unzip();
     let shards: Option<Vec<i16>> =
         shards.map(|shards| shards.iter().map(|shard| shard.0).collect());
-    let rows = sqlx::query!(
+    let rows = sqlx::query_as!(
+        Row,
         r#"
         SELECT s.id, s.merchant, s.name, posthorn.shard_of(s.merchant) AS "shard!",
                greatest(s.revision, p.revision, c.locks_revision) AS "revision!", s.created_at,
@@ -104,39 +108,59 @@ async fn load(
     }
     let profiles = load_profiles(pool).await?;
     let locks = load_locks(pool).await?;
-    let rows = rows.into_iter().map(|row| {
+    let rows = rows.into_iter().map(|row| row.with(&profiles, &locks));
+    Ok(rows.collect())
+}
+
+/// A row of `posthorn.subscriptions`, without its layers.
+struct Row {
+    id: Uuid,
+    merchant: String,
+    name: String,
+    shard: i16,
+    revision: i64,
+    created_at: DateTime<Utc>,
+    enabled: bool,
+    gone: bool,
+    paused: bool,
+    profile: Option<String>,
+    managed_by: String,
+    own: Value,
+}
+
+impl Row {
+    fn with(self, profiles: &HashMap<String, Arc<Settings>>, locks: &[Lock]) -> SubscriptionRow {
+        let profile = self.profile.as_deref();
         let held = locks
             .iter()
-            .filter(|lock| lock.reach.covers(&row.merchant, row.profile.as_deref()))
-            .map(|lock| (lock.name.clone(), Arc::clone(&lock.settings)));
+            .filter(|lock| lock.reach.covers(&self.merchant, profile));
         let layers = Layers {
-            locks: held.collect(),
-            own: Settings::of_row(&row.own),
-            profile: row.profile.and_then(|name| {
-                profiles
-                    .get(&name)
-                    .cloned()
-                    .map(|settings| (name, settings))
+            locks: held
+                .map(|lock| (lock.name.clone(), Arc::clone(&lock.settings)))
+                .collect(),
+            own: Settings::of_row(&self.own),
+            profile: profile.and_then(|name| {
+                let settings = profiles.get(name)?;
+                Some((name.to_owned(), Arc::clone(settings)))
             }),
         };
         SubscriptionRow {
             identity: Identity {
-                id: row.id,
-                merchant: row.merchant,
-                name: row.name,
-                shard: Shard(row.shard),
-                revision: row.revision,
-                created_at: row.created_at,
-                enabled: row.enabled,
-                paused: row.paused,
+                id: self.id,
+                merchant: self.merchant,
+                name: self.name,
+                shard: Shard(self.shard),
+                revision: self.revision,
+                created_at: self.created_at,
+                enabled: self.enabled,
+                paused: self.paused,
             },
             settings: layers.merged(),
             layers,
-            managed_by: row.managed_by,
-            gone: row.gone,
+            managed_by: self.managed_by,
+            gone: self.gone,
         }
-    });
-    Ok(rows.collect())
+    }
 }
 
 /// Every profile by its name.
@@ -208,8 +232,8 @@ pub async fn load_opener<'k>(
     Ok(Opener::new(keys, load_secrets(pool, &wanted).await?))
 }
 
-/// Disables a subscription whose endpoint is gone; returns whether it was enabled. The new
-/// revision tells every worker.
+/// Disables a subscription whose endpoint is gone. The new revision tells every worker. False:
+/// it was disabled as gone already.
 pub async fn disable_gone_subscription(pool: &Pool, id: Uuid) -> Result<bool, StoreError> {
     let disabled = sqlx::query!(
         "UPDATE posthorn.subscriptions SET gone_at = now() WHERE id = $1 AND gone_at IS NULL",
@@ -275,5 +299,5 @@ pub fn resolve_row(
     (subscription, Some(why))
 }
 
-/// Each heartbeat carries it, for people to read.
+/// The most characters of why a subscription cannot be used: each heartbeat carries it.
 const LONGEST_WHY: usize = 500;

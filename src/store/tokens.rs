@@ -16,27 +16,37 @@ pub type TokenHash = [u8; 32];
 /// A row of `posthorn.api_tokens`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ApiTokenRow {
+    /// The hash of the token.
     pub hash: TokenHash,
+    /// Whose it is.
     pub merchant: Box<str>,
+    /// When it ends; none: when it is revoked.
     pub expires_at: Option<DateTime<Utc>>,
 }
 
 /// A row of `posthorn.sessions`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SessionRow {
+    /// The hash of the token.
     pub hash: TokenHash,
+    /// Whose session it is.
     pub merchant: Box<str>,
+    /// What it reads.
     pub subject: Subject,
-    /// Patterns; none: any status.
+    /// Patterns of the statuses that complete it; none: any does.
     pub complete_on: Option<Vec<String>>,
+    /// What the client is told once the transaction is complete.
     pub complete_as: Box<str>,
+    /// When it ends.
     pub expires_at: DateTime<Utc>,
 }
 
 /// What a session token reads.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Subject {
+    /// One transaction, by its id.
     Transaction(Box<str>),
+    /// The events of one device.
     Device(Box<str>),
 }
 
@@ -116,10 +126,15 @@ fn hash(bytes: &[u8]) -> Result<TokenHash, StoreError> {
 /// What a new session is to be; what is absent has the function's default.
 #[derive(Clone, Debug)]
 pub struct NewSession {
+    /// Whose session it is to be.
     pub merchant: Box<str>,
+    /// What it is to read.
     pub subject: Subject,
+    /// How long it is to last.
     pub lifetime: Option<Duration>,
+    /// Patterns of the statuses that complete it.
     pub complete_on: Option<Vec<String>>,
+    /// What the client is told once the transaction is complete.
     pub complete_as: Option<String>,
 }
 
@@ -174,12 +189,17 @@ pub async fn issue_api_token(
 /// An API token as people know it: neither its text nor its hash.
 #[derive(Debug, Serialize)]
 pub struct Listed {
+    /// Whose it is.
     pub merchant: String,
+    /// What it is called.
     pub name: String,
     /// `valid`, `expired` or `revoked`.
     pub state: String,
+    /// When it was issued.
     pub created_at: DateTime<Utc>,
+    /// When it ends; none: when it is revoked.
     pub expires_at: Option<DateTime<Utc>>,
+    /// When it was revoked.
     pub revoked_at: Option<DateTime<Utc>>,
 }
 
@@ -204,7 +224,7 @@ pub async fn list_api_tokens(
     .await?)
 }
 
-/// False: the merchant has no API token of this name that is not revoked.
+/// Revokes an API token. False: the merchant has none of this name that is not revoked.
 pub async fn revoke_api_token(pool: &Pool, merchant: &str, name: &str) -> Result<bool, StoreError> {
     let revoked = sqlx::query_scalar!(
         r#"SELECT posthorn.revoke_token($1, $2) AS "revoked!""#,

@@ -88,8 +88,8 @@ pub async fn find_statuses_before(
         .collect())
 }
 
-/// Ends a transaction's subscription whose endpoint is gone; returns whether it was open.
-/// What else waits for it comes due, to be withdrawn.
+/// Ends a transaction's subscription whose endpoint is gone. What else waits for it comes due,
+/// to be withdrawn. False: it had ended already, or was dropped with its transaction.
 pub async fn end_transaction_subscription(pool: &Pool, id: Uuid) -> Result<bool, StoreError> {
     let ended = sqlx::query_scalar!(
         r#"
@@ -97,6 +97,7 @@ pub async fn end_transaction_subscription(pool: &Pool, id: Uuid) -> Result<bool,
             UPDATE posthorn.transaction_subscriptions SET ended_at = now()
              WHERE id = $1 AND ended_at IS NULL RETURNING 1
         ), due AS (
+            -- However many wait.
             UPDATE posthorn.pending_deliveries p SET due_at = now()
               FROM posthorn.transaction_subscriptions t
              WHERE t.id = $1 AND p.due_at > now()

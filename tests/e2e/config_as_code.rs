@@ -168,6 +168,39 @@ async fn a_lock_takes_effect_and_gives_way_when_it_is_deleted() {
 }
 
 #[tokio::test]
+async fn what_the_database_does_not_change_is_not_said_to_be_changed() {
+    let database = Database::new().await;
+    let file = ConfigFile::new(&database);
+    file.apply(FILE, &[]).await;
+    let swallow = |table: &str, change: &str| {
+        format!(
+            "CREATE OR REPLACE FUNCTION posthorn.swallow() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RETURN NULL; END';
+             CREATE TRIGGER swallow BEFORE {change} ON posthorn.{table} FOR EACH ROW EXECUTE FUNCTION posthorn.swallow()"
+        )
+    };
+    let (head, _) = FILE.split_once("[[subscription]]").unwrap();
+    let without_subscription = head.to_owned();
+    let without_lock = FILE.replace(
+        "[[lock]]\nname = \"cap\"\nprofile = \"slow\"\nmax_in_flight = 3\n",
+        "",
+    );
+    for (table, change, changed) in [
+        ("subscriptions", "UPDATE", without_subscription),
+        ("locks", "DELETE", without_lock),
+    ] {
+        database.execute(&swallow(table, change)).await;
+        let said = file.refuses(&changed, &[]).await;
+        let expected = format!("of 1 {table} that were to change, the database changed 0");
+        assert!(said.contains(&expected), "{said}");
+        database
+            .execute(&format!("DROP TRIGGER swallow ON posthorn.{table}"))
+            .await;
+        let planned = file.says(FILE, "plan", &[]).await;
+        assert!(planned.starts_with("nothing to change"), "{planned}");
+    }
+}
+
+#[tokio::test]
 async fn neither_side_overwrites_the_other_in_silence() {
     let database = Database::new().await;
     let file = ConfigFile::new(&database);

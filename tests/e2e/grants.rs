@@ -40,6 +40,28 @@ async fn refused<'a>(database: &Database, role: &str, statements: &[&'a str]) ->
 }
 
 #[tokio::test]
+async fn a_part_that_is_not_remembered_is_not_given() {
+    let database = Database::new().await;
+    let role = format!("forgotten_{}", database.name);
+    database
+        .as_superuser(&format!("CREATE ROLE {role} LOGIN"))
+        .await;
+    database
+        .execute(
+            "CREATE FUNCTION posthorn.swallow() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RETURN NULL; END';
+             CREATE TRIGGER swallow BEFORE INSERT ON posthorn.grantees FOR EACH ROW EXECUTE FUNCTION posthorn.swallow()",
+        )
+        .await;
+    let (status, said) =
+        posthorn(&["grant", "--viewer", &role, "--database-url", &database.url]).await;
+    assert!(!status.success(), "{said}");
+    let expected = "of 1 rows of posthorn.grantees that were to change, the database changed 0";
+    assert!(said.contains(expected), "{said}");
+    let look = ["SELECT count(*) FROM posthorn.deliveries"];
+    assert_eq!(refused(&database, &role, &look).await, look);
+}
+
+#[tokio::test]
 async fn a_publisher_may_append_events_and_nothing_else() {
     let database = Database::new().await;
     let role = role(&database, "publisher").await;

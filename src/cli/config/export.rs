@@ -30,7 +30,7 @@ pub async fn run(args: Args) -> anyhow::Result<()> {
     let pool = open(&args.database.url()?, 1).await?;
     let stored = match pool.begin().await {
         Ok(mut transaction) => load_stored(&mut transaction).await,
-        Err(error) => Err(error.into()),
+        Err(error) => Err(error),
     };
     pool.close().await;
     let stored = stored.map_err(|error| refusal(&error))?;

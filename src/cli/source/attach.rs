@@ -109,8 +109,7 @@ pub async fn run(args: Args) -> anyhow::Result<()> {
     let (source, table, dry_run) = (args.source()?, args.table, args.dry_run);
     let pool = open(&args.database.url()?, 1).await?;
     let done = if dry_run {
-        let mut connection = pool.connect().await?;
-        plan_attachment(&mut connection, &source, &table).await
+        plan_attachment(&pool, &source, &table).await
     } else {
         attach(&pool, &source, &table).await
     };

@@ -24,8 +24,7 @@ pub struct Args {
 pub async fn run(args: Args) -> anyhow::Result<()> {
     let pool = open(&args.database.url()?, 1).await?;
     let said = if args.dry_run {
-        let mut connection = pool.connect().await?;
-        plan_detachment(&mut connection, &args.which)
+        plan_detachment(&pool, &args.which)
             .await
             .map(|scripts| scripts.iter().map(|(_, script)| runnable(script)).collect())
     } else {

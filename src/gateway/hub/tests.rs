@@ -6,7 +6,7 @@ use uuid::Uuid;
 use super::*;
 use crate::gateway::topic::Of;
 use crate::model::{Event, Snapshot, samples};
-use crate::store::feed::FeedPage;
+use crate::store::merchant_feed::FeedPage;
 
 fn snapshot(text: &str) -> Snapshot {
     text.parse().unwrap()

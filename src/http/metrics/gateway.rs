@@ -8,8 +8,8 @@ use prometheus_client::metrics::family::Family;
 use super::names::{Label, Level, Names, millis};
 use crate::http::histogram::Histogram;
 
-/// The bounds of an event's way: from a commit to the memory of a gateway, and up to a database
-/// that was away.
+/// The bounds of a reading: from a commit to the memory of a gateway, and up to a database that
+/// was away.
 const READ: &[Duration] = &millis([
     2, 5, 10, 15, 20, 30, 50, 100, 200, 500, 1_000, 5_000, 30_000,
 ]);
@@ -17,23 +17,23 @@ const READ: &[Duration] = &millis([
 /// What a request to the gateway is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Channel {
-    /// A session's state, asked by SOAP.
+    /// A SOAP call.
     Soap,
-    /// A session's state or a new session, in JSON.
+    /// A new session.
     Session,
-    /// The details of the event that completed a session.
+    /// The details of a transaction, for a session.
     Details,
-    /// Where a transaction stands.
+    /// The events of a transaction, for a merchant.
     Transaction,
-    /// The look-up of a security token.
+    /// A look at what a security token stands for.
     SecurityToken,
-    /// The events of a merchant or of a session.
+    /// A merchant's feed.
     Feed,
-    /// Socket.IO.
+    /// A WebSocket.
     Socket,
-    /// The page that listens, and its script.
+    /// A page for people to read.
     Page,
-    /// An address that leads nowhere.
+    /// A path that the gateway does not know.
     Other,
 }
 
@@ -78,18 +78,18 @@ const REASONS: [&str; 9] = [
     "busy",
 ];
 
-/// The way by which events leave the gateway.
+/// How events leave the gateway.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Sent {
-    /// An answer of JSON to somebody who polls.
+    /// The answer to a request has them, and ends.
     Page,
-    /// A stream of Server-Sent Events.
+    /// They come in an answer that goes on.
     Stream,
-    /// A session of Socket.IO.
+    /// They come over a WebSocket.
     Socket,
 }
 
-/// What the gateway counts, and `/metrics` shows.
+/// What the gateway counts: requests, clients that wait, and what it reads for them.
 #[derive(Debug)]
 pub struct GatewayMetrics {
     requests: [Counter; Channel::ALL.len()],
@@ -146,51 +146,51 @@ impl GatewayMetrics {
         }
     }
 
-    /// Counts a request.
+    /// A request came for this.
     pub fn request(&self, channel: Channel) {
         self.requests[channel as usize].inc();
     }
 
-    /// Counts a refused request; `reason` is one of [`REASONS`].
+    /// A request or a socket was refused; `reason` is one of [`REASONS`].
     pub fn refused(&self, reason: &'static str) {
         self.refused.get_or_create(&[("reason", reason)]).inc();
     }
 
-    /// Counts events that left this way.
+    /// So many events left like this.
     pub fn sent(&self, how: Sent, events: usize) {
         self.sent[how as usize].inc_by(events as u64);
     }
 
-    /// Counts a client that waits, until what it returns is dropped.
+    /// A client waits for events, until what this returns is dropped.
     #[must_use]
     pub fn waits(&self) -> Count {
         Count::of(&self.waits)
     }
 
-    /// Counts a stream that is open, until what it returns is dropped.
+    /// A client reads a stream, until what this returns is dropped.
     #[must_use]
     pub fn streams(&self) -> Count {
         Count::of(&self.streams)
     }
 
-    /// Counts a session of Socket.IO, until what it returns is dropped.
+    /// A client has a socket open, until what this returns is dropped.
     #[must_use]
     pub fn sockets(&self) -> Count {
         Count::of(&self.sockets)
     }
 
-    /// Counts an event that came into memory so long after its insertion.
+    /// An event came into memory so long after its insertion.
     pub fn read(&self, delay: Duration) {
         self.read_delay.observe(delay);
     }
 
-    /// Counts a question to the database.
+    /// A statement was given to the database.
     pub fn query(&self) {
         self.queries.inc();
     }
 }
 
-/// Something that is counted as long as this lives.
+/// A client that is counted as long as this lives.
 #[derive(Debug)]
 pub struct Count(Level);
 

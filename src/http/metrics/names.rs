@@ -1,8 +1,9 @@
-//! The names of metrics, and their kinds.
+//! How metrics get their names.
 
 use std::sync::atomic::AtomicU64;
 use std::time::Duration;
 
+use chrono::{DateTime, Utc};
 use prometheus_client::metrics::TypedMetric;
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
@@ -11,10 +12,13 @@ use prometheus_client::registry::{Metric, Registry};
 
 use crate::http::histogram::Histogram;
 
-/// A number that goes up and down.
+/// A number of things that are there now.
 pub(super) type Level = Gauge<u64, AtomicU64>;
 
-/// The one label that a metric has, and its value.
+/// An age or a moment, in seconds.
+pub(super) type Seconds = Gauge<f64, AtomicU64>;
+
+/// The one label of a family, and its value.
 pub(super) type Label = [(&'static str, &'static str); 1];
 
 /// Registers metrics under their names. The name of a counter is given without the
@@ -23,28 +27,27 @@ pub(super) type Label = [(&'static str, &'static str); 1];
 pub(super) struct Names(Registry);
 
 impl Names {
-    /// The metrics that were registered.
     pub(super) fn into_registry(self) -> Registry {
         self.0
     }
 
-    /// Registers a metric that is there already.
-    pub(super) fn is<M: Metric + Clone>(&mut self, name: &str, help: &str, metric: &M) -> M {
+    fn is<M: Metric + Clone>(&mut self, name: &str, help: &str, metric: &M) -> M {
         self.0.register(name, help, metric.clone());
         metric.clone()
     }
 
-    /// Registers a number that only grows.
     pub(super) fn counter(&mut self, name: &str, help: &str) -> Counter {
         self.is(name, help, &Counter::default())
     }
 
-    /// Registers a number that goes up and down.
     pub(super) fn level(&mut self, name: &str, help: &str) -> Level {
         self.is(name, help, &Level::default())
     }
 
-    /// Registers a metric for each value of a label.
+    pub(super) fn seconds(&mut self, name: &str, help: &str) -> Seconds {
+        self.is(name, help, &Seconds::default())
+    }
+
     pub(super) fn family<M>(&mut self, name: &str, help: &str) -> Family<Label, M>
     where
         M: Metric + TypedMetric + Default,
@@ -52,7 +55,6 @@ impl Names {
         self.is(name, help, &Family::default())
     }
 
-    /// Registers durations that are counted up to each of the bounds.
     pub(super) fn histogram(
         &mut self,
         name: &str,
@@ -63,7 +65,7 @@ impl Names {
     }
 }
 
-/// Bounds that are given in milliseconds.
+/// The bounds of a histogram, given in milliseconds.
 pub(super) const fn millis<const N: usize>(values: [u64; N]) -> [Duration; N] {
     let mut bounds = [Duration::ZERO; N];
     let mut at = 0;
@@ -72,4 +74,12 @@ pub(super) const fn millis<const N: usize>(values: [u64; N]) -> [Duration; N] {
         at += 1;
     }
     bounds
+}
+
+#[expect(
+    clippy::cast_precision_loss,
+    reason = "seconds since 1970 are exact for a long time"
+)]
+pub(super) fn unix_time(at: DateTime<Utc>) -> f64 {
+    at.timestamp() as f64
 }

@@ -1,8 +1,10 @@
 #![allow(clippy::unwrap_used, reason = "a panic is how a test fails")]
 
 use std::collections::BTreeSet;
+use std::time::Duration;
 
 use super::*;
+use crate::model::{OutcomeClass, State};
 
 const DOC: &str = include_str!("../../../docs/METRICS.md");
 

@@ -30,7 +30,7 @@ pub(super) struct Session {
     live: Option<Live>,
     shelf: Arc<Shelf>,
     standing: Standing,
-    /// It has a transaction that is not over.
+    /// Whether it has a transaction that is not over.
     pub(super) is_within: bool,
     _permit: OwnedSemaphorePermit,
 }
@@ -41,7 +41,7 @@ enum Standing {
     Free,
     /// Asked, and not answered to the end.
     Asked(Instant),
-    /// It says itself that it is of no use, or its connection is broken.
+    /// The session says itself that it is of no use, or its connection is broken.
     Useless,
 }
 

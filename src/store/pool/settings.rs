@@ -74,7 +74,7 @@ pub(super) fn begin() -> Arc<str> {
     "BEGIN".into()
 }
 
-/// The same for one transaction: a pooler's next transaction has another session. Its
+/// How a transaction begins by way of a pooler, whose next transaction has another session. Its
 /// isolation cannot be set once it has begun; and whose `set_config` is meant has to be said
 /// while the path is still another's.
 pub(super) fn begin_through_a_pooler(patience: Option<Duration>) -> Arc<str> {
@@ -89,7 +89,7 @@ pub(super) fn begin_through_a_pooler(patience: Option<Duration>) -> Arc<str> {
     .into()
 }
 
-/// For what not every server knows. What is refused here is not needed there: a limit that
+/// Settings that not every server knows. What is refused here is not needed there: a limit that
 /// ends transactions, of PostgreSQL 17; and a look, on systems that have it, whether whoever
 /// asked is still there, so that a statement that was given up ends.
 pub(super) fn where_known(server: u32) -> &'static [&'static str] {

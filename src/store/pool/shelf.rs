@@ -22,7 +22,7 @@ const ACQUIRE: Duration = Duration::from_secs(5);
 const RESTS: Duration = Duration::from_mins(10);
 const LIVES: Duration = Duration::from_mins(30);
 
-/// For the last words to a server.
+/// How long the last words to a server may take.
 const GOODBYE: Duration = Duration::from_secs(1);
 
 #[derive(Debug)]
@@ -31,7 +31,7 @@ pub(super) struct Shelf {
     way: Way,
     places: Arc<Semaphore>,
     resting: Mutex<Resting>,
-    /// Of the one database that is meant, once it is known.
+    /// The tables of the one database that is meant, once it is known.
     tables: OnceLock<String>,
 }
 

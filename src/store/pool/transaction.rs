@@ -41,7 +41,12 @@ impl Transaction {
         self.session.keeps(tables)
     }
 
-    pub async fn commit(mut self) -> Result<(), sqlx::Error> {
+    /// Ends it, so that everybody sees what was written.
+    pub async fn commit(self) -> Result<(), StoreError> {
+        Ok(self.end().await?)
+    }
+
+    pub(super) async fn end(mut self) -> Result<(), sqlx::Error> {
         self.session.execute("COMMIT").await?;
         self.session.is_within = false;
         Ok(())

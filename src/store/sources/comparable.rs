@@ -10,21 +10,29 @@ use crate::store::{Pool, StoreError};
 /// A source, and how far back its table and the log tell the same story.
 #[derive(Debug)]
 pub struct Comparable {
+    /// The name of the source.
     pub name: String,
+    /// The table, by its oid.
     pub relation: Oid,
-    /// Quoted, with its schema.
+    /// The table's name, quoted, with its schema.
     pub table: String,
+    /// Whether it has partitions, which have the rows.
     pub is_partitioned: bool,
-    /// Who is to read it.
+    /// The role that is to read it.
     pub role: String,
+    /// The column of the merchant.
     pub merchant: String,
+    /// The column of the transaction's id.
     pub id: String,
+    /// The column of the status.
     pub status: String,
-    /// SQL in it is as the source's function has it; so is `when`.
+    /// The kind of its events; SQL in it and in `when` is as the source's function has it.
     pub kind: Kind,
+    /// The condition of rows that are told of; none: all are.
     pub when: Option<String>,
-    /// None: no row is known to need an event.
+    /// The column that says when a row was made; none: no row is known to need an event.
     pub made_at: Option<String>,
+    /// What the log has to say of a row.
     pub expected: Expected,
     /// Events of before tell of other changes.
     pub since: DateTime<Utc>,
@@ -33,8 +41,9 @@ pub struct Comparable {
     /// Rows that an earlier transaction wrote last are of before the source or before the events
     /// that are kept; none: all rows are looked at.
     pub xid_since: Option<i64>,
-    /// The server's system identifier, and the number of the database in it.
+    /// The server's system identifier.
     pub server: i64,
+    /// The oid of the database.
     pub database: i64,
 }
 
@@ -55,10 +64,11 @@ pub async fn find_comparable(
     pool: &Pool,
     name: Option<&str>,
 ) -> Result<Vec<(String, Result<Comparable, String>)>, StoreError> {
-    let rows = sqlx::query!(
+    let rows = sqlx::query_as!(
+        Row,
         r#"
         SELECT s.name, s.relation::oid AS "relation!: Oid", s.compare_role AS "role!", s.merchant_column, s.id_column,
-               s.status_column, s.kind, s.kind_read, s.condition_read, s.made_at_column, s.on_insert, s.on_update, s.since,
+               s.status_column, s.kind, s.kind_read, s.condition_read, s.made_at_column, s.on_update, s.since,
                attached.name AS "table?", coalesce(attached.kind = 'p', false) AS "is_partitioned!",
                coalesce(attached.kind IN ('r', 'p'), true) AS "is_table!",
                -- What one owner has defined could read by this role what is another's.
@@ -105,43 +115,75 @@ pub async fn find_comparable(
     .await?;
     rows.into_iter()
         .map(|row| {
-            let Some(table) = row.table else {
-                return Ok((row.name, Err("its table was dropped".to_owned())));
-            };
-            if !row.is_table {
-                return Ok((row.name, Err(format!("{table} is no table any more"))));
-            }
-            if let Some(others) = row.others {
-                let role = row.role;
-                let why = format!(
-                    "its role {role} reads {others} as well, which has another owner: attach it with a role of its own"
-                );
-                return Ok((row.name, Err(why)));
-            }
-            let comparable = Comparable {
-                is_partitioned: row.is_partitioned,
-                name: row.name.clone(),
-                relation: row.relation,
-                table,
-                role: row.role,
-                merchant: row.merchant_column,
-                id: row.id_column,
-                status: row.status_column,
-                kind: kind_of(row.kind, row.kind_read)?,
-                when: row.condition_read,
-                made_at: row.made_at_column,
-                expected: match (row.on_update, row.is_unique) {
-                    (true, true) => Expected::Latest,
-                    (true, false) => Expected::Told,
-                    (false, _) => Expected::Known,
-                },
-                since: row.since,
-                told_since: row.told_since,
-                xid_since: row.xid_since,
-                server: row.server,
-                database: row.database,
-            };
-            Ok((row.name, Ok(comparable)))
+            let name = row.name.clone();
+            Ok((name, row.comparable()?))
         })
         .collect()
+}
+
+/// A row of `posthorn.sources`, with what the catalog says of its table.
+#[expect(clippy::struct_excessive_bools, reason = "they are columns of a row")]
+struct Row {
+    name: String,
+    relation: Oid,
+    role: String,
+    merchant_column: String,
+    id_column: String,
+    status_column: String,
+    kind: Option<String>,
+    kind_read: Option<String>,
+    condition_read: Option<String>,
+    made_at_column: Option<String>,
+    on_update: bool,
+    since: DateTime<Utc>,
+    table: Option<String>,
+    is_partitioned: bool,
+    is_table: bool,
+    others: Option<String>,
+    is_unique: bool,
+    told_since: DateTime<Utc>,
+    xid_since: Option<i64>,
+    server: i64,
+    database: i64,
+}
+
+impl Row {
+    /// The source, or why its table cannot be read.
+    fn comparable(self) -> Result<Result<Comparable, String>, StoreError> {
+        let Some(table) = self.table else {
+            return Ok(Err("its table was dropped".to_owned()));
+        };
+        if !self.is_table {
+            return Ok(Err(format!("{table} is no table any more")));
+        }
+        if let Some(others) = self.others {
+            let role = self.role;
+            return Ok(Err(format!(
+                "its role {role} reads {others} as well, which has another owner: attach it with a role of its own"
+            )));
+        }
+        Ok(Ok(Comparable {
+            is_partitioned: self.is_partitioned,
+            name: self.name,
+            relation: self.relation,
+            table,
+            role: self.role,
+            merchant: self.merchant_column,
+            id: self.id_column,
+            status: self.status_column,
+            kind: kind_of(self.kind, self.kind_read)?,
+            when: self.condition_read,
+            made_at: self.made_at_column,
+            expected: match (self.on_update, self.is_unique) {
+                (true, true) => Expected::Latest,
+                (true, false) => Expected::Told,
+                (false, _) => Expected::Known,
+            },
+            since: self.since,
+            told_since: self.told_since,
+            xid_since: self.xid_since,
+            server: self.server,
+            database: self.database,
+        }))
+    }
 }

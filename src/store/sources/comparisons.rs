@@ -7,11 +7,12 @@ use chrono::{DateTime, Utc};
 use super::comparable::Comparable;
 use super::stranger::Row;
 use crate::model::Snapshot;
-use crate::store::{Pool, StoreError};
+use crate::store::{Pool, StoreError, Transaction};
 
 /// What the last scheduled comparison of a source came to: numbers of rows.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Comparison {
+    /// When it began.
     pub started_at: DateTime<Utc>,
     /// Rows that were written since events are kept, and are to be told of.
     pub rows: i64,
@@ -28,7 +29,9 @@ pub struct Comparison {
 /// A row whose status is not the one that was told last.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Difference {
+    /// Whose it is.
     pub merchant: String,
+    /// The transaction.
     pub transaction_id: String,
     /// The kind of the event that would tell of it.
     pub kind: String,
@@ -70,7 +73,7 @@ pub struct Told {
     pub untold: bool,
 }
 
-/// For each row what had been told of its transaction when the row was read. An event
+/// Finds for each row what had been told of its transaction when the row was read. An event
 /// that somebody published counts if it has the kind.
 pub async fn find_told(
     pool: &Pool,
@@ -119,24 +122,34 @@ pub async fn record_comparison(
     comparison: &Comparison,
     differences: &[Difference],
 ) -> Result<(), StoreError> {
-    let column =
-        |of: fn(&Difference) -> &str| -> Vec<&str> { differences.iter().map(of).collect() };
-    let (merchants, ids) = (
-        column(|row| &row.merchant),
-        column(|row| &row.transaction_id),
-    );
-    let told: Vec<Option<&str>> = differences.iter().map(|row| row.told.as_deref()).collect();
     let mut transaction = pool.begin().await?;
-    // Of before the source and before the events that are kept: what has been told since then counts
-    // instead.
+    forget_old_untold(&mut transaction, name).await?;
+    write_summary(&mut transaction, name, comparison).await?;
+    write_differences(&mut transaction, name, differences).await?;
+    transaction.commit().await
+}
+
+/// Forgets what was left untold before the source, or before the events that are kept: what has
+/// been told since then counts instead.
+async fn forget_old_untold(connection: &mut Transaction, name: &str) -> Result<(), StoreError> {
+    // However many there are, mostly none.
     sqlx::query!(
         "DELETE FROM posthorn.source_untold u USING posthorn.sources s
           WHERE s.name = $1 AND u.source = s.name
             AND u.left_at < greatest(s.since, (SELECT max(d.day) + 1 FROM posthorn.dropped_days d))",
         name
     )
-    .execute(&mut transaction)
+    .execute(connection)
     .await?;
+    Ok(())
+}
+
+async fn write_summary(
+    connection: &mut Transaction,
+    name: &str,
+    comparison: &Comparison,
+) -> Result<(), StoreError> {
+    // None where the source was detached meanwhile: what was found goes with it.
     sqlx::query!(
         "INSERT INTO posthorn.source_comparisons AS c (source, started_at, rows, unjudged, muted, differing)
          SELECT s.name, $2, $3, $4, $5, $6 FROM posthorn.sources s WHERE s.name = $1
@@ -150,8 +163,26 @@ pub async fn record_comparison(
         comparison.muted,
         comparison.differing,
     )
-    .execute(&mut transaction)
+    .execute(connection)
     .await?;
+    Ok(())
+}
+
+/// Writes the differences down. Those that were known keep their time, and those that are no more
+/// go.
+async fn write_differences(
+    connection: &mut Transaction,
+    name: &str,
+    differences: &[Difference],
+) -> Result<(), StoreError> {
+    let column =
+        |of: fn(&Difference) -> &str| -> Vec<&str> { differences.iter().map(of).collect() };
+    let (merchants, ids) = (
+        column(|row| &row.merchant),
+        column(|row| &row.transaction_id),
+    );
+    let told: Vec<Option<&str>> = differences.iter().map(|row| row.told.as_deref()).collect();
+    // However many there are that have been told since.
     sqlx::query!(
         "DELETE FROM posthorn.source_differences d
           WHERE d.source = $1
@@ -161,8 +192,9 @@ pub async fn record_comparison(
         &merchants as &[&str],
         &ids as &[&str],
     )
-    .execute(&mut transaction)
+    .execute(&mut *connection)
     .await?;
+    // None where the source was detached meanwhile, as above.
     sqlx::query!(
         "INSERT INTO posthorn.source_differences AS d (source, merchant, transaction_id, kind, status, told)
          SELECT c.source, n.merchant, n.id, n.kind, n.status, n.told
@@ -177,9 +209,8 @@ pub async fn record_comparison(
         &column(|row| &row.status) as &[&str],
         &told as &[Option<&str>],
     )
-    .execute(&mut transaction)
+    .execute(connection)
     .await?;
-    transaction.commit().await?;
     Ok(())
 }
 
@@ -190,6 +221,7 @@ pub async fn record_refusal(
     started_at: DateTime<Utc>,
     why: &str,
 ) -> Result<(), StoreError> {
+    // None where the source was detached meanwhile: there is nothing to compare any more.
     sqlx::query!(
         "INSERT INTO posthorn.source_comparisons AS c (source, started_at, refused)
          SELECT s.name, $2, $3 FROM posthorn.sources s WHERE s.name = $1

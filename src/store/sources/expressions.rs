@@ -103,7 +103,7 @@ impl View {
 struct Reader<'c> {
     connection: &'c mut PgConnection,
     table: &'c Table,
-    /// Of the extensions that have types.
+    /// The schemas of the extensions that have types.
     schemas: Vec<String>,
 }
 
@@ -198,50 +198,59 @@ impl Reader<'_> {
             .await
             .map_err(|error| SourceFailed::expression(option, error))?;
         set_path(&mut trial, &[]).await?;
-        let view = sqlx::query_as!(
-            View,
-            r#"
-            SELECT format_type(v.atttypid, NULL) AS "type_name!", 
-                   ARRAY(SELECT part[1] FROM pg_rewrite r
-                          CROSS JOIN regexp_matches(r.ev_action::text,
-                              ':((?:opno|opnos|funcid|eqop|sortop|consttype|resulttype) (?:\d+|\([^)]*\)))', 'g') AS part
-                          WHERE r.ev_class = v.attrelid) AS "calls!",
-                   ARRAY(SELECT DISTINCT a.attname::text
-                           FROM pg_rewrite r
-                           JOIN pg_depend d ON d.classid = 'pg_rewrite'::regclass AND d.objid = r.oid
-                           JOIN pg_attribute a ON a.attrelid = d.refobjid AND a.attnum = d.refobjsubid
-                          WHERE r.ev_class = v.attrelid AND d.refclassid = 'pg_class'::regclass
-                            AND d.refobjid = $1 AND d.refobjsubid > 0) AS "columns!",
-                   ARRAY(SELECT DISTINCT called.name
-                           FROM pg_rewrite r
-                           JOIN pg_depend d ON d.classid = 'pg_rewrite'::regclass AND d.objid = r.oid
-                           JOIN (SELECT 'pg_operator'::regclass AS catalog, oid, oprnamespace AS schema, oprowner AS owner,
-                                        'the operator ' || oid::regoperator AS name FROM pg_operator
-                                 UNION ALL
-                                 SELECT 'pg_proc'::regclass, oid, pronamespace, proowner,
-                                        'the function ' || oid::regprocedure FROM pg_proc
-                                 UNION ALL
-                                 SELECT 'pg_type'::regclass, oid, typnamespace, typowner,
-                                        'the type ' || format_type(oid, NULL) FROM pg_type) AS called
-                             ON called.catalog = d.refclassid AND called.oid = d.refobjid
-                           JOIN pg_namespace n ON n.oid = called.schema AND n.nspname = ANY ($2::text[])
-                           JOIN pg_roles o ON o.oid = called.owner
-                          WHERE r.ev_class = v.attrelid
-                            AND NOT ((o.rolsuper OR o.rolname = current_user)
-                                     AND EXISTS (SELECT FROM pg_depend e
-                                                  WHERE e.classid = called.catalog AND e.objid = called.oid
-                                                    AND e.deptype = 'e'))) AS "others!"
-              FROM pg_attribute v
-             WHERE v.attrelid = to_regclass('pg_temp.posthorn_expression') AND v.attnum = 1
-            "#,
-            self.table.oid,
-            &self.schemas
-        )
-        .fetch_one(&mut *trial)
-        .await?;
+        let view = seen_by_catalog(&mut trial, self.table, &self.schemas).await?;
         trial.rollback().await?;
         Ok(view)
     }
+}
+
+/// What the catalog has of the view that stands for an expression.
+async fn seen_by_catalog(
+    trial: &mut PgConnection,
+    table: &Table,
+    schemas: &[String],
+) -> Result<View, sqlx::Error> {
+    sqlx::query_as!(
+        View,
+        r#"
+        SELECT format_type(v.atttypid, NULL) AS "type_name!", 
+               ARRAY(SELECT part[1] FROM pg_rewrite r
+                      CROSS JOIN regexp_matches(r.ev_action::text,
+                          ':((?:opno|opnos|funcid|eqop|sortop|consttype|resulttype) (?:\d+|\([^)]*\)))', 'g') AS part
+                      WHERE r.ev_class = v.attrelid) AS "calls!",
+               ARRAY(SELECT DISTINCT a.attname::text
+                       FROM pg_rewrite r
+                       JOIN pg_depend d ON d.classid = 'pg_rewrite'::regclass AND d.objid = r.oid
+                       JOIN pg_attribute a ON a.attrelid = d.refobjid AND a.attnum = d.refobjsubid
+                      WHERE r.ev_class = v.attrelid AND d.refclassid = 'pg_class'::regclass
+                        AND d.refobjid = $1 AND d.refobjsubid > 0) AS "columns!",
+               ARRAY(SELECT DISTINCT called.name
+                       FROM pg_rewrite r
+                       JOIN pg_depend d ON d.classid = 'pg_rewrite'::regclass AND d.objid = r.oid
+                       JOIN (SELECT 'pg_operator'::regclass AS catalog, oid, oprnamespace AS schema, oprowner AS owner,
+                                    'the operator ' || oid::regoperator AS name FROM pg_operator
+                             UNION ALL
+                             SELECT 'pg_proc'::regclass, oid, pronamespace, proowner,
+                                    'the function ' || oid::regprocedure FROM pg_proc
+                             UNION ALL
+                             SELECT 'pg_type'::regclass, oid, typnamespace, typowner,
+                                    'the type ' || format_type(oid, NULL) FROM pg_type) AS called
+                         ON called.catalog = d.refclassid AND called.oid = d.refobjid
+                       JOIN pg_namespace n ON n.oid = called.schema AND n.nspname = ANY ($2::text[])
+                       JOIN pg_roles o ON o.oid = called.owner
+                      WHERE r.ev_class = v.attrelid
+                        AND NOT ((o.rolsuper OR o.rolname = current_user)
+                                 AND EXISTS (SELECT FROM pg_depend e
+                                              WHERE e.classid = called.catalog AND e.objid = called.oid
+                                                AND e.deptype = 'e'))) AS "others!"
+          FROM pg_attribute v
+         WHERE v.attrelid = to_regclass('pg_temp.posthorn_expression') AND v.attnum = 1
+        "#,
+        table.oid,
+        schemas
+    )
+    .fetch_one(trial)
+    .await
 }
 
 /// PostgreSQL's own names, and those of some schemas; the other settings are the trigger

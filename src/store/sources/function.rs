@@ -3,8 +3,9 @@
 use super::quote::{array, dollars, identifier, literal};
 use super::session;
 use super::table::Table;
+use super::values::Values;
 use crate::model::Source;
-use crate::model::source::{Data, Kind, OnFailure};
+use crate::model::source::OnFailure;
 
 /// The most bytes that an event's data may have: a CHECK of `posthorn.events`.
 const MOST_DATA: usize = 1_048_576;
@@ -13,7 +14,7 @@ const MOST_DATA: usize = 1_048_576;
 /// PostgreSQL allows (1 GB), and so many rows of 200 KB each fit.
 const PART: usize = 5000;
 
-/// Quoted, in the schema `posthorn`.
+/// The name of a source's function, quoted, in the schema `posthorn`.
 pub fn function_name(source: &str) -> String {
     format!("posthorn.{}", identifier(&format!("source_{source}")))
 }
@@ -91,6 +92,7 @@ const RECORDING: &str = "    chunks refcursor;
 /// First everything at once. If that fails, a mistake in the names concerns all rows. Any
 /// other may be of one row: the rows are taken in pieces, smaller ones until the bad row
 /// is alone, so that the others get their events.
+// Over 60 lines, as it is one text.
 fn recording(source: &Source, table: &Table) -> String {
     format!(
         "    BEGIN
@@ -222,7 +224,7 @@ impl Rows {
         }
     }
 
-    /// As arrays of at most 1,000 rows.
+    /// The statement that reads the rows as arrays of at most 1,000.
     fn in_chunks(&self) -> String {
         format!(
             "SELECT array_agg(rows.after ORDER BY rows.n) AS after, array_agg(rows.before ORDER BY rows.n) AS before
@@ -235,7 +237,8 @@ impl Rows {
     }
 }
 
-/// By its bytes, whatever the column's collation takes to be the same.
+/// The condition that the status changed: by its bytes, whatever the column's collation takes to be
+/// the same.
 fn status_differs(source: &Source) -> String {
     format!(
         "new.{status}::text COLLATE \"C\" IS DISTINCT FROM old.{status}::text COLLATE \"C\"",
@@ -260,57 +263,9 @@ pub fn new_beside_old(table: &Table, new: &str, old: &str) -> String {
 }
 
 /// Leaves the values of rows, each an array for so many rows. Each value is made once, in the
-/// inner query, which OFFSET 0 keeps apart. SQL of the operator's ends with a line, for it may
-/// end with a comment.
+/// inner query, which OFFSET 0 keeps apart.
 fn leave(source: &Source, table: &Table, rows: &Rows) -> String {
-    let new = |column: &str| format!("new.{}", identifier(column));
-    let (data, chosen) = match &source.data {
-        Data::Row if source.texts.is_empty() => ("row_to_json(new.*)".to_owned(), String::new()),
-        Data::Row => (
-            format!(
-                "(SELECT json_object_agg(field.key, CASE WHEN field.key = ANY ({texts}) THEN to_json(field.value #>> '{{}}')
-                                                     ELSE field.value END)
-                                   FROM json_each(row_to_json(new.*)) AS field)",
-                texts = array(&source.texts)
-            ),
-            String::new(),
-        ),
-        Data::Columns(columns) => {
-            let columns: Vec<String> = columns
-                .iter()
-                .map(|column| {
-                    if source.texts.contains(column) {
-                        format!("to_json({}) #>> '{{}}' AS {}", new(column), identifier(column))
-                    } else {
-                        new(column)
-                    }
-                })
-                .collect();
-            (
-                "row_to_json(chosen.*)".to_owned(),
-                format!(
-                    "\n                               CROSS JOIN LATERAL (SELECT {}) AS chosen",
-                    columns.join(", ")
-                ),
-            )
-        }
-        Data::Sql(sql) => (format!("({sql}\n)::json"), String::new()),
-    };
-    let key: Vec<String> = table
-        .key
-        .iter()
-        .map(|column| format!("{}, {}", literal(&column.name), new(&column.name)))
-        .collect();
-    let mut values = vec![
-        ("merchants", new(&source.merchant)),
-        ("ids", new(&source.id)),
-        ("statuses", new(&source.status)),
-        ("data", data),
-        ("keys", format!("json_build_object({})", key.join(", "))),
-    ];
-    if let Kind::Sql(sql) = &source.kind {
-        values.push(("kinds", format!("({sql}\n)")));
-    }
+    let Values { of_row, chosen } = Values::of(source, table);
     let when = source
         .when
         .as_ref()
@@ -323,11 +278,11 @@ fn leave(source: &Source, table: &Table, rows: &Rows) -> String {
         ),
         _ => format!("event.{name}"),
     };
-    let names = || values.iter().map(|(name, _)| *name).chain(["sizes"]);
+    let names = || of_row.iter().map(|(name, _)| *name).chain(["sizes"]);
     let of_each = |write: &dyn Fn(&str) -> String, between: &str| {
         names().map(write).collect::<Vec<_>>().join(between)
     };
-    let of_each_row: Vec<String> = values
+    let of_each_row: Vec<String> = of_row
         .iter()
         .map(|(name, value)| format!("{value}::text AS {name}"))
         .collect();

@@ -14,6 +14,7 @@ const MOST_FAILURES: i64 = 100_000;
 /// A source, and what is amiss with it.
 #[derive(Debug)]
 pub struct Listed {
+    /// The source as it was attached.
     pub source: Source,
     /// Its table with the schema, quoted; none: it was dropped.
     pub table: Option<String>,
@@ -25,21 +26,25 @@ pub struct Listed {
     pub missing_columns: Option<String>,
     /// The table or partitions whose triggers are missing or switched off.
     pub silent: Vec<String>,
+    /// Its changes that became no event; none: there is none.
     pub failures: Option<Failures>,
 }
 
 /// Changes that became no event.
 #[derive(Debug)]
 pub struct Failures {
-    /// At most 100,000.
+    /// How many there are; it is not counted beyond 100,000.
     pub count: i64,
+    /// When the last of them failed.
     pub last_at: DateTime<Utc>,
+    /// Why the last of them failed.
     pub last_reason: String,
 }
 
 /// All sources, by name.
 pub async fn list(pool: &Pool) -> Result<Vec<Listed>, StoreError> {
-    let rows = sqlx::query!(
+    let rows = sqlx::query_as!(
+        Row,
         r#"
         SELECT s.name, s.merchant_column, s.id_column, s.status_column, s.kind, s.kind_sql, s.data_columns, s.text_columns,
                s.data_sql, s.condition, s.on_insert, s.on_update, s.on_failure, s.compare_role, s.made_at_column,
@@ -93,49 +98,76 @@ pub async fn list(pool: &Pool) -> Result<Vec<Listed>, StoreError> {
     )
     .fetch_all(pool)
     .await?;
-    rows.into_iter()
-        .map(|row| {
-            let source = Source {
-                name: row.name,
-                merchant: row.merchant_column,
-                id: row.id_column,
-                status: row.status_column,
-                kind: kind_of(row.kind, row.kind_sql)?,
-                data: match (row.data_columns, row.data_sql) {
-                    (Some(columns), _) => Data::Columns(columns),
-                    (None, Some(sql)) => Data::Sql(sql),
-                    (None, None) => Data::Row,
-                },
-                texts: row.text_columns,
-                when: row.condition,
-                on: On {
-                    insert: row.on_insert,
-                    update: row.on_update,
-                },
-                on_failure: on_failure_of(&row.on_failure)?,
-                compare: row.compare_role.map(|role| Compare {
-                    role,
-                    made_at: row.made_at_column,
-                }),
-            };
-            Ok(Listed {
-                source,
-                table: row.table,
-                namesake: row.namesake,
-                partitions: row.partitions,
-                missing_columns: row.missing_columns,
-                silent: row.silent,
-                failures: row
-                    .last_at
-                    .zip(row.last_reason)
-                    .map(|(last_at, last_reason)| Failures {
-                        count: row.failures,
-                        last_at,
-                        last_reason,
-                    }),
-            })
+    rows.into_iter().map(Row::listed).collect()
+}
+
+/// A row of `posthorn.sources`, with what the catalog and the failures say of it.
+struct Row {
+    name: String,
+    merchant_column: String,
+    id_column: String,
+    status_column: String,
+    kind: Option<String>,
+    kind_sql: Option<String>,
+    data_columns: Option<Vec<String>>,
+    text_columns: Vec<String>,
+    data_sql: Option<String>,
+    condition: Option<String>,
+    on_insert: bool,
+    on_update: bool,
+    on_failure: String,
+    compare_role: Option<String>,
+    made_at_column: Option<String>,
+    table: Option<String>,
+    namesake: Option<String>,
+    partitions: i64,
+    silent: Vec<String>,
+    missing_columns: Option<String>,
+    failures: i64,
+    last_at: Option<DateTime<Utc>>,
+    last_reason: Option<String>,
+}
+
+impl Row {
+    fn listed(self) -> Result<Listed, StoreError> {
+        let source = Source {
+            name: self.name,
+            merchant: self.merchant_column,
+            id: self.id_column,
+            status: self.status_column,
+            kind: kind_of(self.kind, self.kind_sql)?,
+            data: match (self.data_columns, self.data_sql) {
+                (Some(columns), _) => Data::Columns(columns),
+                (None, Some(sql)) => Data::Sql(sql),
+                (None, None) => Data::Row,
+            },
+            texts: self.text_columns,
+            when: self.condition,
+            on: On {
+                insert: self.on_insert,
+                update: self.on_update,
+            },
+            on_failure: on_failure_of(&self.on_failure)?,
+            compare: self.compare_role.map(|role| Compare {
+                role,
+                made_at: self.made_at_column,
+            }),
+        };
+        let last = self.last_at.zip(self.last_reason);
+        Ok(Listed {
+            source,
+            table: self.table,
+            namesake: self.namesake,
+            partitions: self.partitions,
+            missing_columns: self.missing_columns,
+            silent: self.silent,
+            failures: last.map(|(last_at, last_reason)| Failures {
+                count: self.failures,
+                last_at,
+                last_reason,
+            }),
         })
-        .collect()
+    }
 }
 
 /// The kind of a source: it has a text or an expression.

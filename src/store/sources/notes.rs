@@ -19,7 +19,8 @@ pub async fn notes(
     };
     // A numeric of 15 digits fits into the 53 bits of a JavaScript number. Whether there are long
     // texts the table's TOAST tells: it holds what is too long for a page.
-    let columns = sqlx::query!(
+    let columns = sqlx::query_as!(
+        Column,
         r#"
         SELECT a.attname::text AS "name!",
                coalesce(b.oid = 'int8'::regtype
@@ -41,33 +42,43 @@ pub async fn notes(
     )
     .fetch_all(connection)
     .await?;
-    let wide: Vec<&str> = columns
-        .iter()
-        .filter(|column| column.wide)
-        .map(|column| column.name.as_str())
-        .collect();
-    let long: Vec<&str> = columns
-        .iter()
-        .filter(|column| column.long && !source.texts.contains(&column.name))
-        .map(|column| column.name.as_str())
-        .collect();
-    let mut notes = vec![];
-    if !wide.is_empty() {
-        notes.push(format!(
+    let name = |column: &Column| column.name.clone();
+    let wide: Vec<String> = columns.iter().filter(|it| it.wide).map(name).collect();
+    let is_rounded = |column: &&Column| column.long && !source.texts.contains(&column.name);
+    let rounded: Vec<String> = columns.iter().filter(is_rounded).map(name).collect();
+    Ok([of_wide(&wide), of_rounded(&rounded, source)]
+        .into_iter()
+        .flatten()
+        .collect())
+}
+
+struct Column {
+    name: String,
+    /// A number that may have more than 15 digits.
+    long: bool,
+    /// A text of any length, and perhaps a long one.
+    wide: bool,
+}
+
+fn of_wide(columns: &[String]) -> Option<String> {
+    (!columns.is_empty()).then(|| {
+        format!(
             "{} can be of any length: an event whose data has more than worker.max_data_bytes ends as a posting error, and \
              a change with more than 1 MiB is recorded in posthorn.source_failures and makes no event; --data names the \
              columns that travel",
-            wide.join(", ")
-        ));
-    }
-    if !long.is_empty() {
-        let texts: Vec<String> = long.iter().map(|name| format!("{name}:text")).collect();
+            columns.join(", ")
+        )
+    })
+}
+
+fn of_rounded(columns: &[String], source: &Source) -> Option<String> {
+    (!columns.is_empty()).then(|| {
+        let texts: Vec<String> = columns.iter().map(|name| format!("{name}:text")).collect();
         let row = if source.data == Data::Row { "*," } else { "" };
-        notes.push(format!(
+        format!(
             "{} can hold numbers of more than 53 bits, which JavaScript rounds; --data '{row}{}' sends them as text",
-            long.join(", "),
+            columns.join(", "),
             texts.join(",")
-        ));
-    }
-    Ok(notes)
+        )
+    })
 }

@@ -1,6 +1,6 @@
 //! Names and values as SQL text, for statements that take no parameters.
 
-/// In double quotes, whatever the name.
+/// A name as SQL, in double quotes, whatever it is.
 pub fn identifier(name: &str) -> String {
     format!("\"{}\"", name.replace('"', "\"\""))
 }
@@ -14,6 +14,7 @@ pub fn literal(text: &str) -> String {
     )
 }
 
+/// A text as SQL, or NULL.
 pub fn optional_literal(text: Option<&str>) -> String {
     text.map_or_else(|| "NULL".to_owned(), literal)
 }

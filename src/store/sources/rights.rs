@@ -59,17 +59,7 @@ pub async fn missing_grants(
             because,
         });
     }
-    let others = sqlx::query_scalar!(
-        r#"SELECT format('%I.%I', n.nspname, c.relname) AS "name!"
-             FROM posthorn.sources s JOIN pg_class c ON c.oid = s.relation JOIN pg_namespace n ON n.oid = c.relnamespace
-            WHERE s.compare_role = $1 AND c.relowner <> (SELECT t.relowner FROM pg_class t WHERE t.oid = $2)
-            ORDER BY 1 LIMIT 1"#,
-        role,
-        table.oid
-    )
-    .fetch_optional(&mut *connection)
-    .await?;
-    if let Some(others) = others {
+    if let Some(others) = table_of_another_owner(connection, role, table).await? {
         return Err(SourceFailed::SharedRole {
             role: role.clone(),
             others,
@@ -78,56 +68,104 @@ pub async fn missing_grants(
     if let Some(column) = made_at {
         is_a_time(connection, table, column).await?;
     }
-    let columns = columns.iter().map(String::as_str).chain(OF_THE_SYSTEM);
-    let columns: Vec<String> = columns.map(ToOwned::to_owned).collect();
-    let lacks = sqlx::query!(
-        r#"
-        SELECT n.nspname::text AS "schema!",
-               CASE WHEN NOT has_schema_privilege(r.oid, n.oid, 'USAGE')
-                    THEN has_schema_privilege(n.oid, 'USAGE WITH GRANT OPTION') END AS schema_is_ours,
-               ARRAY(SELECT a.attname::text FROM pg_attribute a
-                      WHERE a.attrelid = c.oid AND a.attname = ANY ($3::text[])
-                        AND NOT has_column_privilege(r.oid, c.oid, a.attnum, 'SELECT')
-                      ORDER BY a.attnum) AS "columns!",
-               (SELECT bool_and(has_column_privilege(c.oid, a.attnum, 'SELECT WITH GRANT OPTION'))
-                  FROM pg_attribute a WHERE a.attrelid = c.oid AND a.attname = ANY ($3::text[])) AS "table_is_ours!"
-          FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace, pg_roles r
-         WHERE c.oid = $1 AND r.rolname = $2
-        "#,
-        table.oid,
-        role,
-        &columns
-    )
-    .fetch_optional(connection)
-    .await?;
-    let Some(lacks) = lacks else {
+    let Some(lacks) = Lacks::find(connection, role, table, columns).await? else {
         return Err(SourceFailed::NoRole(role.clone()));
     };
-    let to = identifier(role);
-    let mut grants = vec![];
-    if lacks.schema_is_ours.is_some() {
-        grants.push(format!(
-            "GRANT USAGE ON SCHEMA {} TO {to}",
-            identifier(&lacks.schema)
-        ));
-    }
-    if !lacks.columns.is_empty() {
-        let columns: Vec<String> = lacks.columns.iter().map(|name| identifier(name)).collect();
-        grants.push(format!(
-            "GRANT SELECT ({}) ON {} TO {to}",
-            columns.join(", "),
-            table.name
-        ));
-    }
-    let may_grant =
-        lacks.schema_is_ours != Some(false) && (lacks.columns.is_empty() || lacks.table_is_ours);
-    if may_grant {
+    let grants = lacks.grants(role, table);
+    if lacks.may_be_granted() {
         Ok(grants)
     } else {
         Err(SourceFailed::NotGranted {
             role: role.clone(),
             grants: grants.join("; "),
         })
+    }
+}
+
+/// A source's table that the role compares too, and that belongs to somebody else.
+async fn table_of_another_owner(
+    connection: &mut PgConnection,
+    role: &str,
+    table: &Table,
+) -> Result<Option<String>, sqlx::Error> {
+    sqlx::query_scalar!(
+        r#"SELECT format('%I.%I', n.nspname, c.relname) AS "name!"
+             FROM posthorn.sources s JOIN pg_class c ON c.oid = s.relation JOIN pg_namespace n ON n.oid = c.relnamespace
+            WHERE s.compare_role = $1 AND c.relowner <> (SELECT t.relowner FROM pg_class t WHERE t.oid = $2)
+            ORDER BY 1 LIMIT 1"#,
+        role,
+        table.oid
+    )
+    .fetch_optional(connection)
+    .await
+}
+
+/// What a role cannot read of a table.
+struct Lacks {
+    schema: String,
+    /// Whether we may grant the use of the schema; none: the role may use it already.
+    schema_is_ours: Option<bool>,
+    columns: Vec<String>,
+    table_is_ours: bool,
+}
+
+impl Lacks {
+    /// Looks what the role cannot read; none: there is no such role.
+    async fn find(
+        connection: &mut PgConnection,
+        role: &str,
+        table: &Table,
+        columns: &[String],
+    ) -> Result<Option<Self>, sqlx::Error> {
+        let columns = columns.iter().map(String::as_str).chain(OF_THE_SYSTEM);
+        let columns: Vec<String> = columns.map(ToOwned::to_owned).collect();
+        sqlx::query_as!(
+            Self,
+            r#"
+            SELECT n.nspname::text AS "schema!",
+                   CASE WHEN NOT has_schema_privilege(r.oid, n.oid, 'USAGE')
+                        THEN has_schema_privilege(n.oid, 'USAGE WITH GRANT OPTION') END AS schema_is_ours,
+                   ARRAY(SELECT a.attname::text FROM pg_attribute a
+                          WHERE a.attrelid = c.oid AND a.attname = ANY ($3::text[])
+                            AND NOT has_column_privilege(r.oid, c.oid, a.attnum, 'SELECT')
+                          ORDER BY a.attnum) AS "columns!",
+                   (SELECT bool_and(has_column_privilege(c.oid, a.attnum, 'SELECT WITH GRANT OPTION'))
+                      FROM pg_attribute a WHERE a.attrelid = c.oid AND a.attname = ANY ($3::text[])) AS "table_is_ours!"
+              FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace, pg_roles r
+             WHERE c.oid = $1 AND r.rolname = $2
+            "#,
+            table.oid,
+            role,
+            &columns
+        )
+        .fetch_optional(connection)
+        .await
+    }
+
+    /// The statements that give the role what it lacks.
+    fn grants(&self, role: &str, table: &Table) -> Vec<String> {
+        let to = identifier(role);
+        let mut grants = vec![];
+        if self.schema_is_ours.is_some() {
+            grants.push(format!(
+                "GRANT USAGE ON SCHEMA {} TO {to}",
+                identifier(&self.schema)
+            ));
+        }
+        if !self.columns.is_empty() {
+            let columns: Vec<String> = self.columns.iter().map(|name| identifier(name)).collect();
+            grants.push(format!(
+                "GRANT SELECT ({}) ON {} TO {to}",
+                columns.join(", "),
+                table.name
+            ));
+        }
+        grants
+    }
+
+    /// Whether whoever attaches may run them.
+    fn may_be_granted(&self) -> bool {
+        self.schema_is_ours != Some(false) && (self.columns.is_empty() || self.table_is_ours)
     }
 }
 

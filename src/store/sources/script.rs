@@ -13,7 +13,8 @@ const LOCKS: &str = "SET LOCAL lock_timeout = '1s';
 DO $$ BEGIN PERFORM pg_advisory_xact_lock(hashtext('posthorn.sources')); END $$;
 ";
 
-/// For one transaction. `before` are the changes that the source listens to so far; `grants` is
+/// The SQL that attaches a source, for one transaction. `before` are the changes that the source
+/// listens to so far; `grants` is
 /// what the role that compares lacks.
 pub fn attach(
     source: &Source,
@@ -46,7 +47,8 @@ pub fn attach(
     .collect()
 }
 
-/// For one transaction. `triggers` are names of triggers with their tables, both quoted.
+/// The SQL that detaches a source, for one transaction. `triggers` are names of triggers with their
+/// tables, both quoted.
 pub fn detach(name: &str, triggers: &[(String, String)]) -> String {
     let drops = triggers
         .iter()
@@ -140,6 +142,40 @@ const SINCE: [&str; 3] = ["since", "since_xid", "since_server"];
 /// A source that is attached again keeps the time since when it makes the same events, and what
 /// was found by comparing as long as it is compared.
 fn remember(source: &Source, table: &Table, reading: &Reading) -> String {
+    let values = row_of(source, table, reading);
+    let names = values.each_ref().map(|(name, _)| *name).join(", ");
+    let written = values
+        .each_ref()
+        .map(|(_, value)| value.as_str())
+        .join(", ");
+    let same = TELLING.map(|name| format!("s.{name} IS NOT DISTINCT FROM excluded.{name}"));
+    let same = same.join(" AND ");
+    let again: Vec<String> = values
+        .iter()
+        .filter(|(name, _)| !["name", "since_server"].contains(name))
+        .map(|(name, _)| format!("{name} = excluded.{name}"))
+        .chain(SINCE.map(|name| {
+            format!("{name} = CASE WHEN {same} THEN s.{name} ELSE excluded.{name} END")
+        }))
+        .collect();
+    let forgets = if source.compare.is_some() {
+        String::new()
+    } else {
+        format!(
+            "DELETE FROM posthorn.source_comparisons WHERE source = {};\n",
+            literal(&source.name)
+        )
+    };
+    format!(
+        "INSERT INTO posthorn.sources AS s ({names})
+VALUES ({written})
+    ON CONFLICT (name) DO UPDATE SET {};\n{forgets}",
+        again.join(", ")
+    )
+}
+
+/// The columns of the source's row, and the SQL of their values.
+fn row_of(source: &Source, table: &Table, reading: &Reading) -> [(&'static str, String); 23] {
     let (kind, kind_sql) = match &source.kind {
         Kind::Text(text) => (Some(text.as_str()), None),
         Kind::Sql(sql) => (None, Some(sql.as_str())),
@@ -154,7 +190,7 @@ fn remember(source: &Source, table: &Table, reading: &Reading) -> String {
         Data::Sql(sql) => (None, Some(sql.as_str())),
     };
     let compare = source.compare.as_ref();
-    let values = [
+    [
         ("name", literal(&source.name)),
         ("relation", literal(&table.name)),
         ("table_name", literal(&table.name)),
@@ -193,34 +229,5 @@ fn remember(source: &Source, table: &Table, reading: &Reading) -> String {
             "since_server",
             "(SELECT system_identifier FROM pg_control_system())".to_owned(),
         ),
-    ];
-    let names = values.each_ref().map(|(name, _)| *name).join(", ");
-    let written = values
-        .each_ref()
-        .map(|(_, value)| value.as_str())
-        .join(", ");
-    let same = TELLING.map(|name| format!("s.{name} IS NOT DISTINCT FROM excluded.{name}"));
-    let same = same.join(" AND ");
-    let again: Vec<String> = values
-        .iter()
-        .filter(|(name, _)| !["name", "since_server"].contains(name))
-        .map(|(name, _)| format!("{name} = excluded.{name}"))
-        .chain(SINCE.map(|name| {
-            format!("{name} = CASE WHEN {same} THEN s.{name} ELSE excluded.{name} END")
-        }))
-        .collect();
-    let forgets = if source.compare.is_some() {
-        String::new()
-    } else {
-        format!(
-            "DELETE FROM posthorn.source_comparisons WHERE source = {};\n",
-            literal(&source.name)
-        )
-    };
-    format!(
-        "INSERT INTO posthorn.sources AS s ({names})
-VALUES ({written})
-    ON CONFLICT (name) DO UPDATE SET {};\n{forgets}",
-        again.join(", ")
-    )
+    ]
 }

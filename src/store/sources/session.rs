@@ -26,7 +26,7 @@ const PINNED: [(&str, &str); 16] = [
     ("array_nulls", "on"),
 ];
 
-/// As clauses of CREATE FUNCTION.
+/// The settings as clauses of CREATE FUNCTION.
 pub fn clauses() -> String {
     PINNED
         .iter()
@@ -34,7 +34,8 @@ pub fn clauses() -> String {
         .collect()
 }
 
-/// As statements that hold for the rest of a transaction, or to the end of a savepoint.
+/// The settings as statements that hold for the rest of a transaction, or to the end of a
+/// savepoint.
 pub fn statements() -> String {
     PINNED
         .iter()

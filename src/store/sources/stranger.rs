@@ -2,27 +2,30 @@
 //! Posthorn's: planning and reading evaluate what the table's owner has defined
 //! (docs/decisions/0062-tables-are-compared-by-a-stranger.md).
 
+mod failed;
+
 use std::ops::Range;
 use std::str::FromStr;
 use std::time::Duration;
 
 use chrono::{DateTime, SecondsFormat, Utc};
 use secrecy::{ExposeSecret, SecretString};
-use sqlx::error::DatabaseError;
 use sqlx::postgres::PgConnectOptions;
 use sqlx::{AssertSqlSafe, Connection, Executor, PgConnection, Postgres, Row as _, Transaction};
 use tokio::time::timeout;
 use tracing::debug;
 
+use self::failed::passing;
 use super::comparable::Comparable;
 use super::quote::{identifier, literal};
 use super::rights::what_it_knows;
 use super::session;
 use crate::model::Snapshot;
 use crate::model::source::Kind;
+use crate::store::StoreError;
 use crate::store::pool::{connect_once, first_of};
-use crate::store::remedy::{is_final, is_refused, remedy};
-use crate::store::told;
+
+pub use self::failed::StrangerFailed;
 
 /// Whatever the role, the database or the server has set. A policy is an error and hides no row;
 /// who alters the table does not wait behind a reader, nor it for him.
@@ -40,70 +43,6 @@ const SLACK: i64 = 1_000;
 /// Rows that are in memory at a time: each has four texts of at most 1,000 bytes.
 const AT_A_TIME: usize = 2_000;
 
-/// Why a table could not be read.
-#[derive(Debug, thiserror::Error)]
-pub enum StrangerFailed {
-    /// It will be so again until somebody changes something. A sentence without its full stop.
-    #[error("{0}")]
-    Refused(String),
-    /// It may be otherwise in a minute.
-    #[error("the session that reads the table failed: {}", passing(.0))]
-    Session(sqlx::Error),
-}
-
-impl From<sqlx::Error> for StrangerFailed {
-    fn from(error: sqlx::Error) -> Self {
-        match &error {
-            sqlx::Error::Database(told) => {
-                let code = told.code().unwrap_or_default();
-                // query_canceled: by the time that it takes, and so again.
-                if is_final(&error) || code == "57014" {
-                    Self::Refused(reason(&code, told.message()))
-                } else {
-                    Self::Session(error)
-                }
-            }
-            // What the table's owner has put into the place of a text.
-            sqlx::Error::ColumnDecode { .. } | sqlx::Error::Decode(_) => {
-                Self::Refused("it gives values that are no text".to_owned())
-            }
-            _ => Self::Session(error),
-        }
-    }
-}
-
-/// What a server says may be what a function of the table's owner has it say, and may quote a row:
-/// none of it is shown.
-fn passing(error: &sqlx::Error) -> String {
-    match error.as_database_error().map(DatabaseError::code) {
-        Some(code) => format!("the server says {}", code.unwrap_or_default()),
-        None => error.to_string(),
-    }
-}
-
-/// In words of our own. The codes are of PostgreSQL's documentation, appendix A.
-fn reason(code: &str, message: &str) -> String {
-    let what = match code {
-        "42P01" if message.contains("\"old\"") => {
-            "its SQL names old, and nobody knows afterwards what a row was"
-        }
-        "42501" if message.contains("row-level security") => {
-            "its table has policies, and rows that the role does not see cannot be compared: ALTER ROLE … BYPASSRLS, or leave \
-             it out"
-        }
-        "42501" => {
-            "its role may not read what it needs; run `posthorn source attach` again, and GRANT the role what --when and \
-             --kind-sql read or call besides"
-        }
-        "42703" => "a column of it is missing",
-        "42P01" => "a table that it needs is missing",
-        "42883" => "a function or an operator that it needs is missing",
-        "57014" => "a look at some pages of its table took longer than 20 seconds",
-        _ => "its table or its SQL fails, and what the server says of it may quote a row",
-    };
-    format!("{what} ({code})")
-}
-
 /// A URL of the role that may read a table, out of several: its user is the role.
 #[must_use]
 pub fn url_of<'u>(urls: &'u [SecretString], role: &str) -> Option<&'u SecretString> {
@@ -116,14 +55,19 @@ pub fn url_of<'u>(urls: &'u [SecretString], role: &str) -> Option<&'u SecretStri
 /// A row as the trigger would tell of it now.
 #[derive(Debug)]
 pub struct Row {
+    /// Whose it is.
     pub merchant: String,
+    /// The transaction's id.
     pub id: String,
+    /// What it has.
     pub status: String,
+    /// The kind that its event would have.
     pub kind: String,
-    /// It was made when events were made and kept: it is to have one.
+    /// Whether it was made when events were made and kept: it is to have one.
     pub is_new: bool,
 }
 
+/// A session of a role that has nothing of Posthorn's, to read a table by.
 #[derive(Debug)]
 pub struct Stranger {
     url: SecretString,
@@ -290,6 +234,7 @@ impl Pages<'_> {
         Ok(rows.collect::<Result<_, sqlx::Error>>()?)
     }
 
+    /// Ends the reading of these pages.
     pub async fn close(self) -> Result<(), StrangerFailed> {
         Ok(self.transaction.rollback().await?)
     }
@@ -315,11 +260,13 @@ async fn connect(url: &SecretString) -> Result<PgConnection, StrangerFailed> {
             .statement_cache_capacity(0)
     };
     connect_once(url, plain).await.map_err(|error| {
-        if is_refused(&error) {
-            let (told, remedy) = (told(&error), remedy(&error));
-            StrangerFailed::Refused(format!("the URL of its role: {told}{remedy}"))
+        let passing = passing(&error);
+        let error = StoreError::from(error);
+        if error.is_refused() {
+            let (words, remedy) = (error.words(), error.remedy());
+            StrangerFailed::Refused(format!("the URL of its role: {words}{remedy}"))
         } else {
-            StrangerFailed::Session(error)
+            StrangerFailed::Session(passing)
         }
     })
 }
@@ -344,8 +291,8 @@ async fn begin(connection: &mut PgConnection) -> Result<Transaction<'_, Postgres
     }
 }
 
-/// By where the rows lie: no index is needed, and each piece is a short statement. What cannot
-/// be part of an event is left out.
+/// The statement that reads some pages. Rows are found by where they lie: no index is needed, and
+/// each piece is a short statement. What cannot be part of an event is left out.
 fn select(source: &Comparable, pages: &Range<u32>) -> String {
     let text = |column: &str| format!("new.{}::text", identifier(column));
     let (merchant, id, status) = (

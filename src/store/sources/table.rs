@@ -11,12 +11,13 @@ use crate::model::source::Data;
 /// A table that can be a source. Names are quoted where SQL needs it.
 #[derive(Debug)]
 pub struct Table {
+    /// Its number in the catalog.
     pub oid: Oid,
-    /// With its schema.
+    /// The table's name with its schema.
     pub name: String,
-    /// Unquoted.
+    /// The names of its columns, unquoted.
     pub columns: Vec<String>,
-    /// Those of them that are computed when they are read: a trigger sees NULL.
+    /// The columns that are computed when they are read: a trigger sees NULL.
     pub virtual_columns: Vec<String>,
     /// The primary key.
     pub key: Vec<KeyColumn>,
@@ -28,17 +29,53 @@ pub struct Table {
 /// A column of the primary key.
 #[derive(Debug)]
 pub struct KeyColumn {
-    /// Unquoted.
+    /// The column's name, unquoted.
     pub name: String,
     /// The operator by which the key's index takes two values to be the same, with its schema:
     /// the types of extensions have their own.
     pub equals: String,
 }
 
+/// A relation as the catalog has it.
+struct Found {
+    oid: Oid,
+    name: String,
+    schema: String,
+    kind: String,
+    persistence: String,
+    root: Option<String>,
+    inherits: bool,
+    columns: Vec<String>,
+    virtual_columns: Vec<String>,
+}
+
+impl Found {
+    /// Why it can be no source, with the remedy; nothing is said of its key.
+    fn fault(&self) -> Option<String> {
+        let fault = match (self.kind.as_str(), &self.root) {
+            _ if self.schema == "posthorn" => "is Posthorn's own; name a table of the application",
+            ("v" | "m", _) => "is a view; name the table that it reads",
+            ("f", _) => "is a foreign table; attach it where its rows are written",
+            (kind, _) if !["r", "p"].contains(&kind) => "is no table; name one",
+            _ if self.persistence == "t" => {
+                "is a temporary table, of one session only; name a lasting one"
+            }
+            (_, Some(root)) => return Some(format!("is a partition of {root}; name that")),
+            _ if self.inherits => {
+                "has parents or children by INHERITS, whose rows its triggers cannot tell apart; \
+                 make them partitions"
+            }
+            _ => return None,
+        };
+        Some(fault.to_owned())
+    }
+}
+
 /// Finds a table by the name that SQL would know it by, and refuses what cannot be a
 /// source.
 pub async fn find_table(connection: &mut PgConnection, name: &str) -> Result<Table, SourceFailed> {
-    let found = sqlx::query!(
+    let found = sqlx::query_as!(
+        Found,
         r#"
         SELECT c.oid, format('%I.%I', n.nspname, c.relname) AS "name!", n.nspname::text AS "schema!",
                c.relkind::text AS "kind!", c.relpersistence::text AS "persistence!",
@@ -64,34 +101,14 @@ pub async fn find_table(connection: &mut PgConnection, name: &str) -> Result<Tab
     let Some(found) = found else {
         return Err(SourceFailed::NoTable(name.to_owned()));
     };
-    let cannot = |why: &str| Err(SourceFailed::NotATable(found.name.clone(), why.to_owned()));
-    if found.schema == "posthorn" {
-        return cannot("is Posthorn's own; name a table of the application");
-    }
-    match found.kind.as_str() {
-        "r" | "p" => {}
-        "v" | "m" => return cannot("is a view; name the table that it reads"),
-        "f" => return cannot("is a foreign table; attach it where its rows are written"),
-        _ => return cannot("is no table; name one"),
-    }
-    if found.persistence == "t" {
-        return cannot("is a temporary table, of one session only; name a lasting one");
-    }
-    if let Some(root) = found.root {
-        return cannot(&format!("is a partition of {root}; name that"));
-    }
-    if found.inherits {
-        return cannot(
-            "has parents or children by INHERITS, whose rows its triggers cannot tell apart; \
-             make them partitions",
-        );
+    if let Some(fault) = found.fault() {
+        return Err(SourceFailed::NotATable(found.name, fault));
     }
     let key = find_key(connection, found.oid).await?;
     if key.is_empty() {
-        return cannot(
-            "has no primary key, by which a row's old and new status are told to be of one row; \
-             give it one with ALTER TABLE … ADD PRIMARY KEY",
-        );
+        let fault = "has no primary key, by which a row's old and new status are told to be of one row; \
+                     give it one with ALTER TABLE … ADD PRIMARY KEY";
+        return Err(SourceFailed::NotATable(found.name, fault.to_owned()));
     }
     Ok(Table {
         members: find_members(connection, found.oid).await?,

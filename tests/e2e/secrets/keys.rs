@@ -51,6 +51,27 @@ async fn secrets_are_encrypted_anew_while_a_worker_uses_them() {
 }
 
 #[tokio::test]
+async fn a_rekey_does_not_count_what_the_database_has_not_changed() {
+    let vault = Vault::new().await;
+    vault.make_key("old").await;
+    vault.make_key("new").await;
+    vault.set("acme", "fine", &["old"], "value").await;
+    let old_id = vault.key_ids().await;
+    vault
+        .database
+        .execute(
+            "CREATE FUNCTION posthorn.swallow() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RETURN NULL; END';
+             CREATE TRIGGER swallow BEFORE UPDATE ON posthorn.secrets FOR EACH ROW EXECUTE FUNCTION posthorn.swallow()",
+        )
+        .await;
+    let (code, said) = vault.run(&["rekey"], &["new", "old"], "").await;
+    assert_eq!(code, Some(1), "{said}");
+    let expected = "of 1 secrets that were to change, the database changed 0";
+    assert!(said.contains(expected), "{said}");
+    assert_eq!(vault.key_ids().await, old_id);
+}
+
+#[tokio::test]
 async fn a_rekey_leaves_what_it_cannot_open_and_says_so() {
     let vault = Vault::new().await;
     for key in ["old", "new", "other"] {

@@ -88,7 +88,7 @@ impl Database {
         self.committed.contains(&xid)
     }
 
-    /// `store::events::read_page`.
+    /// `store::log::read_page`.
     pub fn read_page(
         &mut self,
         plan: &Plan,
@@ -150,7 +150,7 @@ impl Database {
         }
     }
 
-    /// `store::events::read_by_id`.
+    /// `store::log::read_by_id`.
     pub fn read_by_id(
         &mut self,
         plan: &Plan,

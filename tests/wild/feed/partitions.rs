@@ -7,9 +7,11 @@ use std::time::{Duration, Instant};
 use posthorn::flow::window::PageRequest;
 use posthorn::model::{Shard, Snapshot};
 use posthorn::store::audit::read_stretch;
-use posthorn::store::events::{current_snapshot, read_by_id, read_page};
-use posthorn::store::feed::{FeedRequest, Part, Slice, read_feeds, read_log, read_transactions};
 use posthorn::store::known::find_known_deliveries;
+use posthorn::store::log::{current_snapshot, read_by_id, read_page};
+use posthorn::store::merchant_feed::{
+    FeedRequest, Part, Slice, read_feeds, read_log, read_transactions,
+};
 use posthorn::store::{Pool, connect};
 use serde_json::json;
 use uuid::Uuid;

@@ -1,4 +1,6 @@
-//! Reading the log by snapshot windows.
+//! Reading the log as a worker does, by snapshot windows.
+//!
+//! How gateways read it for merchants is [`merchant_feed`](super::merchant_feed)'s matter.
 
 use chrono::{DateTime, Utc};
 use uuid::Uuid;
@@ -11,19 +13,10 @@ use crate::model::{Event, Shard, Snapshot};
 ///
 /// - One statement: its own snapshot is the window's end, so what it sees is exactly
 ///   what is visible there, without a second round trip.
-/// - Late transactions are looked up one by one: with `xid = ANY(…)` PostgreSQL 16 and older
-///   lose the index's order and sort the whole window. As a range, too: with `xid = …` the
-///   order is that of the ids alone, and where large transactions have shaped the statistics,
-///   each look-up goes through the whole partition by its primary key.
+/// - `floor` leaves out the partitions of closed days (`feed::floor`).
 /// - ORDER BY columns are qualified: an output alias of the same name would win, and
 ///   every page would sort the whole window.
-/// - Whether an event would overtake an unread one is looked up by payment, in the index
-///   `events_transaction`, and only while another transaction than its own is left. OFFSET 0
-///   keeps the planner from going through all that is left for each event instead.
-/// - `floor` leaves out the partitions of closed days (`feed::floor`).
-/// - `posthorn.tables()` comes with it: a session may outlive the schema that it was opened for.
-/// - The configuration's revision comes from the same snapshot: whoever commits a
-///   subscription and then an event can rely on the one for the other.
+// Over 60 lines, as it is one statement.
 pub async fn read_page(
     pool: &Pool,
     request: &PageRequest,
@@ -37,97 +30,125 @@ pub async fn read_page(
     let are_left: Vec<bool> = late.iter().map(|late| late.left).collect();
     let left = late.iter().filter(|late| late.left);
     let unread_from = left.map(|late| late.after).min().unwrap_or_default();
-    let rows = sqlx::query!(
+    let rows = sqlx::query_as!(
+        WindowRow,
         r#"
         WITH upto AS MATERIALIZED (
             SELECT coalesce($1::text::pg_snapshot, pg_current_snapshot()) AS snapshot
         ), is_left AS MATERIALIZED (
             SELECT late.xid::xid8 AS xid, late.after
-              FROM unnest($2::text[], $3::uuid[], $9::boolean[]) AS late (xid, after, is_left)
+              FROM unnest($2::text[], $3::uuid[], $4::boolean[]) AS late (xid, after, is_left)
              WHERE late.is_left
         )
         SELECT upto.snapshot::text AS "until!",
+               -- From the same snapshot: whoever commits a subscription and then an event can
+               -- rely on the one for the other.
                (SELECT revision FROM posthorn.config_revision) AS "revision!",
+               -- A session may outlive the schema that it was opened for.
                posthorn.tables() AS "tables!", e.xid::text AS "xid?", e.id AS "id?",
                e.shard AS "shard?", e.merchant AS "merchant?", e.kind AS "kind?",
                e.transaction_id AS "transaction_id?", e.status AS "status?",
                coalesce(e.data::text, '') AS "data?", e.created_at AS "created_at?: DateTime<Utc>",
+               -- Whether the event would overtake an unread one is looked up by payment, in the
+               -- index events_transaction, and only while another transaction than its own is
+               -- left. OFFSET 0 keeps the planner from going through all that is left for each
+               -- event instead.
                CASE WHEN EXISTS (SELECT FROM is_left WHERE is_left.xid <> e.xid) THEN EXISTS (
                     SELECT FROM (
                         SELECT v.xid, v.id FROM posthorn.events v
                          WHERE v.transaction_id = e.transaction_id AND v.merchant = e.merchant
-                           AND v.id >= $10 AND v.id < e.id
+                           AND v.id >= $5 AND v.id < e.id
                         OFFSET 0) AS older
                       JOIN is_left ON is_left.xid = older.xid AND is_left.after < older.id
                      WHERE older.xid <> e.xid)
                     ELSE false END AS "is_overtaking!"
           FROM upto
+          -- A row even where there is no event.
           LEFT JOIN LATERAL (
+            -- Late transactions are looked up one by one: with xid = ANY (…) PostgreSQL 16 and
+            -- older lose the index's order and sort the whole window. As a range, too: with
+            -- xid = … the order is that of the ids alone, and where large transactions have
+            -- shaped the statistics, each look-up goes through the whole partition by its
+            -- primary key.
             (SELECT one.*
                FROM unnest($2::text[], $3::uuid[]) AS late (xid, after)
               CROSS JOIN LATERAL (
                     SELECT v.* FROM posthorn.events v
                      WHERE (v.xid, v.id) > (late.xid::xid8, late.after) AND v.xid <= late.xid::xid8
-                       AND v.id >= $7 AND v.shard = ANY ($6)
+                       AND v.id >= $6 AND v.shard = ANY ($7)
                        AND pg_visible_in_snapshot(v.xid, upto.snapshot)
                      ORDER BY v.xid, v.id LIMIT $8) AS one)
             UNION ALL
             (SELECT v.* FROM posthorn.events v
-              WHERE (v.xid, v.id) > ($4::text::xid8, $5::uuid)
-                AND v.id >= $7 AND v.shard = ANY ($6)
+              WHERE (v.xid, v.id) > ($9::text::xid8, $10::uuid)
+                AND v.id >= $6 AND v.shard = ANY ($7)
                 AND pg_visible_in_snapshot(v.xid, upto.snapshot)
               ORDER BY v.xid, v.id LIMIT $8)
           ) AS e ON true
         "#,
         request.until.as_ref().map(ToString::to_string),
+        // what is late, and of that what is left
         &late_xids,
         &late_after,
-        request.after.0.to_string(),
-        request.after.1,
-        &shards,
-        floor,
-        request.limit,
         &are_left,
         floor.max(unread_from),
+        // of all
+        floor,
+        &shards,
+        request.limit,
+        // what is younger
+        request.after.0.to_string(),
+        request.after.1,
     )
     .fetch_all(pool)
     .await?;
-
-    // The left join gives a row even where there is no event.
     let first = rows.first().ok_or(StoreError::Unreadable("a page"))?;
     pool.keeps(&first.tables)?;
-    let until = first
-        .until
-        .parse()
-        .map_err(|_| StoreError::Unreadable("a snapshot"))?;
-    let revision = first.revision;
-    let overtaking = rows
-        .iter()
-        .filter(|row| row.is_overtaking)
-        .filter_map(|row| row.id)
-        .collect();
-    let events = rows
-        .into_iter()
-        .filter_map(|row| {
-            let event = Event {
-                id: row.id?,
-                shard: Shard(row.shard?),
-                merchant: row.merchant?.into(),
-                kind: row.kind?.into(),
-                transaction_id: row.transaction_id?.into(),
-                status: row.status?.into(),
-                data: row.data?.into(),
-                created_at: row.created_at?,
-            };
-            Some((row.xid?.parse().ok()?, event))
-        })
-        .collect();
+    let until = first.until.parse();
     Ok(WindowPage {
-        until,
-        events,
-        overtaking,
-        revision,
+        until: until.map_err(|_| StoreError::Unreadable("a snapshot"))?,
+        revision: first.revision,
+        overtaking: rows
+            .iter()
+            .filter(|row| row.is_overtaking)
+            .filter_map(|row| row.id)
+            .collect(),
+        events: rows.into_iter().filter_map(WindowRow::event).collect(),
     })
+}
+
+/// A row of a window's page, with what is the same in all of them.
+struct WindowRow {
+    until: String,
+    revision: i64,
+    tables: String,
+    xid: Option<String>,
+    id: Option<Uuid>,
+    shard: Option<i16>,
+    merchant: Option<String>,
+    kind: Option<String>,
+    transaction_id: Option<String>,
+    status: Option<String>,
+    data: Option<String>,
+    created_at: Option<DateTime<Utc>>,
+    is_overtaking: bool,
+}
+
+impl WindowRow {
+    /// The row's event behind its transaction; none where there is no event.
+    fn event(self) -> Option<(u64, Event)> {
+        let event = Event {
+            id: self.id?,
+            shard: Shard(self.shard?),
+            merchant: self.merchant?.into(),
+            kind: self.kind?.into(),
+            transaction_id: self.transaction_id?.into(),
+            status: self.status?.into(),
+            data: self.data?.into(),
+            created_at: self.created_at?,
+        };
+        Some((self.xid?.parse().ok()?, event))
+    }
 }
 
 /// The database's snapshot of this moment.
