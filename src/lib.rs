@@ -7,7 +7,7 @@
 //!                             └── refill ◀── pending_deliveries ◀┘  exceptions only
 //! ```
 //!
-//! The rooms stand in the order of the flow. Start at [`dispatch::deliver`]: one
+//! The rooms stand in the order of the flow. Start at [`worker::sending`]: one
 //! delivery, from its request to what is recorded of it.
 
 pub mod model;

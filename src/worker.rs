@@ -1,6 +1,12 @@
 //! The worker: puts the rooms together and runs them until it is told to stop.
 
+mod air;
+mod disabling;
+mod dispatching;
+mod errands;
 mod keys;
+mod refilling;
+pub mod sending;
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -14,10 +20,10 @@ use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 use uuid::Uuid;
 
+use self::air::Air;
+use self::errands::Errands;
+use self::sending::Delivering;
 use crate::config::{self, Config, DatabaseUrl, Written};
-use crate::dispatch::air::Air;
-use crate::dispatch::deliver::Delivering;
-use crate::dispatch::errand::Errands;
 use crate::dispatch::{BreakerSettings, DispatchSettings, Dispatcher, LaneSettings, Outlets};
 use crate::feed::keeper::{self, Ended, Keeper, KeeperSettings, Wiring};
 use crate::feed::ownership::Ownership;
@@ -367,7 +373,7 @@ fn start_flow(
     rooms.spawn(async move {
         replays.run().await;
     });
-    rooms.spawn(dispatcher.run(inputs_rx));
+    rooms.spawn(dispatching::run(dispatcher, inputs_rx));
     rooms.spawn(async move {
         reader.run(orders_rx).await;
         // It ends with the keeper; the worker ends the rest.

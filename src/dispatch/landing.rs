@@ -16,7 +16,6 @@ use crate::flow::input::{Failed, Landed, Recorded, RecordedKind, Tried};
 use crate::flow::refill::LaneRefill;
 use crate::model::{DeliveryKey, OutcomeClass, Shard, State, Verdict};
 use crate::plan::Next;
-use crate::record::fenced;
 
 /// How soon to ask again when the database did not answer a refill.
 const REFILL_AGAIN: Duration = Duration::from_secs(1);
@@ -280,18 +279,26 @@ impl Dispatcher {
             self.lanes
                 .with(id, |lane| lane.rows_written(&keys, pressure, now));
         }
-        let lost: Vec<Shard> = fenced(recorded).into_iter().collect();
-        if !lost.is_empty() {
-            let entries = recorded
+        self.tell_of_fenced(recorded);
+    }
+
+    /// Says in the log and the metrics what was not written.
+    fn tell_of_fenced(&self, recorded: &[Recorded]) {
+        let fenced = || {
+            recorded
                 .iter()
                 .filter(|entry| entry.kind == RecordedKind::Fenced)
-                .count();
-            self.out.metrics.fenced_off(entries as u64);
-            warn!(
-                ?lost,
-                entries, "outcomes of shards that another worker owns were not written"
-            );
+        };
+        let lost: BTreeSet<Shard> = fenced().map(|entry| entry.shard).collect();
+        if lost.is_empty() {
+            return;
         }
+        let entries = fenced().count();
+        self.out.metrics.fenced_off(entries as u64);
+        warn!(
+            ?lost,
+            entries, "outcomes of shards that another worker owns were not written"
+        );
     }
 
     pub(super) fn refilled(&mut self, answers: Vec<LaneRefill>, now: Instant) {

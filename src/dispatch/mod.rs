@@ -2,13 +2,13 @@
 //! let go, hands what became of it to the recorder, and keeps the checkpoints.
 //!
 //! One task owns all of this state, so nothing here is locked, and nothing here waits: what
-//! takes time is an [`errand`]. What one delivery goes through is in [`deliver`].
+//! takes time is an [`errand`] of the worker's. What one delivery goes through there begins and
+//! ends in [`attempt`].
 
-pub mod air;
 mod announce;
+pub mod attempt;
 mod breaker;
 mod checkpoint;
-pub mod deliver;
 mod ended;
 pub mod errand;
 mod handover;
@@ -18,7 +18,6 @@ mod landing;
 mod lane;
 mod lanes;
 mod pace;
-pub mod refill;
 mod refused;
 mod service;
 mod shelf;
@@ -28,7 +27,7 @@ mod turns;
 use std::collections::{BTreeMap, HashMap};
 use std::time::{Duration, Instant};
 
-use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender};
+use tokio::sync::mpsc::UnboundedSender;
 use tokio::sync::watch;
 
 use self::announce::Announcer;
@@ -60,9 +59,6 @@ const UNWRITTEN: usize = 32_768;
 /// The feed reads on while less than this share of the memory is in use: the rest is for
 /// what a page fans out to.
 const FEED_READS_BELOW: f64 = 0.5;
-
-/// How many inputs are taken before the lanes have their turn.
-const INPUTS: usize = 512;
 
 /// The most subscriptions in trouble that a heartbeat names.
 const NAMED: usize = 1000;
@@ -147,20 +143,6 @@ impl Dispatcher {
             refills: 0,
             gauges_at: now,
             announcer: Announcer::default(),
-        }
-    }
-
-    /// Runs until the feed and the keeper are gone. The channel is unbounded and yet
-    /// small: the feed waits for room, and sends, refills and entries are limited here.
-    pub async fn run(mut self, mut inputs: UnboundedReceiver<Input>) {
-        let mut taken = Vec::with_capacity(INPUTS);
-        loop {
-            let wake = self.next_wake();
-            tokio::select! {
-                count = inputs.recv_many(&mut taken, INPUTS) => if count == 0 { return },
-                () = tokio::time::sleep_until(wake.into()) => {}
-            }
-            self.step(taken.drain(..), &Instant::now);
         }
     }
 

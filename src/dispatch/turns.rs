@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use futures::future::AbortHandle;
 use uuid::Uuid;
 
-use super::deliver::age;
+use super::attempt::age;
 use super::errand::{Errand, Flight};
 use super::item::Item;
 use super::{Dispatcher, UNRECORDED, lane};
