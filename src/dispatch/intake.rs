@@ -82,10 +82,15 @@ impl Dispatcher {
     pub(super) fn configure(&mut self, changed: Vec<Arc<Subscription>>, now: Instant) {
         for subscription in changed {
             let known = self.routes.get(subscription.id).map(|known| known.revision);
-            let ours = self.owned.contains_key(&subscription.shard);
-            if ours && known.is_none_or(|known| known <= subscription.revision) {
+            let Some(Owned { caught_up, .. }) = self.owned.get(&subscription.shard).copied() else {
+                continue;
+            };
+            if known.is_none_or(|known| known <= subscription.revision) {
                 self.lanes.with(subscription.id, |lane| {
                     lane.configure(Arc::clone(&subscription), now);
+                    if !caught_up {
+                        lane.falls_behind_log();
+                    }
                 });
                 self.lanes.look_at(subscription.id);
                 self.routes.upsert(subscription);

@@ -322,7 +322,7 @@ impl Dispatcher {
             self.lanes.look_at(id);
             let Some(found) = found else {
                 self.lanes
-                    .with(id, |lane| lane.shelf.refill_failed(now + REFILL_AGAIN));
+                    .with(id, |lane| lane.refill_failed(now + REFILL_AGAIN));
                 continue;
             };
             self.out.metrics.refilled(found.len() as u64);

@@ -17,6 +17,7 @@ pub mod item;
 mod landing;
 mod lane;
 mod lanes;
+mod order;
 mod pace;
 mod refused;
 mod service;
