@@ -247,6 +247,7 @@ pub fn acknowledge(
             key: entry.key,
             lane_id: entry.lane_id,
             shard: entry.shard,
+            epoch: entry.epoch,
             page: *page,
             kind: if written.lost.contains(&entry.shard) {
                 RecordedKind::Fenced

@@ -42,10 +42,14 @@ impl Dispatcher {
         }
     }
 
-    /// Of a replay that was cancelled. What is in the air ends as it does.
+    /// Ends the deliveries of a replay that was cancelled. What is in the air ends as it does.
     pub(super) fn withdraw_rows(&mut self, rows: Vec<Refilled>, now: Instant) {
         for row in rows {
             let id = row.lane_id;
+            // It counts the entry.
+            if let Some(subscription) = self.routes.get(id).cloned() {
+                self.open_lane(&subscription, now);
+            }
             if self.lanes.with(id, |lane| lane.may_withdraw(row.key)) == Some(false) {
                 continue;
             }

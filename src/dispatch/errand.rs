@@ -11,25 +11,33 @@ use uuid::Uuid;
 
 use super::item::Item;
 use crate::flow::refill::RefillOrder;
-use crate::model::{DeliveryKey, Subscription};
+use crate::model::{DeliveryKey, Epoch, Subscription};
 
 /// Something to be done for the dispatcher.
 #[derive(Debug)]
 pub enum Errand {
-    /// Make an attempt; answered by [`Input::Landed`](crate::flow::input::Input::Landed), unless it is cut off.
+    /// Make an attempt; answered by [`Input::Landed`](crate::flow::input::Input::Landed), unless
+    /// it is cut off.
     Send(Flight),
-    /// Bring rows back; answered by [`Input::Refilled`](crate::flow::input::Input::Refilled), whatever the database does.
+    /// Bring rows back; answered by [`Input::Refilled`](crate::flow::input::Input::Refilled),
+    /// whatever the database does.
     Refill(RefillOrder),
-    /// Disable a subscription; of a transaction's own the answer is [`Input::Ended`](crate::flow::input::Input::Ended).
+    /// Disable a subscription; where it is a transaction's own, the answer is
+    /// [`Input::Ended`](crate::flow::input::Input::Ended).
     Disable(Gone),
 }
 
 /// An attempt to be made.
 #[derive(Debug)]
 pub struct Flight {
+    /// The delivery.
     pub item: Item,
+    /// The subscription whose lane the delivery takes.
     pub lane_id: Uuid,
+    /// The lane's subscription, as it is now.
     pub subscription: Arc<Subscription>,
+    /// Under which the subscription's shard is held; the answer is for that lane only.
+    pub epoch: Epoch,
     /// Its other end cuts the attempt off.
     pub ends: AbortRegistration,
 }
@@ -37,10 +45,13 @@ pub struct Flight {
 /// A subscription whose endpoint said that it is gone.
 #[derive(Debug)]
 pub struct Gone {
+    /// Whose subscription it is.
     pub merchant: Box<str>,
+    /// Its id.
     pub subscription_id: Uuid,
+    /// The subscription whose lane its deliveries take.
     pub lane_id: Uuid,
-    /// It is a single transaction's.
+    /// Whether it is a single transaction's.
     pub of_transaction: bool,
 }
 

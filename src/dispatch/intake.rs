@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Instant;
 
+use tokio::sync::oneshot;
 use uuid::Uuid;
 
 use super::Dispatcher;
@@ -99,6 +100,27 @@ impl Dispatcher {
     }
 
     pub(super) fn route(&mut self, page: PageToRoute, now: Instant) {
+        self.out.metrics.events_read(page.events.len() as u64);
+        let id = self.checkpoints.next_page();
+        let (routed, taken) = self.wanted(page);
+        let mut counts: BTreeMap<Shard, usize> = BTreeMap::new();
+        for Routed { event, .. } in &routed {
+            *counts.entry(event.shard).or_default() += 1;
+        }
+        for (shard, count) in counts {
+            self.checkpoints.page_read(shard, id, count);
+        }
+        self.out.metrics.deliveries_routed(routed.len() as u64);
+        for one in routed {
+            self.offer(one, id, now);
+        }
+        // The feed may be gone by now, at the end.
+        let _ = taken.send(());
+    }
+
+    /// Who gets the events of a page, but for deliveries that have a row; and whom to tell that
+    /// it was taken.
+    fn wanted(&self, page: PageToRoute) -> (Vec<Routed>, oneshot::Sender<()>) {
         let PageToRoute {
             events,
             known,
@@ -107,8 +129,6 @@ impl Dispatcher {
             versions,
             taken,
         } = page;
-        self.out.metrics.events_read(events.len() as u64);
-        let id = self.checkpoints.next_page();
         let is_new = |event: &Event, id: Uuid| {
             known.is_empty() || !known.contains(&DeliveryKey::first(event.id, id))
         };
@@ -142,19 +162,7 @@ impl Dispatcher {
                 }
             }
         }
-        let mut counts: BTreeMap<Shard, usize> = BTreeMap::new();
-        for Routed { event, .. } in &routed {
-            *counts.entry(event.shard).or_default() += 1;
-        }
-        for (shard, count) in counts {
-            self.checkpoints.page_read(shard, id, count);
-        }
-        self.out.metrics.deliveries_routed(routed.len() as u64);
-        for one in routed {
-            self.offer(one, id, now);
-        }
-        // The feed may be gone by now, at the end.
-        let _ = taken.send(());
+        (routed, taken)
     }
 
     fn offer(&mut self, routed: Routed, page: PageId, now: Instant) {

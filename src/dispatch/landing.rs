@@ -25,17 +25,30 @@ impl Dispatcher {
         let Landed {
             key,
             lane_id: id,
+            shard,
+            epoch,
             took,
             result,
         } = landed;
-        self.sends.remove(&key);
+        if !self.is_held(shard, epoch) {
+            return;
+        }
+        let cut_off = self.sends.remove(&key);
         let answered = result.as_ref().ok().map(|tried| lane::Answered {
             verdict: tried.verdict,
             refused: tried.refused,
             told_to_wait: tried.told_to_wait,
             took,
         });
-        let Some(Some(landed)) = self.lanes.with(id, |lane| lane.landed(key, answered, now)) else {
+        let landed = self.lanes.with(id, |lane| lane.landed(key, answered, now));
+        let landed = landed.flatten();
+        debug_assert_eq!(
+            landed.is_some(),
+            cut_off.is_some(),
+            "the lane and the dispatcher have different deliveries in the air"
+        );
+        // It was cut off, and has its row.
+        let Some(landed) = landed else {
             return;
         };
         self.lanes.look_at(id);
@@ -44,48 +57,46 @@ impl Dispatcher {
             self.disable(&item);
         }
         match result {
-            Ok(Tried {
-                attempt,
-                told_to_wait,
-                next,
-                again,
-                ..
-            }) => {
-                self.out.metrics.attempt(attempt.outcome, attempt.duration);
-                if again {
-                    self.out.metrics.sent_again();
-                }
-                self.announce(id, &attempt, now);
-                let attempts = attempt.number;
-                match next {
-                    Next::Delivered => {
-                        self.finish(&item, State::Delivered, attempts, None, Some(attempt));
-                    }
-                    Next::RetryIn(_) if outdated => {
-                        self.finish_superseded(&item, attempts, Some(attempt));
-                    }
-                    Next::RetryIn(delay) => {
-                        let told_to_wait = told_to_wait.is_some();
-                        self.retry(&item, delay, told_to_wait, attempt, now);
-                    }
-                    Next::PostingError(ending) => {
-                        let reason = format!("{ending}; the last: {}", attempt.reason);
-                        self.finish(
-                            &item,
-                            State::PostingError,
-                            attempts,
-                            Some(reason),
-                            Some(attempt),
-                        );
-                    }
-                }
-            }
+            Ok(tried) => self.tried(&item, outdated, tried, now),
             Err(failed) => {
                 if matches!(failed, Failed::Panicked) {
                     error!(event = %key.event_id, subscription = %id, "sending this delivery panicked");
                 }
                 let reason = Some(failed.to_string());
                 self.finish(&item, State::PostingError, item.attempts, reason, None);
+            }
+        }
+    }
+
+    /// An attempt was made: what the delivery becomes.
+    fn tried(&mut self, item: &Item, outdated: bool, tried: Tried, now: Instant) {
+        let Tried {
+            attempt,
+            told_to_wait,
+            next,
+            again,
+            ..
+        } = tried;
+        self.out.metrics.attempt(attempt.outcome, attempt.duration);
+        if again {
+            self.out.metrics.sent_again();
+        }
+        self.announce(item.lane_id, &attempt, now);
+        let attempts = attempt.number;
+        match next {
+            Next::Delivered => {
+                self.finish(item, State::Delivered, attempts, None, Some(attempt));
+            }
+            Next::RetryIn(_) if outdated => {
+                self.finish_superseded(item, attempts, Some(attempt));
+            }
+            Next::RetryIn(delay) => {
+                self.retry(item, delay, told_to_wait.is_some(), attempt, now);
+            }
+            Next::PostingError(ending) => {
+                let reason = format!("{ending}; the last: {}", attempt.reason);
+                let state = State::PostingError;
+                self.finish(item, state, attempts, Some(reason), Some(attempt));
             }
         }
     }
@@ -155,12 +166,12 @@ impl Dispatcher {
     ) {
         self.out.metrics.retry_planned();
         let id = item.lane_id;
-        let followers = self
-            .lanes
-            .with(id, |lane| lane.await_retry(item))
-            .unwrap_or_default();
-        // Also one that has no row yet: it may be there long before we are told.
-        self.lanes.with(id, |lane| lane.shelf.row_changes(item.key));
+        let followers = self.lanes.with(id, |lane| {
+            // Also one that has no row yet: it may be there long before we are told.
+            lane.shelf.row_changes(item.key);
+            lane.await_retry(item)
+        });
+        debug_assert!(followers.is_some(), "it has just landed in this lane");
         let (attempts, reason) = (attempt.number, attempt.reason.clone());
         self.record(
             item,
@@ -174,7 +185,7 @@ impl Dispatcher {
             },
             Some(attempt),
         );
-        for follower in &followers {
+        for follower in followers.iter().flatten() {
             self.spill(follower, now);
         }
     }
@@ -202,7 +213,7 @@ impl Dispatcher {
         }
     }
 
-    /// None if the delivery's shard is not held any more.
+    /// What is to be recorded of a delivery; none if its shard is not held any more.
     pub(super) fn entry(
         &self,
         item: &Item,
@@ -222,6 +233,7 @@ impl Dispatcher {
     }
 
     pub(super) fn hand_to_recorder(&mut self, entry: Entry, page: Option<PageId>) {
+        debug_assert!(self.is_held(entry.shard, entry.epoch), "{:?}", entry.key);
         if let Some(owned) = self.owned.get_mut(&entry.shard) {
             owned.unrecorded += 1;
         }
@@ -233,11 +245,28 @@ impl Dispatcher {
         }
     }
 
-    /// The recorder has dealt with an entry of this shard.
+    /// The recorder has dealt with an entry of this shard, which is held under its epoch.
     pub(super) fn written(&mut self, shard: Shard) {
         if let Some(owned) = self.owned.get_mut(&shard) {
+            debug_assert!(owned.unrecorded > 0, "{shard:?} has nothing to be recorded");
             owned.unrecorded = owned.unrecorded.saturating_sub(1);
         }
+    }
+
+    /// The recorder has dealt with an entry of this lane.
+    pub(super) fn tell_lane(
+        &mut self,
+        lane_id: Uuid,
+        key: DeliveryKey,
+        kind: RecordedKind,
+        now: Instant,
+    ) {
+        self.lanes.with(lane_id, |lane| {
+            debug_assert!(lane.shelf.is_unrecorded(), "{key:?} was not counted");
+            lane.shelf.recorded(key, kind);
+            lane.recorded(key, kind, now);
+        });
+        self.lanes.look_at(lane_id);
     }
 
     /// No checkpoint waits for the delivery any more.
@@ -255,25 +284,25 @@ impl Dispatcher {
             key,
             lane_id: id,
             shard,
+            epoch,
             page,
             kind,
         } in recorded
         {
+            if let RecordedKind::Finished(state) = kind {
+                self.out.metrics.finished(*state);
+            }
+            if !self.is_held(*shard, *epoch) {
+                continue;
+            }
             self.written(*shard);
             if *kind != RecordedKind::Fenced {
                 self.settle(*key, *shard, *page);
             }
-            self.lanes.with(*id, |lane| {
-                lane.shelf.recorded(*key, *kind);
-                lane.recorded(*key, *kind, now);
-            });
-            if let RecordedKind::Finished(state) = kind {
-                self.out.metrics.finished(*state);
-            }
+            self.tell_lane(*id, *key, *kind, now);
             if *kind == RecordedKind::Spilled {
                 spilled.entry(*id).or_default().insert(*key);
             }
-            self.lanes.look_at(*id);
         }
         for (id, keys) in spilled {
             self.lanes
@@ -302,7 +331,8 @@ impl Dispatcher {
     }
 
     pub(super) fn refilled(&mut self, answers: Vec<LaneRefill>, now: Instant) {
-        self.refills = self.refills.saturating_sub(1);
+        assert!(self.refills > 0, "nobody asked for these rows");
+        self.refills -= 1;
         for LaneRefill {
             lane_id: id,
             shard,
@@ -311,14 +341,11 @@ impl Dispatcher {
             next_due_in,
         } in answers
         {
-            // Asked before the shard was lost and taken again: the lane is another one.
-            if self
-                .owned
-                .get(&shard)
-                .is_none_or(|owned| owned.epoch != epoch)
-            {
+            if !self.is_held(shard, epoch) {
                 continue;
             }
+            let is_asked = self.lanes.with(id, |lane| lane.shelf.is_refilling());
+            debug_assert_eq!(is_asked, Some(true), "lane {id} did not ask for rows");
             self.lanes.look_at(id);
             let Some(found) = found else {
                 self.lanes

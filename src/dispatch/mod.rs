@@ -22,6 +22,8 @@ mod pace;
 mod refused;
 mod service;
 mod shelf;
+#[cfg(test)]
+mod tests;
 mod throttle;
 mod turns;
 
@@ -67,15 +69,18 @@ const NAMED: usize = 1000;
 /// How often the gauges are set.
 const GAUGES: Duration = Duration::from_millis(500);
 
+/// The limits of a worker's deliveries.
 #[derive(Clone, Copy, Debug)]
 pub struct DispatchSettings {
+    /// How every lane behaves.
     pub lane: LaneSettings,
-    /// The most deliveries that wait in memory, and their bytes.
+    /// The most deliveries that wait in memory,
     pub memory_deliveries: usize,
+    /// and their bytes.
     pub memory_bytes: usize,
     /// Simultaneous sends of the whole worker.
     pub max_in_flight_total: usize,
-    /// Larger events become posting errors.
+    /// The largest data of an event, bytes: larger ones become posting errors.
     pub max_data_bytes: usize,
     /// How long a hand-over waits for what is in the air.
     pub grace: Duration,
@@ -83,8 +88,11 @@ pub struct DispatchSettings {
 
 /// Where the dispatcher's decisions go.
 pub struct Outlets {
+    /// To whoever does errands.
     pub errands: Box<dyn FnMut(Errand) + Send>,
+    /// To the recorder.
     pub recorder: UnboundedSender<ToRecord>,
+    /// What the recorder has before it.
     pub backlog: Backlog,
     /// To the keeper: shards that are drained, with their last checkpoint if they have
     /// moved on.
@@ -93,11 +101,15 @@ pub struct Outlets {
     pub room: watch::Sender<bool>,
     /// To the keeper: what it tells people with its heartbeat.
     pub condition: watch::Sender<Condition>,
+    /// Until when anything may be sent.
     pub lease: Lease,
+    /// The database's time at any instant.
     pub clock: DbClock,
+    /// What is counted.
     pub metrics: Metrics,
 }
 
+/// Everything that a worker knows of its deliveries, and decides of them.
 pub struct Dispatcher {
     settings: DispatchSettings,
     out: Outlets,
@@ -128,6 +140,7 @@ struct Owned {
 }
 
 impl Dispatcher {
+    /// Makes a dispatcher that holds no shard yet.
     #[must_use]
     pub fn new(settings: DispatchSettings, out: Outlets, now: Instant) -> Self {
         Self {
@@ -161,7 +174,7 @@ impl Dispatcher {
         self.set_gauges(now);
     }
 
-    /// When to step again if nothing happens before.
+    /// When [`step`](Self::step) is to be called again if nothing happens before.
     #[must_use]
     pub fn next_wake(&self) -> Instant {
         let lanes = self.lanes.next_wake();

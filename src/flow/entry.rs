@@ -115,8 +115,10 @@ impl Backlog {
     }
 
     pub fn take(&self, entries: usize, attempts: usize) {
-        self.0.entries.fetch_sub(entries, Ordering::Relaxed);
-        self.0.attempts.fetch_sub(attempts, Ordering::Relaxed);
+        let had = self.0.entries.fetch_sub(entries, Ordering::Relaxed);
+        debug_assert!(had >= entries, "{entries} entries taken of {had}");
+        let had = self.0.attempts.fetch_sub(attempts, Ordering::Relaxed);
+        debug_assert!(had >= attempts, "{attempts} attempts taken of {had}");
     }
 
     /// Entries of any kind.

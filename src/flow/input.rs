@@ -98,6 +98,9 @@ pub struct Tried {
 pub struct Landed {
     pub key: DeliveryKey,
     pub lane_id: Uuid,
+    pub shard: Shard,
+    /// Under which the shard was held when it was sent.
+    pub epoch: Epoch,
     pub took: Duration,
     pub result: Result<Tried, Failed>,
 }
@@ -118,6 +121,8 @@ pub struct Recorded {
     pub key: DeliveryKey,
     pub lane_id: Uuid,
     pub shard: Shard,
+    /// The entry's: under which the shard was held when it came about.
+    pub epoch: Epoch,
     pub page: Option<PageId>,
     pub kind: RecordedKind,
 }

@@ -76,6 +76,7 @@ pub(super) fn send(by: &Errands, flight: Flight) {
         item,
         lane_id,
         subscription,
+        epoch,
         ends,
     } = flight;
     let delivering = by.delivering.clone();
@@ -97,6 +98,8 @@ pub(super) fn send(by: &Errands, flight: Flight) {
         let _ = inputs.send(Input::Landed(Landed {
             key: item.key,
             lane_id,
+            shard: subscription.shard,
+            epoch,
             took: began.elapsed(),
             result,
         }));

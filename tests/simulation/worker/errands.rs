@@ -30,6 +30,7 @@ fn send(own: &Rc<Own>, flight: Flight, dispatcher: UnboundedSender<Input>) {
         item,
         lane_id,
         subscription,
+        epoch,
         ends,
     } = flight;
     let (exchange, at_once) = {
@@ -87,6 +88,8 @@ fn send(own: &Rc<Own>, flight: Flight, dispatcher: UnboundedSender<Input>) {
         let _ = dispatcher.send(Input::Landed(Landed {
             key: item.key,
             lane_id,
+            shard: subscription.shard,
+            epoch,
             took,
             result: Ok::<_, Failed>(tried),
         }));
