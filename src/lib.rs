@@ -7,7 +7,7 @@
 //!                             └── refill ◀── pending_deliveries ◀┘  exceptions only
 //! ```
 //!
-//! The rooms stand in the order of the flow. Start at [`dispatch::deliver`]: one
+//! The rooms stand in the order of the flow. Start at [`worker::sending`]: one
 //! delivery, from its request to what is recorded of it.
 //!
 //! This crate is the command `posthorn` and no library. What is `pub` here is for the tests, the

@@ -10,7 +10,6 @@ mod writing;
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
-pub use self::acknowledge::fenced;
 pub use self::batch::{Batch, Part};
 use self::writing::Writing;
 use crate::flow::entry::{Backlog, ToRecord, Written};

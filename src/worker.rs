@@ -1,10 +1,16 @@
 //! The worker: puts the rooms together and runs them until it is told to stop.
 
+mod air;
+mod disabling;
+mod dispatching;
+mod errands;
 mod keeping;
 mod keys;
 mod reading;
 mod recording;
+mod refilling;
 mod replays;
+pub mod sending;
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -18,14 +24,14 @@ use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 use uuid::Uuid;
 
+use self::air::Air;
+use self::errands::Errands;
 use self::keeping::{Identity, Keeping};
 use self::reading::Reading;
 use self::recording::Recording;
 use self::replays::Replays;
+use self::sending::Delivering;
 use crate::config::{self, Config, DatabaseUrl, Written};
-use crate::dispatch::air::Air;
-use crate::dispatch::deliver::Delivering;
-use crate::dispatch::errand::Errands;
 use crate::dispatch::{BreakerSettings, DispatchSettings, Dispatcher, LaneSettings, Outlets};
 use crate::feed::keeper::{self, Ended, Keeper, KeeperSettings};
 use crate::feed::ownership::Ownership;
@@ -377,7 +383,7 @@ fn start_flow(
     rooms.spawn(async move {
         replays.run().await;
     });
-    rooms.spawn(dispatcher.run(inputs_rx));
+    rooms.spawn(dispatching::run(dispatcher, inputs_rx));
     rooms.spawn(async move {
         reading.run(reader, orders_rx, room_rx).await;
         // It ends with the keeper; the worker ends the rest.

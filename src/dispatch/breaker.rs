@@ -2,12 +2,14 @@
 
 use std::time::{Duration, Instant};
 
+/// When an endpoint counts as failing, and how it is probed then.
 #[derive(Clone, Copy, Debug)]
 pub struct BreakerSettings {
     /// Failures in a row that open it.
     pub failures: u32,
     /// The pause before the first probe; it doubles after each that fails.
     pub probe_min: Duration,
+    /// The longest pause between two probes.
     pub probe_max: Duration,
 }
 

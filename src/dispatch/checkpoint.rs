@@ -38,7 +38,7 @@ struct OpenPage {
 }
 
 impl Checkpoints {
-    /// Begins to keep a shard.
+    /// Begins to keep a shard's checkpoint.
     pub fn adopt(&mut self, shard: Shard) {
         self.shards.insert(shard, Track::default());
     }
@@ -56,8 +56,13 @@ impl Checkpoints {
     /// Notes how many deliveries a page brought for a shard: before any of them can
     /// become durable.
     pub fn page_read(&mut self, shard: Shard, id: PageId, undurable: usize) {
+        let track = self.shards.get_mut(&shard);
+        debug_assert!(
+            track.is_some(),
+            "a page was read of {shard:?}, which nobody keeps"
+        );
         if undurable > 0
-            && let Some(track) = self.shards.get_mut(&shard)
+            && let Some(track) = track
         {
             track.open.push_back(OpenPage {
                 id,
@@ -68,7 +73,7 @@ impl Checkpoints {
         }
     }
 
-    /// Notes that a window has been read to its end for these shards.
+    /// Notes that a window has been read to its end for these shards. Some may be lost by now.
     pub fn window_read(&mut self, shards: &[Shard], end: &Snapshot) {
         for shard in shards {
             if let Some(track) = self.shards.get_mut(shard) {
@@ -86,8 +91,12 @@ impl Checkpoints {
         let Some(track) = self.shards.get_mut(&shard) else {
             return;
         };
-        if let Ok(at) = track.open.binary_search_by_key(&id, |page| page.id) {
-            track.open[at].undurable = track.open[at].undurable.saturating_sub(1);
+        let at = track.open.binary_search_by_key(&id, |page| page.id);
+        debug_assert!(at.is_ok(), "{id:?} of {shard:?} waits for nothing");
+        if let Ok(at) = at {
+            let page = &mut track.open[at];
+            debug_assert!(page.undurable > page.left, "{page:?} settles twice");
+            page.undurable = page.undurable.saturating_sub(1);
         }
         while track.open.front().is_some_and(|page| page.undurable == 0) {
             let ends = track.open.pop_front().and_then(|page| page.ends);
@@ -102,8 +111,10 @@ impl Checkpoints {
     pub fn leave(&mut self, shard: Shard, id: PageId) {
         let pages = self.shards.get_mut(&shard).map(|track| &mut track.open);
         let page = pages.and_then(|pages| pages.iter_mut().find(|page| page.id == id));
+        debug_assert!(page.is_some(), "{id:?} of {shard:?} waits for nothing");
         if let Some(page) = page {
             page.left += 1;
+            debug_assert!(page.left <= page.undurable, "{page:?} leaves too many");
         }
     }
 

@@ -13,7 +13,7 @@ use crate::model::{Epoch, Shard, Snapshot};
 impl Dispatcher {
     pub(super) fn drain(&mut self, shards: &[(Shard, Epoch)], now: Instant) {
         for (shard, epoch) in shards {
-            if self.epoch(*shard) != Some(*epoch) {
+            if !self.is_held(*shard, *epoch) {
                 // It was left before it was adopted: nothing was read of it.
                 self.tell_drained(*shard, *epoch, None);
                 continue;
@@ -65,7 +65,9 @@ impl Dispatcher {
             cut.extend(self.lanes.with(id, Lane::cut_off).unwrap_or_default());
         }
         for item in &cut {
-            if let Some(send) = self.sends.remove(&item.key) {
+            let send = self.sends.remove(&item.key);
+            debug_assert!(send.is_some(), "nothing cuts off what is in the air");
+            if let Some(send) = send {
                 send.abort();
             }
         }
@@ -98,8 +100,15 @@ impl Dispatcher {
         self.owned.remove(&shard);
     }
 
-    fn epoch(&self, shard: Shard) -> Option<Epoch> {
+    /// Under which a shard is held now.
+    pub(super) fn epoch(&self, shard: Shard) -> Option<Epoch> {
         self.owned.get(&shard).map(|owned| owned.epoch)
+    }
+
+    /// Whether what was begun under this epoch is for the shard as it is held now: it may have
+    /// been lost since, and taken again.
+    pub(super) fn is_held(&self, shard: Shard, epoch: Epoch) -> bool {
+        self.epoch(shard) == Some(epoch)
     }
 
     fn tell_drained(&self, shard: Shard, epoch: Epoch, checkpoint: Option<Snapshot>) {

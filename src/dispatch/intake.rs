@@ -83,10 +83,15 @@ impl Dispatcher {
     pub(super) fn configure(&mut self, changed: Vec<Arc<Subscription>>, now: Instant) {
         for subscription in changed {
             let known = self.routes.get(subscription.id).map(|known| known.revision);
-            let ours = self.owned.contains_key(&subscription.shard);
-            if ours && known.is_none_or(|known| known <= subscription.revision) {
+            let Some(Owned { caught_up, .. }) = self.owned.get(&subscription.shard).copied() else {
+                continue;
+            };
+            if known.is_none_or(|known| known <= subscription.revision) {
                 self.lanes.with(subscription.id, |lane| {
                     lane.configure(Arc::clone(&subscription), now);
+                    if !caught_up {
+                        lane.falls_behind_log();
+                    }
                 });
                 self.lanes.look_at(subscription.id);
                 self.routes.upsert(subscription);
@@ -95,6 +100,26 @@ impl Dispatcher {
     }
 
     pub(super) fn route(&mut self, page: PageToRoute, taken: oneshot::Sender<()>, now: Instant) {
+        self.out.metrics.events_read(page.events.len() as u64);
+        let id = self.checkpoints.next_page();
+        let routed = self.wanted(page);
+        let mut counts: BTreeMap<Shard, usize> = BTreeMap::new();
+        for Routed { event, .. } in &routed {
+            *counts.entry(event.shard).or_default() += 1;
+        }
+        for (shard, count) in counts {
+            self.checkpoints.page_read(shard, id, count);
+        }
+        self.out.metrics.deliveries_routed(routed.len() as u64);
+        for one in routed {
+            self.offer(one, id, now);
+        }
+        // The feed may be gone by now, at the end.
+        let _ = taken.send(());
+    }
+
+    /// Who gets the events of a page, but for deliveries that have a row.
+    fn wanted(&self, page: PageToRoute) -> Vec<Routed> {
         let PageToRoute {
             events,
             known,
@@ -102,8 +127,6 @@ impl Dispatcher {
             before,
             versions,
         } = page;
-        self.out.metrics.events_read(events.len() as u64);
-        let id = self.checkpoints.next_page();
         let is_new = |event: &Event, id: Uuid| {
             known.is_empty() || !known.contains(&DeliveryKey::first(event.id, id))
         };
@@ -136,19 +159,7 @@ impl Dispatcher {
                 }
             }
         }
-        let mut counts: BTreeMap<Shard, usize> = BTreeMap::new();
-        for Routed { event, .. } in &routed {
-            *counts.entry(event.shard).or_default() += 1;
-        }
-        for (shard, count) in counts {
-            self.checkpoints.page_read(shard, id, count);
-        }
-        self.out.metrics.deliveries_routed(routed.len() as u64);
-        for one in routed {
-            self.offer(one, id, now);
-        }
-        // The feed may be gone by now, at the end.
-        let _ = taken.send(());
+        routed
     }
 
     fn offer(&mut self, routed: Routed, page: PageId, now: Instant) {

@@ -14,16 +14,19 @@ use crate::model::{Credential, DeliveryKey, Endpoint, Event};
 /// A delivery that waits in a lane, or is in the air.
 #[derive(Clone, Debug)]
 pub struct Item {
+    /// What identifies it in every table.
     pub key: DeliveryKey,
     /// The subscription whose lane it takes.
     pub lane_id: Uuid,
+    /// What is delivered.
     pub event: Arc<Event>,
-    /// Of a transaction's subscription: where it goes instead of its lane's.
+    /// Where it goes, if it is a transaction's subscription's, instead of its lane's address.
     pub endpoint: Option<Arc<Endpoint>>,
     /// Attempts made before this one.
     pub attempts: u32,
     /// How many of the attempts were turned away ([`Circumstances`](crate::plan::Circumstances)).
     pub turned_away: u32,
+    /// Whether it is in the database too.
     pub row: Row,
     /// The page that brought it and whose checkpoint waits for it; none once it has, or
     /// is getting, a row.
@@ -39,6 +42,7 @@ pub struct Item {
 /// The credential of an attempt.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Trial {
+    /// Which of the subscription's credentials it carries.
     pub credential: Credential,
     /// Whether there is another one for the delivery to try, should this be refused.
     pub other_left: bool,
@@ -47,14 +51,16 @@ pub struct Trial {
 /// Whether the delivery is in `pending_deliveries` too.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Row {
+    /// It has no row.
     None,
     /// Handed to the recorder; not yet written.
     Asked,
+    /// Its row is there.
     Written,
 }
 
 impl Item {
-    /// Read back from the database.
+    /// Makes the delivery that was read back from the database.
     #[must_use]
     pub fn of_row(row: Refilled, now: Instant) -> Self {
         Self {
@@ -76,6 +82,7 @@ impl Item {
         }
     }
 
+    /// The deliveries among which its order counts.
     #[must_use]
     pub fn series(&self) -> Series {
         Series {
@@ -84,6 +91,7 @@ impl Item {
         }
     }
 
+    /// Whether it is one of these.
     #[must_use]
     pub fn is_of(&self, series: &Series) -> bool {
         self.key.subscription_id == series.subscription_id
@@ -97,7 +105,7 @@ impl Item {
         self.is_of(newer) && !self.key.is_replay() && self.event.id < newer.event.id
     }
 
-    /// Whether it is itself such a newer event.
+    /// Whether it is itself a newer event that takes the place of these.
     #[must_use]
     pub fn replaces(&self, older: &Series) -> bool {
         self.is_of(older) && !self.key.is_replay() && self.event.id > older.event.id
@@ -118,7 +126,9 @@ impl Item {
 /// newer one replaces an older one. Named by one of its events.
 #[derive(Clone, Debug)]
 pub struct Series {
+    /// The address.
     pub subscription_id: Uuid,
+    /// One of the transaction's events.
     pub event: Arc<Event>,
 }
 

@@ -16,7 +16,6 @@ use crate::flow::input::{Failed, Landed, Recorded, RecordedKind, Tried};
 use crate::flow::refill::LaneRefill;
 use crate::model::{DeliveryKey, OutcomeClass, Shard, State, Verdict};
 use crate::plan::Next;
-use crate::record::fenced;
 
 /// How soon to ask again when the database did not answer a refill.
 const REFILL_AGAIN: Duration = Duration::from_secs(1);
@@ -26,17 +25,30 @@ impl Dispatcher {
         let Landed {
             key,
             lane_id: id,
+            shard,
+            epoch,
             took,
             result,
         } = landed;
-        self.sends.remove(&key);
+        if !self.is_held(shard, epoch) {
+            return;
+        }
+        let cut_off = self.sends.remove(&key);
         let answered = result.as_ref().ok().map(|tried| lane::Answered {
             verdict: tried.verdict,
             refused: tried.refused,
             told_to_wait: tried.told_to_wait,
             took,
         });
-        let Some(Some(landed)) = self.lanes.with(id, |lane| lane.landed(key, answered, now)) else {
+        let landed = self.lanes.with(id, |lane| lane.landed(key, answered, now));
+        let landed = landed.flatten();
+        debug_assert_eq!(
+            landed.is_some(),
+            cut_off.is_some(),
+            "the lane and the dispatcher have different deliveries in the air"
+        );
+        // It was cut off, and has its row.
+        let Some(landed) = landed else {
             return;
         };
         self.lanes.look_at(id);
@@ -45,48 +57,46 @@ impl Dispatcher {
             self.disable(&item);
         }
         match result {
-            Ok(Tried {
-                attempt,
-                told_to_wait,
-                next,
-                again,
-                ..
-            }) => {
-                self.out.metrics.attempt(attempt.outcome, attempt.duration);
-                if again {
-                    self.out.metrics.sent_again();
-                }
-                self.announce(id, &attempt, now);
-                let attempts = attempt.number;
-                match next {
-                    Next::Delivered => {
-                        self.finish(&item, State::Delivered, attempts, None, Some(attempt));
-                    }
-                    Next::RetryIn(_) if outdated => {
-                        self.finish_superseded(&item, attempts, Some(attempt));
-                    }
-                    Next::RetryIn(delay) => {
-                        let told_to_wait = told_to_wait.is_some();
-                        self.retry(&item, delay, told_to_wait, attempt, now);
-                    }
-                    Next::PostingError(ending) => {
-                        let reason = format!("{ending}; the last: {}", attempt.reason);
-                        self.finish(
-                            &item,
-                            State::PostingError,
-                            attempts,
-                            Some(reason),
-                            Some(attempt),
-                        );
-                    }
-                }
-            }
+            Ok(tried) => self.tried(&item, outdated, tried, now),
             Err(failed) => {
                 if matches!(failed, Failed::Panicked) {
                     error!(event = %key.event_id, subscription = %id, "sending this delivery panicked");
                 }
                 let reason = Some(failed.to_string());
                 self.finish(&item, State::PostingError, item.attempts, reason, None);
+            }
+        }
+    }
+
+    /// An attempt was made: what the delivery becomes.
+    fn tried(&mut self, item: &Item, outdated: bool, tried: Tried, now: Instant) {
+        let Tried {
+            attempt,
+            told_to_wait,
+            next,
+            again,
+            ..
+        } = tried;
+        self.out.metrics.attempt(attempt.outcome, attempt.duration);
+        if again {
+            self.out.metrics.sent_again();
+        }
+        self.announce(item.lane_id, &attempt, now);
+        let attempts = attempt.number;
+        match next {
+            Next::Delivered => {
+                self.finish(item, State::Delivered, attempts, None, Some(attempt));
+            }
+            Next::RetryIn(_) if outdated => {
+                self.finish_superseded(item, attempts, Some(attempt));
+            }
+            Next::RetryIn(delay) => {
+                self.retry(item, delay, told_to_wait.is_some(), attempt, now);
+            }
+            Next::PostingError(ending) => {
+                let reason = format!("{ending}; the last: {}", attempt.reason);
+                let state = State::PostingError;
+                self.finish(item, state, attempts, Some(reason), Some(attempt));
             }
         }
     }
@@ -156,12 +166,12 @@ impl Dispatcher {
     ) {
         self.out.metrics.retry_planned();
         let id = item.lane_id;
-        let followers = self
-            .lanes
-            .with(id, |lane| lane.await_retry(item))
-            .unwrap_or_default();
-        // Also one that has no row yet: it may be there long before we are told.
-        self.lanes.with(id, |lane| lane.shelf.row_changes(item.key));
+        let followers = self.lanes.with(id, |lane| {
+            // Also one that has no row yet: it may be there long before we are told.
+            lane.shelf.row_changes(item.key);
+            lane.await_retry(item)
+        });
+        debug_assert!(followers.is_some(), "it has just landed in this lane");
         let (attempts, reason) = (attempt.number, attempt.reason.clone());
         self.record(
             item,
@@ -175,7 +185,7 @@ impl Dispatcher {
             },
             Some(attempt),
         );
-        for follower in &followers {
+        for follower in followers.iter().flatten() {
             self.spill(follower, now);
         }
     }
@@ -203,7 +213,7 @@ impl Dispatcher {
         }
     }
 
-    /// None if the delivery's shard is not held any more.
+    /// What is to be recorded of a delivery; none if its shard is not held any more.
     pub(super) fn entry(
         &self,
         item: &Item,
@@ -223,6 +233,7 @@ impl Dispatcher {
     }
 
     pub(super) fn hand_to_recorder(&mut self, entry: Entry, page: Option<PageId>) {
+        debug_assert!(self.is_held(entry.shard, entry.epoch), "{:?}", entry.key);
         if let Some(owned) = self.owned.get_mut(&entry.shard) {
             owned.unrecorded += 1;
         }
@@ -234,11 +245,28 @@ impl Dispatcher {
         }
     }
 
-    /// The recorder has dealt with an entry of this shard.
+    /// The recorder has dealt with an entry of this shard, which is held under its epoch.
     pub(super) fn written(&mut self, shard: Shard) {
         if let Some(owned) = self.owned.get_mut(&shard) {
+            debug_assert!(owned.unrecorded > 0, "{shard:?} has nothing to be recorded");
             owned.unrecorded = owned.unrecorded.saturating_sub(1);
         }
+    }
+
+    /// The recorder has dealt with an entry of this lane.
+    pub(super) fn tell_lane(
+        &mut self,
+        lane_id: Uuid,
+        key: DeliveryKey,
+        kind: RecordedKind,
+        now: Instant,
+    ) {
+        self.lanes.with(lane_id, |lane| {
+            debug_assert!(lane.shelf.is_unrecorded(), "{key:?} was not counted");
+            lane.shelf.recorded(key, kind);
+            lane.recorded(key, kind, now);
+        });
+        self.lanes.look_at(lane_id);
     }
 
     /// No checkpoint waits for the delivery any more.
@@ -256,46 +284,55 @@ impl Dispatcher {
             key,
             lane_id: id,
             shard,
+            epoch,
             page,
             kind,
         } in recorded
         {
+            if let RecordedKind::Finished(state) = kind {
+                self.out.metrics.finished(*state);
+            }
+            if !self.is_held(*shard, *epoch) {
+                continue;
+            }
             self.written(*shard);
             if *kind != RecordedKind::Fenced {
                 self.settle(*key, *shard, *page);
             }
-            self.lanes.with(*id, |lane| {
-                lane.shelf.recorded(*key, *kind);
-                lane.recorded(*key, *kind, now);
-            });
-            if let RecordedKind::Finished(state) = kind {
-                self.out.metrics.finished(*state);
-            }
+            self.tell_lane(*id, *key, *kind, now);
             if *kind == RecordedKind::Spilled {
                 spilled.entry(*id).or_default().insert(*key);
             }
-            self.lanes.look_at(*id);
         }
         for (id, keys) in spilled {
             self.lanes
                 .with(id, |lane| lane.rows_written(&keys, pressure, now));
         }
-        let lost: Vec<Shard> = fenced(recorded).into_iter().collect();
-        if !lost.is_empty() {
-            let entries = recorded
+        self.tell_of_fenced(recorded);
+    }
+
+    /// Says in the log and the metrics what was not written.
+    fn tell_of_fenced(&self, recorded: &[Recorded]) {
+        let fenced = || {
+            recorded
                 .iter()
                 .filter(|entry| entry.kind == RecordedKind::Fenced)
-                .count();
-            self.out.metrics.fenced_off(entries as u64);
-            warn!(
-                ?lost,
-                entries, "outcomes of shards that another worker owns were not written"
-            );
+        };
+        let lost: BTreeSet<Shard> = fenced().map(|entry| entry.shard).collect();
+        if lost.is_empty() {
+            return;
         }
+        let entries = fenced().count();
+        self.out.metrics.fenced_off(entries as u64);
+        warn!(
+            ?lost,
+            entries, "outcomes of shards that another worker owns were not written"
+        );
     }
 
     pub(super) fn refilled(&mut self, answers: Vec<LaneRefill>, now: Instant) {
-        self.refills = self.refills.saturating_sub(1);
+        assert!(self.refills > 0, "nobody asked for these rows");
+        self.refills -= 1;
         for LaneRefill {
             lane_id: id,
             shard,
@@ -304,18 +341,15 @@ impl Dispatcher {
             next_due_in,
         } in answers
         {
-            // Asked before the shard was lost and taken again: the lane is another one.
-            if self
-                .owned
-                .get(&shard)
-                .is_none_or(|owned| owned.epoch != epoch)
-            {
+            if !self.is_held(shard, epoch) {
                 continue;
             }
+            let is_asked = self.lanes.with(id, |lane| lane.shelf.is_refilling());
+            debug_assert_eq!(is_asked, Some(true), "lane {id} did not ask for rows");
             self.lanes.look_at(id);
             let Some(found) = found else {
                 self.lanes
-                    .with(id, |lane| lane.shelf.refill_failed(now + REFILL_AGAIN));
+                    .with(id, |lane| lane.refill_failed(now + REFILL_AGAIN));
                 continue;
             };
             self.out.metrics.refilled(found.len() as u64);

@@ -1,6 +1,8 @@
 //! The queue, limits and breaker of one subscription. A state machine without I/O:
 //! deliveries, outcomes and a time go in, decisions come out.
 
+mod queue;
+mod room;
 mod rotation;
 mod rows;
 #[cfg(test)]
@@ -8,14 +10,14 @@ mod tests;
 mod told;
 mod transactions;
 
-use std::collections::{BTreeMap, HashSet, VecDeque};
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use self::rotation::Rotation;
-use self::transactions::Barred;
 use super::breaker::{Breaker, BreakerSettings};
-use super::item::{Item, Series};
+use super::item::Item;
+use super::order::OrderGuard;
 use super::pace::Pace;
 use super::service::ServiceTime;
 use super::shelf::Shelf;
@@ -23,23 +25,19 @@ use super::throttle::Throttle;
 use crate::flow::input::RecordedKind;
 use crate::model::{DeliveryKey, Order, Subscription, Verdict};
 
-/// A lane keeps what its endpoint can take within this time; the rest goes to the
-/// database. Long enough that a backlog of healthy endpoints fills the memory to where the
-/// feed waits, on a machine that sends some 5,000 a second or more: with less, the feed
-/// reads on and most of the backlog takes the way through the database, which costs
-/// PostgreSQL twice as much.
-const HORIZON: Duration = Duration::from_secs(3);
-
 /// How soon a refill is tried again while the worker's memory is full.
 const FULL: Duration = Duration::from_millis(100);
 
+/// How every lane of a worker behaves.
 #[derive(Clone, Copy, Debug)]
 pub struct LaneSettings {
     /// What has waited or been in the air for this long gets a row.
     pub spill_after: Duration,
+    /// When an endpoint counts as failing, and how it is probed then.
     pub breaker: BreakerSettings,
 }
 
+/// What one subscription's deliveries wait in, and what lets them go.
 #[derive(Debug)]
 pub struct Lane {
     pub subscription: Arc<Subscription>,
@@ -50,10 +48,9 @@ pub struct Lane {
     replays: usize,
     queued_bytes: usize,
     in_flight: BTreeMap<DeliveryKey, Flight>,
-    /// What has a request in the air, where the order counts.
-    busy: HashSet<Series>,
+    /// None in most lanes: where no order is asked for. Boxed, as the next two.
+    order: Option<Box<OrderGuard>>,
     breaker: Breaker,
-    /// Boxed, as the next: most lanes have none.
     throttle: Option<Box<Throttle>>,
     pace: Option<Box<Pace>>,
     /// When the rate limit lets the next one through.
@@ -63,18 +60,6 @@ pub struct Lane {
     /// When the oldest delivery without a row came.
     oldest: Option<Instant>,
     draining: bool,
-    /// Events of the log that are older than some of the rows are still to be read,
-    behind_log: bool,
-    /// or were just read, and their own rows are on their way.
-    unsettled: bool,
-    /// or are about to get theirs, as they had to leave memory without one.
-    #[expect(
-        clippy::box_collection,
-        reason = "there are many lanes, hardly any has such, and an empty set takes 48 bytes"
-    )]
-    leaving: Option<Box<HashSet<DeliveryKey>>>,
-    /// Events because of which rows that a refill may bring stay where they are.
-    barred: Vec<Barred>,
 }
 
 #[derive(Debug)]
@@ -120,6 +105,7 @@ impl Lane {
     ) -> Self {
         Self {
             pace: subscription.rate.map(|rate| Box::new(Pace::new(rate, now))),
+            order: OrderGuard::of(&subscription, behind_log),
             subscription,
             shelf: Shelf::default(),
             spill_after: settings.spill_after,
@@ -127,7 +113,6 @@ impl Lane {
             replays: 0,
             queued_bytes: 0,
             in_flight: BTreeMap::new(),
-            busy: HashSet::new(),
             breaker: Breaker::new(settings.breaker),
             throttle: None,
             paced_until: None,
@@ -135,10 +120,6 @@ impl Lane {
             rotation: Rotation::default(),
             oldest: None,
             draining: false,
-            behind_log,
-            unsettled: false,
-            leaving: None,
-            barred: Vec::new(),
         }
     }
 
@@ -152,19 +133,35 @@ impl Lane {
             self.throttle = None;
         }
         self.rotation = Rotation::default();
+        if let Some(guard) = &mut self.order {
+            if !guard.configure(&subscription) {
+                self.order = None;
+            }
+        } else {
+            self.order = OrderGuard::of(&subscription, false);
+        }
         self.subscription = subscription;
         if self.shelf.all_rows() > 0 {
             self.shelf.due_at(now);
         }
     }
 
-    /// The log has been read as far as the shard's last owner had read it.
-    pub fn caught_up(&mut self) {
-        self.behind_log = false;
-        self.unsettled = self.shelf.is_unrecorded();
+    /// Events of the log that are older than some of the rows are still to be read.
+    pub fn falls_behind_log(&mut self) {
+        if let Some(guard) = &mut self.order {
+            guard.falls_behind_log();
+        }
     }
 
-    /// A fresh delivery. `pressure` is the share of the worker's memory in use, 0 to 1.
+    /// The log has been read as far as the shard's last owner had read it.
+    pub fn caught_up(&mut self) {
+        if let Some(guard) = &mut self.order {
+            guard.caught_up(self.shelf.is_unrecorded());
+        }
+    }
+
+    /// Takes a fresh delivery, if there is room. `pressure` is the share of the worker's memory in
+    /// use, 0 to 1.
     pub fn offer(&mut self, item: Item, pressure: f64, now: Instant) -> Offer {
         if self.must_shelve() || !self.has_room(pressure, now) {
             self.shelf.shelve(item.key);
@@ -178,72 +175,18 @@ impl Lane {
         Offer::Queued
     }
 
-    /// Behind older rows a fresh delivery would jump the queue. In an ordered lane any
-    /// row may be an older event of the same transaction.
+    /// Behind older rows a fresh delivery would jump the queue.
     fn must_shelve(&self) -> bool {
         self.draining
             || self.subscription.is_held()
             || self.shelf.is_behind()
-            || (self.is_ordered() && self.shelf.rows() > 0)
+            || self
+                .order
+                .as_ref()
+                .is_some_and(|it| !it.may_take_fresh(self.shelf.rows()))
     }
 
-    fn has_room(&self, pressure: f64, now: Instant) -> bool {
-        let queued = self.queue.len() - self.replays;
-        queued < self.free_slots(now) || queued < self.capacity(pressure, now)
-    }
-
-    /// How many deliveries the endpoint can take within the horizon.
-    fn capacity(&self, pressure: f64, now: Instant) -> usize {
-        if self.is_stalled(now) {
-            return 0;
-        }
-        let rate = self
-            .service
-            .rate(self.limit(now), !self.in_flight.is_empty(), now);
-        let asked_for = self.throttle.as_deref().and_then(Throttle::rate);
-        let limits = self.subscription.rate.into_iter().chain(asked_for);
-        let rate = limits.fold(rate, f64::min);
-        let capacity = rate * HORIZON.as_secs_f64() * (1.0 - pressure).max(0.0);
-        // Finite and not negative; more than memory holds is cut by `pressure`.
-        #[expect(
-            clippy::cast_possible_truncation,
-            clippy::cast_sign_loss,
-            reason = "see above"
-        )]
-        let capacity = capacity as usize;
-        capacity
-    }
-
-    /// Whether nothing says that the endpoint takes more than what is sent to it now.
-    fn is_stalled(&self, now: Instant) -> bool {
-        let is_silent = !self.in_flight.is_empty() && now >= self.service.silent_at();
-        is_silent || self.breaker.is_open() || self.is_told_to_wait()
-    }
-
-    fn limit(&self, now: Instant) -> u16 {
-        let limit = self.breaker.limit(self.subscription.max_in_flight, now);
-        match &self.throttle {
-            Some(throttle) => throttle.limit(limit, now),
-            None => limit,
-        }
-    }
-
-    fn free_slots(&self, now: Instant) -> usize {
-        usize::from(self.limit(now)).saturating_sub(self.in_flight.len())
-    }
-
-    /// How many replays may be in the air: half of what may be at all, so that what an event
-    /// causes itself finds a place at once.
-    fn replay_slots(&self, now: Instant) -> usize {
-        usize::from(self.limit(now)).div_ceil(2)
-    }
-
-    /// Whether the one at this place of the queue is a replay that has to wait for others.
-    fn is_replay_too_many(&self, at: usize, now: Instant) -> bool {
-        let flying = || self.in_flight.keys().filter(|key| key.is_replay()).count();
-        at >= self.queue.len() - self.replays && flying() >= self.replay_slots(now)
-    }
-
+    /// Whether the events of a transaction go one after another.
     #[must_use]
     pub fn is_ordered(&self) -> bool {
         self.subscription.order == Order::Transaction
@@ -254,12 +197,9 @@ impl Lane {
         if self.draining || self.subscription.is_held() || self.free_slots(now) == 0 {
             return None;
         }
-        let at = if self.busy.is_empty() {
-            (!self.queue.is_empty()).then_some(0)
-        } else {
-            self.queue
-                .iter()
-                .position(|item| !self.busy.contains(&item.series()))
+        let at = match &self.order {
+            None => (!self.queue.is_empty()).then_some(0),
+            Some(guard) => self.queue.iter().position(|item| guard.may_send(item)),
         }?;
         if self.is_replay_too_many(at, now) {
             return None;
@@ -280,19 +220,18 @@ impl Lane {
         let mut item = self.remove(at)?;
         let has_previous = self.subscription.auth_previous.is_some();
         item.trial = self.rotation.next(item.key, has_previous);
-        if self.is_ordered() {
-            self.busy.insert(item.series());
+        if let Some(guard) = &mut self.order {
+            guard.sent(&item);
         }
         if self.in_flight.is_empty() {
             self.service.began(now);
         }
-        self.in_flight.insert(
-            item.key,
-            Flight {
-                item: item.clone(),
-                outdated: false,
-            },
-        );
+        let flight = Flight {
+            item: item.clone(),
+            outdated: false,
+        };
+        let before = self.in_flight.insert(item.key, flight);
+        debug_assert!(before.is_none(), "a delivery goes out that is in the air");
         Some(item)
     }
 
@@ -313,7 +252,9 @@ impl Lane {
         now: Instant,
     ) -> Option<Landed> {
         let Flight { item, outdated } = self.in_flight.remove(&key)?;
-        self.busy.remove(&item.series());
+        if let Some(guard) = &mut self.order {
+            guard.landed(&item);
+        }
         if let Some(Answered {
             verdict,
             refused,
@@ -347,19 +288,10 @@ impl Lane {
 
     /// The recorder has written an entry of this lane: when to look for rows again.
     pub fn recorded(&mut self, key: DeliveryKey, kind: RecordedKind, now: Instant) {
-        if matches!(
-            kind,
-            RecordedKind::SupersededOlder
-                | RecordedKind::Retry(_)
-                | RecordedKind::Refused
-                | RecordedKind::Fenced
-        ) {
-            self.bar_is_written(key);
-        }
-        self.unsettled &= self.shelf.is_unrecorded();
-        if let Some(leaving) = &mut self.leaving {
-            leaving.remove(&key);
-            self.leaving.take_if(|leaving| leaving.is_empty());
+        if let Some(guard) = &mut self.order {
+            let (is_refilling, is_unrecorded) =
+                (self.shelf.is_refilling(), self.shelf.is_unrecorded());
+            guard.recorded(key, kind, is_refilling, is_unrecorded);
         }
         match kind {
             RecordedKind::Retry(due) => self.shelf.due_at(due),
@@ -378,7 +310,9 @@ impl Lane {
 
     /// Gives up what is in the air: nobody waits for the answers any more.
     pub fn cut_off(&mut self) -> Vec<Item> {
-        self.busy.clear();
+        if let Some(guard) = &mut self.order {
+            guard.cut_off();
+        }
         std::mem::take(&mut self.in_flight)
             .into_values()
             .map(|flight| flight.item)
@@ -417,52 +351,9 @@ impl Lane {
         .min()
     }
 
-    #[must_use]
-    pub fn queued(&self) -> (usize, usize) {
-        (self.queue.len(), self.queued_bytes)
-    }
-
-    #[must_use]
-    pub fn in_flight(&self) -> usize {
-        self.in_flight.len()
-    }
-
-    /// Whether the delivery is in memory.
-    #[must_use]
-    pub fn holds(&self, key: DeliveryKey) -> bool {
-        self.in_flight.contains_key(&key) || self.queue.iter().any(|item| item.key == key)
-    }
-
+    /// Whether the endpoint gets only probes.
     #[must_use]
     pub const fn is_failing(&self) -> bool {
         self.breaker.is_open()
-    }
-
-    fn push(&mut self, item: Item) {
-        self.queued_bytes += item.bytes();
-        if item.key.is_replay() {
-            self.replays += 1;
-            self.queue.push_back(item);
-        } else {
-            let behind_others = self.queue.len() - self.replays;
-            self.queue.insert(behind_others, item);
-        }
-    }
-
-    fn remove(&mut self, at: usize) -> Option<Item> {
-        let item = self.queue.remove(at)?;
-        self.queued_bytes -= item.bytes();
-        self.replays -= usize::from(item.key.is_replay());
-        Some(item)
-    }
-
-    fn take_queued(&mut self, wanted: impl Fn(&Item) -> bool) -> Vec<Item> {
-        let (taken, kept): (VecDeque<Item>, VecDeque<Item>) = std::mem::take(&mut self.queue)
-            .into_iter()
-            .partition(wanted);
-        self.queue = kept;
-        self.queued_bytes -= taken.iter().map(Item::bytes).sum::<usize>();
-        self.replays -= taken.iter().filter(|item| item.key.is_replay()).count();
-        taken.into()
     }
 }

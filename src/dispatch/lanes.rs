@@ -60,7 +60,9 @@ impl Lanes {
     /// Forgets the lanes of a shard that has gone.
     pub fn close_shard(&mut self, shard: Shard) {
         for id in self.by_shard.remove(&shard).unwrap_or_default() {
-            if let Some(lane) = self.by_id.remove(&id) {
+            let lane = self.by_id.remove(&id);
+            assert!(lane.is_some(), "lane {id} of {shard:?} was closed before");
+            if let Some(lane) = lane {
                 self.queued.0 -= lane.queued().0;
                 self.queued.1 -= lane.queued().1;
                 self.in_flight -= lane.in_flight();
@@ -101,7 +103,8 @@ impl Lanes {
     /// The lane whose turn it is.
     pub fn next_in_row(&mut self) -> Option<Uuid> {
         let id = self.row.pop_front()?;
-        self.in_row.remove(&id);
+        let was_in_row = self.in_row.remove(&id);
+        debug_assert!(was_in_row, "lane {id} stands in the row twice");
         Some(id)
     }
 
@@ -111,7 +114,8 @@ impl Lanes {
             && at <= now
         {
             self.agenda.pop_first();
-            self.on_agenda.remove(&id);
+            let noted = self.on_agenda.remove(&id);
+            debug_assert_eq!(noted, Some(at), "lane {id} stands on the agenda twice");
             self.look_at(id);
         }
     }
@@ -153,13 +157,13 @@ impl Lanes {
         self.in_flight
     }
 
-    /// Those that get only probes.
+    /// The lanes whose endpoints get only probes.
     pub fn failing(&self) -> impl Iterator<Item = Uuid> {
         let failing = self.by_id.iter().filter(|(_, lane)| lane.is_failing());
         failing.map(|(id, _)| *id)
     }
 
-    /// For the gauges.
+    /// Adds up what the lanes hold, for the gauges.
     #[must_use]
     pub fn sums(&self) -> Sums {
         Sums {
@@ -177,12 +181,19 @@ impl Lanes {
     }
 }
 
+/// What all lanes of a worker hold.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Sums {
+    /// Deliveries that wait in memory,
     pub queued: usize,
+    /// and their bytes.
     pub bytes: usize,
+    /// Requests in the air.
     pub in_flight: usize,
+    /// Deliveries that wait in the database, replays too.
     pub waiting: u64,
+    /// Endpoints that get only probes.
     pub failing: usize,
+    /// Endpoints that have said that they take nothing now.
     pub told_to_wait: usize,
 }

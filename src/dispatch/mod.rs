@@ -2,13 +2,13 @@
 //! let go, hands what became of it to the recorder, and keeps the checkpoints.
 //!
 //! One task owns all of this state, so nothing here is locked, and nothing here waits: what
-//! takes time is an [`errand`]. What one delivery goes through is in [`deliver`].
+//! takes time is an [`errand`] of the worker's. What one delivery goes through there begins and
+//! ends in [`attempt`].
 
-pub mod air;
 mod announce;
+pub mod attempt;
 mod breaker;
 mod checkpoint;
-pub mod deliver;
 mod ended;
 pub mod errand;
 mod handover;
@@ -17,18 +17,20 @@ pub mod item;
 mod landing;
 mod lane;
 mod lanes;
+mod order;
 mod pace;
-pub mod refill;
 mod refused;
 mod service;
 mod shelf;
+#[cfg(test)]
+mod tests;
 mod throttle;
 mod turns;
 
 use std::collections::{BTreeMap, HashMap};
 use std::time::{Duration, Instant};
 
-use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender};
+use tokio::sync::mpsc::UnboundedSender;
 use tokio::sync::watch;
 
 use self::announce::Announcer;
@@ -61,24 +63,24 @@ const UNWRITTEN: usize = 32_768;
 /// what a page fans out to.
 const FEED_READS_BELOW: f64 = 0.5;
 
-/// How many inputs are taken before the lanes have their turn.
-const INPUTS: usize = 512;
-
 /// The most subscriptions in trouble that a heartbeat names.
 const NAMED: usize = 1000;
 
 /// How often the gauges are set.
 const GAUGES: Duration = Duration::from_millis(500);
 
+/// The limits of a worker's deliveries.
 #[derive(Clone, Copy, Debug)]
 pub struct DispatchSettings {
+    /// How every lane behaves.
     pub lane: LaneSettings,
-    /// The most deliveries that wait in memory, and their bytes.
+    /// The most deliveries that wait in memory,
     pub memory_deliveries: usize,
+    /// and their bytes.
     pub memory_bytes: usize,
     /// Simultaneous sends of the whole worker.
     pub max_in_flight_total: usize,
-    /// Larger events become posting errors.
+    /// The largest data of an event, bytes: larger ones become posting errors.
     pub max_data_bytes: usize,
     /// How long a hand-over waits for what is in the air.
     pub grace: Duration,
@@ -86,8 +88,11 @@ pub struct DispatchSettings {
 
 /// Where the dispatcher's decisions go.
 pub struct Outlets {
+    /// To whoever does errands.
     pub errands: Box<dyn FnMut(Errand) + Send>,
+    /// To the recorder.
     pub recorder: UnboundedSender<ToRecord>,
+    /// What the recorder has before it.
     pub backlog: Backlog,
     /// To the keeper: shards that are drained, with their last checkpoint if they have
     /// moved on.
@@ -96,11 +101,15 @@ pub struct Outlets {
     pub room: watch::Sender<bool>,
     /// To the keeper: what it tells people with its heartbeat.
     pub condition: watch::Sender<Condition>,
+    /// Until when anything may be sent.
     pub lease: Lease,
+    /// The database's time at any instant.
     pub clock: DbClock,
+    /// What is counted.
     pub metrics: Metrics,
 }
 
+/// Everything that a worker knows of its deliveries, and decides of them.
 pub struct Dispatcher {
     settings: DispatchSettings,
     out: Outlets,
@@ -131,6 +140,7 @@ struct Owned {
 }
 
 impl Dispatcher {
+    /// Makes a dispatcher that holds no shard yet.
     #[must_use]
     pub fn new(settings: DispatchSettings, out: Outlets, now: Instant) -> Self {
         Self {
@@ -150,20 +160,6 @@ impl Dispatcher {
         }
     }
 
-    /// Runs until the feed and the keeper are gone. The channel is unbounded and yet
-    /// small: the feed waits for room, and sends, refills and entries are limited here.
-    pub async fn run(mut self, mut inputs: UnboundedReceiver<Input>) {
-        let mut taken = Vec::with_capacity(INPUTS);
-        loop {
-            let wake = self.next_wake();
-            tokio::select! {
-                count = inputs.recv_many(&mut taken, INPUTS) => if count == 0 { return },
-                () = tokio::time::sleep_until(wake.into()) => {}
-            }
-            self.step(taken.drain(..), &Instant::now);
-        }
-    }
-
     /// Takes what has happened, and has everything done that follows from it. `clock` is
     /// this process's, and is looked at again before each send.
     pub fn step(&mut self, inputs: impl Iterator<Item = Input>, clock: &dyn Fn() -> Instant) {
@@ -178,7 +174,7 @@ impl Dispatcher {
         self.set_gauges(now);
     }
 
-    /// When to step again if nothing happens before.
+    /// When [`step`](Self::step) is to be called again if nothing happens before.
     #[must_use]
     pub fn next_wake(&self) -> Instant {
         let lanes = self.lanes.next_wake();

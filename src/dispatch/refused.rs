@@ -9,7 +9,7 @@ use crate::flow::entry::{Change, Entry, PageId, ToRecord};
 use crate::flow::input::RecordedKind;
 use crate::model::{Shard, State};
 
-/// Of a delivery in memory that can have no row: what waits for its end.
+/// What waits for the end of a delivery in memory that can have no row.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Rowless {
     pub shard: Shard,
@@ -19,12 +19,11 @@ pub(super) struct Rowless {
 impl Dispatcher {
     pub(super) fn refused(&mut self, refused: ToRecord, now: Instant) {
         let ToRecord { entry, page } = refused;
+        if !self.is_held(entry.shard, entry.epoch) {
+            return;
+        }
         self.written(entry.shard);
-        self.lanes.with(entry.lane_id, |lane| {
-            lane.shelf.recorded(entry.key, RecordedKind::Refused);
-            lane.recorded(entry.key, RecordedKind::Refused, now);
-        });
-        self.lanes.look_at(entry.lane_id);
+        self.tell_lane(entry.lane_id, entry.key, RecordedKind::Refused, now);
         match entry.change {
             Change::Spill => self.row_refused(entry, page),
             // The older ones go on as if the newer one were not there.

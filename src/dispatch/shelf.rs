@@ -13,12 +13,14 @@ use crate::model::DeliveryKey;
 /// were on their way: by then these are written.
 const LOOK_AGAIN: Duration = Duration::from_secs(1);
 
+/// A lane's rows in the database, as far as it has to know of them.
 #[derive(Debug, Default)]
 pub struct Shelf {
     /// Rows that are not in memory too, and when the next is due.
     rows: u64,
     next_due: Option<Instant>,
-    /// The same of replays. They are counted apart, because nothing waits for them.
+    /// Replays, and when the next of them is due. They are counted apart, because nothing waits
+    /// for them.
     replays: u64,
     next_replay: Option<Instant>,
     /// Rows are due that found no room: what is fresh queues up behind them.
@@ -31,7 +33,7 @@ pub struct Shelf {
     unrecorded: usize,
 }
 
-/// So many deliveries, and so many replays.
+/// Counts deliveries and replays apart.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Rows {
     pub deliveries: usize,
@@ -48,7 +50,7 @@ impl Rows {
     }
 }
 
-/// When the next one is due.
+/// When the next delivery and the next replay are due.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Due {
     pub deliveries: Option<Instant>,
@@ -62,8 +64,6 @@ struct Refill {
     passes_over: bool,
     /// Whether something was shelved while it ran.
     shelved_since: bool,
-    /// Whether what it finds is to stay where it is.
-    spoiled: bool,
 }
 
 impl Shelf {
@@ -87,13 +87,13 @@ impl Shelf {
         }
     }
 
-    /// Without replays.
+    /// How many rows wait, without replays.
     #[must_use]
     pub const fn rows(&self) -> u64 {
         self.rows
     }
 
-    /// Replays too.
+    /// How many rows wait, replays too.
     #[must_use]
     pub const fn all_rows(&self) -> u64 {
         self.rows + self.replays
@@ -135,7 +135,7 @@ impl Shelf {
         }
     }
 
-    /// A failed delivery went there until its time.
+    /// A failed delivery went to the database until its time.
     pub const fn await_retry(&mut self, key: DeliveryKey) {
         if key.is_replay() {
             self.replays += 1;
@@ -144,7 +144,7 @@ impl Shelf {
         }
     }
 
-    /// Something of it is, whatever it is.
+    /// Something of the shelf is due then, whatever it is.
     pub fn due_at(&mut self, at: Instant) {
         self.next_due = Some(earlier(self.next_due, at));
         if self.replays > 0 {
@@ -170,6 +170,7 @@ impl Shelf {
     /// landed since: the row that was just made is still to be changed or removed. A row that
     /// the database refuses to change or remove stays, and is passed over.
     pub fn recorded(&mut self, key: DeliveryKey, kind: RecordedKind) {
+        // An entry of a row that was withdrawn before the lane was there is not counted.
         self.unrecorded = self.unrecorded.saturating_sub(1);
         if matches!(
             kind,
@@ -197,7 +198,6 @@ impl Shelf {
             asked,
             passes_over: in_memory || !self.changing.is_empty(),
             shelved_since: false,
-            spoiled: false,
         });
         self.next_due = None;
         if asked.replays > 0 {
@@ -209,18 +209,6 @@ impl Shelf {
     #[must_use]
     pub const fn is_refilling(&self) -> bool {
         self.refill.is_some()
-    }
-
-    /// What the refill finds, if there is one, is to stay where it is.
-    pub const fn spoil_refill(&mut self) {
-        if let Some(refill) = &mut self.refill {
-            refill.spoiled = true;
-        }
-    }
-
-    #[must_use]
-    pub fn is_refill_spoiled(&self) -> bool {
-        self.refill.as_ref().is_some_and(|refill| refill.spoiled)
     }
 
     #[must_use]
@@ -235,6 +223,7 @@ impl Shelf {
             return;
         };
         self.changing.retain(|_, changed| !*changed);
+        // Hand-run SQL may have made rows that were never counted.
         self.rows = self.rows.saturating_sub(taken.deliveries as u64);
         self.replays = self.replays.saturating_sub(taken.replays as u64);
         // Hand-run SQL, or a newer event, may have removed rows that were counted: if nothing is
@@ -279,141 +268,4 @@ fn earlier(one: Option<Instant>, other: Instant) -> Instant {
 }
 
 #[cfg(test)]
-mod tests {
-    use std::time::Duration;
-
-    use uuid::Uuid;
-
-    use super::*;
-    use crate::model::State;
-
-    const KEY: DeliveryKey = DeliveryKey {
-        event_id: Uuid::nil(),
-        subscription_id: Uuid::nil(),
-        generation: 0,
-    };
-
-    const fn rows(deliveries: usize, replays: usize) -> Rows {
-        Rows {
-            deliveries,
-            replays,
-        }
-    }
-
-    fn found(rows: u64, due: Instant) -> Shelf {
-        let mut shelf = Shelf::default();
-        shelf.found(rows, due);
-        shelf
-    }
-
-    #[test]
-    fn a_full_refill_is_followed_by_another_and_a_short_one_by_the_next_retry() {
-        let now = Instant::now();
-        let mut shelf = found(5, now);
-        let _ = shelf.begin_refill(rows(3, 0), false);
-        assert_eq!(shelf.next_due(), None, "one at a time");
-        shelf.end_refill(rows(3, 0), rows(3, 0), Due::default(), now);
-        assert_eq!(
-            (shelf.next_due(), shelf.is_behind(), shelf.rows()),
-            (Some(now), true, 2)
-        );
-        let later = now + Duration::from_mins(30);
-        let _ = shelf.begin_refill(rows(3, 0), false);
-        let next = Due {
-            deliveries: Some(later),
-            replays: None,
-        };
-        shelf.end_refill(rows(1, 0), rows(1, 0), next, now);
-        assert_eq!(
-            (shelf.next_due(), shelf.is_behind(), shelf.rows()),
-            (Some(later), false, 1)
-        );
-    }
-
-    #[test]
-    fn a_row_changed_during_a_refill_is_passed_over_until_the_refill_ends() {
-        let now = Instant::now();
-        let mut shelf = found(1, now);
-        shelf.row_changes(KEY);
-        assert_eq!(
-            shelf.begin_refill(rows(1, 0), false).collect::<Vec<_>>(),
-            [KEY]
-        );
-        shelf.recorded(KEY, RecordedKind::Finished(State::Delivered));
-        assert!(shelf.is_changing(KEY), "the refill may have read it before");
-        shelf.end_refill(rows(0, 0), rows(0, 0), Due::default(), now);
-        assert!(!shelf.is_changing(KEY));
-    }
-
-    #[test]
-    fn a_row_made_after_its_delivery_has_landed_is_passed_over_until_it_is_removed() {
-        let now = Instant::now();
-        let mut shelf = found(1, now);
-        shelf.handed_to_recorder();
-        shelf.handed_to_recorder();
-        shelf.row_changes(KEY);
-        shelf.recorded(KEY, RecordedKind::Spilled);
-        assert_eq!(
-            shelf.begin_refill(rows(1, 0), false).collect::<Vec<_>>(),
-            [KEY]
-        );
-        shelf.end_refill(rows(0, 0), rows(0, 0), Due::default(), now);
-        shelf.recorded(KEY, RecordedKind::Finished(State::Delivered));
-        assert!(!shelf.is_changing(KEY));
-    }
-
-    #[test]
-    fn what_is_shelved_during_a_refill_keeps_the_lane_behind() {
-        let now = Instant::now();
-        let mut shelf = Shelf::default();
-        let _ = shelf.begin_refill(rows(9, 0), false);
-        shelf.shelve(KEY);
-        shelf.due_at(now);
-        shelf.end_refill(rows(0, 0), rows(0, 0), Due::default(), now);
-        assert!(shelf.is_behind());
-        assert_eq!(shelf.next_due(), Some(now));
-    }
-
-    #[test]
-    fn rows_that_others_removed_are_forgotten() {
-        let now = Instant::now();
-        let mut shelf = found(7, now);
-        let _ = shelf.begin_refill(rows(9, 0), false);
-        shelf.end_refill(rows(0, 0), rows(0, 0), Due::default(), now);
-        assert_eq!((shelf.rows(), shelf.is_behind()), (0, false));
-    }
-
-    #[test]
-    fn rows_that_may_be_on_their_way_are_looked_for_again() {
-        let now = Instant::now();
-        let mut shelf = found(7, now);
-        shelf.handed_to_recorder();
-        let _ = shelf.begin_refill(rows(9, 0), false);
-        shelf.end_refill(rows(0, 0), rows(0, 0), Due::default(), now);
-        assert_eq!(
-            (shelf.rows(), shelf.next_due()),
-            (7, Some(now + LOOK_AGAIN))
-        );
-        shelf.recorded(KEY, RecordedKind::Finished(State::Cancelled));
-        let _ = shelf.begin_refill(rows(9, 0), false);
-        shelf.end_refill(rows(0, 0), rows(0, 0), Due::default(), now);
-        assert_eq!((shelf.rows(), shelf.next_due()), (0, None));
-    }
-
-    #[test]
-    fn replays_that_find_no_room_keep_their_time_and_hold_nobody_up() {
-        let now = Instant::now();
-        let mut shelf = Shelf::default();
-        shelf.found_replays(5, now);
-        let _ = shelf.begin_refill(rows(3, 0), false);
-        shelf.end_refill(rows(0, 0), rows(0, 0), Due::default(), now);
-        assert_eq!(shelf.next_replay(), Some(now));
-        let _ = shelf.begin_refill(rows(3, 2), false);
-        shelf.end_refill(rows(0, 2), rows(0, 2), Due::default(), now);
-        assert_eq!((shelf.next_replay(), shelf.all_rows()), (Some(now), 3));
-        assert_eq!((shelf.rows(), shelf.is_behind()), (0, false));
-        let _ = shelf.begin_refill(rows(3, 2), false);
-        shelf.end_refill(rows(0, 0), rows(0, 0), Due::default(), now);
-        assert_eq!((shelf.next_replay(), shelf.all_rows()), (None, 0));
-    }
-}
+mod tests;

@@ -11,8 +11,8 @@ const BACK: f64 = 0.8;
 /// some twenty seconds between two refusals of a receiver whose limit stays as it is.
 const TOWARDS: f64 = 0.01;
 
-/// The same beyond it, as a share of the pace: a receiver that takes more again is not held up
-/// for long.
+/// How much faster it gets in a second beyond that, as a share of the pace: a receiver that takes
+/// more again is not held up for long.
 const BEYOND: f64 = 0.1;
 
 /// At so many times the pace that was refused nothing is left of the limit.
@@ -96,7 +96,7 @@ impl Throttle {
         self.wait_until(now + wait);
     }
 
-    /// So the last owner of the lane was told.
+    /// The last owner of the lane was told so.
     pub fn wait_until(&mut self, until: Instant) {
         let before = self.waits_until.unwrap_or(until);
         self.waits_until = Some(until.max(before));
@@ -126,7 +126,7 @@ impl Throttle {
             .take_if(|pace| pace.per_second > FORGOTTEN * pace.refused);
     }
 
-    /// Of a receiver that took nothing at all no pace is known.
+    /// No pace is known of a receiver that took nothing at all.
     fn slow_down(&mut self, taken: f64, now: Instant) {
         let refused = self.rate().or((taken >= 1.0).then_some(taken));
         if let Some(refused) = refused {

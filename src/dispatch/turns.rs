@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use futures::future::AbortHandle;
 use uuid::Uuid;
 
-use super::deliver::age;
+use super::attempt::age;
 use super::errand::{Errand, Flight};
 use super::item::Item;
 use super::{Dispatcher, UNRECORDED, lane};
@@ -126,12 +126,17 @@ impl Dispatcher {
         let Some(Some((subscription, heads_only, room, held))) = asked else {
             return;
         };
-        let Some(owned) = self.owned.get(&subscription.shard) else {
+        let epoch = self.epoch(subscription.shard);
+        debug_assert!(
+            epoch.is_some(),
+            "a lane of a shard that is not held asks for rows"
+        );
+        let Some(epoch) = epoch else {
             return;
         };
         order.lanes.push(RefillRequest {
             shard: subscription.shard,
-            epoch: owned.epoch,
+            epoch,
             lane_id: id,
             room: i64::try_from(room.deliveries).unwrap_or(i64::MAX),
             replay_room: i64::try_from(room.replays).unwrap_or(i64::MAX),
@@ -175,7 +180,10 @@ impl Dispatcher {
     }
 
     fn send(&mut self, item: Item, id: Uuid, now: Instant) {
-        let Some(subscription) = self.lanes.with(id, |lane| Arc::clone(&lane.subscription)) else {
+        let subscription = self.lanes.with(id, |lane| Arc::clone(&lane.subscription));
+        let held = subscription.and_then(|it| Some((self.epoch(it.shard)?, it)));
+        debug_assert!(held.is_some(), "a lane of a shard that is not held sends");
+        let Some((epoch, subscription)) = held else {
             return;
         };
         if item.attempts == 0 && !item.key.is_replay() {
@@ -183,11 +191,13 @@ impl Dispatcher {
             self.out.metrics.first_attempt(waited);
         }
         let (cut_off, ends) = AbortHandle::new_pair();
-        self.sends.insert(item.key, cut_off);
+        let before = self.sends.insert(item.key, cut_off);
+        debug_assert!(before.is_none(), "a delivery is sent that is in the air");
         (self.out.errands)(Errand::Send(Flight {
             item,
             lane_id: id,
             subscription,
+            epoch,
             ends,
         }));
     }

@@ -142,8 +142,10 @@ impl Backlog {
 
     /// Counts entries that are recorded, and how many of them tell of an attempt.
     pub fn take(&self, entries: usize, attempts: usize) {
-        self.0.entries.fetch_sub(entries, Ordering::Relaxed);
-        self.0.attempts.fetch_sub(attempts, Ordering::Relaxed);
+        let had = self.0.entries.fetch_sub(entries, Ordering::Relaxed);
+        debug_assert!(had >= entries, "{entries} entries taken of {had}");
+        let had = self.0.attempts.fetch_sub(attempts, Ordering::Relaxed);
+        debug_assert!(had >= attempts, "{attempts} attempts taken of {had}");
     }
 
     /// How many entries there are, of any kind.

@@ -119,6 +119,10 @@ pub struct Landed {
     pub key: DeliveryKey,
     /// The subscription whose lane it was sent by.
     pub lane_id: Uuid,
+    /// The shard that the delivery belongs to.
+    pub shard: Shard,
+    /// The epoch under which the shard was held when it was sent.
+    pub epoch: Epoch,
     /// How long the send took.
     pub took: Duration,
     /// The attempt, or why there is none.
@@ -145,6 +149,8 @@ pub struct Recorded {
     pub lane_id: Uuid,
     /// The shard that the delivery belongs to.
     pub shard: Shard,
+    /// The epoch of the entry: under which the shard was held when it came about.
+    pub epoch: Epoch,
     /// The page whose checkpoint may have waited for it.
     pub page: Option<PageId>,
     /// What became of the entry.

@@ -1,12 +1,10 @@
 //! What the dispatcher is told of entries that were written.
 
-use std::collections::HashSet;
 use std::time::Instant;
 
 use super::Part;
 use crate::flow::entry::{Change, Written};
 use crate::flow::input::{Recorded, RecordedKind};
-use crate::model::Shard;
 
 /// What the dispatcher is told of a part of a batch that was written at `now`.
 pub(super) fn acknowledge(
@@ -24,6 +22,7 @@ pub(super) fn acknowledge(
             key: entry.key,
             lane_id: entry.lane_id,
             shard: entry.shard,
+            epoch: entry.epoch,
             page: *page,
             kind,
         }
@@ -37,13 +36,4 @@ fn kind_of(change: &Change, now: Instant) -> RecordedKind {
         Change::Spill => RecordedKind::Spilled,
         Change::SupersedeOlder { .. } => RecordedKind::SupersededOlder,
     }
-}
-
-/// The shards among these that were fenced off.
-#[must_use]
-pub fn fenced(recorded: &[Recorded]) -> HashSet<Shard> {
-    let lost = recorded
-        .iter()
-        .filter(|entry| entry.kind == RecordedKind::Fenced);
-    lost.map(|entry| entry.shard).collect()
 }

@@ -1,5 +1,4 @@
 use super::*;
-use std::collections::HashSet;
 
 use crate::flow::AWAY;
 use crate::flow::entry::{Attempt, Change, Entry, PageId};
@@ -339,20 +338,4 @@ fn a_repetition_that_stays_is_a_refusal() {
         [1],
         "the first half, as a batch of its own"
     );
-}
-
-#[test]
-fn what_was_fenced_off_is_told_apart() {
-    let mut bench = Bench::with_rows(2);
-    let mut of_another = delivered(2);
-    of_another.entry.shard = Shard(2);
-    bench.take([delivered(1), of_another]);
-    bench.answer(Answer::Written(Written {
-        lost: HashSet::from([Shard(2)]),
-        conflicts: 0,
-    }));
-    let kinds = bench.recorded[0].iter().map(|entry| entry.kind);
-    let finished = RecordedKind::Finished(State::Delivered);
-    assert!(kinds.eq([finished, RecordedKind::Fenced]));
-    assert_eq!(fenced(&bench.recorded[0]), HashSet::from([Shard(2)]));
 }

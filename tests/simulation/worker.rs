@@ -197,7 +197,7 @@ fn flow(own: &Rc<Own>, cluster: String, time: DateTime<Utc>, stop: watch::Receiv
     own.spawn(keeping.run(keeper, drained_rx, stop));
 }
 
-/// `Dispatcher::run`.
+/// `worker::dispatching`.
 async fn dispatch(
     own: Rc<Own>,
     mut dispatcher: Dispatcher,

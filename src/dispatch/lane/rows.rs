@@ -6,6 +6,7 @@ use std::time::Instant;
 use super::Lane;
 use crate::dispatch::FEED_READS_BELOW;
 use crate::dispatch::item::{Item, Row};
+use crate::dispatch::order::OrderGuard;
 use crate::dispatch::shelf::{Due, Rows};
 use crate::model::DeliveryKey;
 
@@ -43,10 +44,8 @@ impl Lane {
     }
 
     pub(super) fn refill_room(&self, pressure: f64, now: Instant) -> usize {
-        // A row must not overtake an older event of its transaction.
-        let must_wait =
-            self.is_ordered() && (self.behind_log || self.unsettled || self.leaving.is_some());
-        if self.draining || must_wait || self.subscription.is_held() || pressure >= 1.0 {
+        let may_refill = self.order.as_deref().is_none_or(OrderGuard::may_refill);
+        if self.draining || !may_refill || self.subscription.is_held() || pressure >= 1.0 {
             return 0;
         }
         if !self.subscription.enabled {
@@ -58,7 +57,7 @@ impl Lane {
             .min(REFILL)
     }
 
-    /// None while there is something else to send.
+    /// How many replays the lane has room for: none while there is something else to send.
     pub(super) fn replay_room(&self, pressure: f64, now: Instant) -> usize {
         if self.draining || self.subscription.is_held() || pressure >= 1.0 {
             return 0;
@@ -87,24 +86,35 @@ impl Lane {
         let mut count = Rows::default();
         let in_queue: HashSet<DeliveryKey> = self.queue.iter().map(|item| item.key).collect();
         let mut taken = Rows::default();
-        let must_stay = self.subscription.is_held() || self.shelf.is_refill_spoiled();
+        let must_stay = self.subscription.is_held()
+            || self.order.as_deref().is_some_and(OrderGuard::is_spoiled);
         for item in found {
             count.add(item.key);
             let elsewhere = must_stay
                 || in_queue.contains(&item.key)
                 || self.in_flight.contains_key(&item.key)
                 || self.shelf.is_changing(item.key)
-                || self.is_barred(&item);
+                || self.order.as_ref().is_some_and(|it| !it.may_take(&item));
             if !elsewhere {
                 taken.add(item.key);
                 self.push(item);
             }
         }
-        self.barred.retain(|barred| !barred.is_written());
+        if let Some(guard) = &mut self.order {
+            guard.refill_ended();
+        }
         self.shelf.end_refill(count, taken, next_due, now);
         if must_stay && count != Rows::default() {
             self.shelf.due_at(now);
         }
+    }
+
+    /// The refill failed: the database is away.
+    pub fn refill_failed(&mut self, again: Instant) {
+        if let Some(guard) = &mut self.order {
+            guard.refill_ended();
+        }
+        self.shelf.refill_failed(again);
     }
 
     /// Deliveries that have been here without a row for too long: they get one, and stay.
@@ -163,23 +173,17 @@ impl Lane {
     }
 
     /// Takes the end of the queue out of memory, beyond `keep` and as far as it may leave.
-    /// Where order counts, a newer event of one of these transactions may be among the rows
-    /// that a refill found before theirs were written.
     fn shelve_beyond(&mut self, keep: usize, may_leave: impl Fn(&Item) -> bool) -> Vec<Item> {
-        let is_ordered = self.is_ordered();
         let mut left = Vec::new();
         while self.queue.len() > keep
             && self.queue.back().is_some_and(&may_leave)
             && let Some(item) = self.remove(self.queue.len() - 1)
         {
             self.shelf.shelve(item.key);
-            if is_ordered && item.row != Row::Written {
-                self.leaving.get_or_insert_default().insert(item.key);
+            if let Some(guard) = &mut self.order {
+                guard.leaves(&item, self.shelf.is_refilling());
             }
             left.push(item);
-        }
-        if is_ordered && !left.is_empty() {
-            self.shelf.spoil_refill();
         }
         left.reverse();
         left

@@ -630,3 +630,12 @@ fn what_is_in_the_air_is_not_withdrawn() {
         "it is in the database only"
     );
 }
+
+#[test]
+fn a_lane_without_order_has_no_guard_and_is_the_smaller_for_it() {
+    let plain = lane(|_| {}, Instant::now());
+    assert!(plain.order.is_none());
+    // 544 bytes when every lane had what order needs.
+    let bytes = size_of_val(&plain);
+    assert!(bytes <= 472, "{bytes}");
+}

@@ -19,37 +19,6 @@ pub struct Superseded {
     pub stale: bool,
 }
 
-/// An event because of which rows of its transaction stay where they are, although a refill
-/// that began before may bring them.
-#[derive(Debug)]
-pub(super) struct Barred {
-    by: Series,
-    rows: Rows,
-    /// Whether the recorder has written it: no refill that begins now finds them.
-    is_written: bool,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Rows {
-    /// It has taken their place.
-    Older,
-    /// It failed, and they wait for it.
-    Newer,
-}
-
-impl Barred {
-    pub(super) const fn is_written(&self) -> bool {
-        self.is_written
-    }
-
-    fn bars(&self, item: &Item) -> bool {
-        match self.rows {
-            Rows::Older => item.is_replaced_by(&self.by),
-            Rows::Newer => item.replaces(&self.by),
-        }
-    }
-}
-
 impl Lane {
     /// The delivery goes to the database until its next attempt. Where order counts, the
     /// events of its transaction that wait in memory follow it there.
@@ -58,15 +27,11 @@ impl Lane {
         if !self.is_ordered() {
             return Vec::new();
         }
+        if let Some(guard) = &mut self.order {
+            guard.failed(failed);
+        }
         let series = failed.series();
         let is_replay = failed.key.is_replay();
-        if !is_replay {
-            self.barred.push(Barred {
-                by: series.clone(),
-                rows: Rows::Newer,
-                is_written: false,
-            });
-        }
         let followers =
             self.take_queued(|item| item.is_of(&series) && item.key.is_replay() == is_replay);
         for follower in &followers {
@@ -96,11 +61,8 @@ impl Lane {
         }
         result.dropped = self.take_queued(|item| item.is_replaced_by(newer));
         if self.shelf.is_refilling() || result.look_in_rows {
-            self.barred.push(Barred {
-                by: newer.clone(),
-                rows: Rows::Older,
-                is_written: !result.look_in_rows,
-            });
+            let guard = self.order.get_or_insert_default();
+            guard.replaced(newer, result.look_in_rows);
         }
         result
     }
@@ -115,23 +77,7 @@ impl Lane {
         true
     }
 
-    /// Whether something happened in its transaction while it was on its way into memory.
-    pub(super) fn is_barred(&self, item: &Item) -> bool {
-        self.barred.iter().any(|barred| barred.bars(item))
-    }
-
-    /// What this event did to the rows of its transaction is written.
-    pub(super) fn bar_is_written(&mut self, by: DeliveryKey) {
-        let is_refilling = self.shelf.is_refilling();
-        for barred in &mut self.barred {
-            barred.is_written |= barred.by.subscription_id == by.subscription_id
-                && barred.by.event.id == by.event_id;
-        }
-        self.barred
-            .retain(|barred| is_refilling || !barred.is_written);
-    }
-
-    /// The deliveries in memory of a transaction's subscription that has ended.
+    /// Takes the deliveries of a transaction's subscription that has ended out of the queue.
     pub fn withdraw(&mut self, subscription_id: Uuid) -> Vec<Item> {
         self.take_queued(|item| item.key.subscription_id == subscription_id)
     }

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::rc::Rc;
 
 use futures::future::Abortable;
-use posthorn::dispatch::deliver::{conclude, prepare};
+use posthorn::dispatch::attempt::{conclude, prepare};
 use posthorn::dispatch::errand::{Errand, Flight};
 use posthorn::flow::input::{Failed, Input, Landed};
 use posthorn::flow::refill::{LaneRefill, NextDue, RefillOrder, Refilled};
@@ -30,6 +30,7 @@ fn send(own: &Rc<Own>, flight: Flight, dispatcher: UnboundedSender<Input>) {
         item,
         lane_id,
         subscription,
+        epoch,
         ends,
     } = flight;
     let (exchange, at_once) = {
@@ -87,6 +88,8 @@ fn send(own: &Rc<Own>, flight: Flight, dispatcher: UnboundedSender<Input>) {
         let _ = dispatcher.send(Input::Landed(Landed {
             key: item.key,
             lane_id,
+            shard: subscription.shard,
+            epoch,
             took,
             result: Ok::<_, Failed>(tried),
         }));
@@ -97,7 +100,7 @@ fn send(own: &Rc<Own>, flight: Flight, dispatcher: UnboundedSender<Input>) {
     });
 }
 
-/// `dispatch::refill::refill`: two statements of one transaction.
+/// `worker::refilling`: two statements of one transaction.
 async fn refill(own: Rc<Own>, order: RefillOrder, dispatcher: UnboundedSender<Input>) {
     let lanes = order.lanes.clone();
     let answer = refill_all(&own, order).await;

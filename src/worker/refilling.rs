@@ -16,7 +16,7 @@ use crate::store::pending::{find_next_due, refill_lanes};
 use crate::store::{Pool, StoreError, within};
 
 /// Answers every lane of the order, whatever the database does.
-pub async fn refill(
+pub(super) async fn refill(
     pool: Pool,
     order: RefillOrder,
     dispatcher: UnboundedSender<Input>,

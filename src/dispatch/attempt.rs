@@ -1,78 +1,24 @@
-//! One attempt, from the request to what becomes of the delivery. First tries, retries
-//! and replays all come through here.
+//! The two ends of an attempt: the request that goes out, and what its outcome makes of the
+//! delivery. First tries, retries and replays all come through here.
 
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 
 use super::item::Item;
-use crate::flow::DbClock;
 use crate::flow::entry::Attempt;
 use crate::flow::input::Tried;
 use crate::judge::{judge, refuses_credential, with_another_left};
 use crate::mask::Mask;
 use crate::model::{Outcome, Subscription, TokenKey, Wire};
 use crate::plan::{Circumstances, parse_retry_after, plan, told_to_wait};
-use crate::send::Sender;
-use crate::shape::{Moment, Request, Unsendable, endpoint, shape, within_bounds};
+use crate::shape::{Moment, Request, Unsendable, shape};
 
 /// Behind the reason of an attempt whose request went out twice.
 const SENT_AGAIN: &str =
     " (sent twice: the kept connection was closed before an answer, and a new one was opened)";
 
-/// What an attempt needs of the worker.
-#[derive(Clone)]
-pub struct Delivering {
-    pub sender: Sender,
-    pub clock: DbClock,
-    pub token_key: TokenKey,
-    /// The largest data that is sent, bytes: replays of events that were once allowed to be
-    /// larger are held to it too.
-    pub max_data_bytes: usize,
-}
-
-/// Shape, send, judge, plan. Whatever happens on the wire is an outcome; only a delivery
-/// that can never be sent is an error.
-pub async fn deliver(
-    with: &Delivering,
-    item: &Item,
-    subscription: &Subscription,
-) -> Result<Tried, Unsendable> {
-    within_bounds(&item.event, with.max_data_bytes)?;
-    let its_own = item
-        .endpoint
-        .as_ref()
-        .map(|endpoint| endpoint::over(endpoint, subscription))
-        .transpose()?;
-    let subscription = its_own.as_ref().unwrap_or(subscription);
-    let started_at = with.clock.now();
-    let mut request = prepare(
-        item,
-        subscription,
-        started_at,
-        rand::random(),
-        &with.token_key,
-    )?;
-    let outcome = with
-        .sender
-        .send(
-            &mut request,
-            subscription,
-            item.trial.credential,
-            started_at,
-        )
-        .await;
-    Ok(conclude(
-        item,
-        subscription,
-        &request,
-        outcome,
-        with.clock.now(),
-        rand::random(),
-    ))
-}
-
-/// The request of the delivery's next attempt; `nonce` is what the message is signed with.
+/// Makes the request of a delivery's next attempt; `nonce` is what the message is signed with.
 pub fn prepare(
     item: &Item,
     subscription: &Subscription,
@@ -91,7 +37,7 @@ pub fn prepare(
     shape(&item.event, subscription, &moment)
 }
 
-/// What the attempt's outcome means for the delivery; `chance` spreads the retries, 0 to 1.
+/// Says what an attempt's outcome means for its delivery; `chance` spreads the retries, 0 to 1.
 /// `request` is the one that was sent: what it had does not come back in what is recorded.
 pub fn conclude(
     item: &Item,
@@ -152,7 +98,7 @@ pub fn conclude(
     }
 }
 
-/// Zero for an event that the clock takes to be from the future.
+/// How old something is; zero for what the clock takes to be from the future.
 #[must_use]
 pub fn age(created_at: DateTime<Utc>, now: DateTime<Utc>) -> Duration {
     (now - created_at).to_std().unwrap_or_default()

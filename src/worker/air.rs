@@ -12,11 +12,11 @@ use crate::http::metrics::Metrics;
 
 /// How many requests of each subscription a worker has in the air.
 #[derive(Clone, Debug, Default)]
-pub struct Air(Arc<Mutex<HashMap<Uuid, usize>>>);
+pub(super) struct Air(Arc<Mutex<HashMap<Uuid, usize>>>);
 
 /// A request in the air, until it is dropped.
 #[derive(Debug)]
-pub struct Place {
+pub(super) struct Place {
     air: Air,
     subscription_id: Uuid,
 }

@@ -1,0 +1,355 @@
+//! Order: no delivery passes an older one of its [`Series`], and none that a newer one has
+//! replaced comes back. Without I/O.
+//!
+//! Where order is asked for, the deliveries of a series are in these places, older ones to the
+//! right, and at most one of them is in the air. Replays are outside of it: one was asked for,
+//! whatever came after its event.
+//!
+//! ```text
+//!              ┌──────── shelved ────────┐ ┌─── left, or failed ───┐
+//!              │                         ▼ ▼                       │
+//!             log                       rows ──refill──▶ queue ──▶ air
+//!              └──────────────── fresh ──────────────────▲
+//! ```
+//!
+//! Each way to the right could pass an older one, and is asked for here:
+//!
+//! | may it be | no, while an older one of its series may |
+//! |---|---|
+//! | taken when it is fresh ([`may_take_fresh`](OrderGuard::may_take_fresh)) | wait in a row |
+//! | refilled ([`may_refill`](OrderGuard::may_refill)) | be in the log still (`log`), have been read from it and have no row yet (`log`), or have left memory and have no row yet (`leaving`) |
+//! | taken when a refill has found it ([`may_take`](OrderGuard::may_take)) | have left memory since the refill began (`is_spoiled`), or have failed since (`barred`); nor where a newer one has replaced it since (`barred`) |
+//! | sent ([`may_send`](OrderGuard::may_send)) | be in the air (`in_the_air`) |
+//!
+//! To the left nothing is passed: what fails takes the newer ones in the queue along, and what
+//! leaves for want of room leaves from the end. The query of a refill brings the oldest row of
+//! each series only (`heads_only`).
+//!
+//! A lane that neither asks for order nor has newer events replace older ones needs none of this.
+//! What it needs all the same is on its [`Shelf`](super::shelf::Shelf): the rows that are about
+//! to change, as a refill may have read them before, and how many entries are not written yet.
+
+use std::collections::HashSet;
+
+use super::item::{Item, Row, Series};
+use crate::flow::input::RecordedKind;
+use crate::model::{DeliveryKey, Order, Subscription};
+
+/// Says what may move where order counts, or where newer events replace older ones.
+#[derive(Debug, Default)]
+pub struct OrderGuard {
+    /// Whether the order counts; else newer ones only replace older ones.
+    is_in_order: bool,
+    in_the_air: HashSet<Series>,
+    log: Log,
+    leaving: HashSet<DeliveryKey>,
+    is_spoiled: bool,
+    barred: Vec<Barred>,
+}
+
+/// Whether events of the log are older than some of the rows.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+enum Log {
+    #[default]
+    CaughtUp,
+    /// They are still to be read.
+    Behind,
+    /// They were just read, and their own rows are on their way.
+    Unsettled,
+}
+
+/// An event because of which rows of its series stay where they are, although a refill that
+/// began before may bring them.
+#[derive(Debug)]
+struct Barred {
+    by: Series,
+    rows: Rows,
+    /// Whether the recorder has written it: no refill that begins now finds them.
+    is_written: bool,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Rows {
+    /// It has taken their place.
+    Older,
+    /// It failed, and they wait for it.
+    Newer,
+}
+
+impl Barred {
+    fn bars(&self, item: &Item) -> bool {
+        match self.rows {
+            Rows::Older => item.is_replaced_by(&self.by),
+            Rows::Newer => item.replaces(&self.by),
+        }
+    }
+}
+
+impl OrderGuard {
+    /// Makes the guard that a subscription asks for, if it does.
+    #[must_use]
+    pub fn of(subscription: &Subscription, is_behind_log: bool) -> Option<Box<Self>> {
+        is_asked_for(subscription).then(|| {
+            Box::new(Self {
+                is_in_order: subscription.order == Order::Transaction,
+                log: if is_behind_log {
+                    Log::Behind
+                } else {
+                    Log::CaughtUp
+                },
+                ..Self::default()
+            })
+        })
+    }
+
+    /// Takes a new revision of the subscription; false if nobody needs the guard any more.
+    pub fn configure(&mut self, subscription: &Subscription) -> bool {
+        self.is_in_order = subscription.order == Order::Transaction;
+        is_asked_for(subscription) || !self.barred.is_empty()
+    }
+
+    /// Whether a fresh delivery may go into memory, beside so many rows: any of them may be an
+    /// older one.
+    #[must_use]
+    pub const fn may_take_fresh(&self, rows: u64) -> bool {
+        !self.is_in_order || rows == 0
+    }
+
+    /// Whether rows may be asked for.
+    #[must_use]
+    pub fn may_refill(&self) -> bool {
+        !self.is_in_order || self.log == Log::CaughtUp && self.leaving.is_empty()
+    }
+
+    /// Whether a row that a refill has found may go into memory.
+    #[must_use]
+    pub fn may_take(&self, item: &Item) -> bool {
+        !self.is_spoiled && !self.barred.iter().any(|barred| barred.bars(item))
+    }
+
+    /// Whether everything that the refill under way finds is to stay where it is.
+    #[must_use]
+    pub const fn is_spoiled(&self) -> bool {
+        self.is_spoiled
+    }
+
+    /// Whether a delivery that waits in memory may go out.
+    #[must_use]
+    pub fn may_send(&self, item: &Item) -> bool {
+        !self.is_in_order || self.in_the_air.is_empty() || !self.in_the_air.contains(&item.series())
+    }
+
+    /// Events of the log that are older than some of the rows are still to be read.
+    pub const fn falls_behind_log(&mut self) {
+        self.log = Log::Behind;
+    }
+
+    /// The log has been read as far as the shard's last owner had read it; `is_unrecorded`: what
+    /// was read last may have no row yet.
+    pub const fn caught_up(&mut self, is_unrecorded: bool) {
+        self.log = if is_unrecorded {
+            Log::Unsettled
+        } else {
+            Log::CaughtUp
+        };
+    }
+
+    /// A delivery goes out.
+    pub fn sent(&mut self, item: &Item) {
+        if self.is_in_order {
+            let is_alone = self.in_the_air.insert(item.series());
+            debug_assert!(is_alone, "two of a series in the air");
+        }
+    }
+
+    /// A delivery came back, and with it the turn of the next of its series.
+    pub fn landed(&mut self, item: &Item) {
+        self.in_the_air.remove(&item.series());
+    }
+
+    /// Nobody waits any more for what is in the air.
+    pub fn cut_off(&mut self) {
+        self.in_the_air.clear();
+    }
+
+    /// A delivery failed, and waits in a row for its next attempt: so do the newer ones.
+    pub fn failed(&mut self, item: &Item) {
+        if self.is_in_order && !item.key.is_replay() {
+            self.barred.push(Barred {
+                by: item.series(),
+                rows: Rows::Newer,
+                is_written: false,
+            });
+        }
+    }
+
+    /// A newer event has taken the place of the older ones; `in_rows`: of rows too, which the
+    /// recorder is about to write.
+    pub fn replaced(&mut self, newer: &Series, in_rows: bool) {
+        self.barred.push(Barred {
+            by: newer.clone(),
+            rows: Rows::Older,
+            is_written: !in_rows,
+        });
+    }
+
+    /// A delivery leaves memory for a row. A newer one may be among those that a refill under
+    /// way has found before the row was written.
+    pub fn leaves(&mut self, item: &Item, is_refilling: bool) {
+        if !self.is_in_order {
+            return;
+        }
+        if item.row != Row::Written {
+            self.leaving.insert(item.key);
+        }
+        self.is_spoiled |= is_refilling;
+    }
+
+    /// The recorder has dealt with an entry of the lane. `is_unrecorded`: others are on their
+    /// way.
+    pub fn recorded(
+        &mut self,
+        key: DeliveryKey,
+        kind: RecordedKind,
+        is_refilling: bool,
+        is_unrecorded: bool,
+    ) {
+        if self.log == Log::Unsettled && !is_unrecorded {
+            self.log = Log::CaughtUp;
+        }
+        self.leaving.remove(&key);
+        if matches!(
+            kind,
+            RecordedKind::SupersededOlder
+                | RecordedKind::Retry(_)
+                | RecordedKind::Refused
+                | RecordedKind::Fenced
+        ) {
+            for barred in &mut self.barred {
+                barred.is_written |= barred.by.subscription_id == key.subscription_id
+                    && barred.by.event.id == key.event_id;
+            }
+            self.barred
+                .retain(|barred| is_refilling || !barred.is_written);
+        }
+    }
+
+    /// What the refill has found was taken or left: the next one finds what is written.
+    pub fn refill_ended(&mut self) {
+        self.is_spoiled = false;
+        self.barred.retain(|barred| !barred.is_written);
+    }
+}
+
+fn is_asked_for(subscription: &Subscription) -> bool {
+    subscription.supersede || subscription.order == Order::Transaction
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+    use std::time::Instant;
+
+    use uuid::Uuid;
+
+    use super::*;
+    use crate::dispatch::item::Trial;
+    use crate::model::samples;
+
+    fn guard(change: impl FnOnce(&mut Subscription)) -> Option<Box<OrderGuard>> {
+        let mut subscription = samples::subscription();
+        change(&mut subscription);
+        OrderGuard::of(&subscription, false)
+    }
+
+    fn in_order() -> OrderGuard {
+        *guard(|subscription| subscription.order = Order::Transaction).unwrap_or_default()
+    }
+
+    /// The n-th event of one transaction.
+    fn item(number: u128) -> Item {
+        let mut event = samples::event();
+        event.id = Uuid::from_u128(number);
+        Item {
+            key: DeliveryKey::first(event.id, Uuid::nil()),
+            lane_id: Uuid::nil(),
+            opened_at: event.created_at,
+            event: Arc::new(event),
+            endpoint: None,
+            attempts: 0,
+            turned_away: 0,
+            row: Row::None,
+            page: None,
+            since: Instant::now(),
+            trial: Trial::default(),
+        }
+    }
+
+    #[test]
+    fn only_who_asks_for_order_or_for_the_newest_has_a_guard() {
+        assert!(guard(|_| {}).is_none());
+        assert!(guard(|subscription| subscription.supersede = true).is_some());
+        assert!(guard(|subscription| subscription.order = Order::Transaction).is_some());
+    }
+
+    #[test]
+    fn one_of_a_series_is_in_the_air_at_a_time() {
+        let mut guard = in_order();
+        guard.sent(&item(1));
+        assert!(!guard.may_send(&item(2)));
+        guard.landed(&item(1));
+        assert!(guard.may_send(&item(2)));
+    }
+
+    #[test]
+    fn rows_wait_for_what_is_in_the_log_and_for_what_was_read_of_it() {
+        let mut guard = in_order();
+        guard.falls_behind_log();
+        assert!(!guard.may_refill());
+        guard.caught_up(true);
+        assert!(!guard.may_refill(), "what was read last has no row yet");
+        guard.recorded(item(1).key, RecordedKind::Spilled, false, true);
+        assert!(!guard.may_refill(), "another one has none");
+        guard.recorded(item(2).key, RecordedKind::Spilled, false, false);
+        assert!(guard.may_refill());
+    }
+
+    #[test]
+    fn a_refill_that_began_before_brings_nothing_newer_than_what_failed() {
+        let mut guard = in_order();
+        guard.failed(&item(2));
+        assert!(guard.may_take(&item(1)));
+        assert!(!guard.may_take(&item(3)));
+        guard.recorded(
+            item(2).key,
+            RecordedKind::Retry(Instant::now()),
+            true,
+            false,
+        );
+        assert!(!guard.may_take(&item(3)), "it may have been found before");
+        guard.refill_ended();
+        assert!(guard.may_take(&item(3)));
+    }
+
+    #[test]
+    fn where_only_the_newest_counts_nothing_waits_and_nothing_older_comes_back() {
+        let guard = guard(|subscription| subscription.supersede = true);
+        let mut guard = *guard.unwrap_or_default();
+        guard.sent(&item(1));
+        guard.leaves(&item(1), true);
+        assert!(guard.may_send(&item(2)) && guard.may_refill() && guard.may_take_fresh(9));
+        guard.replaced(&item(2).series(), true);
+        assert!(!guard.may_take(&item(1)));
+        assert!(guard.may_take(&item(3)));
+    }
+
+    #[test]
+    fn a_guard_stays_as_long_as_it_bars_something() {
+        let mut guard = in_order();
+        let plain = samples::subscription();
+        guard.failed(&item(1));
+        assert!(guard.configure(&plain));
+        guard.recorded(item(1).key, RecordedKind::Fenced, false, false);
+        assert!(!guard.configure(&plain));
+    }
+}
