@@ -15,6 +15,7 @@ use self::writing::Writing;
 use crate::flow::entry::{Backlog, ToRecord, Written};
 use crate::flow::input::Input;
 
+/// How a worker gathers what it records.
 #[derive(Clone, Copy, Debug)]
 pub struct RecorderSettings {
     /// A batch is written when its first entry is this old,
@@ -28,7 +29,12 @@ pub struct RecorderSettings {
 pub enum Errand {
     /// Write these entries; to be answered by an [`Answer`], and never two at a time. `again`:
     /// an earlier try may have been committed.
-    Write { entries: Part, again: bool },
+    Write {
+        /// What is to be written.
+        entries: Part,
+        /// Whether an earlier try may have been committed.
+        again: bool,
+    },
     /// Tell the dispatcher.
     Report(Input),
     /// Count an entry that the database refused to record as it was.
@@ -38,6 +44,7 @@ pub enum Errand {
 /// What came of a write. The texts say why, for the log.
 #[derive(Debug)]
 pub enum Answer {
+    /// It is written, but for shards that are lost.
     Written(Written),
     /// Rows of these keys are there already: nothing was written.
     Repeated(String),
@@ -64,6 +71,7 @@ pub struct Recorder {
 }
 
 impl Recorder {
+    /// A recorder that has nothing to write yet.
     #[must_use]
     pub fn new(settings: RecorderSettings, backlog: Backlog) -> Self {
         Self {

@@ -43,7 +43,7 @@ impl Checkpoints {
         self.shards.insert(shard, Track::default());
     }
 
-    pub fn drop_shard(&mut self, shard: Shard) {
+    pub fn forget_shard(&mut self, shard: Shard) {
         self.shards.remove(&shard);
     }
 
@@ -243,7 +243,7 @@ mod tests {
     fn what_settles_after_the_shard_has_gone_changes_nothing() {
         let mut checkpoints = adopted();
         let page = read(&mut checkpoints, 1);
-        checkpoints.drop_shard(SHARD);
+        checkpoints.forget_shard(SHARD);
         checkpoints.settle(SHARD, page);
         assert_eq!(checkpoints.take_moved(), []);
     }

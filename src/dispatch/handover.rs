@@ -92,10 +92,10 @@ impl Dispatcher {
     }
 
     fn forget(&mut self, shard: Shard) {
-        self.lanes.close_shard(shard);
+        self.lanes.forget_shard(shard);
         self.draining.remove(&shard);
         self.routes.remove_shard(shard);
-        self.checkpoints.drop_shard(shard);
+        self.checkpoints.forget_shard(shard);
         self.rowless.retain(|_, rowless| rowless.shard != shard);
         self.owned.remove(&shard);
     }

@@ -58,7 +58,7 @@ impl Lanes {
     }
 
     /// Forgets the lanes of a shard that has gone.
-    pub fn close_shard(&mut self, shard: Shard) {
+    pub fn forget_shard(&mut self, shard: Shard) {
         for id in self.by_shard.remove(&shard).unwrap_or_default() {
             let lane = self.by_id.remove(&id);
             assert!(lane.is_some(), "lane {id} of {shard:?} was closed before");

@@ -17,6 +17,7 @@ const RENEWALS: u32 = 3;
 /// last.
 pub const RENEWALS_AT_ONCE: u32 = (RENEWALS * (SAFETY - 1)).div_ceil(SAFETY);
 
+/// The shards that a worker holds, and until when.
 #[derive(Debug)]
 pub struct Ownership {
     lease: Duration,
@@ -36,18 +37,23 @@ struct Held {
 /// What to do about the fleet as it was just seen.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub struct Balance {
+    /// Free shards to take.
     pub take: Vec<Shard>,
+    /// Shards to hand over: others have fewer.
     pub leave: Vec<Shard>,
 }
 
 /// Shards that are handed over, and the last checkpoints of those that have one.
 #[derive(Debug, Default)]
 pub struct Release {
+    /// What is released, by the epoch under which it is held.
     pub shards: Vec<(Shard, Epoch)>,
+    /// The last checkpoints of those that have one.
     pub checkpoints: Vec<Checkpoint>,
 }
 
 impl Ownership {
+    /// Holds nothing yet; `lease` is how long one lasts in the database.
     #[must_use]
     pub fn new(lease: Duration) -> Self {
         Self {
@@ -56,6 +62,7 @@ impl Ownership {
         }
     }
 
+    /// The span between two renewals.
     #[must_use]
     pub fn renew_every(&self) -> Duration {
         self.lease / RENEWALS
@@ -76,6 +83,7 @@ impl Ownership {
             .collect()
     }
 
+    /// The shards that are held.
     #[must_use]
     pub fn shards(&self) -> Vec<Shard> {
         self.held.keys().copied().collect()
@@ -159,6 +167,7 @@ impl Ownership {
         self.held.values().map(|held| held.valid_until).min()
     }
 
+    /// Begins to hand these over; returns those of them that are held, with their epochs.
     pub fn leave(&mut self, shards: &[Shard]) -> Vec<(Shard, Epoch)> {
         let mut leaving = Vec::new();
         for shard in shards {

@@ -21,6 +21,7 @@ pub struct Poll {
 const REST: u32 = 5;
 
 impl Poll {
+    /// The pace of a database in which something was found at `now`.
     #[must_use]
     pub const fn new(min: Duration, max: Duration, now: Instant) -> Self {
         Self {
@@ -30,6 +31,7 @@ impl Poll {
         }
     }
 
+    /// Notes that a reading has found something.
     pub const fn found_something(&mut self, now: Instant) {
         self.found = now;
     }

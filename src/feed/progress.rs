@@ -21,6 +21,7 @@ use crate::flow::shards::Taken;
 use crate::flow::window::{PageRequest, WindowPage};
 use crate::model::{Event, Shard, Snapshot};
 
+/// How far the log has been read, for which shards.
 #[derive(Debug, Default)]
 pub struct Progress {
     to_adopt: VecDeque<(Vec<Taken>, String)>,
@@ -58,7 +59,9 @@ struct CatchUp {
 /// Whose turn it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Turn {
+    /// Shards that were just taken.
     CatchUp,
+    /// The shards whose events are read as they are committed.
     Live,
 }
 
@@ -67,15 +70,22 @@ pub enum Turn {
 pub enum Ask {
     /// A page of a window; no row below `floor` can be of it.
     Page {
+        /// Which part of the window.
         request: PageRequest,
+        /// Whose events.
         shards: Vec<Shard>,
+        /// The least id that can be of the page.
         floor: Uuid,
     },
     /// Events by id, up to a snapshot; none: that of this moment.
     ById {
+        /// The last id that was read.
         after: Uuid,
+        /// Up to which snapshot; none: that of this moment.
         until: Option<Snapshot>,
+        /// Whose events.
         shards: Vec<Shard>,
+        /// How many at most.
         limit: i64,
     },
 }
@@ -83,13 +93,21 @@ pub enum Ask {
 /// What was read.
 #[derive(Debug)]
 pub enum Answer {
+    /// A page of a window.
     Page(WindowPage),
-    ById { until: Snapshot, events: Vec<Event> },
+    /// Events by id.
+    ById {
+        /// The snapshot up to which they were read.
+        until: Snapshot,
+        /// The events, in the order of their ids.
+        events: Vec<Event>,
+    },
 }
 
 /// What to do with it.
 #[derive(Debug)]
 pub struct Found {
+    /// The events to route, in the order of their ids.
     pub events: Vec<Event>,
     /// Deliveries of these events that have a row already are to be left out.
     pub compare: bool,
@@ -154,6 +172,7 @@ impl Progress {
         }
     }
 
+    /// Whether there is something to read at once.
     #[must_use]
     pub fn is_behind(&self) -> bool {
         !self.live.is_whole() || !self.catch_ups.is_empty() || !self.to_adopt.is_empty()
@@ -165,11 +184,13 @@ impl Progress {
         self.live.at.as_ref().filter(|_| !self.is_behind())
     }
 
+    /// Whether no shard is there to read for.
     #[must_use]
     pub fn has_nothing_to_read(&self) -> bool {
         self.live.shards.is_empty() && !self.is_behind()
     }
 
+    /// The shards that have caught up.
     #[must_use]
     pub fn live_shards(&self) -> &[Shard] {
         &self.live.shards

@@ -10,6 +10,7 @@ use crate::model::DeliveryKey;
 /// Entries that are written in one statement.
 #[derive(Debug, Default)]
 pub struct Batch {
+    /// The entries, in the order in which they came.
     pub entries: Vec<Entry>,
     pages: Vec<Option<PageId>>,
     keys: HashSet<DeliveryKey>,
@@ -45,11 +46,13 @@ impl Batch {
         None
     }
 
+    /// How many entries it has.
     #[must_use]
     pub fn len(&self) -> usize {
         self.entries.len()
     }
 
+    /// Whether it has no entry.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.entries.is_empty()
@@ -108,6 +111,7 @@ impl Part {
         Some(ToRecord { entry, page })
     }
 
+    /// Its two halves: what was refused is written apart from what was not.
     #[must_use]
     pub fn halves(&self) -> [Self; 2] {
         let middle = self.range.start + self.range.len() / 2;

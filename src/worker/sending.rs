@@ -21,8 +21,11 @@ use crate::shape::{Unsendable, endpoint, within_bounds};
 /// What an attempt needs of the worker.
 #[derive(Clone)]
 pub struct Delivering {
+    /// Sends requests.
     pub sender: Sender,
+    /// The database's time.
     pub clock: DbClock,
+    /// What security tokens are made with.
     pub token_key: TokenKey,
     /// The largest data that is sent, bytes: replays of events that were once allowed to be
     /// larger are held to it too.

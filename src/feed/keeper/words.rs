@@ -37,7 +37,10 @@ pub enum Errand {
     /// Tell the reader.
     Order(Order),
     /// Say to whoever waits for the end what it waits for, and that it comes by then.
-    SayWhatItWaitsFor { by: Instant },
+    SayWhatItWaitsFor {
+        /// When the worker ends at the latest.
+        by: Instant,
+    },
 }
 
 /// A renewal of all leases that this worker holds.

@@ -53,7 +53,12 @@ pub enum Question {
     Revision,
     /// Which subscriptions of these shards changed after a revision? Answered by
     /// [`Answer::Subscriptions`].
-    Subscriptions { after: i64, shards: Vec<Shard> },
+    Subscriptions {
+        /// The revision that is known.
+        after: i64,
+        /// Whose subscriptions.
+        shards: Vec<Shard>,
+    },
     /// Can these be used by now? Answered by [`Answer::Subscriptions`].
     Retry(Vec<SubscriptionRow>),
     /// When was the configuration changed last? Answered by [`Answer::Changed`].
@@ -67,16 +72,22 @@ pub enum Question {
     Snapshot,
     /// What is in this page of a window? Answered by [`Answer::Read`].
     Page {
+        /// Which part of the window.
         request: PageRequest,
+        /// Whose events.
         shards: Vec<Shard>,
         /// No row below it can be of the page.
         floor: Uuid,
     },
     /// Which events come after this id, up to a snapshot? Answered by [`Answer::Read`].
     ById {
+        /// The last id that was read.
         after: Uuid,
+        /// The snapshot up to which events count.
         until: Snapshot,
+        /// Whose events.
         shards: Vec<Shard>,
+        /// How many at most.
         limit: i64,
     },
     /// What routing must know of events.
@@ -90,7 +101,9 @@ pub enum OfEvents {
     Known(Vec<Uuid>),
     /// How were these merchants' subscriptions since then? Answered by [`Answer::Versions`].
     Versions {
+        /// The merchants whose events may have met other settings.
         merchants: Vec<String>,
+        /// The time of the oldest of these events.
         since: DateTime<Utc>,
     },
     /// Which endpoints did these events' transactions bring? Answered by
@@ -104,15 +117,26 @@ pub enum OfEvents {
 /// What the database answers, by the question.
 #[derive(Debug)]
 pub enum Answer {
+    /// The revision of the configuration.
     Revision(i64),
+    /// Subscriptions, as far as they can be used.
     Subscriptions(Vec<Resolved>),
+    /// When the configuration was changed last, if it ever was.
     Changed(Option<DateTime<Utc>>),
+    /// What waits, by lane.
     Waiting(Vec<Waiting>),
+    /// No event has a transaction id of another cluster any more.
     Settled,
+    /// The snapshot of the moment.
     Snapshot(Snapshot),
+    /// A part of the log.
     Read(progress::Answer),
+    /// The deliveries that have a row.
     Known(HashSet<DeliveryKey>),
+    /// How subscriptions were at the time of the events.
     Versions(Versions),
+    /// The endpoints by event.
     Endpoints(Endpoints),
+    /// The statuses by event.
     Before(StatusesBefore),
 }
