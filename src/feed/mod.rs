@@ -4,7 +4,7 @@ mod catch_up;
 pub mod floor;
 mod hand_over;
 pub mod keeper;
-mod look_up;
+pub mod look_up;
 pub mod ownership;
 pub mod poll;
 pub mod progress;

@@ -20,6 +20,7 @@ mod executor;
 mod faults;
 mod invariants;
 mod link;
+mod operator;
 mod publisher;
 mod receiver;
 mod scenario;
@@ -27,6 +28,7 @@ mod setting;
 #[path = "../support/mod.rs"]
 mod support;
 mod trace;
+mod wanted;
 mod worker;
 mod world;
 

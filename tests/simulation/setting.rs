@@ -1,7 +1,6 @@
 //! The merchants' subscriptions, and what their endpoints are like.
 
 use std::rc::Rc;
-use std::sync::Arc;
 use std::time::Duration;
 
 use chrono::TimeDelta;
@@ -14,7 +13,7 @@ use posthorn::model::{
 use uuid::Uuid;
 
 use crate::receiver::Manner;
-use crate::scenario::Chance;
+use crate::scenario::{Chance, Wishes};
 use crate::world::World;
 
 pub fn merchant(number: usize) -> String {
@@ -27,29 +26,49 @@ pub fn shard(world: &World, merchant: usize) -> Shard {
 }
 
 pub fn subscribe(world: &Rc<World>) {
+    let Wishes {
+        changes, addresses, ..
+    } = world.scenario.wishes;
     for merchant in 0..world.scenario.merchants {
         let count = world.chance.borrow_mut().between(1, 2);
         for _ in 0..count {
             let mut chance = world.chance.borrow_mut();
-            let subscription = subscription(&mut chance, world, merchant);
+            let mut subscription = subscription(&mut chance, world, merchant);
+            if changes.is_some_and(|share| chance.happens(share)) {
+                subscription.emit = Emit::Change;
+            }
             let manner = Manner::of(&mut chance);
             drop(chance);
-            world.note(format_args!(
-                "{} of {}: {manner:?}, in flight {}, {:?}, supersede {}",
-                subscription.id,
-                subscription.merchant,
-                subscription.max_in_flight,
-                subscription.order,
-                subscription.supersede
-            ));
-            world.receiver.borrow_mut().open(subscription.id, manner);
-            world.with_database(|database| {
-                database
-                    .subscriptions
-                    .insert(subscription.id, Arc::new(subscription));
-            });
+            add(world, subscription, manner);
+        }
+        if addresses.is_some() {
+            let mut chance = world.chance.borrow_mut();
+            let mut template = subscription(&mut chance, world, merchant);
+            template.scope = Scope::Transaction;
+            template.success.disable = StatusRanges(vec![(410, 410)]);
+            if changes.is_some_and(|share| chance.happens(share)) {
+                template.emit = Emit::Change;
+            }
+            let manner = Manner::of(&mut chance).with_ends(&mut chance);
+            drop(chance);
+            add(world, template, manner);
         }
     }
+}
+
+fn add(world: &Rc<World>, subscription: Subscription, manner: Manner) {
+    world.note(format_args!(
+        "{} of {}: {manner:?}, in flight {}, {:?}, supersede {}, {:?}, {:?}",
+        subscription.id,
+        subscription.merchant,
+        subscription.max_in_flight,
+        subscription.order,
+        subscription.supersede,
+        subscription.scope,
+        subscription.emit
+    ));
+    world.receiver.borrow_mut().open(subscription.id, manner);
+    world.with_database(|database| database.subscribe(subscription));
 }
 
 fn subscription(chance: &mut Chance, world: &World, merchant: usize) -> Subscription {

@@ -6,6 +6,7 @@ mod keeper;
 mod maintenance;
 mod reader;
 mod recorder;
+mod replays;
 
 use std::cell::RefCell;
 use std::rc::Rc;
@@ -161,6 +162,10 @@ fn flow(own: &Rc<Own>, cluster: String, time: DateTime<Utc>, stop: watch::Receiv
         inputs.clone(),
     ));
     own.spawn(maintenance::run(Rc::clone(own)));
+    // Elsewhere they would find nothing, and cost every run a tenth of its time.
+    if own.world.scenario.wishes.replays.is_some() {
+        own.spawn(replays::run(Rc::clone(own), inputs.clone()));
+    }
     let reader = Reader::new(Rc::clone(own), inputs.clone(), clock.clone());
     own.spawn(reader.run(orders_rx, room_rx));
     let keeper = Keeper::new(

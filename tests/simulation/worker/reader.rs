@@ -1,15 +1,18 @@
 //! `Reader::run`, around the real `Progress` and `Poll`.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashSet;
 use std::rc::Rc;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use posthorn::feed::look_up::LookUps;
 use posthorn::feed::poll::Poll;
 use posthorn::feed::progress::{Answer, Ask, Progress, Turn};
 use posthorn::flow::DbClock;
-use posthorn::flow::input::{Adoption, Input, PageToRoute};
+use posthorn::flow::input::{Adoption, Endpoints, Input, PageToRoute};
 use posthorn::flow::shards::{Order, Taken};
-use posthorn::model::{DeliveryKey, Event, Shard};
+use posthorn::model::event::StatusesBefore;
+use posthorn::model::{DeliveryKey, Event, Shard, Subscription};
 use posthorn::route::versions::Versions;
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender};
 use tokio::sync::{oneshot, watch};
@@ -29,6 +32,7 @@ pub struct Reader {
     progress: Progress,
     poll: Poll,
     revision: Option<i64>,
+    look_ups: LookUps,
     recount_at: Instant,
 }
 
@@ -42,6 +46,7 @@ impl Reader {
             progress: Progress::default(),
             poll: Poll::new(POLL_MIN, POLL_MAX, now),
             revision: None,
+            look_ups: LookUps::default(),
             recount_at: now + RECOUNT,
         }
     }
@@ -131,6 +136,8 @@ impl Reader {
                 database.load_subscriptions(-1, Some(&of))
             });
             let subscriptions = subscriptions.await?;
+            self.note(&subscriptions);
+            let own = &self.own;
             let waiting = own.ask("count what waits", STATEMENT * 3, move |database| {
                 database.count_waiting(&shards)
             });
@@ -243,7 +250,9 @@ impl Reader {
                 .ask("subscriptions", STATEMENT * 3, move |database| {
                     database.load_subscriptions(known, None)
                 });
-            self.tell(Input::Subscriptions(rows.await?));
+            let rows = rows.await?;
+            self.note(&rows);
+            self.tell(Input::Subscriptions(rows));
             self.revision = Some(newest);
         }
         Ok(())
@@ -269,16 +278,64 @@ impl Reader {
         if events.is_empty() {
             return;
         }
+        let (endpoints, before) = self.look_up(&events).await;
         let (taken, is_taken) = oneshot::channel();
         self.tell(Input::Page(PageToRoute {
             events,
             known,
-            endpoints: HashMap::new(),
-            before: HashMap::new(),
+            endpoints,
+            before,
             versions: Versions::default(),
             taken,
         }));
         let _ = is_taken.await;
+    }
+
+    fn note(&mut self, subscriptions: &[Arc<Subscription>]) {
+        for subscription in subscriptions {
+            self.look_ups.note(subscription);
+        }
+    }
+
+    /// What routing must know of these events' transactions.
+    async fn look_up(&self, events: &[Event]) -> (Endpoints, StatusesBefore) {
+        let those = |needed: fn(&LookUps, &Event) -> bool| {
+            let those = events.iter().filter(|event| needed(&self.look_ups, event));
+            those.cloned().collect::<Vec<Event>>()
+        };
+        let with_endpoints = those(LookUps::for_endpoints);
+        let mut endpoints = Endpoints::new();
+        while !with_endpoints.is_empty() {
+            let events = with_endpoints.clone();
+            let found = self.own.ask("find endpoints", STATEMENT, move |database| {
+                database.find_endpoints(&events)
+            });
+            match found.await {
+                Ok(found) => {
+                    endpoints = found;
+                    break;
+                }
+                Err(Away) => self.own.sleep(AWAY).await,
+            }
+        }
+        let of_changes = those(LookUps::for_statuses);
+        let mut before = StatusesBefore::new();
+        while !of_changes.is_empty() {
+            let events = of_changes.clone();
+            let found =
+                self.own
+                    .ask_the_log("find statuses before", STATEMENT, move |database, plan| {
+                        database.find_statuses_before(plan, &events)
+                    });
+            match found.await {
+                Ok(found) => {
+                    before = found;
+                    break;
+                }
+                Err(Away) => self.own.sleep(AWAY).await,
+            }
+        }
+        (endpoints, before)
     }
 
     fn tell(&self, input: Input) {
