@@ -5,7 +5,7 @@
 //!     make simulate SEED=4711          one, with everything that happens in it
 //!
 //! What runs here is the real `route`, `dispatch` (lanes, shelves, breakers), `feed`
-//! (ownership, windows, checkpoints, progress), `shape`, `judge` and `plan`; the loops
+//! (ownership, windows, checkpoints, progress, look-ups), `shape`, `judge` and `plan`; the loops
 //! around them and the database are played (`worker`, `database`).
 
 #![allow(

@@ -3,7 +3,7 @@
 use std::rc::Rc;
 use std::time::Duration;
 
-use chrono::TimeDelta;
+use chrono::{DateTime, TimeDelta, Utc};
 use http::HeaderName;
 use posthorn::model::subscription::{Exit, IdentityHeaders, Locked, RequestForm, TlsSettings};
 use posthorn::model::{
@@ -73,11 +73,22 @@ fn add(world: &Rc<World>, subscription: Subscription, manner: Manner) {
 
 fn subscription(chance: &mut Chance, world: &World, merchant: usize) -> Subscription {
     let began = world.database.borrow().began;
+    let shard = shard(world, merchant);
+    ordinary(chance, self::merchant(merchant), shard, began)
+}
+
+/// A subscription with settings by chance, from before the first event.
+pub fn ordinary(
+    chance: &mut Chance,
+    merchant: String,
+    shard: Shard,
+    began: DateTime<Utc>,
+) -> Subscription {
     Subscription {
         id: Uuid::from_u128(chance.number()),
-        merchant: self::merchant(merchant),
+        merchant,
         name: "all".to_owned(),
-        shard: shard(world, merchant),
+        shard,
         revision: 1,
         created_at: began - TimeDelta::days(2),
         enabled: true,

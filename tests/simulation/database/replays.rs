@@ -70,6 +70,7 @@ impl Database {
         let replay = self.replays.iter_mut().find(|replay| replay.id == id);
         let replay = replay.expect("it was asked for");
         let may = match replay.state {
+            same if same == state => true,
             ReplayState::Cancelled => false,
             ReplayState::Done => state == ReplayState::Cancelling,
             ReplayState::Cancelling => state == ReplayState::Cancelled,
