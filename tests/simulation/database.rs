@@ -2,11 +2,13 @@
 //!
 //! `mvcc` has transactions and snapshots, `days` the log's partitions, `leases` the shards,
 //! `deliveries` the ledger and what is written to it, `waiting` what waits, `transactions` the
-//! addresses that transactions brought, `replays` what is made again. Whether the model does what
+//! addresses that transactions brought, `replays` what is made again, `history` the settings as
+//! they were. Whether the model does what
 //! the SQL does is checked by `agreement`, against a real server.
 
 mod days;
 mod deliveries;
+mod history;
 mod leases;
 mod mvcc;
 mod replays;
@@ -23,6 +25,7 @@ use uuid::Uuid;
 use self::days::Day;
 pub use self::days::Plan;
 pub use self::deliveries::{Ended, Open};
+use self::history::Version;
 use self::leases::ShardRow;
 pub use self::mvcc::{Commit, Stored, Transaction};
 pub use self::replays::{Replay, ReplayState};
@@ -60,6 +63,7 @@ pub struct Database {
     /// Event, subscription and generation, and the attempt's number.
     pub attempts: BTreeSet<(DeliveryKey, u32)>,
     pub subscriptions: BTreeMap<Uuid, Arc<Subscription>>,
+    history: BTreeMap<Uuid, Vec<Version>>,
     /// Under which each was changed.
     pub revisions: BTreeMap<Uuid, Vec<i64>>,
     pub revision: i64,
@@ -90,6 +94,7 @@ impl Database {
             pending: BTreeMap::new(),
             attempts: BTreeSet::new(),
             subscriptions: BTreeMap::new(),
+            history: BTreeMap::new(),
             revisions: BTreeMap::new(),
             revision: 1,
         };
@@ -143,8 +148,9 @@ impl Database {
     }
 
     pub fn subscribe(&mut self, subscription: Subscription) {
-        self.subscriptions
-            .insert(subscription.id, Arc::new(subscription));
+        let subscription = Arc::new(subscription);
+        self.note_version(subscription.created_at, &subscription);
+        self.subscriptions.insert(subscription.id, subscription);
     }
 
     /// Changes a subscription, under a new revision.
@@ -155,6 +161,8 @@ impl Database {
         let mut subscription = Subscription::clone(&self.subscriptions[&id]);
         change(&mut subscription);
         subscription.revision = self.revision;
-        self.subscriptions.insert(id, Arc::new(subscription));
+        let subscription = Arc::new(subscription);
+        self.note_version(self.now(), &subscription);
+        self.subscriptions.insert(id, subscription);
     }
 }

@@ -1,4 +1,5 @@
-//! People at work: they have deliveries made again, think better of it, and end addresses.
+//! People at work: they have deliveries made again, think better of it, disable subscriptions
+//! for a while, and end addresses.
 
 use std::rc::Rc;
 use std::time::Duration;
@@ -22,6 +23,12 @@ pub fn start(world: &Rc<World>) {
             .executor
             .spawn(WORLD, replay(Rc::clone(world), every, chance));
     }
+    if let Some(every) = wishes.disabled {
+        let chance = world.chance.borrow_mut().split();
+        world
+            .executor
+            .spawn(WORLD, disable(Rc::clone(world), every, chance));
+    }
     if let Some(every) = wishes.ends {
         let chance = world.chance.borrow_mut().split();
         world
@@ -39,7 +46,8 @@ async fn replay(world: Rc<World>, every: Duration, mut chance: Chance) {
             return;
         }
         let id = ask_for_replay(&world, &mut chance);
-        world.executor.sleep(chance.span(5, 1_500)).await;
+        let most = chance.one_of(&[100, 400, 1_500]);
+        world.executor.sleep(chance.span(5, most)).await;
         let states: &[ReplayState] = match chance.below(5) {
             0 => &[],
             1 => &[ReplayState::Paused, ReplayState::Running],
@@ -102,6 +110,27 @@ fn ask_for_replay(world: &World, chance: &mut Chance) -> Uuid {
 /// `posthorn.uuid_floor`: the first id of a millisecond.
 fn floor(id: Uuid) -> Uuid {
     Uuid::from_u128(id.as_u128() >> 80 << 80)
+}
+
+/// Somebody disables a subscription, and enables it again.
+async fn disable(world: Rc<World>, every: Duration, mut chance: Chance) {
+    loop {
+        let pause = every.mul_f64(chance.share() * 2.0);
+        world.executor.sleep(pause).await;
+        if world.is_calm.get() {
+            return;
+        }
+        let ids: Vec<Uuid> = {
+            let database = world.database.borrow();
+            database.subscriptions.keys().copied().collect()
+        };
+        let id = chance.one_of(&ids);
+        for enabled in [false, true] {
+            world.note(format_args!("{id} is enabled: {enabled}"));
+            world.with_database(|database| database.configure(id, |it| it.enabled = enabled));
+            world.executor.sleep(chance.span(10, 2_000)).await;
+        }
+    }
 }
 
 async fn end_addresses(world: Rc<World>, every: Duration, mut chance: Chance) {

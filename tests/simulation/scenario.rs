@@ -81,6 +81,8 @@ pub struct Wishes {
     pub addresses: Option<f64>,
     /// Between two ends of an address by somebody's hand.
     pub ends: Option<Duration>,
+    /// Between two times that a subscription is disabled for a while.
+    pub disabled: Option<Duration>,
     /// Between two replays.
     pub replays: Option<Duration>,
 }
@@ -161,7 +163,8 @@ impl Wishes {
             changes: changes.then_some(0.5),
             addresses: addresses.then_some(share),
             ends: (addresses && chance.happens(0.5)).then_some(often),
-            replays: replays.then_some(often * 2),
+            disabled: chance.happens(0.3).then_some(often * 2),
+            replays: replays.then_some(often),
         }
     }
 }

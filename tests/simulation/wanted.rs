@@ -70,13 +70,17 @@ fn reaches(database: &Database, (xid, event): (u64, &Event), brought: &Brought) 
     }
 }
 
-/// Whether it changes its transaction's status, where only that counts. The event before it is
+/// Whether the subscription was enabled at the event's time, and the event changes its
+/// transaction's status, where only that counts. The event before it is
 /// looked up once it was read: what was committed by then may be the one before it.
 fn changes(
     database: &Database,
     (xid, event): (u64, &Event),
     subscription: &Subscription,
 ) -> Wanted {
+    if !database.was_enabled(subscription.id, event.created_at) {
+        return Wanted::No;
+    }
     if subscription.emit == Emit::Every {
         return Wanted::Yes;
     }

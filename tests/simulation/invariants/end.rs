@@ -42,11 +42,14 @@ impl Books {
                 ));
             }
             match ended.state {
-                State::Superseded if is_newest => {
+                State::Superseded if is_newest || key.is_replay() => {
                     return Err(format!("{key:?} was superseded by nothing"));
                 }
                 State::Delivered if !self.attempts.contains(&(*key, ended.attempts)) => {
                     return Err(format!("{key:?} was delivered by no request"));
+                }
+                State::PostingError if ended.attempts == 0 => {
+                    return Err(format!("{key:?} was given up before it was tried"));
                 }
                 State::Cancelled if !may_be_cancelled(database, key) => {
                     return Err(format!("{key:?} was cancelled by nobody"));
@@ -62,12 +65,14 @@ impl Books {
     }
 }
 
-/// A replay that was cancelled withdraws what it opened, an address that has ended what was
-/// meant for it.
+/// A replay that was cancelled withdraws what it opened, an address that has ended and a
+/// subscription that was disabled what was meant for it.
 fn may_be_cancelled(database: &Database, key: &DeliveryKey) -> bool {
     let brought = database.brought.get(&key.subscription_id);
     let of_replay = database.opened.get(key);
-    brought.is_some_and(|brought| brought.ended)
+    let subscription = brought.map_or(key.subscription_id, |brought| brought.template_id);
+    database.was_ever_disabled(subscription)
+        || brought.is_some_and(|brought| brought.ended)
         || of_replay.is_some_and(|id| database.is_cancelled(*id))
 }
 

@@ -24,7 +24,9 @@ impl Books {
         steps: bool,
     ) {
         let is_ordered = subscription.order == Order::Transaction && !subscription.supersede;
-        if !is_ordered || steps || item.key.is_replay() {
+        // What was withdrawn meanwhile may not be recorded yet.
+        let was_disabled = database.was_ever_disabled(subscription.id);
+        if !is_ordered || steps || was_disabled || item.key.is_replay() {
             return;
         }
         let (key, series) = (item.key, database.series_of(&item.event));

@@ -1,10 +1,11 @@
 //! `Reader::run`, around the real `Progress` and `Poll`.
 
-use std::collections::HashSet;
+use std::collections::{BTreeSet, HashSet};
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use chrono::{DateTime, TimeDelta, Utc};
 use posthorn::feed::look_up::LookUps;
 use posthorn::feed::poll::Poll;
 use posthorn::feed::progress::{Answer, Ask, Progress, Turn};
@@ -32,6 +33,7 @@ pub struct Reader {
     progress: Progress,
     poll: Poll,
     revision: Option<i64>,
+    changed_at: Option<DateTime<Utc>>,
     look_ups: LookUps,
     recount_at: Instant,
 }
@@ -46,6 +48,7 @@ impl Reader {
             progress: Progress::default(),
             poll: Poll::new(POLL_MIN, POLL_MAX, now),
             revision: None,
+            changed_at: None,
             look_ups: LookUps::default(),
             recount_at: now + RECOUNT,
         }
@@ -137,6 +140,7 @@ impl Reader {
             });
             let subscriptions = subscriptions.await?;
             self.note(&subscriptions);
+            self.changed_at = self.newest_change().await?;
             let own = &self.own;
             let waiting = own.ask("count what waits", STATEMENT * 3, move |database| {
                 database.count_waiting(&shards)
@@ -252,6 +256,7 @@ impl Reader {
                 });
             let rows = rows.await?;
             self.note(&rows);
+            self.changed_at = self.newest_change().await?;
             self.tell(Input::Subscriptions(rows));
             self.revision = Some(newest);
         }
@@ -278,14 +283,15 @@ impl Reader {
         if events.is_empty() {
             return;
         }
-        let (endpoints, before) = self.look_up(&events).await;
+        let versions = self.versions_of(&events).await;
+        let (endpoints, before) = self.look_up(&events, &versions).await;
         let (taken, is_taken) = oneshot::channel();
         self.tell(Input::Page(PageToRoute {
             events,
             known,
             endpoints,
             before,
-            versions: Versions::default(),
+            versions,
             taken,
         }));
         let _ = is_taken.await;
@@ -297,13 +303,44 @@ impl Reader {
         }
     }
 
+    async fn newest_change(&self) -> Result<Option<DateTime<Utc>>, Away> {
+        let newest = self.own.ask("newest change", STATEMENT, |database| {
+            database.newest_change()
+        });
+        newest.await
+    }
+
+    /// The settings of the events' time, where those of now may be others.
+    async fn versions_of(&self, events: &[Event]) -> Versions {
+        let older = |event: &&Event| self.changed_at.is_some_and(|at| event.created_at < at);
+        let older: Vec<&Event> = events.iter().filter(older).collect();
+        let Some(oldest) = older.iter().map(|event| event.created_at).min() else {
+            return Versions::default();
+        };
+        let since = oldest - TimeDelta::minutes(1);
+        let merchants: BTreeSet<_> = older.iter().map(|event| event.merchant.clone()).collect();
+        let merchants: Vec<Box<str>> = merchants.into_iter().collect();
+        loop {
+            let merchants = merchants.clone();
+            let versions = self.own.ask("versions", STATEMENT, move |database| {
+                database.versions_since(&merchants, since)
+            });
+            match versions.await {
+                Ok(versions) => return versions,
+                Err(Away) => self.own.sleep(AWAY).await,
+            }
+        }
+    }
+
     /// What routing must know of these events' transactions.
-    async fn look_up(&self, events: &[Event]) -> (Endpoints, StatusesBefore) {
-        let those = |needed: fn(&LookUps, &Event) -> bool| {
-            let those = events.iter().filter(|event| needed(&self.look_ups, event));
+    async fn look_up(&self, events: &[Event], versions: &Versions) -> (Endpoints, StatusesBefore) {
+        let those = |needed: &dyn Fn(&Event) -> bool| {
+            let those = events.iter().filter(|event| needed(event));
             those.cloned().collect::<Vec<Event>>()
         };
-        let with_endpoints = those(LookUps::for_endpoints);
+        let look_ups = &self.look_ups;
+        let with_endpoints =
+            those(&|event| look_ups.for_endpoints(event) || versions.has_template(event));
         let mut endpoints = Endpoints::new();
         while !with_endpoints.is_empty() {
             let events = with_endpoints.clone();
@@ -318,7 +355,8 @@ impl Reader {
                 Err(Away) => self.own.sleep(AWAY).await,
             }
         }
-        let of_changes = those(LookUps::for_statuses);
+        let of_changes =
+            those(&|event| look_ups.for_statuses(event) || versions.wants_changes(event));
         let mut before = StatusesBefore::new();
         while !of_changes.is_empty() {
             let events = of_changes.clone();
