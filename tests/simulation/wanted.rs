@@ -78,6 +78,11 @@ fn changes(
     (xid, event): (u64, &Event),
     subscription: &Subscription,
 ) -> Wanted {
+    // Where the clock stepped, the event's time does not say what came first.
+    let is_certain = database.stepped.is_zero() || !database.was_ever_disabled(subscription.id);
+    if !is_certain {
+        return Wanted::Maybe;
+    }
     if !database.was_enabled(subscription.id, event.created_at) {
         return Wanted::No;
     }
