@@ -2,7 +2,7 @@
 
 pub mod floor;
 pub mod keeper;
-mod look_up;
+pub mod look_up;
 pub mod ownership;
 pub mod poll;
 pub mod progress;

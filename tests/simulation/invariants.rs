@@ -1,6 +1,9 @@
 //! What must hold, whatever goes wrong: DESIGN's invariants, as far as they can be seen
 //! from outside the workers.
 
+mod end;
+mod requests;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
@@ -9,13 +12,15 @@ use posthorn::dispatch::Sums;
 use posthorn::dispatch::item::Item;
 use posthorn::flow::entry::{Change, Entry, Written};
 use posthorn::flow::input::Tried;
-use posthorn::model::{DeliveryKey, Event, Order, Shard, State, Subscription};
+use posthorn::model::{DeliveryKey, Epoch, Shard, Subscription};
 use posthorn::plan::Next;
 use posthorn::shape::Request;
 use uuid::Uuid;
 
+pub use self::end::{PATIENCE, check_patience, missing};
 use crate::database::Database;
 use crate::faults::Doomed;
+use crate::wanted::wanted;
 use crate::world::World;
 
 /// What the run's observer has seen.
@@ -29,12 +34,19 @@ pub struct Books {
     pub faults: usize,
     pub doomed: Doomed,
     attempts: BTreeSet<(DeliveryKey, u32)>,
-    /// What each delivery's first request was: its id and its body.
+    /// What each delivery's first request was, a replay's too: its id and its body.
     messages: BTreeMap<DeliveryKey, (Option<Bytes>, Bytes)>,
     /// Deliveries after which the next one of their transaction may go out.
     resolved: BTreeSet<DeliveryKey>,
     /// Until when an endpoint has said that it takes nothing, and for how long.
     told_to_wait: BTreeMap<Uuid, (Duration, Duration)>,
+    /// Deliveries that were tried after their address had ended.
+    after_the_end: BTreeSet<DeliveryKey>,
+    /// Deliveries that went out, under which epoch, and of which nothing is recorded since.
+    untold: BTreeMap<DeliveryKey, Epoch>,
+    /// Deliveries of cancelled replays that their owner was told of while nothing of them was
+    /// untold, and under which epoch.
+    withdrawn: BTreeMap<DeliveryKey, Epoch>,
 }
 
 impl Books {
@@ -63,12 +75,12 @@ impl Books {
         }
         // 7. Whoever has the shard knows what is in the row of what was turned away.
         let recorded = database.pending.iter().any(|(other, open)| {
-            other.subscription_id == key.subscription_id
+            open.template_id.unwrap_or(other.subscription_id) == item.lane_id
                 && open
                     .lane_waits_until
                     .is_some_and(|until| until > database.now())
         });
-        if let Some((until, wait)) = self.told_to_wait.get(&key.subscription_id)
+        if let Some((until, wait)) = self.told_to_wait.get(&item.lane_id)
             && recorded
             && !steps
         {
@@ -82,7 +94,11 @@ impl Books {
         let id = request.headers.get("webhook-id");
         let id = id.map(|id| Bytes::copy_from_slice(id.as_bytes()));
         let message = (id, request.body.clone());
-        let first = self.messages.entry(key).or_insert_with(|| message.clone());
+        let first = DeliveryKey::first(key.event_id, key.subscription_id);
+        let first = self
+            .messages
+            .entry(first)
+            .or_insert_with(|| message.clone());
         if *first != message {
             self.breaks(world, format!("{key:?} is another message now"));
         }
@@ -96,33 +112,18 @@ impl Books {
                 format!("{key:?}, attempt {number}, was recorded and is sent again"),
             );
         }
-        // The order of a transaction's events, as their ids have it: where the clock steps
-        // back, they do not.
-        if subscription.order == Order::Transaction && !subscription.supersede && !steps {
-            let earlier = database.events.iter().filter(|stored| {
-                let event = &stored.event;
-                database.is_committed(stored.xid)
-                    && event.merchant == item.event.merchant
-                    && event.transaction_id == item.event.transaction_id
-                    && event.id < key.event_id
-            });
-            let open = earlier
-                .map(|stored| DeliveryKey::first(stored.event.id, subscription.id))
-                .find(|key| !self.resolved.contains(key) && !database.ledger.contains_key(key));
-            if let Some(earlier) = open {
-                self.breaks(
-                    world,
-                    format!("{key:?} overtakes {earlier:?} of its transaction"),
-                );
-            }
-        }
+        self.check_order(world, &database, item, subscription, steps);
+        self.check_wish(world, &database, item, subscription);
+        self.check_address(world, &database, item, subscription, request, steps);
+        self.check_withdrawn(world, &database, item);
     }
 
     /// An answer was judged.
-    pub fn landed(&mut self, world: &World, key: DeliveryKey, tried: &Tried) {
+    pub fn landed(&mut self, world: &World, item: &Item, tried: &Tried) {
+        let key = item.key;
         if let Some(wait) = tried.told_to_wait {
             let until = world.executor.now() + wait;
-            self.told_to_wait.insert(key.subscription_id, (until, wait));
+            self.told_to_wait.insert(item.lane_id, (until, wait));
         }
         if !matches!(tried.next, Next::RetryIn(_)) {
             self.resolved.insert(key);
@@ -159,6 +160,7 @@ impl Books {
                 let first = database.ledger[&key].state;
                 self.breaks(world, format!("{key:?} ended as {first}, then as {state}"));
             }
+            self.check_cancelled(world, entry);
             if database.ledger.contains_key(&key) && database.pending.contains_key(&key) {
                 self.breaks(world, format!("{key:?} has ended and is open"));
             }
@@ -172,10 +174,9 @@ impl Books {
             let passed = stored.event.shard == shard
                 && database.is_committed(stored.xid)
                 && checkpoint.includes(stored.xid);
-            let deliveries = wanted(database, &stored.event);
             passed
                 .then(|| {
-                    deliveries.into_iter().find(|key| {
+                    wanted(database, stored).into_iter().find(|key| {
                         !database.ledger.contains_key(key) && !database.pending.contains_key(key)
                     })
                 })
@@ -198,74 +199,4 @@ impl Books {
             self.breaks(world, format!("{count} in the air, {in_the_air} may be"));
         }
     }
-
-    /// Everything has ended: as it should have?
-    pub fn check_the_end(&self, database: &Database) -> Result<(), String> {
-        let committed = database
-            .events
-            .iter()
-            .filter(|stored| database.is_committed(stored.xid));
-        let committed: BTreeMap<_, &Event> = committed
-            .map(|stored| (stored.event.id, &stored.event))
-            .collect();
-        for (key, ended) in &database.ledger {
-            let Some(event) = committed.get(&key.event_id) else {
-                return Err(format!("{key:?} is of an event that nobody committed"));
-            };
-            let newer = committed.values().any(|other| {
-                other.merchant == event.merchant
-                    && other.transaction_id == event.transaction_id
-                    && other.id > event.id
-            });
-            match ended.state {
-                State::Superseded if !newer => {
-                    return Err(format!("{key:?} was superseded by nothing"));
-                }
-                State::Delivered if !self.attempts.contains(&(*key, ended.attempts)) => {
-                    return Err(format!("{key:?} was delivered by no request"));
-                }
-                State::Cancelled => return Err(format!("{key:?} was cancelled by nobody")),
-                _ => {}
-            }
-        }
-        Ok(())
-    }
-}
-
-/// The deliveries that an event asks for.
-fn wanted(database: &Database, event: &Event) -> Vec<DeliveryKey> {
-    let of_merchant = database.subscriptions.values();
-    let of_merchant = of_merchant.filter(|it| *it.merchant == *event.merchant);
-    of_merchant
-        .map(|it| DeliveryKey::first(event.id, it.id))
-        .collect()
-}
-
-/// 1. Deliveries of committed events that have not ended.
-pub fn missing(database: &Database) -> Vec<DeliveryKey> {
-    let committed = database
-        .events
-        .iter()
-        .filter(|stored| database.is_committed(stored.xid));
-    committed
-        .flat_map(|stored| wanted(database, &stored.event))
-        .filter(|key| !database.ledger.contains_key(key))
-        .collect()
-}
-
-/// How long after the last fault everything has to have ended.
-pub const PATIENCE: Duration = Duration::from_mins(5);
-
-pub fn check_patience(database: &Database) -> String {
-    let missing = missing(database);
-    let without_row = missing
-        .iter()
-        .filter(|key| !database.pending.contains_key(key));
-    format!(
-        "{} deliveries have not ended {PATIENCE:?} after the last fault, {} of them have no row; \
-         the first: {:?}",
-        missing.len(),
-        without_row.count(),
-        missing.first()
-    )
 }

@@ -5,8 +5,8 @@
 //!     make simulate SEED=4711          one, with everything that happens in it
 //!
 //! What runs here is the real `route`, `dispatch` (lanes, shelves, breakers), `feed`
-//! (ownership, windows, checkpoints, progress), `record`, `shape`, `judge` and `plan`; the
-//! loops around them and the database are played (`worker`, `database`).
+//! (keeper and ownership, reader, windows, progress, look-ups), `record`, `shape`, `judge` and
+//! `plan`; who does their errands is played, and so is the database (`worker`, `database`).
 
 #![allow(
     clippy::unwrap_used,
@@ -20,6 +20,7 @@ mod executor;
 mod faults;
 mod invariants;
 mod link;
+mod operator;
 mod publisher;
 mod receiver;
 mod scenario;
@@ -27,6 +28,7 @@ mod setting;
 #[path = "../support/mod.rs"]
 mod support;
 mod trace;
+mod wanted;
 mod worker;
 mod world;
 

@@ -2,13 +2,14 @@
 //! any order or not at all.
 
 use std::rc::Rc;
+use std::sync::Arc;
 use std::time::Duration;
 
 use chrono::{DateTime, TimeDelta, Utc};
-use posthorn::model::Event;
+use posthorn::model::{Event, Scope, Subscription};
 use uuid::Uuid;
 
-use crate::database::Database;
+use crate::database::{Brought, Database, Transaction};
 use crate::executor::WORLD;
 use crate::scenario::Chance;
 use crate::setting::{merchant, shard};
@@ -34,8 +35,13 @@ pub fn start(world: &Rc<World>) {
             let transaction = world.with_database(|database| {
                 let transaction = database.begin();
                 for _ in 0..3 {
-                    let event = event(&mut chance, &world, yesterday, "old");
-                    database.insert(transaction, event);
+                    insert(
+                        &mut chance,
+                        &world,
+                        database,
+                        transaction,
+                        (yesterday, "old"),
+                    );
                 }
                 transaction
             });
@@ -65,8 +71,8 @@ async fn publish(world: Rc<World>, number: usize, mut chance: Chance) {
         for _ in 0..rows {
             let payment = format!("p{number}-{}", chance.below(PAYMENTS));
             world.with_database(|database| {
-                let event = event(&mut chance, &world, database.now(), &payment);
-                database.insert(transaction, event);
+                let now = database.now();
+                insert(&mut chance, &world, database, transaction, (now, &payment));
             });
             let pause = if chance.happens(0.02) {
                 chance.span(500, 5_000)
@@ -87,6 +93,47 @@ async fn publish(world: Rc<World>, number: usize, mut chance: Chance) {
     }
 }
 
+/// `posthorn.publish`, of a payment at a time.
+fn insert(
+    chance: &mut Chance,
+    world: &World,
+    database: &mut Database,
+    transaction: Transaction,
+    (now, payment): (DateTime<Utc>, &str),
+) {
+    let mut event = event(chance, world, now, payment);
+    let wishes = &world.scenario.wishes;
+    if wishes.changes.is_some() {
+        event.status = chance.one_of(&["approved", "approved", "settled"]).into();
+    }
+    if let Some(share) = wishes.addresses
+        && chance.happens(share)
+        && let Some(template_id) = template(database, &event)
+    {
+        let path = chance.one_of(&[None, Some("a"), Some("b")]);
+        let url = path.map(|path| format!("https://{}.example/{payment}/{path}", event.merchant));
+        let brought = Brought {
+            id: id(now, chance.number()),
+            xid: transaction.xid,
+            template_id,
+            merchant: event.merchant.clone(),
+            transaction_id: payment.into(),
+            url: url.map(Into::into),
+            created_at: event.created_at,
+            ended: false,
+        };
+        database.bring(transaction, brought);
+    }
+    database.insert(transaction, event);
+}
+
+fn template(database: &Database, event: &Event) -> Option<Uuid> {
+    let mut of_all = database.subscriptions.values();
+    let is_its =
+        |it: &&Arc<Subscription>| it.scope == Scope::Transaction && *it.merchant == *event.merchant;
+    Some(of_all.find(is_its)?.id)
+}
+
 fn event(chance: &mut Chance, world: &World, now: DateTime<Utc>, payment: &str) -> Event {
     let merchant_number = chance.below(world.scenario.merchants);
     let id = id(now, chance.number());
@@ -103,7 +150,7 @@ fn event(chance: &mut Chance, world: &World, now: DateTime<Utc>, payment: &str) 
 }
 
 /// As `posthorn.uuid_v7`: milliseconds, twelve bits of their fraction, chance.
-fn id(now: DateTime<Utc>, chance: u128) -> Uuid {
+pub fn id(now: DateTime<Utc>, chance: u128) -> Uuid {
     let micros = u128::try_from(now.timestamp_micros()).unwrap();
     let (millis, fraction) = (micros / 1000, micros % 1000 * 4096 / 1000);
     let low = (chance & (u128::MAX >> 66)) | (2 << 62);

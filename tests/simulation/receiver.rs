@@ -23,6 +23,8 @@ pub struct Manner {
     refuses: f64,
     /// 429: nothing for a second.
     turns_away: f64,
+    /// 410, which ends an address.
+    is_gone: f64,
 }
 
 impl Manner {
@@ -33,6 +35,15 @@ impl Manner {
             hangs: chance.one_of(&[0.0, 0.0, 0.02, 0.3]),
             refuses: chance.one_of(&[0.0, 0.0, 0.05]),
             turns_away: chance.one_of(&[0.0, 0.0, 0.05, 0.3]),
+            is_gone: 0.0,
+        }
+    }
+
+    /// Of addresses that may say that they are gone.
+    pub fn with_ends(self, chance: &mut Chance) -> Self {
+        Self {
+            is_gone: chance.one_of(&[0.0, 0.02, 0.2]),
+            ..self
         }
     }
 
@@ -42,6 +53,7 @@ impl Manner {
         hangs: 0.0,
         refuses: 0.0,
         turns_away: 0.0,
+        is_gone: 0.0,
     };
 }
 
@@ -96,7 +108,9 @@ impl Receiver {
         if manner.hangs > 0.0 && chance.happens(manner.hangs) {
             return None;
         }
-        let status = if chance.happens(manner.refuses) {
+        let status = if manner.is_gone > 0.0 && chance.happens(manner.is_gone) {
+            410
+        } else if chance.happens(manner.refuses) {
             404
         } else if chance.happens(manner.turns_away) {
             429

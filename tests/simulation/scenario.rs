@@ -69,6 +69,22 @@ pub struct Scenario {
     /// How long events are published and faults happen.
     pub lasts: Duration,
     pub faults: Faults,
+    pub wishes: Wishes,
+}
+
+/// What merchants and people want beyond every event of a merchant, once.
+#[derive(Clone, Debug, Default)]
+pub struct Wishes {
+    /// The share of the subscriptions that want only what changes a payment's status.
+    pub changes: Option<f64>,
+    /// The share of the events whose transaction brings an address of its own.
+    pub addresses: Option<f64>,
+    /// Between two ends of an address by somebody's hand.
+    pub ends: Option<Duration>,
+    /// Between two times that a subscription is disabled for a while.
+    pub disabled: Option<Duration>,
+    /// Between two replays.
+    pub replays: Option<Duration>,
 }
 
 /// Which faults the run has, each as its mean time between two, if any.
@@ -120,6 +136,7 @@ impl Scenario {
             publish_pause: chance.one_of(&[20, 100, 300]),
             lasts,
             faults: Faults::of(chance),
+            wishes: Wishes::default(),
         }
     }
 
@@ -130,6 +147,26 @@ impl Scenario {
             workers: 1,
             faults: Faults::sluggish(of.lease),
             ..of
+        }
+    }
+}
+
+impl Wishes {
+    /// Half of all runs have none, and go as fast as ever.
+    pub fn of(chance: &mut Chance) -> Self {
+        let mut wish = |probability: f64| chance.happens(probability);
+        let (any, changes, addresses, replays) = (wish(0.5), wish(0.5), wish(0.5), wish(0.5));
+        if !any {
+            return Self::default();
+        }
+        let share = chance.one_of(&[0.05, 0.3]);
+        let often = chance.one_of(&[300, 1_000].map(Duration::from_millis));
+        Self {
+            changes: changes.then_some(0.5),
+            addresses: addresses.then_some(share),
+            ends: (addresses && chance.happens(0.5)).then_some(often),
+            disabled: chance.happens(0.3).then_some(often * 2),
+            replays: replays.then_some(often),
         }
     }
 }

@@ -1,10 +1,9 @@
 //! The merchants' subscriptions, and what their endpoints are like.
 
 use std::rc::Rc;
-use std::sync::Arc;
 use std::time::Duration;
 
-use chrono::TimeDelta;
+use chrono::{DateTime, TimeDelta, Utc};
 use http::HeaderName;
 use posthorn::model::subscription::{Exit, IdentityHeaders, Locked, RequestForm, TlsSettings};
 use posthorn::model::{
@@ -14,7 +13,7 @@ use posthorn::model::{
 use uuid::Uuid;
 
 use crate::receiver::Manner;
-use crate::scenario::Chance;
+use crate::scenario::{Chance, Wishes};
 use crate::world::World;
 
 pub fn merchant(number: usize) -> String {
@@ -27,38 +26,69 @@ pub fn shard(world: &World, merchant: usize) -> Shard {
 }
 
 pub fn subscribe(world: &Rc<World>) {
+    let Wishes {
+        changes, addresses, ..
+    } = world.scenario.wishes;
     for merchant in 0..world.scenario.merchants {
         let count = world.chance.borrow_mut().between(1, 2);
         for _ in 0..count {
             let mut chance = world.chance.borrow_mut();
-            let subscription = subscription(&mut chance, world, merchant);
+            let mut subscription = subscription(&mut chance, world, merchant);
+            if changes.is_some_and(|share| chance.happens(share)) {
+                subscription.emit = Emit::Change;
+            }
             let manner = Manner::of(&mut chance);
             drop(chance);
-            world.note(format_args!(
-                "{} of {}: {manner:?}, in flight {}, {:?}, supersede {}",
-                subscription.id,
-                subscription.merchant,
-                subscription.max_in_flight,
-                subscription.order,
-                subscription.supersede
-            ));
-            world.receiver.borrow_mut().open(subscription.id, manner);
-            world.with_database(|database| {
-                database
-                    .subscriptions
-                    .insert(subscription.id, Arc::new(subscription));
-            });
+            add(world, subscription, manner);
+        }
+        if addresses.is_some() {
+            let mut chance = world.chance.borrow_mut();
+            let mut template = subscription(&mut chance, world, merchant);
+            template.scope = Scope::Transaction;
+            template.success.disable = StatusRanges(vec![(410, 410)]);
+            if changes.is_some_and(|share| chance.happens(share)) {
+                template.emit = Emit::Change;
+            }
+            let manner = Manner::of(&mut chance).with_ends(&mut chance);
+            drop(chance);
+            add(world, template, manner);
         }
     }
 }
 
+fn add(world: &Rc<World>, subscription: Subscription, manner: Manner) {
+    world.note(format_args!(
+        "{} of {}: {manner:?}, in flight {}, {:?}, supersede {}, {:?}, {:?}",
+        subscription.id,
+        subscription.merchant,
+        subscription.max_in_flight,
+        subscription.order,
+        subscription.supersede,
+        subscription.scope,
+        subscription.emit
+    ));
+    world.receiver.borrow_mut().open(subscription.id, manner);
+    world.with_database(|database| database.subscribe(subscription));
+}
+
 fn subscription(chance: &mut Chance, world: &World, merchant: usize) -> Subscription {
     let began = world.database.borrow().began;
+    let shard = shard(world, merchant);
+    ordinary(chance, self::merchant(merchant), shard, began)
+}
+
+/// A subscription with settings by chance, from before the first event.
+pub fn ordinary(
+    chance: &mut Chance,
+    merchant: String,
+    shard: Shard,
+    began: DateTime<Utc>,
+) -> Subscription {
     Subscription {
         id: Uuid::from_u128(chance.number()),
-        merchant: self::merchant(merchant),
+        merchant,
         name: "all".to_owned(),
-        shard: shard(world, merchant),
+        shard,
         revision: 1,
         created_at: began - TimeDelta::days(2),
         enabled: true,

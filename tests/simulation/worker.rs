@@ -6,6 +6,7 @@ mod keeper;
 mod maintenance;
 mod reader;
 mod recorder;
+mod replays;
 
 use std::cell::RefCell;
 use std::rc::Rc;
@@ -171,6 +172,10 @@ fn flow(own: &Rc<Own>, cluster: String, time: DateTime<Utc>, stop: watch::Receiv
         inputs.clone(),
     ));
     own.spawn(maintenance::run(Rc::clone(own)));
+    // Elsewhere they would find nothing, and cost every run a tenth of its time.
+    if own.world.scenario.wishes.replays.is_some() {
+        own.spawn(replays::run(Rc::clone(own), inputs.clone()));
+    }
     let settings = ReaderSettings {
         poll_min: Duration::from_millis(10),
         poll_max: Duration::from_millis(50),

@@ -12,9 +12,9 @@ use crate::executor::{Executor, Process, WORLD};
 use crate::invariants::{Books, PATIENCE, check_patience, missing};
 use crate::link::Network;
 use crate::receiver::Receiver;
-use crate::scenario::{Chance, Scenario};
+use crate::scenario::{Chance, Scenario, Wishes};
 use crate::trace::Trace;
-use crate::{faults, publisher, setting};
+use crate::{faults, operator, publisher, setting};
 
 pub struct World {
     pub executor: Rc<Executor>,
@@ -46,7 +46,13 @@ pub struct Outcome {
 
 /// Runs a seed to its end: what it came to, or the first invariant that did not hold.
 pub fn run(seed: u64, prints: bool) -> Result<Outcome, String> {
-    run_as(Scenario::of, seed, prints)
+    // From a source of their own: what is no matter of them stays as it is.
+    let wishes = Wishes::of(&mut Chance::of(!seed));
+    let make = |chance: &mut Chance| Scenario {
+        wishes,
+        ..Scenario::of(chance)
+    };
+    run_as(make, seed, prints)
 }
 
 /// The same in a scenario of this make.
@@ -62,6 +68,7 @@ pub fn run_as(
     setting::subscribe(&world);
     publisher::start(&world);
     faults::start(&world);
+    operator::start(&world);
     world.play()
 }
 
@@ -117,7 +124,10 @@ impl World {
 
     fn is_over(&self) -> bool {
         let database = self.database.borrow();
-        publisher::are_done(self) && database.pending.is_empty() && missing(&database).is_empty()
+        publisher::are_done(self)
+            && database.replays.iter().all(|replay| replay.state.is_over())
+            && database.pending.is_empty()
+            && missing(&database).is_empty()
     }
 
     fn outcome(&self) -> Result<Outcome, String> {

@@ -147,6 +147,12 @@ impl Database {
         }
     }
 
+    pub(super) fn shards_of(&self, worker: Uuid) -> Vec<Shard> {
+        let rows = self.shards.iter();
+        let rows = rows.filter(|(_, row)| row.owner == Some(worker));
+        rows.map(|(shard, _)| *shard).collect()
+    }
+
     /// The fence.
     pub(super) fn is_held(&self, worker: Uuid, shard: Shard, epoch: Epoch) -> bool {
         self.shards[&shard].is_held(worker, epoch)

@@ -15,11 +15,24 @@ pub struct Stored {
     pub(super) day: Option<Day>,
 }
 
+/// When a transaction was committed, among all of them, and what the settings were then.
+#[derive(Clone, Copy, Debug)]
+pub struct Commit {
+    pub place: usize,
+    pub revision: i64,
+}
+
 /// It ends with the server that it runs on.
 #[derive(Clone, Copy, Debug)]
 pub struct Transaction {
     pub xid: u64,
     start: u32,
+}
+
+impl Transaction {
+    pub(super) const fn start_is(self, start: u32) -> bool {
+        self.start == start
+    }
 }
 
 impl Database {
@@ -38,6 +51,7 @@ impl Database {
         if transaction.start == self.start {
             let xid = transaction.xid;
             let day = self.day_for(event.id);
+            self.note_in_series(xid, &event);
             self.events.push(Stored { xid, event, day });
         }
     }
@@ -46,7 +60,11 @@ impl Database {
     pub fn commit(&mut self, transaction: Transaction) -> bool {
         let is_there = self.end_transaction(transaction);
         if is_there {
-            self.committed.insert(transaction.xid);
+            let commit = Commit {
+                place: self.committed.len(),
+                revision: self.revision,
+            };
+            self.committed.insert(transaction.xid, commit);
         }
         is_there
     }
@@ -54,6 +72,7 @@ impl Database {
     pub fn roll_back(&mut self, transaction: Transaction) {
         if self.end_transaction(transaction) {
             self.events.retain(|stored| stored.xid != transaction.xid);
+            self.keep_series(|xid, _| xid != transaction.xid);
         }
     }
 
@@ -85,7 +104,11 @@ impl Database {
     }
 
     pub fn is_committed(&self, xid: u64) -> bool {
-        self.committed.contains(&xid)
+        self.committed.contains_key(&xid)
+    }
+
+    pub fn commit_of(&self, xid: u64) -> Option<Commit> {
+        self.committed.get(&xid).copied()
     }
 
     /// `store::log::read_page`.

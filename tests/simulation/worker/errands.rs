@@ -3,17 +3,19 @@
 
 use std::collections::BTreeMap;
 use std::rc::Rc;
+use std::sync::Arc;
 
 use futures::future::Abortable;
 use posthorn::dispatch::attempt::{conclude, prepare};
-use posthorn::dispatch::errand::{Errand, Flight};
+use posthorn::dispatch::errand::{Errand, Flight, Gone};
 use posthorn::flow::input::{Failed, Input, Landed};
 use posthorn::flow::refill::{LaneRefill, NextDue, RefillOrder, Refilled};
 use posthorn::model::{Outcome, TokenKey};
+use posthorn::shape::endpoint;
 use tokio::sync::mpsc::UnboundedSender;
 use uuid::Uuid;
 
-use super::{Own, STATEMENT};
+use super::{AWAY, Own, STATEMENT};
 use crate::link::Away;
 use crate::receiver::timed_out;
 
@@ -21,7 +23,7 @@ pub fn run(own: &Rc<Own>, errand: Errand, dispatcher: UnboundedSender<Input>) {
     match errand {
         Errand::Send(flight) => send(own, flight, dispatcher),
         Errand::Refill(order) => own.spawn(refill(Rc::clone(own), order, dispatcher)),
-        Errand::Disable(_) => unreachable!("no status disables a subscription here"),
+        Errand::Disable(gone) => own.spawn(disable(Rc::clone(own), gone, dispatcher)),
     }
 }
 
@@ -33,6 +35,10 @@ fn send(own: &Rc<Own>, flight: Flight, dispatcher: UnboundedSender<Input>) {
         epoch,
         ends,
     } = flight;
+    let template = subscription;
+    let its_own = item.endpoint.as_ref();
+    let its_own = its_own.map(|endpoint| endpoint::over(endpoint, &template).unwrap());
+    let subscription = its_own.map_or_else(|| Arc::clone(&template), Arc::new);
     let (exchange, at_once) = {
         let mut receiver = own.world.receiver.borrow_mut();
         receiver.arrive(subscription.id, own.process)
@@ -55,7 +61,7 @@ fn send(own: &Rc<Own>, flight: Flight, dispatcher: UnboundedSender<Input>) {
     own.world
         .books
         .borrow_mut()
-        .sent(&own.world, &item, &subscription, &request, at_once);
+        .sent(&own.world, &item, &template, &request, at_once);
     let own_too = Rc::clone(own);
     let attempt = async move {
         let own = own_too;
@@ -83,7 +89,7 @@ fn send(own: &Rc<Own>, flight: Flight, dispatcher: UnboundedSender<Input>) {
         own.world
             .books
             .borrow_mut()
-            .landed(&own.world, item.key, &tried);
+            .landed(&own.world, &item, &tried);
         // The dispatcher is gone only when the process is.
         let _ = dispatcher.send(Input::Landed(Landed {
             key: item.key,
@@ -100,57 +106,68 @@ fn send(own: &Rc<Own>, flight: Flight, dispatcher: UnboundedSender<Input>) {
     });
 }
 
+/// `worker::disabling`, of a transaction's own address.
+async fn disable(own: Rc<Own>, gone: Gone, dispatcher: UnboundedSender<Input>) {
+    assert!(
+        gone.of_transaction,
+        "only an address says here that it is gone"
+    );
+    let id = gone.subscription_id;
+    loop {
+        let ended = own.ask("end an address", STATEMENT, move |database| {
+            database.end_transaction_subscription(id)
+        });
+        if ended.await.is_ok() {
+            break;
+        }
+        own.sleep(AWAY).await;
+    }
+    let _ = dispatcher.send(Input::Ended {
+        lane_id: gone.lane_id,
+        subscription_id: id,
+    });
+}
+
 /// `worker::refilling`: two statements of one transaction.
 async fn refill(own: Rc<Own>, order: RefillOrder, dispatcher: UnboundedSender<Input>) {
     let lanes = order.lanes.clone();
-    let answer = refill_all(&own, order).await;
-    let found = |lane_id: Uuid| {
-        let (found, next_due) = answer.as_ref().ok()?;
-        let rows = found.get(&lane_id).cloned().unwrap_or_default();
-        Some((rows, next_due.get(&lane_id).copied()))
-    };
+    let mut answer = refill_all(&own, order).await.ok();
     let answers = lanes.iter().map(|lane| {
-        let answer = found(lane.lane_id);
+        let answer = answer.as_mut();
+        let found = answer.map(|(found, next_due)| {
+            let next_due = next_due.get(&lane.lane_id).copied();
+            (found.remove(&lane.lane_id).unwrap_or_default(), next_due)
+        });
+        let (found, next_due) = found.unzip();
         LaneRefill {
             lane_id: lane.lane_id,
             shard: lane.shard,
             epoch: lane.epoch,
-            next_due_in: NextDue {
-                deliveries: answer.as_ref().and_then(|(_, due)| *due),
-                replays: None,
-            },
-            found: answer.map(|(rows, _)| rows),
+            found,
+            next_due_in: next_due.flatten().unwrap_or_default(),
         }
     });
     let _ = dispatcher.send(Input::Refilled(answers.collect()));
 }
 
-type Brought = (
-    BTreeMap<Uuid, Vec<Refilled>>,
-    BTreeMap<Uuid, std::time::Duration>,
-);
+type Brought = (BTreeMap<Uuid, Vec<Refilled>>, BTreeMap<Uuid, NextDue>);
 
 async fn refill_all(own: &Own, order: RefillOrder) -> Result<Brought, Away> {
     let RefillOrder { lanes, held } = order;
-    let asked = lanes.clone();
+    let asked: Vec<_> = lanes.iter().map(|it| (it.shard, it.lane_id)).collect();
     let (began, rows) = own
         .ask("refill lanes", STATEMENT, move |database| {
             let now = database.now();
-            (now, database.refill_lanes(&asked, &held, now))
+            (now, database.refill_lanes(&lanes, &held, now))
         })
         .await?;
     let mut found: BTreeMap<Uuid, Vec<Refilled>> = BTreeMap::new();
     for row in rows {
         found.entry(row.lane_id).or_default().push(row);
     }
-    let short = lanes.iter().filter(|lane| {
-        let count = found.get(&lane.lane_id).map_or(0, Vec::len);
-        i64::try_from(count).is_ok_and(|count| count < lane.room)
-    });
-    let short: Vec<_> = short.map(|lane| (lane.shard, lane.lane_id)).collect();
     let next_due = own
         .ask("find next due", STATEMENT, move |database| {
-            database.find_next_due(&short, began)
+            database.find_next_due(&asked, began)
         })
         .await?;
     Ok((found, next_due))

@@ -7,13 +7,11 @@ use futures::future::LocalBoxFuture;
 use futures::stream::FuturesUnordered;
 use posthorn::feed::progress;
 use posthorn::feed::reader::{Answer, Errand, Input, OfEvents, Question, Reader};
-use posthorn::flow::input::{self, Endpoints, PageToRoute};
+use posthorn::flow::input::{self, PageToRoute};
 use posthorn::flow::shards::Order;
 use posthorn::flow::subscriptions::{Resolved, SubscriptionRow};
-use posthorn::model::event::StatusesBefore;
 use posthorn::model::settings::Layers;
 use posthorn::model::{Identity, Settings, Shard, Subscription};
-use posthorn::route::versions::Versions;
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender};
 use tokio::sync::{oneshot, watch};
 
@@ -119,7 +117,12 @@ async fn answer(own: Rc<Own>, question: Question) -> Result<Answer, Away> {
             Answer::Subscriptions(rows.await?.into_iter().map(resolved).collect())
         }
         Question::Retry(_) => unreachable!("all can be used here"),
-        Question::NewestChange => Answer::Changed(None),
+        Question::NewestChange => {
+            let newest = own.ask("newest change", STATEMENT, |database| {
+                database.newest_change()
+            });
+            Answer::Changed(newest.await?)
+        }
         Question::Waiting(shards) => {
             let waiting = own.ask("count what waits", STATEMENT * 3, move |database| {
                 database.count_waiting(&shards)
@@ -155,15 +158,37 @@ async fn answer(own: Rc<Own>, question: Question) -> Result<Answer, Away> {
             let events = events.await?;
             Answer::Read(progress::Answer::ById { until, events })
         }
-        Question::OfEvents(OfEvents::Known(ids)) => {
+        Question::OfEvents(question) => of_events(own, question).await?,
+    })
+}
+
+async fn of_events(own: Rc<Own>, question: OfEvents) -> Result<Answer, Away> {
+    Ok(match question {
+        OfEvents::Known(ids) => {
             let known = own.ask("known deliveries", STATEMENT, move |database| {
                 database.find_known_deliveries(&ids)
             });
             Answer::Known(known.await?)
         }
-        Question::OfEvents(OfEvents::Versions { .. }) => Answer::Versions(Versions::default()),
-        Question::OfEvents(OfEvents::Endpoints(_)) => Answer::Endpoints(Endpoints::new()),
-        Question::OfEvents(OfEvents::StatusesBefore(_)) => Answer::Before(StatusesBefore::new()),
+        OfEvents::Versions { merchants, since } => {
+            let versions = own.ask("versions", STATEMENT, move |database| {
+                database.versions_since(&merchants, since)
+            });
+            Answer::Versions(versions.await?)
+        }
+        OfEvents::Endpoints(events) => {
+            let found = own.ask("find endpoints", STATEMENT, move |database| {
+                database.find_endpoints(&events)
+            });
+            Answer::Endpoints(found.await?)
+        }
+        OfEvents::StatusesBefore(events) => {
+            let found =
+                own.ask_the_log("find statuses before", STATEMENT, move |database, plan| {
+                    database.find_statuses_before(plan, &events)
+                });
+            Answer::Before(found.await?)
+        }
     })
 }
 
