@@ -218,16 +218,21 @@ impl OrderGuard {
             self.log = Log::CaughtUp;
         }
         self.leaving.remove(&key);
-        if matches!(
-            kind,
-            RecordedKind::SupersededOlder
-                | RecordedKind::Retry(_)
-                | RecordedKind::Refused
-                | RecordedKind::Fenced
-        ) {
+        // Where the database refuses to keep it for another attempt, what failed has ended.
+        let ends_failure = matches!(kind, RecordedKind::Finished(_));
+        if ends_failure
+            || matches!(
+                kind,
+                RecordedKind::SupersededOlder
+                    | RecordedKind::Retry(_)
+                    | RecordedKind::Refused
+                    | RecordedKind::Fenced
+            )
+        {
             for barred in &mut self.barred {
                 barred.is_written |= barred.by.subscription_id == key.subscription_id
-                    && barred.by.event.id == key.event_id;
+                    && barred.by.event.id == key.event_id
+                    && (barred.rows == Rows::Newer || !ends_failure);
             }
             self.barred
                 .retain(|barred| is_refilling || !barred.is_written);
@@ -254,7 +259,7 @@ mod tests {
 
     use super::*;
     use crate::dispatch::item::Trial;
-    use crate::model::samples;
+    use crate::model::{State, samples};
 
     fn guard(change: impl FnOnce(&mut Subscription)) -> Option<Box<OrderGuard>> {
         let mut subscription = samples::subscription();
@@ -328,6 +333,15 @@ mod tests {
         );
         assert!(!guard.may_take(&item(3)), "it may have been found before");
         guard.refill_ended();
+        assert!(guard.may_take(&item(3)));
+    }
+
+    #[test]
+    fn what_failed_and_ended_as_the_database_refused_its_retry_bars_nothing() {
+        let mut guard = in_order();
+        guard.failed(&item(2));
+        let ended = RecordedKind::Finished(State::PostingError);
+        guard.recorded(item(2).key, ended, false, false);
         assert!(guard.may_take(&item(3)));
     }
 

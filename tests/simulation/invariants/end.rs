@@ -48,7 +48,7 @@ impl Books {
                 State::Delivered if !self.attempts.contains(&(*key, ended.attempts)) => {
                     return Err(format!("{key:?} was delivered by no request"));
                 }
-                State::PostingError if ended.attempts == 0 => {
+                State::PostingError if ended.attempts == 0 && !database.rules.are_against(*key) => {
                     return Err(format!("{key:?} was given up before it was tried"));
                 }
                 State::Cancelled if !may_be_cancelled(database, key) => {
