@@ -1,56 +1,41 @@
 //! The worker: puts the rooms together and runs them until it is told to stop.
 
 mod air;
+mod declared;
 mod disabling;
 mod dispatching;
 mod errands;
 mod keeping;
 mod keys;
+mod machines;
 mod reading;
 mod recording;
 mod refilling;
 mod replays;
 pub mod sending;
+mod settings;
 
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::Instant;
 
 use anyhow::{Context, bail};
 use secrecy::SecretString;
-use tokio::sync::{mpsc, watch};
+use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
-use tracing::{info, warn};
-use uuid::Uuid;
+use tracing::info;
 
-use self::air::Air;
-use self::errands::Errands;
-use self::keeping::{Identity, Keeping};
-use self::reading::Reading;
-use self::recording::Recording;
-use self::replays::Replays;
-use self::sending::Delivering;
-use crate::config::{self, Config, DatabaseUrl, Written};
-use crate::dispatch::{BreakerSettings, DispatchSettings, Dispatcher, LaneSettings, Outlets};
-use crate::feed::keeper::{self, Ended, Keeper, KeeperSettings};
+use self::declared::{declare, reload_file};
+use self::machines::Ground;
+use crate::config::{Config, DatabaseUrl, Written};
+use crate::feed::keeper::{self, Ended};
 use crate::feed::ownership::Ownership;
-use crate::feed::reader::{Reader, ReaderSettings};
-use crate::flow::DbClock;
-use crate::flow::entry::Backlog;
-use crate::flow::lease::Lease;
-use crate::flow::shards::Condition;
 use crate::http::health::Health;
 use crate::http::metrics::Metrics;
-use crate::model::TokenKey;
-use crate::model::declaration::listed;
-use crate::record::{Recorder, RecorderSettings};
-use crate::send::{Network, Sender};
+use crate::send::Network;
 use crate::start::{
     self, Schema, allow_open_files, open_gateway, reach_database, serve_health, way,
 };
-use crate::store::Pool;
-use crate::store::declared::{Consent, apply_declared};
 use crate::store::token_key::load_token_key;
 use crate::vault::Keyring;
 use crate::{gateway, maintenance, store};
@@ -160,7 +145,7 @@ impl Worker {
         rooms.spawn(maintenance::run(
             pool.clone(),
             clock.clone(),
-            maintenance_settings(&config.maintenance),
+            settings::of_maintenance(&config.maintenance),
             ends.clone(),
         ));
         rooms.spawn(maintenance::audit::run(
@@ -216,7 +201,7 @@ impl Worker {
         }
         // Nothing can keep it from running any more: what the file says may take effect.
         declare(config, &pool).await?;
-        let kept = start_flow(config, &ground, &mut rooms, stop);
+        let kept = machines::start(config, &ground, &mut rooms, stop);
         tokio::pin!(kept);
 
         let ended = loop {
@@ -264,247 +249,4 @@ async fn open_gateway_beside(
         // that this is another database.
         std::future::pending::<()>().await;
     })
-}
-
-/// What every room of the flow stands on.
-struct Ground {
-    cluster: String,
-    pool: Pool,
-    keeper_pool: Pool,
-    network: Network,
-    keys: Arc<Keyring>,
-    clock: DbClock,
-    token_key: TokenKey,
-    metrics: Metrics,
-    health: Health,
-}
-
-/// Starts feed, dispatcher and recorder; returns the keeper, which ends when everything
-/// is handed over.
-fn start_flow(
-    config: &Config,
-    ground: &Ground,
-    rooms: &mut JoinSet<()>,
-    stop: &CancellationToken,
-) -> tokio::task::JoinHandle<Ended> {
-    let Ground {
-        cluster,
-        pool,
-        keeper_pool,
-        network,
-        keys,
-        clock,
-        token_key,
-        metrics,
-        health,
-    } = ground;
-    let id = Uuid::now_v7();
-    let (inputs, inputs_rx) = mpsc::unbounded_channel();
-    let (entries, entries_rx) = mpsc::unbounded_channel();
-    let (drained, drained_rx) = mpsc::unbounded_channel();
-    let (orders, orders_rx) = mpsc::unbounded_channel();
-    let (room, room_rx) = watch::channel(true);
-    let (condition, condition_rx) = watch::channel(Condition::default());
-    let backlog = Backlog::default();
-    let lease = Lease::new(Instant::now());
-
-    let recording = Recording {
-        pool: pool.clone(),
-        owner: id,
-        metrics: metrics.clone(),
-        dispatcher: inputs.clone(),
-    };
-    let recorder = Recorder::new(recorder_settings(&config.worker), backlog.clone());
-    let errands = Errands {
-        delivering: Delivering {
-            max_data_bytes: config.worker.max_data_bytes,
-            sender: Sender::new(network.clone(), ANSWER_CAP),
-            clock: clock.clone(),
-            token_key: token_key.clone(),
-        },
-        pool: pool.clone(),
-        inputs: inputs.clone(),
-        metrics: metrics.clone(),
-        air: Air::default(),
-    };
-    let dispatcher = Dispatcher::new(
-        dispatch_settings(config),
-        Outlets {
-            errands: Box::new(move |errand| errands.run(errand)),
-            recorder: entries,
-            backlog: backlog.clone(),
-            drained,
-            room,
-            condition,
-            lease: lease.clone(),
-            clock: clock.clone(),
-            metrics: metrics.clone(),
-        },
-        Instant::now(),
-    );
-    let reading = Reading {
-        pool: pool.clone(),
-        keys: Arc::clone(keys),
-        proxy_pools: config.egress.proxy_pool_names(),
-        dispatcher: inputs.clone(),
-        metrics: metrics.clone(),
-        health: health.clone(),
-    };
-    let reader = Reader::new(
-        reader_settings(&config.worker),
-        clock.clone(),
-        Instant::now(),
-    );
-    let replays = Replays {
-        pool: pool.clone(),
-        worker: id,
-        dispatcher: inputs.clone(),
-        metrics: metrics.clone(),
-    };
-    let keeper = Keeper::new(
-        keeper_settings(&config.worker),
-        cluster.clone(),
-        lease,
-        backlog.clone(),
-        clock.clone(),
-        Instant::now(),
-    );
-    let keeping = Keeping {
-        identity: identity(&config.worker, id),
-        pool: keeper_pool.clone(),
-        dispatcher: inputs,
-        reader: orders,
-        condition: condition_rx,
-        backlog,
-        metrics: metrics.clone(),
-        health: health.clone(),
-    };
-    rooms.spawn(recording.run(recorder, entries_rx));
-    rooms.spawn(async move {
-        replays.run().await;
-    });
-    rooms.spawn(dispatching::run(dispatcher, inputs_rx));
-    rooms.spawn(async move {
-        reading.run(reader, orders_rx, room_rx).await;
-        // It ends with the keeper; the worker ends the rest.
-        std::future::pending::<()>().await;
-    });
-    tokio::spawn(keeping.run(keeper, drained_rx, stop.clone()))
-}
-
-fn recorder_settings(worker: &config::Worker) -> RecorderSettings {
-    RecorderSettings {
-        flush_after: worker.flush_after,
-        flush_rows: worker.flush_rows,
-    }
-}
-
-fn reader_settings(worker: &config::Worker) -> ReaderSettings {
-    ReaderSettings {
-        poll_min: worker.poll_min,
-        poll_max: worker.poll_max,
-        page_rows: worker.page_rows,
-    }
-}
-
-fn dispatch_settings(config: &Config) -> DispatchSettings {
-    let lanes = &config.lanes;
-    DispatchSettings {
-        lane: LaneSettings {
-            spill_after: lanes.spill_after,
-            breaker: BreakerSettings {
-                failures: lanes.breaker_failures,
-                probe_min: lanes.probe_interval_min,
-                probe_max: lanes.probe_interval_max,
-            },
-        },
-        memory_deliveries: lanes.memory_deliveries,
-        memory_bytes: lanes.memory_bytes,
-        max_in_flight_total: lanes.max_in_flight_total,
-        max_data_bytes: config.worker.max_data_bytes,
-        grace: config.worker.grace,
-    }
-}
-
-fn keeper_settings(worker: &config::Worker) -> KeeperSettings {
-    KeeperSettings {
-        lease: worker.lease,
-        checkpoint_every: worker.checkpoint_every,
-        grace: worker.grace,
-    }
-}
-
-fn identity(worker: &config::Worker, id: Uuid) -> Identity {
-    let name = worker.name.clone().unwrap_or_else(|| {
-        let host = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
-        format!("{}/{}", host.trim(), std::process::id())
-    });
-    Identity {
-        id,
-        name,
-        lease: worker.lease,
-    }
-}
-
-fn maintenance_settings(settings: &config::Maintenance) -> maintenance::Settings {
-    maintenance::Settings {
-        schedule: settings.schedule.clone(),
-        partitions_ahead_days: settings.partitions_ahead_days,
-        retention_days: settings.retention_days,
-        payload_days: settings.payload_days,
-    }
-}
-
-/// Makes what the file declares take effect. A file that declares nothing leaves that of
-/// `posthorn config apply` alone.
-async fn declare(config: &Config, pool: &Pool) -> anyhow::Result<()> {
-    let declaration = config.declare();
-    if declaration.entries.is_empty() {
-        return Ok(());
-    }
-    let plan = apply_declared(pool, &declaration, Consent::default()).await?;
-    info!(
-        changes = plan.changes.len(),
-        "the file's subscriptions, profiles and locks are applied"
-    );
-    let gone = plan.gone();
-    if !gone.is_empty() {
-        warn!(
-            count = gone.len(),
-            "disabled or removed, because the file no longer has them: {}; what a subscription misses from now on can be had later: posthorn replay --state missing",
-            listed(&gone)
-        );
-    }
-    if !plan.unclaimed.is_empty() && declaration.owner.is_none() {
-        warn!(
-            count = plan.unclaimed.len(),
-            "not in this file, and left alone: {}; give each file its name, owner = \"…\", and what its file no longer has is disabled",
-            listed(&plan.unclaimed)
-        );
-    }
-    Ok(())
-}
-
-/// SIGHUP: the file's profiles and subscriptions take effect; its other sections at the
-/// next start. A file that is wrong changes nothing.
-async fn reload_file(path: Option<&std::path::Path>, running: &Written, pool: &Pool) {
-    let Some(path) = path else { return };
-    let reloaded = async {
-        let config = Config::load(path)?;
-        config.check_secrets()?;
-        declare(&config, pool).await
-    };
-    match reloaded.await {
-        Ok(()) => {
-            info!(path = %path.display(), "subscriptions and profiles reloaded");
-            let waiting = running.differences(&Written::load(path));
-            if !waiting.is_empty() {
-                warn!(
-                    "changed in the file, and counts from the next start: {}",
-                    waiting.join(", ")
-                );
-            }
-        }
-        Err(error) => warn!(path = %path.display(), "not reloaded: {error:#}"),
-    }
 }

@@ -308,6 +308,13 @@ impl Lane {
         }
     }
 
+    /// A delivery that can have no row ends instead, and the newer ones wait until it has.
+    pub fn ends_for_want_of_a_row(&mut self, key: DeliveryKey) {
+        if let Some(guard) = &mut self.order {
+            guard.ends_for_want_of_a_row(key, self.shelf.is_refilling());
+        }
+    }
+
     /// Gives up what is in the air: nobody waits for the answers any more.
     pub fn cut_off(&mut self) -> Vec<Item> {
         if let Some(guard) = &mut self.order {

@@ -17,7 +17,7 @@
 //! | may it be | no, while an older one of its series may |
 //! |---|---|
 //! | taken when it is fresh ([`may_take_fresh`](OrderGuard::may_take_fresh)) | wait in a row |
-//! | refilled ([`may_refill`](OrderGuard::may_refill)) | be in the log still (`log`), have been read from it and have no row yet (`log`), or have left memory and have no row yet (`leaving`) |
+//! | refilled ([`may_refill`](OrderGuard::may_refill)) | be in the log still (`log`), have been read from it and have no row yet (`log`), or have left memory and have no row yet, nor an end instead of it (`leaving`) |
 //! | taken when a refill has found it ([`may_take`](OrderGuard::may_take)) | have left memory since the refill began (`is_spoiled`), or have failed since (`barred`); nor where a newer one has replaced it since (`barred`) |
 //! | sent ([`may_send`](OrderGuard::may_send)) | be in the air (`in_the_air`) |
 //!
@@ -205,6 +205,15 @@ impl OrderGuard {
         self.is_spoiled |= is_refilling;
     }
 
+    /// A delivery that can have no row ends instead: the newer ones wait until that is written,
+    /// as whoever takes over before would make it again.
+    pub fn ends_for_want_of_a_row(&mut self, key: DeliveryKey, is_refilling: bool) {
+        if self.is_in_order {
+            self.leaving.insert(key);
+            self.is_spoiled |= is_refilling;
+        }
+    }
+
     /// The recorder has dealt with an entry of the lane. `is_unrecorded`: others are on their
     /// way.
     pub fn recorded(
@@ -343,6 +352,18 @@ mod tests {
         let ended = RecordedKind::Finished(State::PostingError);
         guard.recorded(item(2).key, ended, false, false);
         assert!(guard.may_take(&item(3)));
+    }
+
+    #[test]
+    fn rows_wait_for_the_end_of_what_can_have_no_row() {
+        let mut guard = in_order();
+        guard.leaves(&item(1), false);
+        guard.recorded(item(1).key, RecordedKind::Refused, false, false);
+        guard.ends_for_want_of_a_row(item(1).key, false);
+        assert!(!guard.may_refill());
+        let ended = RecordedKind::Finished(State::PostingError);
+        guard.recorded(item(1).key, ended, false, false);
+        assert!(guard.may_refill());
     }
 
     #[test]

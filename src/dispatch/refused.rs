@@ -75,6 +75,9 @@ impl Dispatcher {
             reason: Some(reason.to_owned()),
             had_row: false,
         };
+        self.lanes.with(entry.lane_id, |lane| {
+            lane.ends_for_want_of_a_row(entry.key);
+        });
         self.hand_to_recorder(Entry { change, ..entry }, page);
     }
 }

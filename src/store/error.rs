@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use sqlx::postgres::{PgDatabaseError, PgQueryResult};
 
-use super::remedy::{refuses, remedy};
+use super::remedy::{code, refuses, remedy};
 
 /// Why the database did not do what was asked. No other error of the database leaves the store;
 /// the codes behind the variants are of PostgreSQL's documentation, appendix A, and stand in
@@ -183,12 +183,6 @@ pub(super) fn ensure_met(
             met,
         })
     }
-}
-
-/// The code of a server's answer; none: the driver says it.
-pub(super) fn code(error: &sqlx::Error) -> Option<String> {
-    let code = error.as_database_error()?.code()?;
-    Some(code.into_owned())
 }
 
 /// Whether the rows are at fault, by the class of the code: 22 (data exception), 23 (integrity

@@ -1,6 +1,10 @@
 //! What to do about an error of the database.
 
-use super::error::code;
+/// The code of a server's answer; none: the driver says it.
+pub(super) fn code(error: &sqlx::Error) -> Option<String> {
+    let code = error.as_database_error()?.code()?;
+    Some(code.into_owned())
+}
 
 /// What to do about an error, as the end of its line; empty where only the error itself
 /// can tell. The codes are of PostgreSQL's documentation, appendix A.

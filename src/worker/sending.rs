@@ -1,19 +1,10 @@
 //! One attempt: shape, send, judge, plan. First tries, retries and replays all come through
 //! here.
 
-use std::panic::AssertUnwindSafe;
-use std::time::Instant;
-
-use futures::FutureExt;
-use futures::future::Abortable;
-
-use super::errands::Errands;
-use crate::crash::Point;
 use crate::dispatch::attempt::{conclude, prepare};
-use crate::dispatch::errand::Flight;
 use crate::dispatch::item::Item;
 use crate::flow::DbClock;
-use crate::flow::input::{Failed, Input, Landed, Tried};
+use crate::flow::input::Tried;
 use crate::model::{Subscription, TokenKey};
 use crate::send::Sender;
 use crate::shape::{Unsendable, endpoint, within_bounds};
@@ -71,41 +62,4 @@ pub async fn deliver(
         with.clock.now(),
         rand::random(),
     ))
-}
-
-/// Begins an attempt, and tells the dispatcher what came of it.
-pub(super) fn send(by: &Errands, flight: Flight) {
-    let Flight {
-        item,
-        lane_id,
-        subscription,
-        epoch,
-        ends,
-    } = flight;
-    let delivering = by.delivering.clone();
-    let inputs = by.inputs.clone();
-    let limit = subscription.max_in_flight;
-    let place = by.air.enter(lane_id, limit, &by.metrics);
-    let attempt = async move {
-        let began = Instant::now();
-        Point::BeforeSend.pass();
-        // The lane keeps the delivery's place until it lands: it must, come what may.
-        let result = AssertUnwindSafe(deliver(&delivering, &item, &subscription))
-            .catch_unwind()
-            .await
-            .map_or(Err(Failed::Panicked), |tried| tried.map_err(Failed::from));
-        Point::AfterAnswer.pass();
-        // Before the lane gives the slot to another one.
-        drop(place);
-        // The dispatcher is gone only when the worker ends.
-        let _ = inputs.send(Input::Landed(Landed {
-            key: item.key,
-            lane_id,
-            shard: subscription.shard,
-            epoch,
-            took: began.elapsed(),
-            result,
-        }));
-    };
-    tokio::spawn(Abortable::new(attempt, ends));
 }
