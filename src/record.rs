@@ -36,7 +36,7 @@ pub enum Errand {
         again: bool,
     },
     /// Tell the dispatcher.
-    Report(Input),
+    Report(Box<Input>),
     /// Count an entry that the database refused to record as it was.
     CountRefusal,
 }
@@ -109,7 +109,7 @@ impl Recorder {
         if let Some(written) = self.writing.take_if(|writing| writing.is_over()) {
             self.backlog.take(written.entries, written.attempts);
             let report = Input::Recorded(written.recorded);
-            self.errands.push_back(Errand::Report(report));
+            self.errands.push_back(Errand::Report(Box::new(report)));
         }
     }
 

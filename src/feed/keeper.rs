@@ -165,9 +165,8 @@ impl Keeper {
     /// Takes what has happened, if anything has, and does what is due.
     pub fn step(&mut self, input: Option<Input>, now: Instant) {
         match input {
-            None => {}
             Some(Input::Stop) if self.stop == Stop::No => self.stop = Stop::Told,
-            Some(Input::Stop) => {}
+            Some(Input::Stop) | None => {}
             Some(Input::Drained(drained)) => self.drained.push(drained),
             Some(Input::Renewed(renewal, answer)) => self.renewed(renewal, answer, now),
             Some(Input::Collected(moved)) => self.collected(moved, now),

@@ -52,11 +52,13 @@ impl LookUps {
     }
 
     /// Whether the event's transaction may have brought endpoints.
+    #[must_use]
     pub fn for_endpoints(&self, event: &Event) -> bool {
         self.needs(event).endpoints > 0
     }
 
     /// Whether it counts if the event changes the status.
+    #[must_use]
     pub fn for_statuses(&self, event: &Event) -> bool {
         self.needs(event).statuses > 0
     }

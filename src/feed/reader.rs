@@ -47,6 +47,10 @@ pub struct ReaderSettings {
 
 /// The state machine that reads the log for a worker.
 #[derive(Debug)]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "each is true or not whatever the others are"
+)]
 pub struct Reader {
     settings: ReaderSettings,
     clock: DbClock,

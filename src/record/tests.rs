@@ -1,3 +1,8 @@
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    reason = "a panic is how a test fails"
+)]
 use super::*;
 
 use crate::flow::AWAY;
@@ -78,9 +83,11 @@ impl Bench {
                     self.written = Some((events.collect(), again));
                     self.entries = entries.to_vec();
                 }
-                Errand::Report(Input::Recorded(recorded)) => self.recorded.push(recorded),
-                Errand::Report(Input::Refused(refused)) => self.refused.push(*refused),
-                Errand::Report(input) => panic!("{input:?}"),
+                Errand::Report(report) => match *report {
+                    Input::Recorded(recorded) => self.recorded.push(recorded),
+                    Input::Refused(refused) => self.refused.push(*refused),
+                    input => panic!("{input:?}"),
+                },
                 Errand::CountRefusal => self.counted += 1,
             }
         }
@@ -153,7 +160,7 @@ fn a_batch_is_written_when_its_time_has_come() {
     assert_eq!(bench.recorder.wake_at(), None);
     bench.take([delivered(1)]);
     assert_eq!(bench.recorder.wake_at(), Some(bench.now + FLUSH_AFTER));
-    bench.wait(FLUSH_AFTER - MILLI);
+    bench.wait(FLUSH_AFTER.saturating_sub(MILLI));
     bench.take([delivered(2)]);
     assert_eq!(bench.write(), None);
     bench.wait(MILLI);
@@ -301,7 +308,7 @@ fn while_the_database_is_away_a_batch_is_tried_again_and_looks() {
         assert_eq!(bench.write(), None);
         assert_eq!(bench.recorder.wake_at(), Some(bench.now + AWAY));
         assert!(!bench.recorder.is_idle());
-        bench.wait(AWAY - MILLI);
+        bench.wait(AWAY.saturating_sub(MILLI));
         assert_eq!(bench.write(), None);
         bench.wait(MILLI);
         assert_eq!(bench.write(), Some((vec![1], true)));

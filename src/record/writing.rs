@@ -167,7 +167,9 @@ impl Writing {
         } else {
             let (event, subscription) = names(&refused.whole.entry);
             error!(%event, %subscription, "nor anything less of it; nothing is recorded");
-            errands.push_back(Errand::Report(Input::Refused(Box::new(refused.whole))));
+            errands.push_back(Errand::Report(Box::new(Input::Refused(Box::new(
+                refused.whole,
+            )))));
             self.turn_to_next(now);
         }
     }

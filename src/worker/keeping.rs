@@ -98,7 +98,7 @@ impl Keeping {
             Errand::Ask(statement, limit) => under_way.push(Box::pin(self.ask(statement, limit))),
             Errand::Collect => under_way.push(Box::pin(self.collect())),
             // The dispatcher and the reader are gone only when the worker ends.
-            Errand::Tell(input) => drop(self.dispatcher.send(input)),
+            Errand::Tell(input) => drop(self.dispatcher.send(*input)),
             Errand::Order(order) => drop(self.reader.send(order)),
             Errand::SayWhatItWaitsFor { by } => info!(
                 in_flight = self.condition.borrow().in_flight,

@@ -43,7 +43,7 @@ impl Recording {
                     }
                     Errand::Report(input) => {
                         // The dispatcher is gone only when the worker ends.
-                        let _ = self.dispatcher.send(input);
+                        let _ = self.dispatcher.send(*input);
                     }
                     Errand::CountRefusal => self.metrics.entry_refused(),
                 }

@@ -49,7 +49,7 @@ impl House {
                 source
                     .test_modules
                     .iter()
-                    .map(|name| [source.module.as_slice(), &[name.clone()]].concat())
+                    .map(|name| [source.module.as_slice(), std::slice::from_ref(name)].concat())
             })
             .collect();
         let sources = all

@@ -129,7 +129,7 @@ impl Reading {
         }
         self.words.insert(segments[0].clone());
         if segments.len() > 1
-            && let Some(path) = self.from_the_root(&segments)
+            && let Some(path) = self.rooted(&segments)
         {
             let line = tokens[begin].line;
             self.mentions.push(Mention { line, path });
@@ -138,7 +138,7 @@ impl Reading {
     }
 
     fn bring_in(&mut self, leaf: Leaf, public: bool) {
-        let path = self.from_the_root(&leaf.segments);
+        let path = self.rooted(&leaf.segments);
         self.brought_in.insert(leaf.name.clone(), path.clone());
         let Some(path) = path else { return };
         let mention = Mention {
@@ -164,7 +164,7 @@ impl Reading {
     }
 
     /// The path from the crate's root, if it names something of this crate.
-    fn from_the_root(&self, segments: &[String]) -> Option<Path> {
+    fn rooted(&self, segments: &[String]) -> Option<Path> {
         let ups = segments
             .iter()
             .take_while(|segment| *segment == "super")

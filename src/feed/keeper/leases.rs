@@ -106,7 +106,7 @@ impl Keeper {
         self.settle_first = true;
         self.lease.lost();
         let lost = input::Input::Lost(shards.clone());
-        self.errands.push(Errand::Tell(lost));
+        self.errands.push(Errand::Tell(Box::new(lost)));
         self.errands.push(Errand::Order(Order::Lose(shards)));
         self.changed();
     }

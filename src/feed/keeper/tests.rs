@@ -1,6 +1,6 @@
 use std::time::{Duration, Instant};
 
-use chrono::Utc;
+use chrono::DateTime;
 
 use super::*;
 use crate::flow::Away;
@@ -28,7 +28,10 @@ impl Played {
             checkpoint_every: Duration::from_secs(1),
             grace: Duration::from_secs(1),
         };
-        let (lease, clock) = (Lease::new(now), DbClock::anchored(now, Utc::now()));
+        let (lease, clock) = (
+            Lease::new(now),
+            DbClock::anchored(now, DateTime::UNIX_EPOCH),
+        );
         let backlog = Backlog::default();
         Self {
             keeper: Keeper::new(settings, HERE.to_owned(), lease, backlog, clock, now),
@@ -73,7 +76,7 @@ impl Played {
         let name = name.split([' ', '(']).next().unwrap_or_default();
         self.asked.push(name.to_owned());
         match statement {
-            Statement::Heartbeat => Answer::Time(Utc::now()),
+            Statement::Heartbeat => Answer::Time(DateTime::UNIX_EPOCH),
             Statement::LookAtFleet => Answer::Fleet(FleetView {
                 live_workers: 1,
                 shards: 4,
@@ -89,7 +92,7 @@ impl Played {
                         xmax: 1,
                         running: Vec::new(),
                     },
-                    checkpoint_at: Utc::now(),
+                    checkpoint_at: DateTime::UNIX_EPOCH,
                     cluster: cluster.clone(),
                 });
                 Answer::Taken(taken.collect())
@@ -163,10 +166,10 @@ fn shards_are_lost_when_no_renewal_was_answered_in_time() {
         let errands = played.step(None);
         unanswered.extend(errands.into_iter().filter(is_renewal));
         // What has been waited for as long as a lease lasts is answered by an error.
-        let given_up = played.now - played.keeper.ownership.lasts();
-        let (over, rest): (Vec<Errand>, Vec<Errand>) = unanswered
-            .into_iter()
-            .partition(|it| matches!(it, Errand::Renew(renewal, _) if renewal.asked <= given_up));
+        let lasts = played.keeper.ownership.lasts();
+        let (over, rest): (Vec<Errand>, Vec<Errand>) = unanswered.into_iter().partition(
+            |it| matches!(it, Errand::Renew(renewal, _) if renewal.asked + lasts <= played.now),
+        );
         unanswered = rest;
         for errand in over {
             if let Errand::Renew(renewal, _) = errand {

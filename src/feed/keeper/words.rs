@@ -33,7 +33,7 @@ pub enum Errand {
     /// Ask the dispatcher which checkpoints have moved; answered by [`Input::Collected`].
     Collect,
     /// Tell the dispatcher.
-    Tell(input::Input),
+    Tell(Box<input::Input>),
     /// Tell the reader.
     Order(Order),
     /// Say to whoever waits for the end what it waits for, and that it comes by then.

@@ -180,8 +180,8 @@ impl Database {
                 let event = &stored.event;
                 is_next(event.id)
                     && self.is_committed(stored.xid)
-                    && fits(replay.merchant.as_ref(), &event.merchant)
-                    && fits(replay.transaction_id.as_ref(), &event.transaction_id)
+                    && fits(replay.merchant.as_deref(), &event.merchant)
+                    && fits(replay.transaction_id.as_deref(), &event.transaction_id)
             });
             ids = events.map(|stored| stored.event.id).collect();
             ids.sort_unstable();
@@ -192,7 +192,10 @@ impl Database {
             let ended = ended.filter(|(key, ended)| {
                 replay.states.contains(&ended.state)
                     && is_next(key.event_id)
-                    && fits(replay.merchant.as_ref(), &self.event(key.event_id).merchant)
+                    && fits(
+                        replay.merchant.as_deref(),
+                        &self.event(key.event_id).merchant,
+                    )
             });
             ids = ended.map(|(key, _)| key.event_id).collect();
             ids.dedup();
@@ -277,6 +280,6 @@ impl Database {
     }
 }
 
-fn fits(wanted: Option<&Box<str>>, text: &str) -> bool {
-    wanted.is_none_or(|wanted| **wanted == *text)
+fn fits(wanted: Option<&str>, text: &str) -> bool {
+    wanted.is_none_or(|wanted| wanted == text)
 }

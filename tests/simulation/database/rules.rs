@@ -44,6 +44,8 @@ impl Rules {
     fn against(self, key: DeliveryKey) -> Option<u128> {
         let deliveries = self.0?;
         let number = key.event_id.as_u128() ^ key.subscription_id.as_u128();
-        (number % deliveries == 0).then_some(number / deliveries % 5)
+        number
+            .is_multiple_of(deliveries)
+            .then_some(number / deliveries % 5)
     }
 }

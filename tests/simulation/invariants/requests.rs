@@ -44,7 +44,7 @@ impl Books {
         }
     }
 
-    /// 8. Nothing is sent that nobody asked for, or that somebody holds back; and no event meets
+    /// Invariant 8: nothing is sent that nobody asked for, or that somebody holds back; and no event meets
     /// settings that are older than itself.
     pub(super) fn check_wish(
         &mut self,
@@ -74,7 +74,7 @@ impl Books {
         }
     }
 
-    /// 9. What a transaction's address gets goes there and nowhere else; and of a delivery that
+    /// Invariant 9: what a transaction's address gets goes there and nowhere else; and of a delivery that
     /// was tried after its address had ended, nothing is tried again.
     pub(super) fn check_address(
         &mut self,
@@ -98,7 +98,7 @@ impl Books {
         }
     }
 
-    /// 10. Once its owner knows that a replay was cancelled, nothing more of it is sent but what
+    /// Invariant 10: once its owner knows that a replay was cancelled, nothing more of it is sent but what
     /// was on its way.
     pub(super) fn check_withdrawn(&mut self, world: &World, database: &Database, item: &Item) {
         let (key, epoch) = (item.key, database.shards[&item.event.shard].epoch);

@@ -81,11 +81,11 @@ impl Keeping {
                 }));
             }
             Errand::Tell(input) => {
-                if let input::Input::Lost(shards) = &input {
+                if let input::Input::Lost(shards) = &*input {
                     let world = &self.own.world;
                     world.note(format_args!("{process} has lost {shards:?}"));
                 }
-                let _ = self.dispatcher.send(input);
+                let _ = self.dispatcher.send(*input);
             }
             Errand::Order(order) => {
                 let _ = self.reader.send(order);

@@ -31,7 +31,7 @@ pub async fn run(
                 }
                 Errand::Report(input) => {
                     // The dispatcher is gone only when the process is.
-                    let _ = dispatcher.send(input);
+                    let _ = dispatcher.send(*input);
                 }
                 Errand::CountRefusal => {}
             }
