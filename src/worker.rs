@@ -30,12 +30,14 @@ use self::machines::Ground;
 use crate::config::{Config, DatabaseUrl, Written};
 use crate::feed::keeper::{self, Ended};
 use crate::feed::ownership::Ownership;
+use crate::flow::DbClock;
 use crate::http::health::Health;
 use crate::http::metrics::Metrics;
 use crate::send::Network;
 use crate::start::{
     self, Schema, allow_open_files, open_gateway, reach_database, serve_health, way,
 };
+use crate::store::Pool;
 use crate::store::token_key::load_token_key;
 use crate::vault::Keyring;
 use crate::{gateway, maintenance, store};
@@ -142,42 +144,7 @@ impl Worker {
         keys::refuse_missing(&pool, keys).await?;
         let ends = CancellationToken::new();
         let mut rooms = JoinSet::new();
-        rooms.spawn(maintenance::run(
-            pool.clone(),
-            clock.clone(),
-            settings::of_maintenance(&config.maintenance),
-            ends.clone(),
-        ));
-        rooms.spawn(maintenance::audit::run(
-            pool.clone(),
-            clock.clone(),
-            maintenance::audit::Settings {
-                schedule: config.maintenance.audit_schedule.clone(),
-                window: config.maintenance.audit_window,
-            },
-            metrics.clone(),
-            ends.clone(),
-        ));
-        rooms.spawn(maintenance::comparison::run(
-            pool.clone(),
-            clock.clone(),
-            maintenance::comparison::Settings {
-                schedule: config.maintenance.compare_schedule.clone(),
-                urls: self.compare_urls.clone(),
-            },
-            metrics.clone(),
-            ends.clone(),
-        ));
-        rooms.spawn(maintenance::failures::watch(
-            pool.clone(),
-            metrics.clone(),
-            ends.clone(),
-        ));
-        rooms.spawn(maintenance::sources::watch(
-            pool.clone(),
-            metrics.clone(),
-            ends.clone(),
-        ));
+        self.maintain(&pool, &clock, &ends, &mut rooms);
         let token_key = load_token_key(&pool).await?;
         let ground = Ground {
             cluster,
@@ -218,6 +185,54 @@ impl Worker {
         rooms.shutdown().await;
         pool.close().await;
         Ok(ended)
+    }
+
+    /// Starts what looks after the database, on its schedules.
+    fn maintain(
+        &self,
+        pool: &Pool,
+        clock: &DbClock,
+        ends: &CancellationToken,
+        rooms: &mut JoinSet<()>,
+    ) {
+        let settings = &self.config.maintenance;
+        let metrics = &self.metrics;
+        rooms.spawn(maintenance::run(
+            pool.clone(),
+            clock.clone(),
+            settings::of_maintenance(settings),
+            ends.clone(),
+        ));
+        rooms.spawn(maintenance::audit::run(
+            pool.clone(),
+            clock.clone(),
+            maintenance::audit::Settings {
+                schedule: settings.audit_schedule.clone(),
+                window: settings.audit_window,
+            },
+            metrics.clone(),
+            ends.clone(),
+        ));
+        rooms.spawn(maintenance::comparison::run(
+            pool.clone(),
+            clock.clone(),
+            maintenance::comparison::Settings {
+                schedule: settings.compare_schedule.clone(),
+                urls: self.compare_urls.clone(),
+            },
+            metrics.clone(),
+            ends.clone(),
+        ));
+        rooms.spawn(maintenance::failures::watch(
+            pool.clone(),
+            metrics.clone(),
+            ends.clone(),
+        ));
+        rooms.spawn(maintenance::sources::watch(
+            pool.clone(),
+            metrics.clone(),
+            ends.clone(),
+        ));
     }
 }
 

@@ -1,5 +1,9 @@
 #![allow(clippy::unwrap_used, reason = "a panic is how a test fails")]
 
+mod credentials;
+mod order;
+mod replays;
+
 use uuid::Uuid;
 
 use super::*;
@@ -105,20 +109,6 @@ fn soon(verdict: Verdict) -> Answered {
     }
 }
 
-/// Sends everything; the credentials that it carries, and whether the other is left.
-fn trials(lane: &mut Lane, now: Instant) -> Vec<(Credential, bool)> {
-    std::iter::from_fn(|| lane.next(now))
-        .map(|item| (item.trial.credential, item.trial.other_left))
-        .collect()
-}
-
-fn rotating(now: Instant) -> Lane {
-    lane(
-        |subscription| subscription.auth_previous = Some(Auth::None),
-        now,
-    )
-}
-
 fn numbers(items: &[Item]) -> Vec<u128> {
     items.iter().map(|item| item.event.id.as_u128()).collect()
 }
@@ -191,34 +181,6 @@ fn what_waits_for_a_failing_endpoint_leaves_memory_and_comes_back_one_by_one() {
 }
 
 #[test]
-fn where_order_counts_no_row_passes_an_older_one_that_leaves_memory() {
-    let start = Instant::now();
-    let ordered = |subscription: &mut Subscription| subscription.order = Order::Transaction;
-    let mut lane = lane(ordered, start);
-    lane.shelf.found(1, start);
-    lane.begin_refill(0.0, start).unwrap();
-    for number in [0, 1] {
-        lane.push(item(number, "a", start));
-    }
-    assert_eq!(send_all(&mut lane, start), [0]);
-    let silent = start + Duration::from_secs(1);
-    lane.push(item(2, "b", silent));
-    lane.subscription = Arc::new(Subscription {
-        max_in_flight: 1,
-        ..(*lane.subscription).clone()
-    });
-    assert_eq!(numbers(&lane.put_away(silent)), [1, 2]);
-    lane.refilled(vec![refilled(3, "b", silent)], Due::default(), silent);
-    assert_eq!(lane.queued(), (0, 0), "found before 2 had its row");
-    land(&mut lane, 0, Verdict::Delivered, silent);
-    for number in [1, 2] {
-        assert!(lane.begin_refill(0.0, silent).is_none());
-        lane.recorded(item(number, "", silent).key, RecordedKind::Spilled, silent);
-    }
-    assert!(lane.begin_refill(0.0, silent).is_some());
-}
-
-#[test]
 fn rows_leave_the_feed_its_half_of_the_memory() {
     let now = Instant::now();
     let mut lane = lane(|subscription| subscription.max_in_flight = 10, now);
@@ -263,102 +225,6 @@ fn what_has_waited_too_long_gets_a_row_and_leaves_memory_where_the_endpoint_is_s
     lane.rows_written(&keys, 0.0, later);
     assert!(lane.queued().0 <= 1, "one send has taken 2 s and goes on");
     assert!(lane.shelf.rows() >= 18);
-}
-
-#[test]
-fn an_ordered_lane_sends_a_transaction_one_by_one_and_others_beside_it() {
-    let now = Instant::now();
-    let mut lane = lane(|subscription| subscription.order = Order::Transaction, now);
-    for (number, transaction) in [(0, "a"), (1, "a"), (2, "b"), (3, "a")] {
-        let _ = lane.offer(item(number, transaction, now), 0.0, now);
-    }
-    assert_eq!(send_all(&mut lane, now), [0, 2]);
-    land(&mut lane, 0, Verdict::Delivered, now);
-    assert_eq!(send_all(&mut lane, now), [1]);
-}
-
-#[test]
-fn in_an_ordered_lane_the_later_events_follow_a_retry_into_the_database() {
-    let now = Instant::now();
-    let mut lane = lane(|subscription| subscription.order = Order::Transaction, now);
-    for (number, transaction) in [(0, "a"), (1, "a"), (2, "b")] {
-        let _ = lane.offer(item(number, transaction, now), 0.0, now);
-    }
-    send_all(&mut lane, now);
-    land(&mut lane, 0, Verdict::Retry, now);
-    assert_eq!(numbers(&lane.await_retry(&item(0, "a", now))), [1]);
-    let fresh = lane.offer(item(3, "a", now), 0.0, now);
-    assert!(
-        matches!(fresh, Offer::Shelved(_)),
-        "it must not overtake the rows"
-    );
-}
-
-#[test]
-fn a_newer_event_replaces_those_that_wait_and_outdates_the_one_in_the_air() {
-    let now = Instant::now();
-    let mut lane = lane(|subscription| subscription.max_in_flight = 1, now);
-    for number in 0..3 {
-        let _ = lane.offer(item(number, "a", now), 0.0, now);
-    }
-    send_all(&mut lane, now);
-    let newer = item(3, "a", now);
-    let result = lane.supersede(&newer.series());
-    assert_eq!(numbers(&result.dropped), [1, 2]);
-    assert_eq!(result.in_the_air, [item(0, "a", now).key]);
-    assert!(!result.stale);
-    assert!(
-        land(&mut lane, 0, Verdict::Retry, now).outdated,
-        "it is not tried again"
-    );
-    let _ = lane.offer(newer, 0.0, now);
-    assert!(
-        lane.supersede(&item(2, "a", now).series()).stale,
-        "an older one came late"
-    );
-}
-
-/// The n-th event, of the transaction `a`, for an address that the transaction brought.
-fn brought(number: u128, subscription: u128, now: Instant) -> Item {
-    let mut item = item(number, "a", now);
-    item.key.subscription_id = Uuid::from_u128(subscription);
-    item
-}
-
-#[test]
-fn addresses_of_one_transaction_do_not_wait_for_each_other() {
-    let now = Instant::now();
-    let mut lane = lane(|subscription| subscription.order = Order::Transaction, now);
-    for (number, subscription) in [(0, 1), (1, 1), (0, 2), (1, 2)] {
-        let _ = lane.offer(brought(number, subscription, now), 0.0, now);
-    }
-    assert_eq!(send_all(&mut lane, now), [0, 0], "the first to each");
-    let key = brought(0, 1, now).key;
-    lane.landed(key, Some(soon(Verdict::Retry)), now).unwrap();
-    let followers = lane.await_retry(&brought(0, 1, now));
-    assert_eq!(followers.len(), 1);
-    assert_eq!(followers[0].key, brought(1, 1, now).key);
-    let key = brought(0, 2, now).key;
-    lane.landed(key, Some(soon(Verdict::Delivered)), now)
-        .unwrap();
-    assert_eq!(send_all(&mut lane, now), [1], "to the other address");
-}
-
-#[test]
-fn a_newer_event_replaces_nothing_of_another_address() {
-    let now = Instant::now();
-    let mut lane = lane(|subscription| subscription.max_in_flight = 1, now);
-    for (number, subscription) in [(0, 1), (1, 1), (1, 2)] {
-        let _ = lane.offer(brought(number, subscription, now), 0.0, now);
-    }
-    send_all(&mut lane, now);
-    let result = lane.supersede(&brought(3, 2, now).series());
-    assert_eq!(result.in_the_air, []);
-    assert_eq!(result.dropped.len(), 1);
-    assert_eq!(result.dropped[0].key, brought(1, 2, now).key);
-    assert!(!lane.supersede(&brought(0, 3, now).series()).stale);
-    let withdrawn = lane.withdraw(Uuid::from_u128(1));
-    assert_eq!(numbers(&withdrawn), [1]);
 }
 
 #[test]
@@ -472,170 +338,4 @@ fn a_draining_lane_gives_up_what_waits_and_waits_for_what_flies() {
     assert_eq!(lane.in_flight(), 0);
     assert_eq!(offer(&mut lane, 3..4, now), 1);
     assert_eq!(lane.queued(), (0, 0));
-}
-
-#[test]
-fn a_lane_stays_with_the_credential_that_worked() {
-    use Credential::{Current, Previous};
-    let now = Instant::now();
-    let mut lane = rotating(now);
-    offer(&mut lane, 0..2, now);
-    assert_eq!(trials(&mut lane, now), [(Current, true), (Current, true)]);
-    refuse(&mut lane, 0, now);
-    refuse(&mut lane, 1, now);
-    offer(&mut lane, 0..3, now);
-    assert_eq!(
-        trials(&mut lane, now),
-        [(Previous, false), (Previous, false), (Previous, true)],
-        "the two try the other one, and what is new goes on with it"
-    );
-    land(&mut lane, 0, Verdict::Delivered, now);
-    land(&mut lane, 1, Verdict::Delivered, now);
-    // Now the receiver takes the new one only.
-    refuse(&mut lane, 2, now);
-    offer(&mut lane, 2..3, now);
-    assert_eq!(trials(&mut lane, now), [(Current, false)]);
-    land(&mut lane, 2, Verdict::Delivered, now);
-    offer(&mut lane, 3..4, now);
-    assert_eq!(trials(&mut lane, now), [(Current, true)]);
-}
-
-#[test]
-fn a_delivery_that_both_credentials_fail_waits_and_counts_as_a_failure() {
-    use Credential::{Current, Previous};
-    let now = Instant::now();
-    let mut lane = rotating(now);
-    for number in 0..u128::from(SETTINGS.breaker.failures) {
-        offer(&mut lane, number..number + 1, now);
-        assert!(trials(&mut lane, now)[0].1);
-        refuse(&mut lane, number, now);
-        assert!(!lane.is_failing(), "the other one may work");
-        offer(&mut lane, number..number + 1, now);
-        assert!(!trials(&mut lane, now)[0].1);
-        refuse(&mut lane, number, now);
-    }
-    assert!(lane.is_failing());
-    let later = now + SETTINGS.breaker.probe_min;
-    offer(&mut lane, 0..1, later);
-    assert_eq!(trials(&mut lane, later), [(Current, true)], "after a wait");
-    refuse(&mut lane, 0, later);
-    let mut changed = (*lane.subscription).clone();
-    changed.revision += 1;
-    lane.configure(Arc::new(changed), later);
-    offer(&mut lane, 0..1, later);
-    assert_eq!(
-        trials(&mut lane, later),
-        [(Current, true)],
-        "a new configuration starts with the new one"
-    );
-    refuse(&mut lane, 0, later);
-    offer(&mut lane, 0..1, later);
-    assert_eq!(trials(&mut lane, later), [(Previous, false)]);
-}
-
-#[test]
-fn without_a_second_credential_a_refusal_is_a_failure() {
-    let now = Instant::now();
-    let mut lane = lane(|_| {}, now);
-    offer(&mut lane, 0..3, now);
-    assert_eq!(
-        trials(&mut lane, now),
-        vec![(Credential::Current, false); 3]
-    );
-    for number in 0..3 {
-        refuse(&mut lane, number, now);
-    }
-    assert!(lane.is_failing());
-}
-
-#[test]
-fn replays_take_half_of_the_places_and_go_behind_everything_else() {
-    let now = Instant::now();
-    let mut lane = lane(|subscription| subscription.max_in_flight = 4, now);
-    lane.shelf.found_replays(9, now);
-    let (room, _) = lane.begin_refill(0.0, now).unwrap();
-    assert!(room.replays >= 2);
-    let found = (0..3).map(|number| replayed(number, "old", now));
-    lane.refilled(found.collect(), Due::default(), now);
-    assert_eq!(
-        offer(&mut lane, 10..12, now),
-        0,
-        "nothing waits behind a replay"
-    );
-    assert_eq!(send_all(&mut lane, now), [10, 11, 0, 1]);
-    assert_eq!(lane.queued().0, 1);
-    lane.landed(item(10, "10", now).key, None, now);
-    assert_eq!(send_all(&mut lane, now), [], "half of four are replays");
-    assert_eq!(offer(&mut lane, 12..13, now), 0);
-    assert_eq!(send_all(&mut lane, now), [12]);
-    lane.landed(replayed(0, "old", now).key, None, now);
-    assert_eq!(send_all(&mut lane, now), [2]);
-}
-
-#[test]
-fn replays_are_not_asked_for_while_other_rows_find_no_room() {
-    let now = Instant::now();
-    let mut lane = lane(|subscription| subscription.max_in_flight = 2, now);
-    lane.shelf.found_replays(5, now);
-    lane.shelf.found(500, now);
-    let (room, _) = lane.begin_refill(0.0, now).unwrap();
-    let many =
-        (0..room.deliveries as u128).map(|number| refilled(number, &number.to_string(), now));
-    lane.refilled(many.collect(), Due::default(), now);
-    assert!(lane.shelf.is_behind());
-    assert_eq!(lane.replay_room(0.0, now), 0);
-}
-
-#[test]
-fn an_ordered_lane_keeps_fresh_deliveries_in_memory_while_replays_wait() {
-    let now = Instant::now();
-    let mut lane = lane(|subscription| subscription.order = Order::Transaction, now);
-    lane.shelf.found_replays(5, now);
-    assert_eq!(offer(&mut lane, 0..1, now), 0);
-    lane.shelf.found(1, now);
-    assert_eq!(
-        offer(&mut lane, 1..2, now),
-        1,
-        "an older event may be among these"
-    );
-}
-
-#[test]
-fn a_replay_neither_supersedes_nor_is_superseded() {
-    let now = Instant::now();
-    let mut lane = lane(|subscription| subscription.max_in_flight = 1, now);
-    let found = [5, 1, 9].map(|number| replayed(number, "a", now));
-    lane.refilled(found.to_vec(), Due::default(), now);
-    assert_eq!(send_all(&mut lane, now), [5]);
-    let result = lane.supersede(&item(3, "a", now).series());
-    assert!(!result.stale, "9 and 5 are newer, but repeat what was");
-    assert!(result.dropped.is_empty() && result.in_the_air.is_empty());
-    let failed = Some(soon(Verdict::Retry));
-    let landed = lane.landed(replayed(5, "a", now).key, failed, now);
-    assert!(!landed.unwrap().outdated);
-}
-
-#[test]
-fn what_is_in_the_air_is_not_withdrawn() {
-    let now = Instant::now();
-    let mut lane = lane(|subscription| subscription.max_in_flight = 1, now);
-    let found = [1, 2].map(|number| replayed(number, "a", now));
-    lane.refilled(found.to_vec(), Due::default(), now);
-    assert_eq!(send_all(&mut lane, now), [1]);
-    assert!(!lane.may_withdraw(replayed(1, "a", now).key));
-    assert!(lane.may_withdraw(replayed(2, "a", now).key));
-    assert_eq!(lane.queued(), (0, 0));
-    assert!(
-        lane.may_withdraw(replayed(3, "a", now).key),
-        "it is in the database only"
-    );
-}
-
-#[test]
-fn a_lane_without_order_has_no_guard_and_is_the_smaller_for_it() {
-    let plain = lane(|_| {}, Instant::now());
-    assert!(plain.order.is_none());
-    // 544 bytes when every lane had what order needs.
-    let bytes = size_of_val(&plain);
-    assert!(bytes <= 472, "{bytes}");
 }
