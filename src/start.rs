@@ -185,7 +185,7 @@ pub fn allow_open_files(connections: usize) {
 /// Listens for the gateway's clients; the future answers them until the ground's `stop`.
 pub async fn open_gateway(
     config: &Config,
-    ground: gateway::Ground,
+    ground: gateway::GatewayGround,
 ) -> anyhow::Result<impl Future<Output = ()> + use<>> {
     let settings = config.gateway.clone();
     let listener = TcpListener::bind(settings.listen)

@@ -247,7 +247,7 @@ async fn open_gateway_beside(
     let way = way(&config.database);
     let pool = store::connect_by(way, url, 2)?;
     pool.keep_to(&ground.cluster);
-    let ground = gateway::Ground {
+    let ground = gateway::GatewayGround {
         pool,
         reader_pool: store::connect_by(way, url, 1)?,
         token_key: ground.token_key.clone(),

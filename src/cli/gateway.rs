@@ -7,7 +7,7 @@ use tracing::info;
 
 use super::{logs, signals};
 use crate::config::Config;
-use crate::gateway::Ground;
+use crate::gateway::GatewayGround;
 use crate::http::{Health, Metrics};
 use crate::start::{Schema, allow_open_files, open_gateway, reach_database, serve_health, way};
 use crate::store;
@@ -40,7 +40,7 @@ pub async fn run(args: Args) -> anyhow::Result<()> {
             break;
         };
         pool.keep_to(&cluster);
-        let ground = Ground {
+        let ground = GatewayGround {
             pool: pool.clone(),
             reader_pool: store::connect_by(way, &url, 1)?,
             token_key: load_token_key(&pool).await?,

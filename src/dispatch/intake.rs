@@ -9,7 +9,7 @@ use uuid::Uuid;
 
 use super::Dispatcher;
 use super::Owned;
-use super::item::{Item, Row, Trial};
+use super::item::{Item, RowState, Trial};
 use super::lane::{Lane, Offer};
 use crate::flow::entry::{Change, PageId};
 use crate::flow::input::{Adoption, PageToRoute};
@@ -180,7 +180,7 @@ impl Dispatcher {
             endpoint,
             attempts: 0,
             turned_away: 0,
-            row: Row::None,
+            row: RowState::None,
             page: Some(page),
             since: now,
             trial: Trial::default(),

@@ -27,7 +27,7 @@ pub struct Item {
     /// How many of the attempts were turned away ([`Circumstances`](crate::plan::Circumstances)).
     pub turned_away: u32,
     /// Whether it is in the database too.
-    pub row: Row,
+    pub row: RowState,
     /// The page that brought it and whose checkpoint waits for it; none once it has, or
     /// is getting, a row.
     pub page: Option<PageId>,
@@ -50,7 +50,7 @@ pub struct Trial {
 
 /// Whether the delivery is in `pending_deliveries` too.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Row {
+pub enum RowState {
     /// It has no row.
     None,
     /// Handed to the recorder; not yet written.
@@ -75,7 +75,7 @@ impl Item {
             endpoint: row.endpoint.map(Arc::new),
             attempts: row.attempts,
             turned_away: row.turned_away,
-            row: Row::Written,
+            row: RowState::Written,
             page: None,
             since: now,
             trial: Trial::default(),

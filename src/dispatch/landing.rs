@@ -7,7 +7,7 @@ use tracing::{error, warn};
 use uuid::Uuid;
 
 use super::announce::Whose;
-use super::item::{Item, Row};
+use super::item::{Item, RowState};
 use super::shelf::Due;
 use super::{Dispatcher, lane};
 use crate::crash::Point;
@@ -52,7 +52,7 @@ impl Dispatcher {
             return;
         };
         self.lanes.look_at(id);
-        let lane::Landed { item, outdated } = landed;
+        let lane::Returned { item, outdated } = landed;
         if answered.is_some_and(|answered| answered.verdict == Verdict::Disable) {
             self.disable(&item);
         }
@@ -128,7 +128,7 @@ impl Dispatcher {
         reason: Option<String>,
         attempt: Option<Attempt>,
     ) {
-        let had_row = item.row != Row::None;
+        let had_row = item.row != RowState::None;
         if had_row {
             self.lanes
                 .with(item.lane_id, |lane| lane.shelf.row_changes(item.key));
@@ -192,7 +192,7 @@ impl Dispatcher {
 
     /// Gives a delivery its row, if it has none yet.
     pub(super) fn spill(&mut self, item: &Item, now: Instant) {
-        if item.row == Row::None {
+        if item.row == RowState::None {
             Point::Spill.pass();
             self.out.metrics.spilled(1);
             self.record(item, item.page, Change::Spill, None);

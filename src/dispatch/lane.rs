@@ -90,7 +90,7 @@ pub struct Answered {
 
 /// A delivery that came back from the wire.
 #[derive(Debug)]
-pub struct Landed {
+pub struct Returned {
     pub item: Item,
     pub outdated: bool,
 }
@@ -250,7 +250,7 @@ impl Lane {
         key: DeliveryKey,
         answered: Option<Answered>,
         now: Instant,
-    ) -> Option<Landed> {
+    ) -> Option<Returned> {
         let Flight { item, outdated } = self.in_flight.remove(&key)?;
         if let Some(guard) = &mut self.order {
             guard.landed(&item);
@@ -277,7 +277,7 @@ impl Lane {
                 Verdict::Retry => self.breaker.failed(now),
             }
         }
-        Some(Landed { item, outdated })
+        Some(Returned { item, outdated })
     }
 
     /// Sends nothing more, and gives up what waits.

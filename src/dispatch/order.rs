@@ -31,7 +31,7 @@
 
 use std::collections::HashSet;
 
-use super::item::{Item, Row, Series};
+use super::item::{Item, RowState, Series};
 use crate::flow::input::RecordedKind;
 use crate::model::{DeliveryKey, Order, Subscription};
 
@@ -199,7 +199,7 @@ impl OrderGuard {
         if !self.is_in_order {
             return;
         }
-        if item.row != Row::Written {
+        if item.row != RowState::Written {
             self.leaving.insert(item.key);
         }
         self.is_spoiled |= is_refilling;
@@ -292,7 +292,7 @@ mod tests {
             endpoint: None,
             attempts: 0,
             turned_away: 0,
-            row: Row::None,
+            row: RowState::None,
             page: None,
             since: Instant::now(),
             trial: Trial::default(),

@@ -24,7 +24,7 @@ use super::budget::Held;
 use super::caller::Caller;
 use super::cursor::Cursor;
 use super::follow::{Batch, Follow, Start};
-use super::hub::Entry;
+use super::hub::SeenEvent;
 use super::limits::Open;
 use super::position::STRETCH;
 use super::refusal::Refusal;
@@ -250,7 +250,7 @@ struct Streaming {
     reader: Reader,
     begun: bool,
     /// What is still to be sent, and what all of it takes.
-    batch: vec::IntoIter<Entry>,
+    batch: vec::IntoIter<SeenEvent>,
     held: Option<Arc<Held>>,
     _open: Open,
     _counted: Count,
@@ -302,7 +302,7 @@ impl Streaming {
         }
     }
 
-    fn message(&self, entry: &Entry) -> Option<sse::Event> {
+    fn message(&self, entry: &SeenEvent) -> Option<sse::Event> {
         let told = Told::of(&entry.event.event).ok()?;
         self.gateway.metrics.gateway().sent(Sent::Stream, 1);
         let id = self.follow.cursor_behind(entry);

@@ -12,7 +12,7 @@ use super::Gateway;
 use super::budget::{Account, Held};
 use super::cursor::{ClusterMark, Cursor};
 use super::desk::Away;
-use super::hub::{Entry, Listener, Look, MOST_BYTES};
+use super::hub::{Listener, Look, MOST_BYTES, SeenEvent};
 use super::position::{Position, Stretch};
 use super::topic::{LogEvent, Of, Topic};
 use crate::model::event::first_id_at;
@@ -50,7 +50,7 @@ pub enum Start {
 /// Events for one client, with what they take of its account until they are with it.
 #[derive(Debug, Default)]
 pub struct Batch {
-    pub entries: Vec<Entry>,
+    pub entries: Vec<SeenEvent>,
     pub held: Option<Arc<Held>>,
 }
 
@@ -125,7 +125,7 @@ impl Follow {
 
     /// The cursor of a client that has seen the events up to this one, which `next` returned last.
     #[must_use]
-    pub fn cursor_behind(&self, entry: &Entry) -> Cursor {
+    pub fn cursor_behind(&self, entry: &SeenEvent) -> Cursor {
         self.cursor_at(entry.behind.clone(), millis(entry))
     }
 
@@ -186,7 +186,7 @@ impl Follow {
         }
     }
 
-    async fn find(&mut self, wait: Duration) -> Result<Vec<Entry>, Away> {
+    async fn find(&mut self, wait: Duration) -> Result<Vec<SeenEvent>, Away> {
         let began = Instant::now();
         loop {
             self.listener.reset();
@@ -291,15 +291,15 @@ impl Follow {
     }
 
     /// The stretch's events that belong to the topic; the position moves behind them.
-    fn entries(&mut self, stretch: Stretch) -> Vec<Entry> {
+    fn entries(&mut self, stretch: Stretch) -> Vec<SeenEvent> {
         let behind: Vec<Position> = (0..stretch.events.len())
             .map(|at| stretch.position_behind(at))
             .collect();
         let device = self.gateway.settings.device.as_deref();
         let last = stretch.events.last().map(|(_, event)| millis_of(event.id));
         let entries = stretch.events.into_iter().zip(behind);
-        let mut entries: Vec<Entry> = entries
-            .map(|((xid, event), behind)| Entry {
+        let mut entries: Vec<SeenEvent> = entries
+            .map(|((xid, event), behind)| SeenEvent {
                 event: Arc::new(LogEvent::new(xid, event, device)),
                 behind,
             })
@@ -310,7 +310,7 @@ impl Follow {
     }
 
     /// Takes away what is too much at a time; the position is behind the rest then.
-    fn cut(&mut self, entries: &mut Vec<Entry>) {
+    fn cut(&mut self, entries: &mut Vec<SeenEvent>) {
         let mut bytes = 0;
         let fit = entries.iter().take_while(|entry| {
             bytes += entry.event.event.data.len();
@@ -326,17 +326,17 @@ impl Follow {
         }
     }
 
-    fn above_floor(&self, mut entries: Vec<Entry>) -> Vec<Entry> {
+    fn above_floor(&self, mut entries: Vec<SeenEvent>) -> Vec<SeenEvent> {
         entries.retain(|entry| entry.event.event.id >= self.floor);
         entries
     }
 }
 
-fn size(entry: &Entry) -> usize {
+fn size(entry: &SeenEvent) -> usize {
     TIMES * entry.event.event.data.len() + AROUND
 }
 
-fn millis(entry: &Entry) -> u64 {
+fn millis(entry: &SeenEvent) -> u64 {
     millis_of(entry.event.event.id)
 }
 

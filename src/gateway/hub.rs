@@ -48,12 +48,12 @@ struct Log {
 #[derive(Debug)]
 struct Kept {
     end: Position,
-    events: Vec<Entry>,
+    events: Vec<SeenEvent>,
 }
 
 /// An event with the position of a reader that has just seen it.
 #[derive(Clone, Debug)]
-pub struct Entry {
+pub struct SeenEvent {
     pub event: Arc<LogEvent>,
     pub behind: Position,
 }
@@ -63,7 +63,7 @@ pub struct Entry {
 pub enum Look {
     /// There are new events; `end` is behind them. Where they were cut, there are more.
     New {
-        entries: Vec<Entry>,
+        entries: Vec<SeenEvent>,
         end: Position,
         is_cut: bool,
     },
@@ -105,11 +105,11 @@ impl Hub {
         let behind: Vec<Position> = (0..stretch.events.len())
             .map(|at| stretch.position_behind(at))
             .collect();
-        let events: Vec<Entry> = stretch
+        let events: Vec<SeenEvent> = stretch
             .events
             .into_iter()
             .zip(behind)
-            .map(|((xid, event), behind)| Entry {
+            .map(|((xid, event), behind)| SeenEvent {
                 event: Arc::new(LogEvent::new(xid, event, device)),
                 behind,
             })
@@ -203,7 +203,7 @@ impl Hub {
             let newer = newer.take_while(|kept| !at.includes(&kept.end)).cloned();
             (newer.collect::<Vec<_>>(), head.clone())
         };
-        let mut entries: Vec<Entry> = Vec::new();
+        let mut entries: Vec<SeenEvent> = Vec::new();
         let mut bytes = 0;
         for kept in stretches.iter().rev() {
             for entry in &kept.events {
@@ -252,7 +252,7 @@ impl Hub {
 
 impl Kept {
     fn bytes(&self) -> usize {
-        let size = |entry: &Entry| entry.event.event.data.len();
+        let size = |entry: &SeenEvent| entry.event.event.data.len();
         self.events.iter().map(size).sum()
     }
 }

@@ -86,7 +86,7 @@ const SLICES: usize = 4;
 const FEWEST: u16 = 8;
 
 /// What the gateway stands on, and is given when it starts.
-pub struct Ground {
+pub struct GatewayGround {
     /// Connections for what clients ask.
     pub pool: Pool,
     /// One connection for the reader alone.
@@ -129,7 +129,7 @@ pub struct Gateway {
 }
 
 impl Gateway {
-    fn new(settings: Settings, ground: &Ground) -> Self {
+    fn new(settings: Settings, ground: &GatewayGround) -> Self {
         let (pool, metrics) = (&ground.pool, &ground.metrics);
         let (feeds, transactions) = (pool.clone(), pool.clone());
         let events = Arc::new(AtomicU16::new(STRETCH));
@@ -199,7 +199,7 @@ fn worth_asking(pages: &[FeedPage]) -> u16 {
 }
 
 /// Answers on `listener` until the ground's `stop`, and returns once every answer is out.
-pub async fn run(settings: Settings, ground: Ground, listener: TcpListener) {
+pub async fn run(settings: Settings, ground: GatewayGround, listener: TcpListener) {
     let gateway = Arc::new(Gateway::new(settings, &ground));
     let reader = Reader {
         gateway: Arc::clone(&gateway),

@@ -17,7 +17,7 @@ use super::door::PATH;
 use super::feed::{self, Reader};
 use super::follow::{Batch, Follow, Start};
 use super::guests::Guest;
-use super::hub::Entry;
+use super::hub::SeenEvent;
 use super::refusal::Refusal;
 use super::topic::{Of, Topic};
 use super::transaction::transaction_id;
@@ -263,7 +263,7 @@ async fn serve(gateway: Arc<Gateway>, socket: SocketRef, admitted: Admitted, gue
 async fn send(
     socket: &SocketRef,
     guest: &Guest,
-    entry: &Entry,
+    entry: &SeenEvent,
     cursor: Option<&str>,
     held: &Arc<Held>,
 ) -> Option<()> {

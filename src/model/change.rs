@@ -6,7 +6,7 @@ use uuid::Uuid;
 
 /// One change of the configuration: a row of `posthorn.config_history`.
 #[derive(Clone, Debug)]
-pub struct Change {
+pub struct SettingsChange {
     /// What was changed: a subscription, a profile or a lock.
     pub kind: Kind,
     /// The id of the subscription, or the name of the profile or lock.

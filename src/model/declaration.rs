@@ -4,7 +4,7 @@ mod changes;
 
 use serde_json::{Map, Value};
 
-pub use self::changes::{Alteration, Change, Conflict, Plan, plan};
+pub use self::changes::{Alteration, Conflict, Plan, PlannedChange, plan};
 use super::{OneLine, Settings};
 
 /// What a config file declares: its entries, and in whose name.

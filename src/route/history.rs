@@ -8,7 +8,7 @@ use serde_json::Value;
 use uuid::Uuid;
 
 use super::versions::Versions;
-use crate::model::change::{Change, Kind};
+use crate::model::change::{Kind, SettingsChange};
 use crate::model::settings::{Layers, LockReach, resolve_matching};
 use crate::model::{Identity, Settings, Shard};
 
@@ -30,8 +30,8 @@ struct Row {
 
 impl History {
     /// Moves the configuration forward by the next change; changes come by revision.
-    pub fn take(&mut self, change: Change) {
-        let Change {
+    pub fn take(&mut self, change: SettingsChange) {
+        let SettingsChange {
             kind,
             subject,
             at,
@@ -149,8 +149,8 @@ mod tests {
 
     const ID: Uuid = Uuid::from_u128(0xaa);
 
-    fn change(kind: Kind, subject: &str, at: &str, row: Value) -> Change {
-        Change {
+    fn change(kind: Kind, subject: &str, at: &str, row: Value) -> SettingsChange {
+        SettingsChange {
             kind,
             subject: subject.to_owned(),
             at: samples::time(at),
@@ -159,7 +159,7 @@ mod tests {
         }
     }
 
-    fn subscription(at: &str, mut extra: Value) -> Change {
+    fn subscription(at: &str, mut extra: Value) -> SettingsChange {
         let mut row = json!({
             "id": ID.to_string(), "merchant": "acme", "name": "orders", "revision": 1,
             "created_at": "2026-01-01T00:00:00+00:00", "enabled": true, "paused": false,
@@ -172,7 +172,7 @@ mod tests {
     }
 
     /// What became of the sample's event, of 12:00:00.000001.
-    fn wanted(changes: impl IntoIterator<Item = Change>) -> Option<Wanted> {
+    fn wanted(changes: impl IntoIterator<Item = SettingsChange>) -> Option<Wanted> {
         let mut history = History::default();
         for change in changes {
             history.take(change);

@@ -7,7 +7,7 @@ use sqlx::PgConnection;
 use super::error::ensure_met;
 use super::{Pool, StoreError, Transaction};
 use crate::model::declaration::{
-    Change, Conflict, Declaration, Entry, Kind, Owner, Plan, Stored, listed, plan,
+    Conflict, Declaration, Entry, Kind, Owner, Plan, PlannedChange, Stored, listed, plan,
 };
 
 /// Why a config file's rows were not written.
@@ -152,15 +152,15 @@ pub async fn load_stored(connection: &mut Transaction) -> Result<Vec<Stored>, St
 async fn write(
     connection: &mut Transaction,
     kind: Kind,
-    changes: &[Change],
+    changes: &[PlannedChange],
     owner: &Owner,
 ) -> Result<(), StoreError> {
     let rows: Vec<Value> = changes
         .iter()
         .filter_map(|change| match change {
-            Change::Add(entry) => Some(entry),
-            Change::Alter(alteration) => Some(&alteration.after),
-            Change::Disable(_) | Change::Remove(_) => None,
+            PlannedChange::Add(entry) => Some(entry),
+            PlannedChange::Alter(alteration) => Some(&alteration.after),
+            PlannedChange::Disable(_) | PlannedChange::Remove(_) => None,
         })
         .filter(|entry| entry.kind == kind)
         .map(|entry| owned_row(entry, owner))
@@ -185,11 +185,14 @@ fn owned_row(entry: &Entry, owner: &Owner) -> Value {
     row.into()
 }
 
-async fn disable(connection: &mut Transaction, changes: &[Change]) -> Result<(), StoreError> {
+async fn disable(
+    connection: &mut Transaction,
+    changes: &[PlannedChange],
+) -> Result<(), StoreError> {
     let rows: Vec<Value> = changes
         .iter()
         .filter_map(|change| match change {
-            Change::Disable(entry) => Some(entry.head.clone().into()),
+            PlannedChange::Disable(entry) => Some(entry.head.clone().into()),
             _ => None,
         })
         .collect();
@@ -209,10 +212,10 @@ async fn disable(connection: &mut Transaction, changes: &[Change]) -> Result<(),
     ensure_met(&disabled, count, "subscriptions")
 }
 
-async fn remove(connection: &mut Transaction, changes: &[Change]) -> Result<(), StoreError> {
+async fn remove(connection: &mut Transaction, changes: &[PlannedChange]) -> Result<(), StoreError> {
     let names = |kind: Kind| -> Vec<String> {
         let gone = changes.iter().filter_map(|change| match change {
-            Change::Remove(entry) if entry.kind == kind => entry.head.get("name")?.as_str(),
+            PlannedChange::Remove(entry) if entry.kind == kind => entry.head.get("name")?.as_str(),
             _ => None,
         });
         gone.map(str::to_owned).collect()

@@ -8,7 +8,7 @@ use serde_json::Value;
 use uuid::Uuid;
 
 use super::{Pool, StoreError};
-use crate::model::change::{Change, Kind};
+use crate::model::change::{Kind, SettingsChange};
 
 /// Every change of the configuration, by revision. They are handed on one by one: of most,
 /// nothing is kept. What a transaction published that changed it is told of changes since
@@ -16,7 +16,7 @@ use crate::model::change::{Change, Kind};
 pub async fn read_changes(
     pool: &Pool,
     own_since: DateTime<Utc>,
-    take: impl FnMut(Change),
+    take: impl FnMut(SettingsChange),
 ) -> Result<(), StoreError> {
     let rows = sqlx::query_as!(
         Row,
@@ -40,7 +40,7 @@ pub async fn read_changes_since(
     pool: &Pool,
     merchants: &[&str],
     since: DateTime<Utc>,
-    take: impl FnMut(Change),
+    take: impl FnMut(SettingsChange),
 ) -> Result<(), StoreError> {
     let rows = sqlx::query_as!(
         Row,
@@ -86,7 +86,7 @@ struct Row {
 
 async fn hand_on(
     rows: impl Stream<Item = Result<Row, sqlx::Error>> + Send,
-    mut take: impl FnMut(Change),
+    mut take: impl FnMut(SettingsChange),
 ) -> Result<(), StoreError> {
     let mut rows = pin!(rows);
     while let Some(row) = rows.try_next().await? {
@@ -96,7 +96,7 @@ async fn hand_on(
             "lock" => Kind::Lock,
             _ => return Err(StoreError::Unreadable("a version of the configuration")),
         };
-        take(Change {
+        take(SettingsChange {
             kind,
             subject: row.subject,
             at: row.changed_at,

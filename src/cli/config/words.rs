@@ -6,7 +6,7 @@ use std::path::Path;
 use url::Url;
 
 use crate::model::OneLine;
-use crate::model::declaration::{Alteration, Change, Entry, Kind, Plan, listed};
+use crate::model::declaration::{Alteration, Entry, Kind, Plan, PlannedChange, listed};
 use crate::model::settings::url::without_credentials as without_credentials_of;
 use crate::store::declared::needs_consent;
 
@@ -54,22 +54,22 @@ pub fn plan(plan: &Plan, tense: Tense) -> String {
 }
 
 /// A paragraph for each change, and the sum.
-fn changes(changes: &[Change], tense: Tense) -> String {
+fn changes(changes: &[PlannedChange], tense: Tense) -> String {
     let mut text = String::new();
     let [mut added, mut altered, mut disabled, mut removed] = [0; 4];
     for change in changes {
         // Writing to a String cannot fail.
         let _ = match change {
-            Change::Add(entry) => {
+            PlannedChange::Add(entry) => {
                 added += 1;
                 writeln!(text, "+ {}{}", entry.name(), settings_of(entry))
             }
-            Change::Alter(alteration) => {
+            PlannedChange::Alter(alteration) => {
                 altered += 1;
                 let name = alteration.after.name();
                 writeln!(text, "~ {name}{}", alterations(alteration))
             }
-            Change::Disable(entry) => {
+            PlannedChange::Disable(entry) => {
                 disabled += 1;
                 writeln!(
                     text,
@@ -77,7 +77,7 @@ fn changes(changes: &[Change], tense: Tense) -> String {
                     entry.name()
                 )
             }
-            Change::Remove(entry) => {
+            PlannedChange::Remove(entry) => {
                 removed += 1;
                 writeln!(
                     text,
@@ -191,13 +191,13 @@ mod tests {
         let after = hook(&json!({"timeout": "PT5S", "url": "https://h/a?token=hunter2&b="}));
         let told = changes(
             &[
-                Change::Add(before.clone()),
-                Change::Alter(Box::new(Alteration {
+                PlannedChange::Add(before.clone()),
+                PlannedChange::Alter(Box::new(Alteration {
                     before: before.clone(),
                     after,
                     keys: vec!["url", "timeout"],
                 })),
-                Change::Disable(before),
+                PlannedChange::Disable(before),
             ],
             Tense::Future,
         );

@@ -5,7 +5,7 @@ use std::time::Instant;
 
 use super::Lane;
 use crate::dispatch::FEED_READS_BELOW;
-use crate::dispatch::item::{Item, Row};
+use crate::dispatch::item::{Item, RowState};
 use crate::dispatch::order::OrderGuard;
 use crate::dispatch::shelf::{Due, Rows};
 use crate::model::DeliveryKey;
@@ -35,7 +35,7 @@ impl Lane {
             .iter()
             .chain(self.in_flight.values().map(|flight| &flight.item));
         let mut held: Vec<DeliveryKey> = in_memory
-            .filter(|item| item.row != Row::None)
+            .filter(|item| item.row != RowState::None)
             .map(|item| item.key)
             .collect();
         let in_memory = !held.is_empty();
@@ -129,12 +129,12 @@ impl Lane {
         let mut oldest: Option<Instant> = None;
         let in_the_air = self.in_flight.values_mut().map(|flight| &mut flight.item);
         for item in self.queue.iter_mut().chain(in_the_air) {
-            if item.row != Row::None {
+            if item.row != RowState::None {
                 continue;
             }
             if item.since <= limit {
                 overdue.push(item.clone());
-                item.row = Row::Asked;
+                item.row = RowState::Asked;
                 item.page = None;
             } else {
                 oldest = Some(oldest.map_or(item.since, |oldest| oldest.min(item.since)));
@@ -149,12 +149,12 @@ impl Lane {
     pub fn rows_written(&mut self, keys: &HashSet<DeliveryKey>, pressure: f64, now: Instant) {
         let in_the_air = self.in_flight.values_mut().map(|flight| &mut flight.item);
         for item in self.queue.iter_mut().chain(in_the_air) {
-            if item.row == Row::Asked && keys.contains(&item.key) {
-                item.row = Row::Written;
+            if item.row == RowState::Asked && keys.contains(&item.key) {
+                item.row = RowState::Written;
             }
         }
         let keep = self.capacity(pressure, now).max(self.free_slots(now));
-        let left = self.shelve_beyond(keep, |item| item.row == Row::Written);
+        let left = self.shelve_beyond(keep, |item| item.row == RowState::Written);
         if !left.is_empty() {
             self.shelf.due_at(now);
         }

@@ -7,7 +7,7 @@ mod replays;
 use uuid::Uuid;
 
 use super::*;
-use crate::dispatch::item::{Row, Trial};
+use crate::dispatch::item::{RowState, Trial};
 use crate::dispatch::shelf::Due;
 use crate::model::{Auth, Credential, samples};
 
@@ -44,7 +44,7 @@ fn item(number: u128, transaction_id: &str, now: Instant) -> Item {
         endpoint: None,
         attempts: 0,
         turned_away: 0,
-        row: Row::None,
+        row: RowState::None,
         page: None,
         since: now,
         trial: Trial::default(),
@@ -53,7 +53,7 @@ fn item(number: u128, transaction_id: &str, now: Instant) -> Item {
 
 fn refilled(number: u128, transaction_id: &str, now: Instant) -> Item {
     Item {
-        row: Row::Written,
+        row: RowState::Written,
         ..item(number, transaction_id, now)
     }
 }
@@ -82,7 +82,7 @@ fn send_all(lane: &mut Lane, now: Instant) -> Vec<u128> {
         .collect()
 }
 
-fn land(lane: &mut Lane, number: u128, verdict: Verdict, now: Instant) -> Landed {
+fn land(lane: &mut Lane, number: u128, verdict: Verdict, now: Instant) -> Returned {
     answer(lane, number, verdict, false, now)
 }
 
@@ -91,7 +91,13 @@ fn refuse(lane: &mut Lane, number: u128, now: Instant) {
     answer(lane, number, Verdict::Retry, true, now);
 }
 
-fn answer(lane: &mut Lane, number: u128, verdict: Verdict, refused: bool, now: Instant) -> Landed {
+fn answer(
+    lane: &mut Lane,
+    number: u128,
+    verdict: Verdict,
+    refused: bool,
+    now: Instant,
+) -> Returned {
     let answered = Answered {
         refused,
         ..soon(verdict)

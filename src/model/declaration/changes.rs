@@ -9,7 +9,7 @@ use super::{Declaration, Entry, Kind, Owner, Stored};
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Plan {
     /// The changes of rows, in an order that keeps references whole.
-    pub changes: Vec<Change>,
+    pub changes: Vec<PlannedChange>,
     /// Subscriptions that some file had and this one has not, and of which nobody can know
     /// whose they are, because that file named no owner. They stay as they are.
     pub unclaimed: Vec<String>,
@@ -17,7 +17,7 @@ pub struct Plan {
 
 /// One change of a row, so that it becomes what the file says.
 #[derive(Clone, Debug, PartialEq)]
-pub enum Change {
+pub enum PlannedChange {
     /// A row is added.
     Add(Entry),
     /// A row gets other values, or another owner.
@@ -66,8 +66,8 @@ impl Plan {
     #[must_use]
     pub fn gone(&self) -> Vec<String> {
         let gone = self.changes.iter().filter_map(|change| match change {
-            Change::Disable(entry) => Some(entry),
-            Change::Remove(entry) if entry.kind == Kind::Lock => Some(entry),
+            PlannedChange::Disable(entry) => Some(entry),
+            PlannedChange::Remove(entry) if entry.kind == Kind::Lock => Some(entry),
             _ => None,
         });
         gone.map(Entry::name).collect()
@@ -87,7 +87,7 @@ pub fn plan(
     let mut conflicts = Vec::new();
     for entry in &declaration.entries {
         let Some(row) = rows.get(&entry.key()) else {
-            changes.push(Change::Add(entry.clone()));
+            changes.push(PlannedChange::Add(entry.clone()));
             continue;
         };
         if let Some(conflict) = conflict(entry, &row.owner, &owner, take_over) {
@@ -96,7 +96,7 @@ pub fn plan(
         }
         let keys = row.entry.differences(entry);
         if !keys.is_empty() || row.owner != owner {
-            changes.push(Change::Alter(Box::new(Alteration {
+            changes.push(PlannedChange::Alter(Box::new(Alteration {
                 before: row.entry.clone(),
                 after: entry.clone(),
                 keys,
@@ -117,10 +117,10 @@ pub fn plan(
     }
     unclaimed.retain(|row| row.entry.kind == Kind::Subscription && row.entry.is_enabled());
     changes.sort_by_key(|change| match change {
-        Change::Add(entry) => (0, entry.kind),
-        Change::Alter(alteration) => (0, alteration.after.kind),
-        Change::Disable(entry) => (1, entry.kind),
-        Change::Remove(entry) => (2, entry.kind),
+        PlannedChange::Add(entry) => (0, entry.kind),
+        PlannedChange::Alter(alteration) => (0, alteration.after.kind),
+        PlannedChange::Disable(entry) => (1, entry.kind),
+        PlannedChange::Remove(entry) => (2, entry.kind),
     });
     Ok(Plan {
         changes,
@@ -146,7 +146,7 @@ fn without<'a>(
     gone: impl Iterator<Item = &'a Stored>,
     declaration: &Declaration,
     stored: &[Stored],
-) -> Vec<Change> {
+) -> Vec<PlannedChange> {
     let entries = declaration.entries.iter();
     // Disabled subscriptions name their profile too, and stay.
     let named: HashSet<_> = entries
@@ -157,11 +157,13 @@ fn without<'a>(
     let changes = gone.filter_map(|row| {
         let entry = &row.entry;
         match entry.kind {
-            Kind::Subscription => entry.is_enabled().then(|| Change::Disable(entry.clone())),
-            Kind::Lock => Some(Change::Remove(entry.clone())),
+            Kind::Subscription => entry
+                .is_enabled()
+                .then(|| PlannedChange::Disable(entry.clone())),
+            Kind::Lock => Some(PlannedChange::Remove(entry.clone())),
             Kind::Profile => {
                 let is_named = entry.text("name").is_some_and(|name| named.contains(name));
-                (!is_named).then(|| Change::Remove(entry.clone()))
+                (!is_named).then(|| PlannedChange::Remove(entry.clone()))
             }
         }
     });
@@ -180,7 +182,7 @@ mod tests {
         declared: &[Entry],
         stored: &[Stored],
         take_over: bool,
-    ) -> Result<Vec<Change>, Vec<Conflict>> {
+    ) -> Result<Vec<PlannedChange>, Vec<Conflict>> {
         let declaration = Declaration {
             owner: Some("ours".to_owned()),
             entries: declared.to_vec(),
@@ -231,7 +233,7 @@ mod tests {
         ]);
         let stored = [stored(Kind::Subscription, &before, ours())];
         let found = changes(&[entry(Kind::Subscription, &after)], &stored, false).unwrap();
-        let [Change::Alter(alteration)] = &found[..] else {
+        let [PlannedChange::Alter(alteration)] = &found[..] else {
             panic!("{found:?}");
         };
         assert_eq!(alteration.keys, ["paused", "timeout"]);
@@ -253,9 +255,9 @@ mod tests {
         ];
         let found = changes(&[], &stored, false).unwrap();
         let expected = [
-            Change::Disable(stored[5].entry.clone()),
-            Change::Remove(stored[1].entry.clone()),
-            Change::Remove(stored[4].entry.clone()),
+            PlannedChange::Disable(stored[5].entry.clone()),
+            PlannedChange::Remove(stored[1].entry.clone()),
+            PlannedChange::Remove(stored[4].entry.clone()),
         ];
         assert_eq!(found, expected);
     }
@@ -267,7 +269,7 @@ mod tests {
             entry(Kind::Profile, &json!({"name": "p"})),
         ];
         let found = changes(&declared, &[], false).unwrap();
-        assert_eq!(found[0], Change::Add(declared[1].clone()));
+        assert_eq!(found[0], PlannedChange::Add(declared[1].clone()));
     }
 
     #[test]
