@@ -29,6 +29,10 @@ fn main() -> anyhow::Result<()> {
     support::main("held_snapshot", measure)
 }
 
+#[expect(
+    clippy::too_many_lines,
+    reason = "it is one measurement, from the set-up to the table"
+)]
 async fn measure(_: NoOptions, size: Size) -> anyhow::Result<Vec<Row>> {
     let seconds = size.of(2, 60, 600);
     let receiver = ReceiverProcess::start(&["--keep"]).await?;

@@ -103,6 +103,10 @@ struct Story {
 }
 
 impl Story {
+    #[expect(
+        clippy::too_many_lines,
+        reason = "it is one account of everything that is known"
+    )]
     async fn gather(pool: &Pool, event: Uuid, with_answers: bool) -> Result<Self, StoreError> {
         let mut deliveries: BTreeMap<(Uuid, i32), Value> = BTreeMap::new();
         for Record {

@@ -116,6 +116,7 @@ impl Default for Gateway {
 }
 
 impl Gateway {
+    #[expect(clippy::too_many_lines, reason = "it is one list of settings")]
     pub(super) fn read(section: &mut Section<'_>) -> Self {
         const MINUTE: Duration = Duration::from_mins(1);
         let default = Self::default();

@@ -28,6 +28,7 @@ pub fn event() -> Event {
     }
 }
 
+#[expect(clippy::too_many_lines, reason = "it is one list of fields")]
 pub fn subscription() -> Subscription {
     Subscription {
         id: Uuid::from_u128(0x0190_0000_0000_7000_8000_0000_0000_00aa),

@@ -27,6 +27,7 @@ fn matched(routes: &Routes, event: &Event) -> Vec<u128> {
 }
 
 #[test]
+#[expect(clippy::too_many_lines, reason = "it is one table of cases")]
 fn an_event_goes_to_those_who_want_it() {
     type Change = fn(&mut Subscription);
     let cases: [(&str, Change, bool); 17] = [

@@ -8,6 +8,10 @@
     clippy::expect_used,
     reason = "a panic is how a test fails"
 )]
+#![allow(
+    clippy::too_many_lines,
+    reason = "a test tells its story from beginning to end"
+)]
 
 mod answers;
 mod injection;

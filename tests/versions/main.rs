@@ -6,6 +6,10 @@
     clippy::expect_used,
     reason = "a failed set-up fails the test"
 )]
+#![allow(
+    clippy::too_many_lines,
+    reason = "a test tells its story from beginning to end"
+)]
 
 mod attacks;
 mod dump;

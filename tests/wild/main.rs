@@ -8,6 +8,10 @@
     reason = "a panic is how a test fails"
 )]
 #![allow(
+    clippy::too_many_lines,
+    reason = "a test tells its story from beginning to end"
+)]
+#![allow(
     clippy::disallowed_methods,
     reason = "the other sides have clocks of their own, and are slow where a report says so"
 )]

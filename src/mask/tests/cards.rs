@@ -268,6 +268,7 @@ proptest! {
 type Texts = Box<dyn FnMut(u64) -> String>;
 
 /// Of `each` timestamps, order numbers and UUIDs of each kind, how many have a digit masked.
+#[expect(clippy::too_many_lines, reason = "it is one table of cases")]
 fn wrongly_masked(each: u64) -> Vec<(&'static str, u64)> {
     use rand::rngs::StdRng;
     use rand::{RngExt, SeedableRng};

@@ -50,6 +50,10 @@ pub(super) fn check(value: &Value, xml: bool, problems: &mut Vec<Problem>) -> Op
 
 /// Reads one entry. Where a part of it is refused, the rest is read on, so that all of its problems
 /// show at once; the caller drops the whole then.
+#[expect(
+    clippy::too_many_lines,
+    reason = "it is one list of what a field can be"
+)]
 fn field(entry: &Value, mut refuse: impl FnMut(String)) -> Option<Field> {
     let Value::Object(entry) = entry else {
         refuse("not an object; give {name, source}".to_owned());

@@ -6,6 +6,7 @@ use super::{Problem, Settings, defaults, fields, fixed, headers, quoted, url};
 use crate::model::subscription::{Nested, RequestForm, Space, XmlIllegal};
 use crate::model::{Charset, Encoding, Method};
 
+#[expect(clippy::too_many_lines, reason = "it is one list of rules")]
 pub(super) fn check(settings: &Settings, problems: &mut Vec<Problem>) -> Option<RequestForm> {
     let url = url::check(settings, problems);
     let method = choose(

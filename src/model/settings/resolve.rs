@@ -112,6 +112,7 @@ fn https_for_certificates(settings: &Settings, problems: &mut Vec<Problem>) {
 
 /// Makes the subscription that takes effect, or tells all that keeps it from doing so. `settings`
 /// are already merged with the profile's by [`Settings::or`]; `read` fetches a secret.
+#[expect(clippy::too_many_lines, reason = "it is one list of settings")]
 pub fn resolve(
     identity: Identity,
     settings: &Settings,

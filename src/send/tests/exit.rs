@@ -96,6 +96,7 @@ fn through(pool: &str) -> Subscription {
 }
 
 #[tokio::test]
+#[expect(clippy::too_many_lines, reason = "it is one conversation")]
 async fn a_proxy_is_told_the_address_that_was_vetted() {
     let asked = Arc::default();
     let proxy = proxy(Arc::clone(&asked)).await;

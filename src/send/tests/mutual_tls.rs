@@ -185,6 +185,7 @@ async fn a_receiver_that_fails_the_handshake_is_a_tls_failure() {
 }
 
 #[tokio::test]
+#[expect(clippy::too_many_lines, reason = "it is one table of cases")]
 async fn bad_pem_is_a_reason_and_never_quoted() {
     let authority = Authority::new("ours");
     let (certificate, key) = authority.issue("posthorn");

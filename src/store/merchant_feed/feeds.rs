@@ -38,6 +38,7 @@ pub struct Slice {
 /// gone through by its window index, a slice at a time, and the page says how far it came.
 /// The rows of a slice are narrow; whole events are looked up by id for those that are found.
 // Over 60 lines, as it is one statement.
+#[expect(clippy::too_many_lines, reason = "it is one statement")]
 pub async fn read_feeds(
     pool: &Pool,
     requests: &[FeedRequest],

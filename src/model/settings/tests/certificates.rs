@@ -118,6 +118,7 @@ fn pkcs12_opens_however_it_was_encrypted() {
 }
 
 #[test]
+#[expect(clippy::too_many_lines, reason = "it is one table of cases")]
 fn pkcs12_that_gives_no_client_certificate_says_why() {
     let modern = &include_bytes!("pkcs12/modern.p12")[..];
     let file = "client_pkcs12";

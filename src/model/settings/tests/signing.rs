@@ -98,6 +98,7 @@ fn a_key_that_cannot_sign_is_refused_without_being_shown() {
 }
 
 #[test]
+#[expect(clippy::too_many_lines, reason = "it is one table of cases")]
 fn signing_that_a_receiver_could_not_check_is_refused() {
     type Change = fn(&mut Settings);
     let cases: [(&str, Change, &str, &str); 12] = [

@@ -71,6 +71,7 @@ fn a_token_is_read_in_each_of_its_forms() {
 }
 
 #[test]
+#[expect(clippy::too_many_lines, reason = "it is one table of cases")]
 fn what_is_no_token_says_why_and_never_quotes_the_answer() {
     let long = |of: usize| format!("{{\"access_token\":\"{}\"}}", "x".repeat(of));
     for (status, body, refused, cause) in [
