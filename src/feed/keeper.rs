@@ -19,7 +19,7 @@ pub use self::words::{Answer, Checkpointing, Errand, Input, Renewal, Statement};
 use super::ownership::{Ownership, RENEWALS_AT_ONCE, Release};
 use crate::flow::entry::Backlog;
 use crate::flow::lease::Lease;
-use crate::flow::shards::{Drained, Order};
+use crate::flow::shards::{Drained, ShardOrder};
 use crate::flow::{DbClock, STATEMENT};
 use crate::model::{Epoch, Shard};
 
@@ -279,7 +279,7 @@ impl Keeper {
     /// Has these shards handed over.
     fn leave(&mut self, shards: &[Shard]) {
         let leaving = self.ownership.leave(shards);
-        self.errands.push(Errand::Order(Order::Leave(leaving)));
+        self.errands.push(Errand::Order(ShardOrder::Leave(leaving)));
     }
 
     /// Releases what the dispatcher has drained.

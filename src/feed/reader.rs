@@ -25,7 +25,7 @@ use super::look_up::LookUps;
 use super::poll::Poll;
 use super::progress::{Ask, Progress, Turn};
 use super::unusable::Unusable;
-use crate::flow::shards::Order;
+use crate::flow::shards::ShardOrder;
 use crate::flow::window::WindowPage;
 use crate::flow::{AWAY, Away, DbClock, input};
 use crate::model::{Shard, Snapshot, Subscription};
@@ -74,7 +74,7 @@ pub struct Reader {
     /// Whether the lanes have room for another page.
     has_room: bool,
     /// Orders that have yet to be obeyed.
-    orders: VecDeque<Order>,
+    orders: VecDeque<ShardOrder>,
     /// What it is at; nothing between two readings.
     doing: Option<Doing>,
     /// Whether an answer is awaited.
@@ -201,16 +201,16 @@ impl Reader {
         while let Some(order) = self.orders.pop_front() {
             self.at = now;
             match order {
-                Order::Adopt { taken, cluster } => {
+                ShardOrder::Adopt { taken, cluster } => {
                     self.held.extend(taken.iter().map(|taken| taken.shard));
                     self.progress.take_up(taken, cluster);
                 }
-                Order::Leave(shards) => {
+                ShardOrder::Leave(shards) => {
                     let left: Vec<Shard> = shards.iter().map(|(shard, _)| *shard).collect();
                     self.forget(&left);
                     self.tell(input::Input::Drain(shards));
                 }
-                Order::Lose(shards) => {
+                ShardOrder::Lose(shards) => {
                     self.forget(&shards);
                     // The keeper has told it already, but it may have learnt of them since: while
                     // the reader waited for what an adoption loads.

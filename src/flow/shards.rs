@@ -71,7 +71,7 @@ pub struct Drained {
 
 /// What the keeper tells the reader.
 #[derive(Debug)]
-pub enum Order {
+pub enum ShardOrder {
     /// Read for these shards from now on.
     Adopt {
         /// The shards, with what their last owners left.

@@ -16,7 +16,7 @@ use crate::feed::keeper::{
     Answer, Checkpointing, Ended, Errand, Input, Keeper, Renewal, Statement,
 };
 use crate::flow::entry::Backlog;
-use crate::flow::shards::{Condition, Drained, Order};
+use crate::flow::shards::{Condition, Drained, ShardOrder};
 use crate::flow::{Away, input};
 use crate::http::health::Health;
 use crate::http::metrics::Metrics;
@@ -46,7 +46,7 @@ pub struct Keeping {
     /// The dispatcher's inputs.
     pub dispatcher: UnboundedSender<input::Input>,
     /// The reader's orders.
-    pub reader: UnboundedSender<Order>,
+    pub reader: UnboundedSender<ShardOrder>,
     /// How the worker is, for the others.
     pub condition: watch::Receiver<Condition>,
     /// What is yet to be recorded, for whoever waits for the end.

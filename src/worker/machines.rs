@@ -26,7 +26,7 @@ use crate::flow::DbClock;
 use crate::flow::entry::{Backlog, ToRecord};
 use crate::flow::input::Input;
 use crate::flow::lease::Lease;
-use crate::flow::shards::{Condition, Drained, Order};
+use crate::flow::shards::{Condition, Drained, ShardOrder};
 use crate::http::health::Health;
 use crate::http::metrics::Metrics;
 use crate::model::TokenKey;
@@ -172,7 +172,7 @@ impl Flow<'_> {
 
     fn read(
         &self,
-        orders: UnboundedReceiver<Order>,
+        orders: UnboundedReceiver<ShardOrder>,
         has_room: watch::Receiver<bool>,
     ) -> impl Future<Output = ()> + Send + use<> {
         let reading = Reading {
@@ -194,7 +194,7 @@ impl Flow<'_> {
 
     fn keep(
         self,
-        reader: UnboundedSender<Order>,
+        reader: UnboundedSender<ShardOrder>,
         drained: UnboundedReceiver<Drained>,
         condition: watch::Receiver<Condition>,
         stop: CancellationToken,

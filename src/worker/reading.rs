@@ -16,7 +16,7 @@ use crate::crash::Point;
 use crate::feed::progress;
 use crate::feed::reader::{Answer, Errand, Input, OfEvents, Question, Reader};
 use crate::flow::input::PageToRoute;
-use crate::flow::shards::Order;
+use crate::flow::shards::ShardOrder;
 use crate::flow::subscriptions::{Resolved, SubscriptionRow};
 use crate::flow::{Away, STATEMENT, input};
 use crate::http::health::Health;
@@ -55,7 +55,7 @@ impl Reading {
     pub async fn run(
         self,
         mut reader: Reader,
-        mut orders: UnboundedReceiver<Order>,
+        mut orders: UnboundedReceiver<ShardOrder>,
         mut room: watch::Receiver<bool>,
     ) {
         let mut under_way = UnderWay::new();

@@ -1,4 +1,4 @@
-//! One attempt: shape, send, judge, plan. First tries, retries and replays all come through
+//! One attempt, as it is made: shape, send, judge, plan. First tries, retries and replays all come through
 //! here.
 
 use crate::dispatch::attempt::{conclude, prepare};

@@ -7,7 +7,7 @@ use tracing::{info, warn};
 use super::words::{Answer, Checkpointing, Errand, Statement};
 use super::{AGAIN, Doing, Ended, Keeper, LOOK};
 use crate::flow::Away;
-use crate::flow::shards::{Checkpoint, FleetView, Order, Taken};
+use crate::flow::shards::{Checkpoint, FleetView, ShardOrder, Taken};
 use crate::model::{Epoch, Shard};
 
 impl Keeper {
@@ -108,7 +108,7 @@ impl Keeper {
         }
         self.changed();
         self.errands
-            .push(Errand::Order(Order::Adopt { taken, cluster }));
+            .push(Errand::Order(ShardOrder::Adopt { taken, cluster }));
     }
 
     pub(super) fn collected(&mut self, checkpoints: Vec<Checkpoint>, now: Instant) {

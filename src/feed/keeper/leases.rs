@@ -6,7 +6,7 @@ use tracing::{info, warn};
 
 use super::words::{Errand, Renewal};
 use super::{AGAIN, Ended, Keeper};
-use crate::flow::shards::{Order, Renewed};
+use crate::flow::shards::{Renewed, ShardOrder};
 use crate::flow::{Away, input};
 use crate::model::Shard;
 use crate::model::cluster::tables_of;
@@ -107,7 +107,7 @@ impl Keeper {
         self.lease.lost();
         let lost = input::Input::Lost(shards.clone());
         self.errands.push(Errand::Tell(Box::new(lost)));
-        self.errands.push(Errand::Order(Order::Lose(shards)));
+        self.errands.push(Errand::Order(ShardOrder::Lose(shards)));
         self.changed();
     }
 

@@ -17,7 +17,7 @@ struct Played {
     now: Instant,
     free: Vec<Shard>,
     asked: Vec<String>,
-    orders: Vec<Order>,
+    orders: Vec<ShardOrder>,
 }
 
 impl Played {
@@ -132,7 +132,7 @@ fn a_worker_says_that_it_is_alive_before_it_takes_shards() {
     played.settle(None);
     assert_eq!(played.asked, ["Heartbeat", "LookAtFleet", "TakeShards"]);
     assert_eq!(played.keeper.shards_held(), 4);
-    assert!(matches!(&played.orders[..], [Order::Adopt { taken, .. }] if taken.len() == 4));
+    assert!(matches!(&played.orders[..], [ShardOrder::Adopt { taken, .. }] if taken.len() == 4));
 }
 
 #[test]
@@ -180,7 +180,7 @@ fn shards_are_lost_when_no_renewal_was_answered_in_time() {
         }
         assert!(played.now < played.keeper.renew_at + LEASE * 2, "it ends");
     }
-    assert!(matches!(played.orders.last(), Some(Order::Lose(lost)) if lost.len() == 4));
+    assert!(matches!(played.orders.last(), Some(ShardOrder::Lose(lost)) if lost.len() == 4));
 }
 
 #[test]
@@ -189,7 +189,7 @@ fn whoever_stops_hands_its_shards_over_before_it_ends() {
     played.settle(None);
     played.asked.clear();
     played.settle(Some(Input::Stop));
-    assert!(matches!(played.orders.last(), Some(Order::Leave(left)) if left.len() == 2));
+    assert!(matches!(played.orders.last(), Some(ShardOrder::Leave(left)) if left.len() == 2));
     assert_eq!(played.keeper.ended(), None);
     for shard in [Shard(0), Shard(1)] {
         let drained = Drained {

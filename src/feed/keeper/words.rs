@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use chrono::{DateTime, Utc};
 
-use crate::flow::shards::{Checkpoint, Drained, FleetView, Order, Renewed, Taken};
+use crate::flow::shards::{Checkpoint, Drained, FleetView, Renewed, ShardOrder, Taken};
 use crate::flow::{Away, input};
 use crate::model::{Epoch, Shard};
 
@@ -35,7 +35,7 @@ pub enum Errand {
     /// Tell the dispatcher.
     Tell(Box<input::Input>),
     /// Tell the reader.
-    Order(Order),
+    Order(ShardOrder),
     /// Say to whoever waits for the end what it waits for, and that it comes by then.
     SayWhatItWaitsFor {
         /// When the worker ends at the latest.

@@ -10,7 +10,7 @@ use crate::feed::progress;
 use crate::flow::Away;
 use crate::flow::input::{self, Endpoints, PageToRoute};
 use crate::flow::refill::Waiting;
-use crate::flow::shards::Order;
+use crate::flow::shards::ShardOrder;
 use crate::flow::subscriptions::{Resolved, SubscriptionRow};
 use crate::flow::window::PageRequest;
 use crate::model::event::StatusesBefore;
@@ -21,7 +21,7 @@ use crate::route::versions::Versions;
 #[derive(Debug)]
 pub enum Input {
     /// The keeper has taken, leaves or has lost shards.
-    Order(Order),
+    Order(ShardOrder),
     /// Whether the lanes have room for another page.
     Room(bool),
     /// The database's answer to [`Errand::Ask`].

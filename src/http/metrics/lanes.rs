@@ -41,7 +41,7 @@ impl Lanes {
             ),
             spilled: names.counter(
                 "posthorn_deliveries_spilled",
-                "Deliveries moved from memory to posthorn.pending_deliveries",
+                "Deliveries that got their first row in posthorn.pending_deliveries, untried",
             ),
             refilled: names.counter(
                 "posthorn_deliveries_refilled",

@@ -8,7 +8,7 @@ use futures::future::LocalBoxFuture;
 use futures::stream::FuturesUnordered;
 use posthorn::feed::keeper::{Answer, Checkpointing, Errand, Input, Keeper, Renewal, Statement};
 use posthorn::flow::input;
-use posthorn::flow::shards::{Drained, Order};
+use posthorn::flow::shards::{Drained, ShardOrder};
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender};
 use tokio::sync::{oneshot, watch};
 
@@ -20,7 +20,7 @@ pub struct Keeping {
     pub own: Rc<Own>,
     pub lease: Duration,
     pub dispatcher: UnboundedSender<input::Input>,
-    pub reader: UnboundedSender<Order>,
+    pub reader: UnboundedSender<ShardOrder>,
 }
 
 type UnderWay = FuturesUnordered<LocalBoxFuture<'static, Input>>;

@@ -8,7 +8,7 @@ use futures::stream::FuturesUnordered;
 use posthorn::feed::progress;
 use posthorn::feed::reader::{Answer, Errand, Input, OfEvents, Question, Reader};
 use posthorn::flow::input::{self, PageToRoute};
-use posthorn::flow::shards::Order;
+use posthorn::flow::shards::ShardOrder;
 use posthorn::flow::subscriptions::{Resolved, SubscriptionRow};
 use posthorn::model::settings::Layers;
 use posthorn::model::{Identity, Settings, Shard, Subscription};
@@ -29,7 +29,7 @@ impl Reading {
     pub async fn run(
         self,
         mut reader: Reader,
-        mut orders: UnboundedReceiver<Order>,
+        mut orders: UnboundedReceiver<ShardOrder>,
         mut room: watch::Receiver<bool>,
     ) {
         let own = Rc::clone(&self.own);
