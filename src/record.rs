@@ -18,17 +18,16 @@ use crate::flow::input::Input;
 /// How a worker gathers what it records.
 #[derive(Clone, Copy, Debug)]
 pub struct RecorderSettings {
-    /// A batch is written when its first entry is this old,
+    /// The age of its first entry at which a batch is written, if it is not full before.
     pub flush_after: Duration,
-    /// or when it has so many.
+    /// The number of entries at which a batch is full, and written.
     pub flush_rows: usize,
 }
 
 /// What the recorder has others do.
 #[derive(Debug)]
 pub enum Errand {
-    /// Write these entries; to be answered by an [`Answer`], and never two at a time. `again`:
-    /// an earlier try may have been committed.
+    /// Write these entries; to be answered by an [`Answer`], and never two at a time.
     Write {
         /// What is to be written.
         entries: Part,
@@ -62,9 +61,9 @@ pub struct Recorder {
     backlog: Backlog,
     /// What came and is in no batch yet.
     waiting: VecDeque<ToRecord>,
-    /// What is gathered,
+    /// The entries that are gathered for the next write.
     batch: Batch,
-    /// and until when.
+    /// Until when entries are gathered; none while there is none.
     until: Option<Instant>,
     writing: Option<Writing>,
     errands: VecDeque<Errand>,

@@ -32,9 +32,9 @@ pub struct FileSubscription {
     pub name: String,
     /// The name of its profile: a `[[profile]]` of the same file, or one that comes with Posthorn.
     pub profile: Option<String>,
-    /// Whether it matches events at all.
+    /// Whether the subscription matches events at all.
     pub enabled: bool,
-    /// Whether its deliveries are kept as pending for now.
+    /// Whether the subscription is paused: its deliveries are kept as pending for now.
     pub paused: bool,
     /// The settings that it gives itself.
     pub settings: Settings,

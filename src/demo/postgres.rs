@@ -59,7 +59,7 @@ pub enum StartError {
     BadBinDirectory {
         /// The directory.
         directory: PathBuf,
-        /// What it lacks.
+        /// What keeps the binaries that were found from being used.
         reason: String,
     },
     /// The process is root's, as whom PostgreSQL does not run, and there is nobody else.
@@ -84,7 +84,7 @@ pub enum StartError {
     /// The server ended before it was ready.
     #[error("the private PostgreSQL did not start: {output}")]
     Failed {
-        /// What it said.
+        /// What the command printed.
         output: String,
     },
     /// A program could not be run, or a file not be written.

@@ -21,7 +21,7 @@ pub struct Merchant {
 /// One subscription of the merchant.
 pub struct Endpoint {
     pub name: &'static str,
-    /// What it shows, for people: format, authentication and retries.
+    /// What the endpoint shows, for people: format, authentication and retries.
     pub about: &'static str,
     /// The beginning of the kinds that it wants; empty for all.
     pub kinds: &'static str,

@@ -45,13 +45,13 @@ pub struct Flight {
 /// A subscription whose endpoint said that it is gone.
 #[derive(Debug)]
 pub struct Gone {
-    /// Whose subscription it is.
+    /// The merchant whose subscription is to be disabled.
     pub merchant: Box<str>,
-    /// Its id.
+    /// The id of the subscription.
     pub subscription_id: Uuid,
     /// The subscription whose lane its deliveries take.
     pub lane_id: Uuid,
-    /// Whether it is a single transaction's.
+    /// Whether the subscription is a single transaction's.
     pub of_transaction: bool,
 }
 

@@ -26,7 +26,7 @@ pub struct Item {
     pub attempts: u32,
     /// How many of the attempts were turned away ([`Circumstances`](crate::plan::Circumstances)).
     pub turned_away: u32,
-    /// Whether it is in the database too.
+    /// Whether the delivery has a row in the database too.
     pub row: RowState,
     /// The page that brought it and whose checkpoint waits for it; none once it has, or
     /// is getting, a row.
@@ -91,7 +91,7 @@ impl Item {
         }
     }
 
-    /// Whether it is one of these.
+    /// Whether the delivery is one of this series.
     #[must_use]
     pub fn is_of(&self, series: &Series) -> bool {
         self.key.subscription_id == series.subscription_id
@@ -105,7 +105,7 @@ impl Item {
         self.is_of(newer) && !self.key.is_replay() && self.event.id < newer.event.id
     }
 
-    /// Whether it is itself a newer event that takes the place of these.
+    /// Whether the event of the delivery takes the place of an older one of this series.
     #[must_use]
     pub fn replaces(&self, older: &Series) -> bool {
         self.is_of(older) && !self.key.is_replay() && self.event.id > older.event.id
@@ -145,5 +145,27 @@ impl Hash for Series {
     fn hash<H: Hasher>(&self, state: &mut H) {
         self.subscription_id.hash(state);
         self.event.transaction_id.hash(state);
+    }
+}
+
+/// A delivery of the n-th event, of the transaction that is named.
+#[cfg(test)]
+#[must_use]
+pub fn sample(number: u128, transaction_id: &str, now: Instant) -> Item {
+    let mut event = crate::model::samples::event();
+    event.id = Uuid::from_u128(number);
+    event.transaction_id = transaction_id.into();
+    Item {
+        key: DeliveryKey::first(event.id, Uuid::nil()),
+        lane_id: Uuid::nil(),
+        opened_at: event.created_at,
+        event: Arc::new(event),
+        endpoint: None,
+        attempts: 0,
+        turned_away: 0,
+        row: RowState::None,
+        page: None,
+        since: now,
+        trial: Trial::default(),
     }
 }

@@ -189,11 +189,7 @@ impl Ownership {
             checkpoint,
         } in drained
         {
-            if self
-                .held
-                .get(&shard)
-                .is_some_and(|held| held.epoch == epoch)
-            {
+            if self.is_held(shard, epoch) {
                 release.shards.push((shard, epoch));
                 let checkpoint = checkpoint.map(|checkpoint| (shard, epoch, checkpoint));
                 release.checkpoints.extend(checkpoint);
@@ -209,13 +205,14 @@ impl Ownership {
 
     /// Forgets a shard that is held under this epoch, and no other.
     pub fn forget_under(&mut self, shard: Shard, epoch: Epoch) {
-        if self
-            .held
-            .get(&shard)
-            .is_some_and(|held| held.epoch == epoch)
-        {
+        if self.is_held(shard, epoch) {
             self.forget(shard);
         }
+    }
+
+    fn is_held(&self, shard: Shard, epoch: Epoch) -> bool {
+        let held = self.held.get(&shard);
+        held.is_some_and(|held| held.epoch == epoch)
     }
 
     /// Whether nothing is held.

@@ -77,12 +77,14 @@ pub enum Ask {
         /// The least id that can be of the page.
         floor: Uuid,
     },
-    /// Events by id, up to a snapshot; none: that of this moment.
+    /// The snapshot of this moment.
+    Snapshot,
+    /// Events by id, up to a snapshot.
     ById {
         /// The last id that was read.
         after: Uuid,
-        /// Up to which snapshot; none: that of this moment.
-        until: Option<Snapshot>,
+        /// The snapshot up to which events count.
+        until: Snapshot,
         /// Whose events.
         shards: Vec<Shard>,
         /// How many at most.
@@ -95,6 +97,8 @@ pub enum Ask {
 pub enum Answer {
     /// A page of a window.
     Page(WindowPage),
+    /// A snapshot.
+    Snapshot(Snapshot),
     /// Events by id.
     ById {
         /// The snapshot up to which they were read.
@@ -220,7 +224,12 @@ impl Progress {
                     | Reading::Comparing {
                         late: Some(window), ..
                     } => (window, &*shards),
-                    Reading::Comparing { after, until, .. } => {
+                    Reading::Comparing { until: None, .. } => return Some(Ask::Snapshot),
+                    Reading::Comparing {
+                        after,
+                        until: Some(until),
+                        ..
+                    } => {
                         return Some(Ask::ById {
                             after: *after,
                             until: until.clone(),

@@ -105,7 +105,7 @@ enum Doing {
     /// Has anything happened since this was read?
     Looking(Snapshot),
     /// What is in this part of the log?
-    Reading(Turn, Ask),
+    Reading(Turn),
     /// Which settings has the page met, that are newer than those at hand?
     CatchingUp(Turn, WindowPage, Option<Vec<Arc<Subscription>>>),
     /// What must the dispatcher know of the page's events, and is it in the lanes?
@@ -149,7 +149,6 @@ impl Reader {
         match input {
             None => {}
             Some(Input::Order(order)) => self.orders.push_back(order),
-            Some(Input::Room(has_room)) => self.has_room = has_room,
             Some(Input::Counted) => self.is_counting = false,
             Some(Input::Answered(Ok(answer))) => self.answered(answer, now),
             Some(Input::Answered(Err(error))) => self.failed(&error, now),
@@ -171,6 +170,11 @@ impl Reader {
                 }
             }
         }
+    }
+
+    /// Says whether the lanes have room for another page; to be said before a step.
+    pub const fn set_room(&mut self, has_room: bool) {
+        self.has_room = has_room;
     }
 
     /// What others are to do now, in this order.
@@ -253,7 +257,9 @@ impl Reader {
     /// or ended since everything was read, as it costs a tenth of the next one.
     fn look(&mut self, now: Instant) {
         match self.progress.read_up_to().cloned() {
-            Some(read) if self.quiet => self.ask(Doing::Looking(read), Question::Snapshot),
+            Some(read) if self.quiet => {
+                self.ask(Doing::Looking(read), Question::Read(Ask::Snapshot));
+            }
             _ => self.take_turns(now),
         }
     }
@@ -265,44 +271,24 @@ impl Reader {
 
     /// Reads for whose turn it is; the reading ends after the last one.
     fn next_turn(&mut self, now: Instant) {
-        while let Some((turn, rest)) = self.reading.turns.split_first() {
-            self.reading.turns = rest;
-            if let Some(ask) = self.progress.ask(*turn, self.limit()) {
-                return self.read(*turn, ask);
+        match self.reading.turns.split_first() {
+            Some((turn, rest)) => {
+                self.reading.turns = rest;
+                self.read(*turn, now);
             }
+            None => self.finish(now),
         }
-        self.finish(now);
+    }
+
+    fn read(&mut self, turn: Turn, now: Instant) {
+        match self.progress.ask(turn, self.limit()) {
+            Some(ask) => self.ask(Doing::Reading(turn), Question::Read(ask)),
+            None => self.next_turn(now),
+        }
     }
 
     fn limit(&self) -> i64 {
         i64::from(self.settings.page_rows)
-    }
-
-    fn read(&mut self, turn: Turn, ask: Ask) {
-        let question = match ask.clone() {
-            Ask::Page {
-                request,
-                shards,
-                floor,
-            } => Question::Page {
-                request,
-                shards,
-                floor,
-            },
-            Ask::ById { until: None, .. } => Question::Snapshot,
-            Ask::ById {
-                after,
-                until: Some(until),
-                shards,
-                limit,
-            } => Question::ById {
-                after,
-                until,
-                shards,
-                limit,
-            },
-        };
-        self.ask(Doing::Reading(turn, ask), question);
     }
 
     fn ask(&mut self, doing: Doing, question: Question) {

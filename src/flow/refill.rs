@@ -50,6 +50,20 @@ pub struct RefillRequest {
     pub not_due_too: bool,
 }
 
+impl RefillRequest {
+    /// What is brought to the lane that asked; none is found where the database did not answer.
+    #[must_use]
+    pub fn answer(&self, found: Option<Vec<Refilled>>, next_due_in: NextDue) -> LaneRefill {
+        LaneRefill {
+            lane_id: self.lane_id,
+            shard: self.shard,
+            epoch: self.epoch,
+            found,
+            next_due_in,
+        }
+    }
+}
+
 /// An open delivery read back into memory.
 #[derive(Clone, Debug)]
 pub struct Refilled {

@@ -33,9 +33,9 @@ pub struct Subscription {
     pub revision: i64,
     /// When the subscription was made: older events are not for it.
     pub created_at: DateTime<Utc>,
-    /// Whether it matches events at all. It is false too where the endpoint said that it is gone.
+    /// Whether the subscription matches events at all. It is false too where the endpoint said that it is gone.
     pub enabled: bool,
-    /// Whether its deliveries are kept as pending for now.
+    /// Whether the subscription is paused: its deliveries are kept as pending for now.
     pub paused: bool,
     /// Why its settings cannot be used, such as a secret that this worker cannot read; its
     /// deliveries wait as pending until it is mended. None: they can.

@@ -57,7 +57,7 @@ pub struct Keeping {
     pub health: Health,
 }
 
-type Under<'a> = FuturesUnordered<BoxFuture<'a, Input>>;
+type UnderWay<'a> = FuturesUnordered<BoxFuture<'a, Input>>;
 
 impl Keeping {
     /// Keeps shards until it is told to stop, and has handed them over.
@@ -67,7 +67,7 @@ impl Keeping {
         mut drained: UnboundedReceiver<Drained>,
         stop: CancellationToken,
     ) -> Ended {
-        let mut under_way = Under::new();
+        let mut under_way = UnderWay::new();
         let mut stops = false;
         keeper.step(None, Instant::now());
         loop {
@@ -92,7 +92,7 @@ impl Keeping {
         }
     }
 
-    fn begin<'a>(&'a self, errand: Errand, keeper: &Keeper, under_way: &Under<'a>) {
+    fn begin<'a>(&'a self, errand: Errand, keeper: &Keeper, under_way: &UnderWay<'a>) {
         match errand {
             Errand::Renew(renewal, lasts) => under_way.push(Box::pin(self.renew(renewal, lasts))),
             Errand::Ask(statement, limit) => under_way.push(Box::pin(self.ask(statement, limit))),

@@ -4,16 +4,17 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use futures::StreamExt;
-use futures::future::BoxFuture;
+use futures::future::{BoxFuture, OptionFuture};
 use futures::stream::FuturesUnordered;
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender};
 use tokio::sync::{oneshot, watch};
+use tokio::time::sleep_until;
 use tracing::debug;
 use uuid::Uuid;
 
 use crate::config::secrets;
 use crate::crash::Point;
-use crate::feed::progress;
+use crate::feed::progress::{self, Ask};
 use crate::feed::reader::{Answer, Errand, Input, OfEvents, Question, Reader};
 use crate::flow::input::PageToRoute;
 use crate::flow::shards::ShardOrder;
@@ -63,7 +64,7 @@ impl Reading {
             for errand in reader.take_errands() {
                 self.begin(errand, &under_way);
             }
-            let wake = reader.next_wake();
+            let wake = reader.next_wake().map(|at| sleep_until(at.into()));
             let input = tokio::select! {
                 biased;
                 order = orders.recv() => match order {
@@ -77,14 +78,11 @@ impl Reading {
                     Some(input)
                 }
                 // An error means that the worker ends.
-                Ok(()) = room.changed() => Some(Input::Room(*room.borrow())),
-                () = sleep_until(wake), if wake.is_some() => None,
+                Ok(()) = room.changed() => None,
+                Some(()) = OptionFuture::from(wake) => None,
             };
             // Whether there is room shows when a page is in the lanes: before the next is asked for.
-            if room.has_changed().unwrap_or_default() {
-                let has_room = Input::Room(*room.borrow_and_update());
-                reader.step(Some(has_room), Instant::now());
-            }
+            reader.set_room(*room.borrow_and_update());
             reader.step(input, Instant::now());
         }
     }
@@ -153,20 +151,29 @@ impl Reading {
                 within(STATEMENT * 60, settle_foreign_events(pool)).await?;
                 Answer::Settled
             }
-            Question::Snapshot => {
-                Answer::Snapshot(within(STATEMENT, current_snapshot(pool)).await?)
+            Question::Read(ask) => Answer::Read(self.read(ask).await?),
+            Question::OfEvents(question) => {
+                within(STATEMENT, self.answer_of_events(question)).await?
             }
-            Question::Page {
+        })
+    }
+
+    async fn read(&self, ask: Ask) -> Result<progress::Answer, StoreError> {
+        let pool = &self.pool;
+        let answer = match ask {
+            Ask::Snapshot => {
+                let snapshot = within(STATEMENT, current_snapshot(pool)).await?;
+                return Ok(progress::Answer::Snapshot(snapshot));
+            }
+            Ask::Page {
                 request,
                 shards,
                 floor,
             } => {
                 let page = read_page(pool, &request, &shards, floor);
-                let page = within(STATEMENT, page).await?;
-                Point::PageRead.pass();
-                Answer::Read(progress::Answer::Page(page))
+                progress::Answer::Page(within(STATEMENT, page).await?)
             }
-            Question::ById {
+            Ask::ById {
                 after,
                 until,
                 shards,
@@ -174,13 +181,11 @@ impl Reading {
             } => {
                 let events = read_by_id(pool, &shards, after, &until, limit);
                 let events = within(STATEMENT * 3, events).await?;
-                Point::PageRead.pass();
-                Answer::Read(progress::Answer::ById { until, events })
+                progress::Answer::ById { until, events }
             }
-            Question::OfEvents(question) => {
-                within(STATEMENT, self.answer_of_events(question)).await?
-            }
-        })
+        };
+        Point::PageRead.pass();
+        Ok(answer)
     }
 
     async fn answer_of_events(&self, question: OfEvents) -> Result<Answer, StoreError> {
@@ -231,13 +236,6 @@ impl Reading {
             }
         });
         Ok(resolved.collect())
-    }
-}
-
-async fn sleep_until(wake: Option<Instant>) {
-    match wake {
-        Some(at) => tokio::time::sleep_until(at.into()).await,
-        None => std::future::pending().await,
     }
 }
 

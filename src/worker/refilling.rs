@@ -52,27 +52,15 @@ async fn refill_all(
         .into_iter()
         .collect();
     transaction.commit().await?;
-    Ok(lanes
-        .iter()
-        .map(|lane| LaneRefill {
-            lane_id: lane.lane_id,
-            shard: lane.shard,
-            epoch: lane.epoch,
-            found: Some(found.remove(&lane.lane_id).unwrap_or_default()),
-            next_due_in: next_due.remove(&lane.lane_id).unwrap_or_default(),
-        })
-        .collect())
+    let answer = |lane: &RefillRequest| {
+        let found = found.remove(&lane.lane_id).unwrap_or_default();
+        let next_due = next_due.remove(&lane.lane_id).unwrap_or_default();
+        lane.answer(Some(found), next_due)
+    };
+    Ok(lanes.iter().map(answer).collect())
 }
 
 fn failed(lanes: &[RefillRequest]) -> Vec<LaneRefill> {
-    lanes
-        .iter()
-        .map(|lane| LaneRefill {
-            lane_id: lane.lane_id,
-            shard: lane.shard,
-            epoch: lane.epoch,
-            found: None,
-            next_due_in: NextDue::default(),
-        })
-        .collect()
+    let nothing = |lane: &RefillRequest| lane.answer(None, NextDue::default());
+    lanes.iter().map(nothing).collect()
 }

@@ -15,6 +15,12 @@ use crate::world::World;
 #[derive(Debug)]
 pub struct Away;
 
+impl From<Away> for posthorn::flow::Away {
+    fn from(_: Away) -> Self {
+        Self("no answer".to_owned())
+    }
+}
+
 /// A new connection is refused, or an old one found broken, after so long.
 const REFUSED: Duration = Duration::from_millis(2);
 

@@ -7,7 +7,7 @@ mod replays;
 use uuid::Uuid;
 
 use super::*;
-use crate::dispatch::item::{RowState, Trial};
+use crate::dispatch::item::{RowState, sample as item};
 use crate::dispatch::shelf::Due;
 use crate::model::{Auth, Credential, samples};
 
@@ -25,30 +25,6 @@ fn lane(change: impl FnOnce(&mut Subscription), now: Instant) -> Lane {
     let mut subscription = samples::subscription();
     change(&mut subscription);
     Lane::new(Arc::new(subscription), SETTINGS, false, now)
-}
-
-/// The n-th event, of a transaction.
-fn item(number: u128, transaction_id: &str, now: Instant) -> Item {
-    let mut event = samples::event();
-    event.id = Uuid::from_u128(number);
-    event.transaction_id = transaction_id.into();
-    Item {
-        key: DeliveryKey {
-            event_id: event.id,
-            subscription_id: Uuid::nil(),
-            generation: 0,
-        },
-        lane_id: Uuid::nil(),
-        opened_at: event.created_at,
-        event: Arc::new(event),
-        endpoint: None,
-        attempts: 0,
-        turned_away: 0,
-        row: RowState::None,
-        page: None,
-        since: now,
-        trial: Trial::default(),
-    }
 }
 
 fn refilled(number: u128, transaction_id: &str, now: Instant) -> Item {

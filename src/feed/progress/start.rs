@@ -62,21 +62,24 @@ impl Reading {
                 (events, None)
             }
             (
-                Self::Comparing {
-                    met, after, until, ..
-                },
+                Self::Comparing { met, after, .. },
                 Answer::ById {
                     until: end,
                     mut events,
                 },
             ) => {
-                *until = Some(end.clone());
                 *after = events.last().map_or(*after, |event| event.id);
                 let full = usize::try_from(limit).is_ok_and(|limit| events.len() >= limit);
                 events.retain(|event| !met.remove(&event.id));
                 (events, (!full).then_some(end))
             }
-            (Self::Behind(_) | Self::Approaching(_), Answer::ById { .. }) => (Vec::new(), None),
+            (Self::Comparing { until, .. }, Answer::Snapshot(end)) => {
+                *until = Some(end);
+                (Vec::new(), None)
+            }
+            (Self::Behind(_) | Self::Approaching(_), Answer::Snapshot(_) | Answer::ById { .. }) => {
+                (Vec::new(), None)
+            }
         }
     }
 }

@@ -63,7 +63,7 @@ fn late(progress: &mut Progress) -> Vec<(u64, u128, bool)> {
             late.map(|it| (it.xid, it.after.as_u128(), it.left))
                 .collect()
         }
-        Ask::ById { .. } => panic!("live shards are read by windows"),
+        Ask::Snapshot | Ask::ById { .. } => panic!("live shards are read by windows"),
     }
 }
 

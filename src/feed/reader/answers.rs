@@ -5,7 +5,7 @@ use std::time::Instant;
 
 use super::handing::Handing;
 use super::{Answer, Doing, Question, Reader};
-use crate::feed::progress::{self, Ask, Turn};
+use crate::feed::progress::{self, Found, Turn};
 use crate::flow::input;
 use crate::flow::subscriptions::Resolved;
 use crate::flow::window::WindowPage;
@@ -28,20 +28,21 @@ impl Reader {
                 self.tell(input::Input::Subscriptions(subscriptions));
                 self.look(now);
             }
-            (Doing::Looking(read), Answer::Snapshot(snapshot)) if read == snapshot => {
-                self.finish(now);
-            }
-            (Doing::Looking(_), Answer::Snapshot(_)) => self.take_turns(now),
-            (Doing::Reading(turn, mut ask), Answer::Snapshot(snapshot)) => {
-                if let Ask::ById { until, .. } = &mut ask {
-                    *until = Some(snapshot);
+            (Doing::Looking(read), Answer::Read(progress::Answer::Snapshot(snapshot))) => {
+                if read == snapshot {
+                    self.finish(now);
+                } else {
+                    self.take_turns(now);
                 }
-                self.read(turn, ask);
             }
-            (Doing::Reading(turn, _), Answer::Read(progress::Answer::Page(page))) => {
-                self.page_read(turn, page, now);
-            }
-            (Doing::Reading(turn, _), Answer::Read(events)) => self.turned(turn, events, now),
+            (Doing::Reading(turn), Answer::Read(answer)) => match answer {
+                progress::Answer::Page(page) => self.page_read(turn, page, now),
+                progress::Answer::Snapshot(_) => {
+                    self.take_in(turn, answer, now);
+                    self.read(turn, now);
+                }
+                progress::Answer::ById { .. } => self.turned(turn, answer, now),
+            },
             (Doing::CatchingUp(turn, page, None), Answer::Subscriptions(rows)) => {
                 let subscriptions = self.resolved(rows, now);
                 let doing = Doing::CatchingUp(turn, page, Some(subscriptions));
@@ -78,10 +79,14 @@ impl Reader {
 
     /// From here on nothing about what was read may fail: it is not read again.
     fn turned(&mut self, turn: Turn, answer: progress::Answer, now: Instant) {
+        let found = self.take_in(turn, answer, now);
+        self.hand_on(Handing::of(found), now);
+    }
+
+    fn take_in(&mut self, turn: Turn, answer: progress::Answer, now: Instant) -> Found {
         let time = self.clock.at(now);
         let limit = self.limit();
-        let found = self.progress.answered(turn, answer, limit, time);
-        self.hand_on(Handing::of(found), now);
+        self.progress.answered(turn, answer, limit, time)
     }
 
     /// Takes note of rows, and returns the subscriptions that take effect. Rows that cannot be

@@ -6,15 +6,14 @@ use std::sync::Arc;
 use chrono::{DateTime, Utc};
 use uuid::Uuid;
 
-use crate::feed::progress;
+use crate::feed::progress::{self, Ask};
 use crate::flow::Away;
 use crate::flow::input::{self, Endpoints, PageToRoute};
 use crate::flow::refill::Waiting;
 use crate::flow::shards::ShardOrder;
 use crate::flow::subscriptions::{Resolved, SubscriptionRow};
-use crate::flow::window::PageRequest;
 use crate::model::event::StatusesBefore;
-use crate::model::{DeliveryKey, Event, Shard, Snapshot};
+use crate::model::{DeliveryKey, Event, Shard};
 use crate::route::versions::Versions;
 
 /// What the reader is told.
@@ -22,8 +21,6 @@ use crate::route::versions::Versions;
 pub enum Input {
     /// The keeper has taken, leaves or has lost shards.
     Order(ShardOrder),
-    /// Whether the lanes have room for another page.
-    Room(bool),
     /// The database's answer to [`Errand::Ask`].
     Answered(Result<Answer, Away>),
     /// The page of [`Errand::HandOver`] is in the lanes.
@@ -68,28 +65,8 @@ pub enum Question {
     /// Events of another cluster get transaction ids of this one. Answered by
     /// [`Answer::Settled`].
     SettleForeignEvents,
-    /// What is the snapshot of this moment? Answered by [`Answer::Snapshot`].
-    Snapshot,
-    /// What is in this page of a window? Answered by [`Answer::Read`].
-    Page {
-        /// Which part of the window.
-        request: PageRequest,
-        /// Whose events.
-        shards: Vec<Shard>,
-        /// No row below it can be of the page.
-        floor: Uuid,
-    },
-    /// Which events come after this id, up to a snapshot? Answered by [`Answer::Read`].
-    ById {
-        /// The last id that was read.
-        after: Uuid,
-        /// The snapshot up to which events count.
-        until: Snapshot,
-        /// Whose events.
-        shards: Vec<Shard>,
-        /// How many at most.
-        limit: i64,
-    },
+    /// A part of the log, or its snapshot. Answered by [`Answer::Read`].
+    Read(Ask),
     /// What routing must know of events.
     OfEvents(OfEvents),
 }
@@ -127,9 +104,7 @@ pub enum Answer {
     Waiting(Vec<Waiting>),
     /// No event has a transaction id of another cluster any more.
     Settled,
-    /// The snapshot of the moment.
-    Snapshot(Snapshot),
-    /// A part of the log.
+    /// What was to be read.
     Read(progress::Answer),
     /// The deliveries that have a row.
     Known(HashSet<DeliveryKey>),

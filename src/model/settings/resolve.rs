@@ -31,9 +31,9 @@ pub struct Identity {
     pub revision: i64,
     /// When the subscription was made: older events are not for it.
     pub created_at: DateTime<Utc>,
-    /// Whether it matches events at all.
+    /// Whether the subscription matches events at all.
     pub enabled: bool,
-    /// Whether its deliveries are kept as pending for now.
+    /// Whether the subscription is paused: its deliveries are kept as pending for now.
     pub paused: bool,
 }
 

@@ -9,7 +9,7 @@ use futures::future::Abortable;
 use posthorn::dispatch::attempt::{conclude, prepare};
 use posthorn::dispatch::errand::{Errand, Flight, Gone};
 use posthorn::flow::input::{Failed, Input, Landed};
-use posthorn::flow::refill::{LaneRefill, NextDue, RefillOrder, Refilled};
+use posthorn::flow::refill::{NextDue, RefillOrder, Refilled};
 use posthorn::model::{Outcome, TokenKey};
 use posthorn::shape::endpoint;
 use tokio::sync::mpsc::UnboundedSender;
@@ -139,13 +139,7 @@ async fn refill(own: Rc<Own>, order: RefillOrder, dispatcher: UnboundedSender<In
             (found.remove(&lane.lane_id).unwrap_or_default(), next_due)
         });
         let (found, next_due) = found.unzip();
-        LaneRefill {
-            lane_id: lane.lane_id,
-            shard: lane.shard,
-            epoch: lane.epoch,
-            found,
-            next_due_in: next_due.flatten().unwrap_or_default(),
-        }
+        lane.answer(found, next_due.flatten().unwrap_or_default())
     });
     let _ = dispatcher.send(Input::Refilled(answers.collect()));
 }

@@ -71,7 +71,9 @@ impl Keeping {
             }
             Errand::Ask(statement, limit) => {
                 let answer = ask(Rc::clone(&self.own), statement, self.lease, limit);
-                under_way.push(Box::pin(async { Input::Answered(or_away(answer.await)) }));
+                under_way.push(Box::pin(async {
+                    Input::Answered(answer.await.map_err(Into::into))
+                }));
             }
             Errand::Collect => {
                 let (answer, moved) = oneshot::channel();
@@ -101,7 +103,7 @@ async fn renew(own: Rc<Own>, renewal: Renewal, lease: Duration, lasts: Duration)
         database.renew_leases(id, lease, &held)
     });
     let answer = answer.await;
-    Input::Renewed(renewal, or_away(answer))
+    Input::Renewed(renewal, answer.map_err(Into::into))
 }
 
 async fn ask(
@@ -176,8 +178,4 @@ fn write(own: &Rc<Own>, checkpointing: Checkpointing) -> impl FnOnce(&mut Databa
             books.check_checkpoint(&world, *shard, database);
         }
     }
-}
-
-fn or_away<T>(answer: Result<T, Away>) -> Result<T, posthorn::flow::Away> {
-    answer.map_err(|Away| posthorn::flow::Away("no answer".to_owned()))
 }

@@ -5,7 +5,7 @@ use std::rc::Rc;
 use futures::StreamExt;
 use futures::future::LocalBoxFuture;
 use futures::stream::FuturesUnordered;
-use posthorn::feed::progress;
+use posthorn::feed::progress::{self, Ask};
 use posthorn::feed::reader::{Answer, Errand, Input, OfEvents, Question, Reader};
 use posthorn::flow::input::{self, PageToRoute};
 use posthorn::flow::shards::ShardOrder;
@@ -47,13 +47,10 @@ impl Reading {
                     None => return,
                 },
                 Some(input) = under_way.next() => Some(input),
-                Ok(()) = room.changed() => Some(Input::Room(*room.borrow())),
+                Ok(()) = room.changed() => None,
                 () = own.sleep(span.unwrap_or_default()), if span.is_some() => None,
             };
-            if room.has_changed().unwrap_or_default() {
-                let has_room = Input::Room(*room.borrow_and_update());
-                reader.step(Some(has_room), own.now());
-            }
+            reader.set_room(*room.borrow_and_update());
             reader.step(input, own.now());
         }
     }
@@ -63,8 +60,7 @@ impl Reading {
             Errand::Ask(question) => {
                 let answer = answer(Rc::clone(&self.own), question);
                 under_way.push(Box::pin(async {
-                    let away = |Away| posthorn::flow::Away("no answer".to_owned());
-                    Input::Answered(answer.await.map_err(away))
+                    Input::Answered(answer.await.map_err(Into::into))
                 }));
             }
             Errand::HandOver(page) => under_way.push(Box::pin(self.hand_over(page))),
@@ -131,11 +127,18 @@ async fn answer(own: Rc<Own>, question: Question) -> Result<Answer, Away> {
         }
         // The model's events keep the transaction ids that they have.
         Question::SettleForeignEvents => Answer::Settled,
-        Question::Snapshot => {
+        Question::Read(ask) => Answer::Read(read(own, ask).await?),
+        Question::OfEvents(question) => of_events(own, question).await?,
+    })
+}
+
+async fn read(own: Rc<Own>, ask: Ask) -> Result<progress::Answer, Away> {
+    Ok(match ask {
+        Ask::Snapshot => {
             let snapshot = own.ask("snapshot", STATEMENT, |database| database.snapshot());
-            Answer::Snapshot(snapshot.await?)
+            progress::Answer::Snapshot(snapshot.await?)
         }
-        Question::Page {
+        Ask::Page {
             request,
             shards,
             floor,
@@ -143,9 +146,9 @@ async fn answer(own: Rc<Own>, question: Question) -> Result<Answer, Away> {
             let page = own.ask_the_log("read a page", STATEMENT, move |database, plan| {
                 database.read_page(plan, &request, &shards, floor)
             });
-            Answer::Read(progress::Answer::Page(page.await?))
+            progress::Answer::Page(page.await?)
         }
-        Question::ById {
+        Ask::ById {
             after,
             until,
             shards,
@@ -156,9 +159,8 @@ async fn answer(own: Rc<Own>, question: Question) -> Result<Answer, Away> {
                 database.read_by_id(plan, &shards, after, &end, limit)
             });
             let events = events.await?;
-            Answer::Read(progress::Answer::ById { until, events })
+            progress::Answer::ById { until, events }
         }
-        Question::OfEvents(question) => of_events(own, question).await?,
     })
 }
 
