@@ -54,19 +54,26 @@ END $$;
 COMMENT ON FUNCTION posthorn.shard_of IS 'The shard of a merchant, 0 .. posthorn.shard_count() - 1.';
 COMMENT ON FUNCTION posthorn.shard_count IS 'How many shards there are; fixed at the first migration.';
 
+-- In PL/pgSQL, whose plans a session keeps: as an SQL function it would be planned for each page.
 CREATE FUNCTION posthorn.tables() RETURNS text
-    LANGUAGE sql STABLE
+    LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
     RETURN (SELECT oid::text FROM pg_database WHERE datname = current_database())
            || '.' || to_regclass('posthorn.shards')::oid::text;
+END $$;
 COMMENT ON FUNCTION posthorn.tables IS
     'Which tables of this server these are: the database, and the table of the shards in it. A part of posthorn.cluster() that costs so little that each page of the log brings it.';
 
 CREATE FUNCTION posthorn.cluster() RETURNS text
-    LANGUAGE sql STABLE
+    LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
     RETURN (SELECT system_identifier::text FROM pg_control_system())
            || '.' || posthorn.tables()
            || '/' || substr(pg_walfile_name(pg_current_wal_lsn()), 1, 8)
            || '/' || date_part('epoch', pg_postmaster_start_time())::text;
+END $$;
 COMMENT ON FUNCTION posthorn.cluster IS
     'Which tables these are (the server''s system identifier, the database, the table of the shards in it), timeline and start of the server. They differ wherever a database or the schema was made anew, restored, copied or upgraded. A number that a transaction had may be given again after a crash, a failover or a restore: transaction ids of one of these say nothing sure in another.';
 

@@ -54,6 +54,50 @@ BEGIN
 END $$;
 COMMENT ON FUNCTION posthorn.move_rows IS 'Moves the rows of a day out of the default partition.';
 
+-- Whoever may read all of a table may read its days by their names as well, which is how workers
+-- and gateways read them (docs/decisions/0065-days-by-their-names.md); nobody else may do
+-- anything with them, whatever the owner's default privileges would have given.
+CREATE FUNCTION posthorn.share_day(parent text, part text) RETURNS void
+    LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    grantee text;
+BEGIN
+    FOR grantee IN SELECT DISTINCT CASE a.grantee WHEN 0 THEN 'PUBLIC' ELSE a.grantee::regrole::text END
+                     FROM pg_class c, aclexplode(c.relacl) a
+                    WHERE c.oid = ('posthorn.' || part)::regclass AND a.grantee <> c.relowner LOOP
+        EXECUTE format('REVOKE ALL ON posthorn.%I FROM %s', part, grantee);
+    END LOOP;
+    FOR grantee IN SELECT DISTINCT a.grantee::regrole::text
+                     FROM pg_class c, aclexplode(c.relacl) a
+                    WHERE c.oid = ('posthorn.' || parent)::regclass AND a.privilege_type = 'SELECT'
+                      AND a.grantee NOT IN (0, c.relowner) LOOP
+        EXECUTE format('GRANT SELECT ON posthorn.%I TO %s', part, grantee);
+    END LOOP;
+END $$;
+COMMENT ON FUNCTION posthorn.share_day IS 'Gives those who may read all of a table the right to read one of its days by name, and takes every other right to it.';
+
+CREATE FUNCTION posthorn.share_days() RETURNS void
+    LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    PERFORM pg_advisory_xact_lock(hashtext('posthorn.partitions'));
+    PERFORM posthorn.share_day(p.relname, c.relname)
+       FROM pg_inherits i JOIN pg_class p ON p.oid = i.inhparent JOIN pg_class c ON c.oid = i.inhrelid
+      WHERE i.inhparent IN ('posthorn.events'::regclass, 'posthorn.deliveries'::regclass, 'posthorn.attempts'::regclass)
+        AND c.relnamespace = p.relnamespace AND c.relowner = p.relowner;
+END $$;
+COMMENT ON FUNCTION posthorn.share_days IS 'Shares all days as share_day shares one: after the rights to the tables have changed.';
+
+CREATE FUNCTION posthorn.days() RETURNS text
+    LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    RETURN (SELECT count(*) || '.' || sum(inhrelid::bigint) FROM pg_inherits
+             WHERE inhparent = 'posthorn.events'::regclass);
+END $$;
+COMMENT ON FUNCTION posthorn.days IS 'Which partitions the log has: whoever reads them by their names compares it, in the same snapshot.';
+
 -- One day of one table. With rows to move, the application waits only for those that came
 -- since the others were moved.
 CREATE FUNCTION posthorn.make_partition(parent text, day date) RETURNS void
@@ -66,7 +110,6 @@ DECLARE
     part text := parent || to_char(day, '_YYYYMMDD');
     rest text := parent || '_default';
     moves boolean;
-    grantee text;
 BEGIN
     EXECUTE format('SELECT EXISTS (SELECT FROM posthorn.%I WHERE %I >= %L AND %I < %L)',
                    rest, key, low, key, high) INTO moves;
@@ -81,12 +124,7 @@ BEGIN
     EXECUTE format('CREATE TABLE posthorn.%I (LIKE posthorn.%I INCLUDING DEFAULTS INCLUDING GENERATED
                         INCLUDING CONSTRAINTS INCLUDING INDEXES,
                         CONSTRAINT of_its_day CHECK (%I >= %L AND %I < %L))', part, parent, key, low, key, high);
-    -- Rights are the parent's; the owner's default privileges may have given others.
-    FOR grantee IN SELECT DISTINCT CASE a.grantee WHEN 0 THEN 'PUBLIC' ELSE a.grantee::regrole::text END
-                     FROM pg_class c, aclexplode(c.relacl) a
-                    WHERE c.oid = ('posthorn.' || part)::regclass AND a.grantee <> c.relowner LOOP
-        EXECUTE format('REVOKE ALL ON posthorn.%I FROM %s', part, grantee);
-    END LOOP;
+    PERFORM posthorn.share_day(parent, part);
     IF moves AND parent = 'events' THEN
         PERFORM posthorn.move_rows(parent, part, low, high);
     END IF;

@@ -69,8 +69,6 @@ pub struct Reader {
     look_ups: LookUps,
     /// Whether the last statement failed: said once.
     away: bool,
-    /// Whether the last reading found nothing.
-    quiet: bool,
     /// Whether the lanes have room for another page.
     has_room: bool,
     /// Orders that have yet to be obeyed.
@@ -129,7 +127,6 @@ impl Reader {
             unusable: Unusable::default(),
             look_ups: LookUps::default(),
             away: false,
-            quiet: false,
             has_room: true,
             orders: VecDeque::new(),
             doing: None,
@@ -253,14 +250,12 @@ impl Reader {
         self.look(now);
     }
 
-    /// After a reading that found nothing it is asked first whether any transaction has begun
-    /// or ended since everything was read, as it costs a tenth of the next one.
+    /// Where everything has been read it is asked first whether any transaction has begun or
+    /// ended since, as that costs a tenth of a page.
     fn look(&mut self, now: Instant) {
         match self.progress.read_up_to().cloned() {
-            Some(read) if self.quiet => {
-                self.ask(Doing::Looking(read), Question::Read(Ask::Snapshot));
-            }
-            _ => self.take_turns(now),
+            Some(read) => self.ask(Doing::Looking(read), Question::Read(Ask::Snapshot)),
+            None => self.take_turns(now),
         }
     }
 
@@ -305,14 +300,10 @@ impl Reader {
         }
         self.away = false;
         let Reading { began, found, .. } = self.reading;
-        self.quiet = !found;
-        if found {
-            self.poll.found_something(now);
-        }
         self.at = if self.progress.is_behind() {
             now
         } else {
-            now + self.poll.pause(began, now)
+            now + self.poll.pause(found, began, now)
         };
     }
 

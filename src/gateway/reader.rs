@@ -14,6 +14,7 @@ use crate::feed::poll::Poll;
 use crate::flow::{AWAY, STATEMENT};
 use crate::http::Health;
 use crate::model::cluster::tables_of;
+use crate::store::log::current_snapshot;
 use crate::store::merchant_feed::{LogPage, read_log, snapshot_before};
 use crate::store::shards::cluster_and_time;
 use crate::store::{Pool, StoreError, within};
@@ -35,7 +36,13 @@ struct Place {
     revision: Option<i64>,
     /// Whether memory has been filled up to the present.
     is_current: bool,
+    /// When the log was read last.
+    read_at: Instant,
 }
+
+/// How long it does to look whether any transaction has begun or ended: of another cluster,
+/// only a page of the log tells.
+const SURE: Duration = Duration::from_secs(1);
 
 impl Reader {
     /// Reads until the gateway stops.
@@ -55,15 +62,8 @@ impl Reader {
                     if std::mem::take(&mut away) {
                         info!("the database is back");
                     }
-                    let now = Instant::now();
-                    if step.found {
-                        poll.found_something(now);
-                    }
-                    if step.is_all {
-                        poll.pause(began, now)
-                    } else {
-                        Duration::ZERO
-                    }
+                    let pause = poll.pause(step.found, began, Instant::now());
+                    if step.is_all { pause } else { Duration::ZERO }
                 }
                 Err(error) => {
                     self.gateway.metrics.database_error();
@@ -83,6 +83,17 @@ impl Reader {
             Some(here) => here,
             None => place.insert(self.begin().await?),
         };
+        if here.is_current && here.read_at.elapsed() < SURE {
+            self.gateway.metrics.gateway().query();
+            let now = within(STATEMENT, current_snapshot(&self.pool)).await?;
+            if here.position == Position::at(now) {
+                return Ok(Step {
+                    found: false,
+                    is_all: true,
+                });
+            }
+        }
+        here.read_at = Instant::now();
         let hub = &self.gateway.hub;
         let part = here.position.part();
         let floor = here.floor.for_window(&here.position.from);
@@ -153,6 +164,7 @@ impl Reader {
             floor: Floor::default(),
             revision: None,
             is_current: false,
+            read_at: Instant::now(),
         })
     }
 }

@@ -124,6 +124,13 @@ impl StoreError {
             .is_some_and(|code| is_final(&code))
     }
 
+    /// Whether a table that the statement names is not there.
+    pub(super) fn is_of_a_missing_table(&self) -> bool {
+        self.cause()
+            .and_then(|cause| code(&cause.0))
+            .is_some_and(|code| code == "42P01")
+    }
+
     /// What to do about it, as the end of its line; empty where only the error itself can tell.
     #[must_use]
     pub fn remedy(&self) -> &'static str {

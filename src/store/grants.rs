@@ -66,7 +66,7 @@ GRANT UPDATE (ended_at) ON posthorn.transaction_subscriptions TO {role};
 GRANT INSERT, UPDATE ON posthorn.subscriptions TO {role};
 GRANT INSERT, UPDATE, DELETE ON posthorn.profiles, posthorn.locks TO {role};
 GRANT UPDATE ON posthorn.config_revision TO {role};
-GRANT EXECUTE ON FUNCTION posthorn.advance_replays, posthorn.cluster, posthorn.declare,
+GRANT EXECUTE ON FUNCTION posthorn.advance_replays, posthorn.cluster, posthorn.days, posthorn.declare,
     posthorn.drop_partitions, posthorn.drop_sessions, posthorn.drop_transaction_subscriptions,
     posthorn.issue_device_session, posthorn.issue_session, posthorn.make_next_partition,
     posthorn.purge_payloads, posthorn.seal_next_day, posthorn.settle_foreign_events,
@@ -84,8 +84,8 @@ GRANT SELECT (id, merchant) ON posthorn.subscriptions TO {role};
 GRANT SELECT (id, merchant, transaction_id) ON posthorn.transaction_subscriptions TO {role};
 GRANT SELECT (event_id, subscription_id, started_at, duration_us) ON posthorn.attempts TO {role};
 GRANT SELECT (event_id, subscription_id, due_at) ON posthorn.pending_deliveries TO {role};
-GRANT EXECUTE ON FUNCTION posthorn.cluster, posthorn.issue_session, posthorn.issue_device_session,
-    posthorn.tables, posthorn.uuid_floor TO {role};
+GRANT EXECUTE ON FUNCTION posthorn.cluster, posthorn.days, posthorn.issue_session,
+    posthorn.issue_device_session, posthorn.tables, posthorn.uuid_floor TO {role};
 ";
 
 const VIEWER: &str = "
@@ -332,6 +332,7 @@ async fn give(connection: &mut PgConnection, role: Option<&str>) -> Result<usize
             run(connection, &statements, &row.quoted).await?;
         }
     }
+    connection.execute("SELECT posthorn.share_days()").await?;
     Ok(roles.len())
 }
 

@@ -4,6 +4,7 @@ use std::collections::HashMap;
 
 use uuid::Uuid;
 
+use super::days::{Names, Table};
 use super::{Pool, StoreError};
 use crate::model::{DeliveryKey, State};
 
@@ -24,17 +25,32 @@ pub async fn find_known_deliveries(
     let (Some(first), Some(last)) = (events.iter().min(), events.iter().max()) else {
         return Ok(HashMap::new());
     };
+    let ids = events.iter().copied();
+    pool.in_days_of(&[Table::Deliveries], ids, |days| {
+        find_known(pool, days, events, *first, *last)
+    })
+    .await
+}
+
+async fn find_known(
+    pool: &Pool,
+    days: Names,
+    events: &[Uuid],
+    first: Uuid,
+    last: Uuid,
+) -> Result<HashMap<DeliveryKey, State>, StoreError> {
     let most = events.len() * 4;
-    let known = find_known_between(pool, *first, *last, most + 1).await?;
+    let known = find_known_between(pool, &days, first, last, most + 1).await?;
     // Rows, not deliveries: one that has two must not hide that there are more.
     if known.len() <= most {
         return Ok(known.into_iter().collect());
     }
-    find_known_one_by_one(pool, events).await
+    find_known_one_by_one(pool, &days, events).await
 }
 
 async fn find_known_between(
     pool: &Pool,
+    days: &Names,
     first: Uuid,
     last: Uuid,
     limit: usize,
@@ -43,7 +59,7 @@ async fn find_known_between(
         r#"
         (SELECT d.event_id AS "event_id!", d.subscription_id AS "subscription_id!",
                 d.state::text AS "state!"
-           FROM posthorn.deliveries d
+           FROM posthorn.deliveries /* by day */ d
           WHERE d.event_id BETWEEN $1 AND $2 AND d.generation = 0)
         UNION ALL
         (SELECT p.event_id, p.subscription_id, p.state::text
@@ -56,7 +72,7 @@ async fn find_known_between(
         last,
         i64::try_from(limit).unwrap_or(i64::MAX)
     )
-    .fetch_all(pool)
+    .fetch_all(days.by(pool))
     .await?;
     let known = rows
         .into_iter()
@@ -68,6 +84,7 @@ async fn find_known_between(
 /// that suits tables that were empty once reads the whole ledger for each page.
 async fn find_known_one_by_one(
     pool: &Pool,
+    days: &Names,
     events: &[Uuid],
 ) -> Result<HashMap<DeliveryKey, State>, StoreError> {
     let rows = sqlx::query!(
@@ -76,7 +93,7 @@ async fn find_known_one_by_one(
                known.state AS "state!"
           FROM unnest($1::uuid[]) AS e (id)
          CROSS JOIN LATERAL (
-            (SELECT d.subscription_id, d.state::text FROM posthorn.deliveries d
+            (SELECT d.subscription_id, d.state::text FROM posthorn.deliveries /* by day */ d
               WHERE d.event_id = e.id AND d.generation = 0)
             UNION ALL
             (SELECT p.subscription_id, p.state::text
@@ -87,7 +104,7 @@ async fn find_known_one_by_one(
         "#,
         events
     )
-    .fetch_all(pool)
+    .fetch_all(days.by(pool))
     .await?;
     let known = rows
         .into_iter()

@@ -7,6 +7,7 @@ use std::collections::HashSet;
 use uuid::Uuid;
 
 use self::columns::Columns;
+use super::days::{Names, Table};
 use super::{Pool, StoreError};
 use crate::flow::entry::{Entry, Written};
 use crate::model::Shard;
@@ -23,9 +24,24 @@ use crate::model::Shard;
 ///
 /// Rows that a part does not meet are told by what is returned: the shards that are lost, and
 /// the finals that were there. All others may be gone, and a comment says why.
-#[expect(clippy::too_many_lines, reason = "it is one statement")]
 pub async fn write_batch(
     pool: &Pool,
+    owner: Uuid,
+    entries: &[Entry],
+    again: bool,
+) -> Result<Written, StoreError> {
+    let events = entries.iter().map(|entry| entry.key.event_id);
+    pool.in_days_of(&[Table::Deliveries, Table::Attempts], events, |days| {
+        write_to(pool, days, owner, entries, again)
+    })
+    .await
+}
+
+/// Rows are looked up in these days alone.
+#[expect(clippy::too_many_lines, reason = "it is one statement")]
+async fn write_to(
+    pool: &Pool,
+    days: Names,
     owner: Uuid,
     entries: &[Entry],
     again: bool,
@@ -67,7 +83,7 @@ pub async fn write_batch(
              -- rows as they are, here and below: as joins, the plan that suits a table that was
              -- empty once reads all of it for each batch.
              WHERE NOT $12 OR NOT EXISTS (
-                   SELECT FROM posthorn.deliveries d
+                   SELECT FROM posthorn.deliveries /* by day */ d
                     WHERE d.event_id = f.event_id AND d.subscription_id = f.subscription_id
                       AND d.generation = f.generation
                    OFFSET 0)
@@ -99,7 +115,7 @@ pub async fn write_batch(
                -- A delivery that has ended is not opened again: a batch that nobody waits for
                -- any more may arrive after the next ones.
                AND NOT EXISTS (
-                   SELECT FROM posthorn.deliveries d
+                   SELECT FROM posthorn.deliveries /* by day */ d
                     WHERE d.event_id = w.event_id AND d.subscription_id = w.subscription_id
                       AND d.generation = w.generation)
             ON CONFLICT (event_id, subscription_id, generation) DO UPDATE
@@ -126,7 +142,7 @@ pub async fn write_batch(
                       proxy, head_digest, payload_digest)
              WHERE a.shard = ANY (ARRAY(SELECT shard FROM fence))
                AND (NOT $12 OR NOT EXISTS (
-                   SELECT FROM posthorn.attempts t
+                   SELECT FROM posthorn.attempts /* by day */ t
                     WHERE t.event_id = a.event_id AND t.subscription_id = a.subscription_id
                       AND t.generation = a.generation AND t.number = a.number
                    OFFSET 0))
@@ -210,7 +226,7 @@ pub async fn write_batch(
         &newer.except_events,
         &newer.except_subscriptions,
     )
-    .fetch_one(pool)
+    .fetch_one(days.by(pool))
     .await?;
     let still_held: HashSet<Shard> = row.held.into_iter().map(Shard).collect();
     let lost = held.into_keys().filter(|shard| !still_held.contains(shard));

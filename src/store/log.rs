@@ -5,6 +5,7 @@
 use chrono::{DateTime, Utc};
 use uuid::Uuid;
 
+use super::days::LogNames;
 use super::{Pool, StoreError};
 use crate::flow::window::{PageRequest, WindowPage};
 use crate::model::{Event, Shard, Snapshot};
@@ -13,17 +14,30 @@ use crate::model::{Event, Shard, Snapshot};
 ///
 /// - One statement: its own snapshot is the window's end, so what it sees is exactly
 ///   what is visible there, without a second round trip.
-/// - `floor` leaves out the partitions of closed days (`feed::floor`).
+/// - `floor` leaves out the partitions of closed days (`feed::floor`); of the others it names
+///   those that have rows, and looks whether it is still so.
 /// - ORDER BY columns are qualified: an output alias of the same name would win, and
 ///   every page would sort the whole window.
-// Over 60 lines, as it is one statement.
-#[expect(clippy::too_many_lines, reason = "it is one statement")]
 pub async fn read_page(
     pool: &Pool,
     request: &PageRequest,
     shards: &[Shard],
     floor: Uuid,
 ) -> Result<WindowPage, StoreError> {
+    pool.read_by_day(floor, |log| read_page_of(pool, log, request, shards, floor))
+        .await
+}
+
+/// None: there is more of the log than these days.
+// Over 60 lines, as it is one statement.
+#[expect(clippy::too_many_lines, reason = "it is one statement")]
+async fn read_page_of(
+    pool: &Pool,
+    log: LogNames,
+    request: &PageRequest,
+    shards: &[Shard],
+    floor: Uuid,
+) -> Result<Option<WindowPage>, StoreError> {
     let shards: Vec<i16> = shards.iter().map(|shard| shard.0).collect();
     let late = &request.late;
     let late_xids: Vec<String> = late.iter().map(|late| late.xid.to_string()).collect();
@@ -46,7 +60,13 @@ pub async fn read_page(
                -- rely on the one for the other.
                (SELECT revision FROM posthorn.config_revision) AS "revision!",
                -- A session may outlive the schema that it was opened for.
-               posthorn.tables() AS "tables!", e.xid::text AS "xid?", e.id AS "id?",
+               posthorn.tables() AS "tables!",
+               -- By the names of its days, it is whole if there are no others than there were, and
+               -- those that had no row then have none. As sub-queries, both are seen once.
+               $11::text IS NULL
+               OR $11 = (SELECT posthorn.days())
+                  AND NOT EXISTS (SELECT FROM unnest($12::oid[]) AS day (id) WHERE pg_relation_size(day.id) > 0)
+               AS "is_whole!", e.xid::text AS "xid?", e.id AS "id?",
                e.shard AS "shard?", e.merchant AS "merchant?", e.kind AS "kind?",
                e.transaction_id AS "transaction_id?", e.status AS "status?",
                coalesce(e.data::text, '') AS "data?", e.created_at AS "created_at?: DateTime<Utc>",
@@ -56,7 +76,7 @@ pub async fn read_page(
                -- event instead.
                CASE WHEN EXISTS (SELECT FROM is_left WHERE is_left.xid <> e.xid) THEN EXISTS (
                     SELECT FROM (
-                        SELECT v.xid, v.id FROM posthorn.events v
+                        SELECT v.xid, v.id FROM posthorn.events /* by day */ v
                          WHERE v.transaction_id = e.transaction_id AND v.merchant = e.merchant
                            AND v.id >= $5 AND v.id < e.id
                         OFFSET 0) AS older
@@ -74,13 +94,13 @@ pub async fn read_page(
             (SELECT one.*
                FROM unnest($2::text[], $3::uuid[]) AS late (xid, after)
               CROSS JOIN LATERAL (
-                    SELECT v.* FROM posthorn.events v
+                    SELECT v.* FROM posthorn.events /* by day */ v
                      WHERE (v.xid, v.id) > (late.xid::xid8, late.after) AND v.xid <= late.xid::xid8
                        AND v.id >= $6 AND v.shard = ANY ($7)
                        AND pg_visible_in_snapshot(v.xid, upto.snapshot)
                      ORDER BY v.xid, v.id LIMIT $8) AS one)
             UNION ALL
-            (SELECT v.* FROM posthorn.events v
+            (SELECT v.* FROM posthorn.events /* by day */ v
               WHERE (v.xid, v.id) > ($9::text::xid8, $10::uuid)
                 AND v.id >= $6 AND v.shard = ANY ($7)
                 AND pg_visible_in_snapshot(v.xid, upto.snapshot)
@@ -100,13 +120,19 @@ pub async fn read_page(
         // what is younger
         request.after.0.to_string(),
         request.after.1,
+        // the days
+        log.stamp.as_deref(),
+        &log.empty,
     )
-    .fetch_all(pool)
+    .fetch_all(log.names.by(pool))
     .await?;
     let first = rows.first().ok_or(StoreError::Unreadable("a page"))?;
     pool.keeps(&first.tables)?;
+    if !first.is_whole {
+        return Ok(None);
+    }
     let until = first.until.parse();
-    Ok(WindowPage {
+    Ok(Some(WindowPage {
         until: until.map_err(|_| StoreError::Unreadable("a snapshot"))?,
         revision: first.revision,
         overtaking: rows
@@ -115,7 +141,7 @@ pub async fn read_page(
             .filter_map(|row| row.id)
             .collect(),
         events: rows.into_iter().filter_map(WindowRow::event).collect(),
-    })
+    }))
 }
 
 /// A row of a window's page, with what is the same in all of them.
@@ -123,6 +149,7 @@ struct WindowRow {
     until: String,
     revision: i64,
     tables: String,
+    is_whole: bool,
     xid: Option<String>,
     id: Option<Uuid>,
     shard: Option<i16>,
@@ -212,15 +239,15 @@ pub async fn find_event(pool: &Pool, id: Uuid) -> Result<Option<Event>, StoreErr
 }
 
 /// What is read of `posthorn.events`.
-struct EventRow {
-    id: Uuid,
-    shard: i16,
-    merchant: String,
-    kind: String,
-    transaction_id: String,
-    status: String,
-    data: String,
-    created_at: DateTime<Utc>,
+pub(super) struct EventRow {
+    pub(super) id: Uuid,
+    pub(super) shard: i16,
+    pub(super) merchant: String,
+    pub(super) kind: String,
+    pub(super) transaction_id: String,
+    pub(super) status: String,
+    pub(super) data: String,
+    pub(super) created_at: DateTime<Utc>,
 }
 
 impl From<EventRow> for Event {

@@ -2,6 +2,7 @@
 //! reason for its locks and its order.
 
 pub mod audit;
+mod days;
 pub mod declared;
 pub mod deliveries;
 pub mod demo;

@@ -1,11 +1,14 @@
 //! Deliveries that wait in the database: what is due, and when the next one is.
 
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 use uuid::Uuid;
 
+use super::days::Table;
+use super::log::EventRow;
 use super::{Pool, StoreError, Transaction};
 use crate::flow::refill::{NextDue, RefillRequest, Refilled, Waiting};
 use crate::model::{DeliveryKey, Endpoint, Event, Shard};
@@ -16,18 +19,37 @@ use crate::model::{DeliveryKey, Endpoint, Event, Shard};
 ///
 /// What is due is a matter of `now()`, the start of the transaction: unlike the clock, it
 /// can bound the index, and in the same transaction [`find_next_due`] goes on from there.
-// Over 60 lines, as it is one statement.
-#[expect(clippy::too_many_lines, reason = "it is one statement")]
+///
+/// Their events are read by a statement of its own, in the days that they are of: they never
+/// change.
 pub async fn refill_lanes(
-    connection: &mut Transaction,
+    pool: &Pool,
+    transaction: &mut Transaction,
     lanes: &[RefillRequest],
     held: &[DeliveryKey],
 ) -> Result<Vec<Refilled>, StoreError> {
+    let due = find_due(transaction, lanes, held).await?;
+    let ids: HashSet<Uuid> = due.iter().map(|row| row.event_id).collect();
+    let events = find_events(pool, transaction, &ids.into_iter().collect::<Vec<_>>()).await?;
+    let refilled = due.into_iter().filter_map(|row| {
+        let event = events.get(&row.event_id)?;
+        Some(row.refilled(Arc::clone(event)))
+    });
+    Ok(refilled.collect())
+}
+
+// Over 60 lines, as it is one statement.
+#[expect(clippy::too_many_lines, reason = "it is one statement")]
+async fn find_due(
+    transaction: &mut Transaction,
+    lanes: &[RefillRequest],
+    held: &[DeliveryKey],
+) -> Result<Vec<DueRow>, StoreError> {
     let lanes = LaneColumns::of(lanes);
     let held_events: Vec<Uuid> = held.iter().map(|key| key.event_id).collect();
     let held_subscriptions: Vec<Uuid> = held.iter().map(|key| key.subscription_id).collect();
     let held_generations: Vec<i32> = held.iter().map(|key| key.generation).collect();
-    let rows = sqlx::query_as!(
+    Ok(sqlx::query_as!(
         DueRow,
         r#"
         SELECT lane.id AS "lane_id!", due.event_id AS "event_id!",
@@ -37,10 +59,7 @@ pub async fn refill_lanes(
                due.opened_at AS "opened_at!",
                due.template_id AS "template_id?", t.url AS "url?", t.method AS "method?",
                t.success_body AS "success_body?",
-               due.template_id IS NOT NULL AND t.is_open IS NOT TRUE AS "ended!",
-               e.shard AS "shard!", e.merchant AS "merchant!", e.kind AS "kind!",
-               e.transaction_id AS "transaction_id!", e.status AS "status!",
-               coalesce(e.data::text, '') AS "data!", e.created_at AS "created_at!"
+               due.template_id IS NOT NULL AND t.is_open IS NOT TRUE AS "ended!"
           FROM unnest($1::smallint[], $2::uuid[], $3::bigint[], $4::bigint[], $5::boolean[], $6::boolean[])
             AS lane (shard, id, room, replay_room, heads_only, not_due_too)
          CROSS JOIN LATERAL (
@@ -76,10 +95,6 @@ pub async fn refill_lanes(
                       AND older.event_id < p.event_id))
              ORDER BY p.due_at, p.event_id
              LIMIT lane.replay_room)) AS due
-         CROSS JOIN LATERAL (
-            -- OFFSET 0 keeps it a look-up: as a join, the plan that suits a table that was
-            -- empty once reads all events for each refill.
-            SELECT v.* FROM posthorn.events v WHERE v.id = due.event_id OFFSET 0) AS e
           LEFT JOIN LATERAL (
             -- The endpoint, of a transaction's subscription alone: of others it costs nothing, as
             -- the condition is seen before the index is.
@@ -101,9 +116,39 @@ pub async fn refill_lanes(
         &held_subscriptions,
         &held_generations,
     )
-    .fetch_all(connection)
-    .await?;
-    Ok(rows.into_iter().map(Refilled::from).collect())
+    .fetch_all(transaction)
+    .await?)
+}
+
+async fn find_events(
+    pool: &Pool,
+    transaction: &mut Transaction,
+    ids: &[Uuid],
+) -> Result<HashMap<Uuid, Arc<Event>>, StoreError> {
+    let days = pool.days_of(&[Table::Events], ids.iter().copied()).await?;
+    let rows = sqlx::query_as!(
+        EventRow,
+        r#"
+        SELECT e.id AS "id!", e.shard AS "shard!", e.merchant AS "merchant!", e.kind AS "kind!",
+               e.transaction_id AS "transaction_id!", e.status AS "status!",
+               coalesce(e.data::text, '') AS "data!", e.created_at AS "created_at!"
+          FROM unnest($1::uuid[]) AS due (id)
+         CROSS JOIN LATERAL (
+            -- OFFSET 0 keeps it a look-up: as a join, the plan that suits a table that was
+            -- empty once reads all events for each refill.
+            SELECT v.* FROM posthorn.events /* by day */ v WHERE v.id = due.id OFFSET 0) AS e
+        "#,
+        ids
+    )
+    .fetch_all(days.by(transaction))
+    .await
+    .map_err(StoreError::from)
+    // The next refill knows that the day is gone.
+    .inspect_err(|_| pool.forget_days())?;
+    let events = rows
+        .into_iter()
+        .map(|row| (row.id, Arc::new(Event::from(row))));
+    Ok(events.collect())
 }
 
 /// What lanes ask for: PostgreSQL takes it as one array per column.
@@ -129,7 +174,7 @@ impl LaneColumns {
     }
 }
 
-/// An open delivery with its event and, if a transaction brought it, its endpoint.
+/// An open delivery and, if a transaction brought it, its endpoint.
 struct DueRow {
     lane_id: Uuid,
     event_id: Uuid,
@@ -143,44 +188,28 @@ struct DueRow {
     method: Option<String>,
     success_body: Option<String>,
     ended: bool,
-    shard: i16,
-    merchant: String,
-    kind: String,
-    transaction_id: String,
-    status: String,
-    data: String,
-    created_at: DateTime<Utc>,
 }
 
-impl From<DueRow> for Refilled {
-    fn from(row: DueRow) -> Self {
-        Self {
-            lane_id: row.lane_id,
-            endpoint: row.template_id.map(|template_id| Endpoint {
+impl DueRow {
+    fn refilled(self, event: Arc<Event>) -> Refilled {
+        Refilled {
+            lane_id: self.lane_id,
+            endpoint: self.template_id.map(|template_id| Endpoint {
                 template_id,
-                url: row.url.map(Into::into),
-                method: row.method.map(Into::into),
-                success_body: row.success_body.map(Into::into),
+                url: self.url.map(Into::into),
+                method: self.method.map(Into::into),
+                success_body: self.success_body.map(Into::into),
             }),
-            ended: row.ended,
+            ended: self.ended,
             key: DeliveryKey {
-                event_id: row.event_id,
-                subscription_id: row.subscription_id,
-                generation: row.generation,
+                event_id: self.event_id,
+                subscription_id: self.subscription_id,
+                generation: self.generation,
             },
-            attempts: u32::try_from(row.attempts).unwrap_or(0),
-            turned_away: u32::try_from(row.turned_away).unwrap_or(0),
-            opened_at: row.opened_at,
-            event: Arc::new(Event {
-                id: row.event_id,
-                shard: Shard(row.shard),
-                merchant: row.merchant.into(),
-                kind: row.kind.into(),
-                transaction_id: row.transaction_id.into(),
-                status: row.status.into(),
-                data: row.data.into(),
-                created_at: row.created_at,
-            }),
+            attempts: u32::try_from(self.attempts).unwrap_or(0),
+            turned_away: u32::try_from(self.turned_away).unwrap_or(0),
+            opened_at: self.opened_at,
+            event,
         }
     }
 }

@@ -23,6 +23,7 @@ use self::session::Session;
 use self::settings::{begin, begin_through_a_pooler, of_a_session};
 use self::shelf::Shelf;
 use super::StoreError;
+use super::days::KnownDays;
 
 pub use self::hosts::first_of;
 pub use self::settings::RELIED_ON;
@@ -53,6 +54,8 @@ pub struct Pool {
     way: Way,
     /// How a transaction begins.
     begin: Arc<str>,
+    /// The partitions that statements may name.
+    days: Arc<KnownDays>,
 }
 
 /// A pool for a command.
@@ -105,6 +108,7 @@ fn pool(
             Way::Direct => begin(),
             Way::Pooler => begin_through_a_pooler(patience),
         },
+        days: Arc::default(),
     })
 }
 
@@ -117,6 +121,7 @@ impl From<PgPool> for Pool {
             sessions: Arc::new(Shelf::new(hosts, Way::Direct, most)),
             way: Way::Direct,
             begin: begin(),
+            days: Arc::default(),
         }
     }
 }
@@ -152,6 +157,11 @@ impl Pool {
     /// Closes every session that rests, and each other when it comes back.
     pub async fn close(&self) {
         self.sessions.close().await;
+    }
+
+    /// What is known of the daily partitions.
+    pub(super) fn days(&self) -> &KnownDays {
+        &self.days
     }
 
     async fn lend(&self) -> Result<Session, sqlx::Error> {

@@ -43,7 +43,7 @@ async fn refill_all(
 ) -> Result<Vec<LaneRefill>, StoreError> {
     let mut found: HashMap<Uuid, Vec<Refilled>> = HashMap::new();
     let mut transaction = pool.begin().await?;
-    for row in refill_lanes(&mut transaction, lanes, held).await? {
+    for row in refill_lanes(pool, &mut transaction, lanes, held).await? {
         found.entry(row.lane_id).or_default().push(row);
     }
     let asked: Vec<(Shard, Uuid)> = lanes.iter().map(|it| (it.shard, it.lane_id)).collect();

@@ -17,10 +17,10 @@ const HELD: &str = r#"
                n.nspowner AS owner
           FROM pg_namespace n, aclexplode(n.nspacl) AS a WHERE n.nspname = 'posthorn'
         UNION ALL
-        SELECT 2, c.relname::text, a.grantee, a.privilege_type, NULL, 0, c.relowner
+        SELECT 2, regexp_replace(c.relname::text, '_(\d{8}|default)$', ', a day'), a.grantee, a.privilege_type, NULL, 0, c.relowner
           FROM pg_class c, aclexplode(c.relacl) AS a WHERE c.relnamespace = 'posthorn'::regnamespace
         UNION ALL
-        SELECT 2, c.relname::text, a.grantee, a.privilege_type, t.attname::text, t.attnum, c.relowner
+        SELECT 2, regexp_replace(c.relname::text, '_(\d{8}|default)$', ', a day'), a.grantee, a.privilege_type, t.attname::text, t.attnum, c.relowner
           FROM pg_class c JOIN pg_attribute t ON t.attrelid = c.oid, aclexplode(t.attacl) AS a
          WHERE c.relnamespace = 'posthorn'::regnamespace
         UNION ALL
@@ -31,7 +31,7 @@ const HELD: &str = r#"
     ), whole AS (
         SELECT kind, object, grantee, "right",
                "right" || coalesce(' (' || string_agg("column", ', ' ORDER BY place) FILTER (WHERE "column" IS NOT NULL) || ')', '') AS text
-          FROM held WHERE grantee <> owner
+          FROM (SELECT DISTINCT * FROM held) AS held WHERE grantee <> owner
          GROUP BY kind, object, grantee, "right")
     SELECT coalesce(array_agg(line ORDER BY kind, object, who), '{}') FROM (
         SELECT kind, object, CASE grantee WHEN 0 THEN 'PUBLIC' ELSE regexp_replace(grantee::regrole::text, '_test_\d+$', '') END AS who,

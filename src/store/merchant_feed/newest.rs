@@ -5,6 +5,7 @@ use uuid::Uuid;
 
 use super::{FeedPage, Part, Reached, snapshot};
 use crate::model::{Event, Shard, Snapshot};
+use crate::store::days::LogNames;
 use crate::store::{Pool, StoreError};
 
 /// New events of all merchants, with what a gateway has to know of the database beside them.
@@ -45,13 +46,25 @@ pub async fn snapshot_before(pool: &Pool, events: i64) -> Result<Snapshot, Store
 ///
 /// The rules are those of [`read_page`](crate::store::log::read_page): one statement, so that its
 /// own snapshot is the window's end; late transactions one by one; qualified ORDER BY.
-/// `floor` leaves out the partitions of closed days.
+/// `floor` leaves out the partitions of closed days, and those that have rows are named.
 pub async fn read_log(
     pool: &Pool,
     part: &Part,
     floor: Uuid,
     limit: i64,
 ) -> Result<LogPage, StoreError> {
+    pool.read_by_day(floor, |log| read_log_of(pool, log, part, floor, limit))
+        .await
+}
+
+/// None: there is more of the log than these days.
+async fn read_log_of(
+    pool: &Pool,
+    log: LogNames,
+    part: &Part,
+    floor: Uuid,
+    limit: i64,
+) -> Result<Option<LogPage>, StoreError> {
     let rows = sqlx::query!(
         r#"
         WITH part AS MATERIALIZED (
@@ -61,6 +74,10 @@ pub async fn read_log(
         SELECT part.until::text AS "until!",
                (SELECT revision FROM posthorn.gateway_revision) AS "revision!",
                posthorn.cluster() AS "cluster!", clock_timestamp() AS "now!",
+               $6::text IS NULL
+               OR $6 = (SELECT posthorn.days())
+                  AND NOT EXISTS (SELECT FROM unnest($7::oid[]) AS day (id) WHERE pg_relation_size(day.id) > 0)
+               AS "is_whole!",
                e.xid::text AS "xid?", e.id AS "id?", e.shard AS "shard?",
                e.merchant AS "merchant?", e.kind AS "kind?",
                e.transaction_id AS "transaction_id?", e.status AS "status?",
@@ -71,12 +88,12 @@ pub async fn read_log(
                 (SELECT one.*
                    FROM pg_snapshot_xip(part.since) AS late (xid)
                   CROSS JOIN LATERAL (
-                        SELECT v.* FROM posthorn.events v
+                        SELECT v.* FROM posthorn.events /* by day */ v
                          WHERE (v.xid, v.id) > (late.xid, $3) AND v.xid <= late.xid AND v.id >= $4
                            AND pg_visible_in_snapshot(v.xid, part.until)
                          ORDER BY v.xid, v.id LIMIT $5) AS one)
                 UNION ALL
-                (SELECT v.* FROM posthorn.events v
+                (SELECT v.* FROM posthorn.events /* by day */ v
                   WHERE v.xid >= pg_snapshot_xmax(part.since) AND v.id > $3 AND v.id >= $4
                     AND pg_visible_in_snapshot(v.xid, part.until)
                   ORDER BY v.xid, v.id LIMIT $5)) AS either
@@ -87,21 +104,26 @@ pub async fn read_log(
         part.after,
         floor,
         limit,
+        log.stamp.as_deref(),
+        &log.empty,
     )
-    .fetch_all(pool)
+    .fetch_all(log.names.by(pool))
     .await?;
 
     // The left join gives a row even where there is no event.
     let first = rows.first().ok_or(StoreError::Unreadable("a page"))?;
+    if !first.is_whole {
+        return Ok(None);
+    }
     let until = snapshot(&first.until)?;
     let (revision, cluster, now) = (first.revision, first.cluster.clone(), first.now);
     let events = rows.into_iter().filter_map(|row| written!(row)).collect();
-    Ok(LogPage {
+    Ok(Some(LogPage {
         page: page(until, events, limit),
         revision,
         cluster,
         now,
-    })
+    }))
 }
 
 /// A page of at most `limit` events, which come in any order.

@@ -33,7 +33,9 @@ impl Both {
             .collect();
         let ours = self.model.refill_lanes(&lanes, &held, self.model.now());
         let mut transaction = self.pool.begin().await.unwrap();
-        let theirs = refill_lanes(&mut transaction, &lanes, &held).await.unwrap();
+        let theirs = refill_lanes(&self.pool, &mut transaction, &lanes, &held)
+            .await
+            .unwrap();
         let keys = |rows: &[Refilled]| {
             let keys = rows.iter().map(|row| {
                 let endpoint = row.endpoint.as_ref();
