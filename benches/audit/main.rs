@@ -21,8 +21,8 @@ const MERCHANTS: u32 = 1000;
 fn main() -> anyhow::Result<()> {
     support::main("audit", async |_: NoOptions, size: Size| {
         let events = size.of(1000, 1_000_000, 10_000_000);
-        let few = audit(events / 10).await?;
-        let many = audit(events).await?;
+        let few = audit(events / 10, size).await?;
+        let many = audit(events, size).await?;
         let millions = f64::from(events) / 1e6;
         Ok(vec![
             Row::new(
@@ -43,8 +43,8 @@ struct Audit {
     seconds: f64,
 }
 
-async fn audit(events: u32) -> anyhow::Result<Audit> {
-    let stand = Stand::set_up().await?;
+async fn audit(events: u32, size: Size) -> anyhow::Result<Audit> {
+    let stand = Stand::set_up(size.past()).await?;
     let settings = json!({"url": "https://shop.example/hook"});
     stand.subscribe(0, MERCHANTS, &settings).await?;
     history::deliver(&stand, events, MERCHANTS, "{}").await?;

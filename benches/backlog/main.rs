@@ -48,8 +48,8 @@ fn main() -> anyhow::Result<()> {
         let (retries, subscriptions) =
             size.of((1000, 100), (200_000, 20_000), (1_000_000, 100_000));
         let fresh = size.of(200, 50_000, 100_000);
-        let empty = measure(0, BUSY, fresh).await?;
-        let full = measure(retries, subscriptions, fresh).await?;
+        let empty = measure(size, 0, BUSY, fresh).await?;
+        let full = measure(size, retries, subscriptions, fresh).await?;
         let name = |what: &str| format!("{retries} retries, {subscriptions} subscriptions: {what}");
         Ok(vec![
             Row::new(name("fresh"), full.fresh_per_s, "/s")
@@ -65,9 +65,14 @@ fn main() -> anyhow::Result<()> {
     })
 }
 
-async fn measure(retries: u32, subscriptions: u32, fresh: usize) -> anyhow::Result<Measured> {
+async fn measure(
+    size: Size,
+    retries: u32,
+    subscriptions: u32,
+    fresh: usize,
+) -> anyhow::Result<Measured> {
     let receiver = ReceiverProcess::start(&["--keep"]).await?;
-    let stand = Stand::set_up().await?;
+    let stand = Stand::set_up(size.past()).await?;
     let settings = json!({"url": format!("{}/hook/{{n}}", receiver.url), "max_in_flight": 50});
     stand.subscribe(0, subscriptions, &settings).await?;
     if retries > 0 {

@@ -13,8 +13,8 @@ const SETTLED: f64 = 0.5;
 
 pub async fn measure(events: usize, size: Size) -> anyhow::Result<Vec<Row>> {
     let identities = size.of(10, 1000, 1000);
-    let without = over_tls(events, identities, false).await?;
-    let with = over_tls(events, identities, true).await?;
+    let without = over_tls(events, identities, size, false).await?;
+    let with = over_tls(events, identities, size, true).await?;
     let kb_each = (with.rss_mb - without.rss_mb) * 1000.0 / f64::from(identities);
     Ok(vec![
         Row::new("mTLS, 1,000 certificates: rate", with.per_s, "/s")
@@ -31,8 +31,13 @@ pub async fn measure(events: usize, size: Size) -> anyhow::Result<Vec<Row>> {
     ])
 }
 
-async fn over_tls(events: usize, identities: u32, certified: bool) -> anyhow::Result<Drained> {
-    let stand = Stand::set_up().await?;
+async fn over_tls(
+    events: usize,
+    identities: u32,
+    size: Size,
+    certified: bool,
+) -> anyhow::Result<Drained> {
+    let stand = Stand::set_up(size.past()).await?;
     let files = stand.directory();
     authority::make(files, identities)?;
     let directory = files.display().to_string();

@@ -2,6 +2,7 @@
 //! rows.
 
 use anyhow::ensure;
+use chrono::{DateTime, Utc};
 
 use crate::support::stand::Stand;
 use crate::support::usage::{cpu_ms, peak_rss_mb, rss_mb};
@@ -10,6 +11,8 @@ use crate::support::worker::Worker;
 /// What it took, the worker's start included in what was used but not in the time.
 #[derive(Clone, Copy, Debug)]
 pub struct Drained {
+    /// Before the worker, by the database's clock.
+    pub began: DateTime<Utc>,
     pub per_s: f64,
     /// CPU for 1,000 deliveries.
     pub worker_cpu_ms: f64,
@@ -58,6 +61,7 @@ pub async fn drain(
         "{rows} ledger rows of {events} events"
     );
     Ok(Drained {
+        began,
         per_s: rows as f64 / seconds,
         worker_cpu_ms: worker_cpu_ms as f64 * 1000.0 / all,
         postgres_cpu_ms: (after.cpu_ms - before.cpu_ms) as f64 * 1000.0 / all,

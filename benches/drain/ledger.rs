@@ -21,12 +21,12 @@ INSERT INTO posthorn.attempts (event_id, subscription_id, started_at, number, du
                                reason, revision, peer, head_digest, payload_digest)
 SELECT d.event_id, d.subscription_id, now() - interval '1 hour', 1, 1000, 'ok', 200, 'OK', 1, '127.0.0.1',
        sha256(d.event_id::text::bytea), sha256(d.event_id::text::bytea)
-  FROM posthorn.deliveries d";
+  FROM posthorn.deliveries d WHERE d.finished_at = now() - interval '1 hour'";
 
 pub async fn measure(events: usize, size: Size) -> anyhow::Result<Vec<Row>> {
     let rows = size.of(1000, 2_000_000, 10_000_000);
-    let new = with_ledger_of(0, events).await?;
-    let full = with_ledger_of(rows, events).await?;
+    let new = with_ledger_of(0, events, size).await?;
+    let full = with_ledger_of(rows, events, size).await?;
     let name = |what: &str| format!("ledger of {} M rows: {what}", f64::from(rows) / 1e6);
     Ok(vec![
         Row::new(
@@ -49,9 +49,9 @@ pub async fn measure(events: usize, size: Size) -> anyhow::Result<Vec<Row>> {
     ])
 }
 
-async fn with_ledger_of(rows: u32, events: usize) -> anyhow::Result<Drained> {
+async fn with_ledger_of(rows: u32, events: usize, size: Size) -> anyhow::Result<Drained> {
     let receiver = ReceiverProcess::start(&[]).await?;
-    let stand = Stand::set_up().await?;
+    let stand = Stand::set_up(size.past()).await?;
     let settings = json!({"url": format!("{}/hook/{{n}}", receiver.url), "max_in_flight": 50});
     stand.subscribe(0, SUBSCRIPTIONS, &settings).await?;
     if rows > 0 {

@@ -12,6 +12,9 @@ mod support;
 mod certificates;
 mod drained;
 mod ledger;
+mod locks;
+mod measured;
+mod partitions;
 mod plain;
 
 use support::Size;
@@ -33,6 +36,8 @@ struct Options {
 enum Scenario {
     /// The data as it was published, Basic authentication
     Json,
+    /// The same in databases that have few and many days behind them
+    Partitions,
     /// A field map in XML, a Standard Webhooks signature
     Xml,
     /// A receiver that answers after 50 ms, 500 requests at a time
@@ -43,8 +48,9 @@ enum Scenario {
     Ledger,
 }
 
-const ALL: [Scenario; 5] = [
+const ALL: [Scenario; 6] = [
     Scenario::Json,
+    Scenario::Partitions,
     Scenario::Xml,
     Scenario::Slow,
     Scenario::Mtls,
@@ -68,9 +74,10 @@ impl Scenario {
         let events = |full| events.unwrap_or(size.of(400, 100_000, full));
         let many = events(100_000);
         match self {
-            Self::Json => plain::json(events(500_000)).await,
-            Self::Xml => plain::xml(many).await,
-            Self::Slow => plain::slow(many).await,
+            Self::Json => plain::json(events(500_000), size).await,
+            Self::Partitions => partitions::measure(many, size).await,
+            Self::Xml => plain::xml(many, size).await,
+            Self::Slow => plain::slow(many, size).await,
             Self::Mtls => certificates::measure(many, size).await,
             Self::Ledger => ledger::measure(many, size).await,
         }

@@ -61,7 +61,7 @@ fn main() -> anyhow::Result<()> {
 
 async fn measure(count: usize, size: Size) -> anyhow::Result<Measured> {
     let receiver = ReceiverProcess::start(&[]).await?;
-    let stand = Stand::set_up().await?;
+    let stand = Stand::set_up(size.past()).await?;
     let mut settings = Form::Json.settings();
     settings["url"] = json!(format!("{}/hook/{{n}}", receiver.url));
     settings["max_in_flight"] = json!(50);

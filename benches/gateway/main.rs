@@ -16,9 +16,14 @@
 
 mod clients;
 #[path = "../support/clock.rs"]
-#[allow(dead_code, reason = "other benches take more of it")]
 mod clock;
+#[path = "../support/data.rs"]
+#[allow(dead_code, reason = "other benches take more of it")]
+mod data;
 mod figures;
+#[path = "../support/past.rs"]
+#[allow(dead_code, reason = "other benches take more of it")]
+mod past;
 #[path = "../support/process.rs"]
 #[allow(dead_code, reason = "other benches take more of it")]
 mod process;
@@ -35,6 +40,7 @@ use tokio::time::{Instant, MissedTickBehavior, interval, sleep, timeout};
 
 use clients::{Arrival, Clients, Kind};
 use figures::{Figures, Round};
+use past::Past;
 use stand::Stand;
 
 /// What a process opens beside its connections.
@@ -112,7 +118,8 @@ async fn run(args: &Args) -> anyhow::Result<()> {
 
 /// On a database and a gateway of its own.
 async fn round(args: &Args, clients: usize) -> anyhow::Result<Round> {
-    let stand = Stand::set_up(2 * clients).await?;
+    let past = Past::kept_by_default(if args.bench { 1000 } else { 10 });
+    let stand = Stand::set_up(2 * clients, past).await?;
     let gateway = stand.start_gateway().await?;
     let before = gateway.memory()?;
     let mut connected = Clients::start(&stand, &gateway.address, clients).await?;

@@ -15,6 +15,7 @@ use tokio::net::TcpStream;
 use tokio::task::spawn_blocking;
 use tokio::time::{sleep, timeout};
 
+use crate::past::Past;
 use crate::process::Process;
 
 const PATIENCE: Duration = Duration::from_mins(1);
@@ -32,7 +33,7 @@ pub struct Gateway {
 
 impl Stand {
     /// With a session for each of so many transactions.
-    pub async fn set_up(sessions: usize) -> anyhow::Result<Self> {
+    pub async fn set_up(sessions: usize, past: Past) -> anyhow::Result<Self> {
         let settings = Settings::default().with("autovacuum", "off");
         let postgres = spawn_blocking(move || PrivatePostgres::start(&settings)).await??;
         let url = postgres.url("postgres");
@@ -43,6 +44,7 @@ impl Stand {
             tokens: Vec::new(),
         };
         let pool = stand.connect(1).await?;
+        past.fill(&pool).await?;
         stand.tokens = sqlx::query_scalar(
             "SELECT posthorn.issue_session('bench', 't' || n, '1 hour') FROM generate_series(0, $1 - 1) AS n",
         )

@@ -36,7 +36,7 @@ fn main() -> anyhow::Result<()> {
 async fn measure(_: NoOptions, size: Size) -> anyhow::Result<Vec<Row>> {
     let seconds = size.of(2, 60, 600);
     let receiver = ReceiverProcess::start(&["--keep"]).await?;
-    let stand = Stand::as_installed().await?;
+    let stand = Stand::as_installed(size.past()).await?;
     let mut settings = Form::Json.settings();
     settings["url"] = json!(format!("{}/hook/{{n}}", receiver.url));
     settings["max_in_flight"] = json!(50);

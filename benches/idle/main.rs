@@ -19,7 +19,7 @@ use support::{NoOptions, Size};
 
 fn main() -> anyhow::Result<()> {
     support::main("idle", async |_: NoOptions, size: Size| {
-        let stand = Stand::as_installed().await?;
+        let stand = Stand::as_installed(size.past()).await?;
         let settings = json!({"url": "http://127.0.0.1:9/hook/{n}"});
         stand.subscribe(0, 20, &settings).await?;
         let worker = Worker::start(&stand)?;

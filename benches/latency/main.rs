@@ -51,7 +51,7 @@ async fn measure(options: Options, size: Size) -> anyhow::Result<Vec<Row>> {
             .collect();
     }
     let receiver = ReceiverProcess::start(&["--keep"]).await?;
-    let stand = Stand::set_up().await?;
+    let stand = Stand::set_up(size.past()).await?;
     let mut settings = Form::Json.settings();
     settings["url"] = json!(format!("{}/hook/{{n}}", receiver.url));
     settings["max_in_flight"] = json!(50);

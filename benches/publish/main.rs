@@ -38,7 +38,7 @@ const COLUMNS: &str = "(merchant, kind, transaction_id, status, data)
 
 fn main() -> anyhow::Result<()> {
     support::main("publish", async |_: NoOptions, size: Size| {
-        let stand = Stand::set_up().await?;
+        let stand = Stand::set_up(size.past()).await?;
         stand.execute(TABLES).await?;
         let pool = stand.connect(WRITERS).await?;
         let seconds = size.of(1_u32, 8, 20);

@@ -62,7 +62,7 @@ async fn measure(size: Size) -> anyhow::Result<Figures> {
 
     let receiver = ReceiverProcess::start(&["--keep"]).await?;
     // With autovacuum: what is opened and delivered leaves dead rows for as long as it lasts.
-    let stand = Stand::as_installed().await?;
+    let stand = Stand::as_installed(size.past()).await?;
     let settings = json!({"url": format!("{}/hook/{{n}}", receiver.url), "max_in_flight": 50});
     stand.subscribe(0, MERCHANTS, &settings).await?;
     // A number that is nobody's.

@@ -49,8 +49,8 @@ fn main() -> anyhow::Result<()> {
 }
 
 async fn p99(size: Size, due: u32) -> anyhow::Result<f64> {
-    let receiver = ReceiverProcess::start(&["--keep", "--on", "/hung=hang"]).await?;
-    let stand = Stand::set_up().await?;
+    let receiver = ReceiverProcess::start(&["--keep", "--hang", "/hung"]).await?;
+    let stand = Stand::set_up(size.past()).await?;
     let healthy = json!({"url": format!("{}/hook/{{n}}", receiver.url), "max_in_flight": 50});
     stand.subscribe(0, HEALTHY, &healthy).await?;
     let hung = json!({"url": format!("{}/hung/{{n}}", receiver.url), "max_in_flight": 50});

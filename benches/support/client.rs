@@ -30,26 +30,33 @@ pub struct Args {
     pub requests: usize,
     #[arg(long)]
     pub endpoints: u32,
-    /// Simultaneous requests of each endpoint
+    /// Simultaneous requests of all endpoints
     #[arg(long)]
-    pub max_in_flight: u16,
+    pub connections: u32,
     #[arg(long)]
     pub form: Form,
 }
 
 #[derive(Clone, Copy, Debug, Default, Serialize, Deserialize)]
 pub struct Floor {
+    pub connections: u32,
     pub requests: usize,
     pub seconds: f64,
     pub cpu_ms: u64,
+    /// What the receiver used meanwhile, as its process shows to whoever measures.
+    #[serde(default)]
+    pub receiver_cpu_ms: u64,
 }
 
 impl Floor {
+    /// With another run over as many connections.
     pub fn and(self, other: Self) -> Self {
         Self {
+            connections: self.connections,
             requests: self.requests + other.requests,
             seconds: self.seconds + other.seconds,
             cpu_ms: self.cpu_ms + other.cpu_ms,
+            receiver_cpu_ms: self.receiver_cpu_ms + other.receiver_cpu_ms,
         }
     }
 
@@ -60,16 +67,22 @@ impl Floor {
     pub fn cpu_ms_per_1000(self) -> f64 {
         self.cpu_ms as f64 * 1000.0 / self.requests as f64
     }
+
+    pub fn receiver_cpu_ms_per_1000(self) -> f64 {
+        self.receiver_cpu_ms as f64 * 1000.0 / self.requests as f64
+    }
 }
 
 impl Args {
-    /// Runs the loop in a process of its own, so that its CPU time is known.
-    pub async fn measure(&self) -> anyhow::Result<Floor> {
+    /// Runs the loop in a process of its own, so that its CPU time is known. `receiver`: the
+    /// process that answers.
+    pub async fn measure(&self, receiver: u32) -> anyhow::Result<Floor> {
+        let receiver_before = cpu_ms(receiver)?;
         let mut command = Process::this_bench()?;
         command.args(["client", "--url", &self.url]);
         command.args(["--requests", &self.requests.to_string()]);
         command.args(["--endpoints", &self.endpoints.to_string()]);
-        command.args(["--max-in-flight", &self.max_in_flight.to_string()]);
+        command.args(["--connections", &self.connections.to_string()]);
         let form = match self.form {
             Form::Json => "json",
             Form::Xml => "xml",
@@ -78,7 +91,11 @@ impl Args {
         let mut process = Process::start(&mut command)?;
         let said = process.next_line().await?;
         process.ended().await?;
-        Ok(serde_json::from_str(&said.unwrap_or_default())?)
+        let floor: Floor = serde_json::from_str(&said.unwrap_or_default())?;
+        Ok(Floor {
+            receiver_cpu_ms: cpu_ms(receiver)? - receiver_before,
+            ..floor
+        })
     }
 }
 
@@ -87,7 +104,7 @@ struct Work {
     next: AtomicUsize,
 }
 
-/// As many senders as the lanes have places; each sends one request after another.
+/// A sender for each connection, to one of the endpoints; it sends one request after another.
 pub async fn run(args: Args) -> anyhow::Result<()> {
     let client = client()?;
     let headers = headers(args.form)?;
@@ -100,20 +117,24 @@ pub async fn run(args: Args) -> anyhow::Result<()> {
     let cpu_before = cpu_ms(std::process::id())?;
     let began = Instant::now();
     let mut senders = JoinSet::new();
-    for endpoint in 0..args.endpoints {
-        let url: Url = format!("{}{endpoint}", args.url).parse()?;
-        for _ in 0..args.max_in_flight {
-            let (client, url, headers) = (client.clone(), url.clone(), headers.clone());
-            senders.spawn(send(client, url, headers, Arc::clone(&work)));
-        }
+    for sender in 0..args.connections {
+        let url: Url = format!("{}{}", args.url, sender % args.endpoints).parse()?;
+        senders.spawn(send(
+            client.clone(),
+            url,
+            headers.clone(),
+            Arc::clone(&work),
+        ));
     }
     while let Some(sender) = senders.join_next().await {
         sender??;
     }
     let floor = Floor {
+        connections: args.connections,
         requests: args.requests,
         seconds: began.elapsed().as_secs_f64(),
         cpu_ms: cpu_ms(std::process::id())? - cpu_before,
+        receiver_cpu_ms: 0,
     };
     println!("{}", serde_json::to_string(&floor)?);
     Ok(())

@@ -10,6 +10,7 @@
     reason = "each bench takes what it needs of it, and counts of a run are far below 2^52"
 )]
 
+pub mod answers;
 pub mod authority;
 pub mod client;
 pub mod clock;
@@ -18,6 +19,7 @@ pub mod data;
 pub mod figures;
 pub mod history;
 pub mod latency;
+pub mod past;
 pub mod process;
 pub mod publisher;
 pub mod receiver;
@@ -32,9 +34,10 @@ use anyhow::bail;
 use clap::Parser;
 use clap::builder::BoolishValueParser;
 use posthorn::cli::signals::end_requested;
-use tokio::runtime::Runtime;
+use tokio::runtime::{Builder, Runtime};
 
 use figures::{Figures, Row};
+use past::Past;
 
 #[derive(Debug, Parser)]
 struct Command<A: clap::Args> {
@@ -86,6 +89,16 @@ impl Size {
             Self::Full => full,
         }
     }
+
+    /// The past of a stand, unless the bench is about that.
+    pub fn past(self) -> Past {
+        Past::kept_by_default(self.rows_of_a_day())
+    }
+
+    /// Rows that each table has of a day that is past.
+    pub fn rows_of_a_day(self) -> u32 {
+        self.of(10, 1000, 1000)
+    }
 }
 
 /// Of a bench without options of its own.
@@ -98,7 +111,14 @@ pub fn main<A: clap::Args>(
     measure: impl AsyncFnOnce(A, Size) -> anyhow::Result<Vec<Row>>,
 ) -> anyhow::Result<()> {
     let command = Command::<A>::parse();
-    Runtime::new()?.block_on(run(name, command, measure))
+    let runtime = match &command.role {
+        // To wake another thread would cost it more than the answer.
+        Some(Role::Receive(args)) if args.is_light() => {
+            Builder::new_current_thread().enable_all().build()?
+        }
+        _ => Runtime::new()?,
+    };
+    runtime.block_on(run(name, command, measure))
 }
 
 async fn run<A: clap::Args>(

@@ -4,27 +4,38 @@
 use std::collections::HashMap;
 use std::io::Write;
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError};
+use std::time::Duration;
 
 use anyhow::Context;
 use posthorn::cli::signals::end_requested;
-use posthorn::receiver::{Behaviour, Received, Receiver, Rule};
-use serde::Deserialize;
+use tokio::net::TcpListener;
 
+use super::answers::{self, Manners};
 use super::authority;
-use super::clock;
 use super::process::Process;
 
 #[derive(Clone, Debug, clap::Args)]
 pub struct Args {
-    #[arg(long = "on")]
-    rules: Vec<Rule>,
+    /// How long each answer takes, in milliseconds
+    #[arg(long, default_value_t = 0)]
+    delay: u64,
+    /// Gives no answer at this path and below it
+    #[arg(long)]
+    hang: Option<String>,
     /// Write down when each event arrived
     #[arg(long)]
     keep: bool,
     /// The directory of an authority's files: over TLS, and nothing is kept
     #[arg(long)]
     tls: Option<PathBuf>,
+}
+
+impl Args {
+    /// Whether an answer costs so little that one thread has time for all of them.
+    pub fn is_light(&self) -> bool {
+        self.tls.is_none()
+    }
 }
 
 /// When each event arrived for the first time, by its number, in microseconds of the clock.
@@ -71,37 +82,22 @@ pub async fn run(args: Args) -> anyhow::Result<()> {
         }
         return Ok(());
     }
-    let receiver = Receiver::bind(([127, 0, 0, 1], 0).into()).await?;
-    for rule in args.rules {
-        receiver.on(&rule.path, Behaviour::of(rule.steps));
+    let listener = TcpListener::bind(("127.0.0.1", 0)).await?;
+    println!("http://{}", listener.local_addr()?);
+    let manners = Arc::new(Manners {
+        delay: Duration::from_millis(args.delay),
+        hang: args.hang,
+        keep: args.keep,
+        ..Manners::default()
+    });
+    tokio::select! {
+        () = end => {}
+        () = answers::serve(listener, Arc::clone(&manners)) => {}
     }
-    println!("{}", receiver.url(""));
-    if !args.keep {
-        end.await;
-        return Ok(());
-    }
-    let mut requests = receiver.watch();
-    let mut arrivals = vec![];
-    tokio::pin!(end);
-    loop {
-        tokio::select! {
-            () = &mut end => break,
-            Some(request) = requests.recv() => arrivals.extend(arrival(&request)),
-        }
-    }
+    let arrivals = manners.arrivals.lock();
     let mut stdout = std::io::stdout().lock();
-    for arrival in arrivals {
-        writeln!(stdout, "{}", serde_json::to_string(&arrival)?)?;
+    for arrival in arrivals.unwrap_or_else(PoisonError::into_inner).iter() {
+        writeln!(stdout, "{}", serde_json::to_string(arrival)?)?;
     }
     Ok(())
-}
-
-/// None of a request that carries no number.
-fn arrival(request: &Arc<Received>) -> Option<(usize, u64)> {
-    #[derive(Deserialize)]
-    struct Data<'a> {
-        number: &'a str,
-    }
-    let data: Data = serde_json::from_slice(&request.body).ok()?;
-    Some((data.number.parse().ok()?, clock::us_at(request.arrived)))
 }

@@ -1,4 +1,4 @@
-//! A private PostgreSQL with the schema and some subscriptions.
+//! A private PostgreSQL with the schema, the days that are behind it, and some subscriptions.
 
 use std::path::Path;
 use std::time::Duration;
@@ -14,6 +14,7 @@ use tempfile::TempDir;
 use tokio::task::spawn_blocking;
 use tokio::time::sleep;
 
+use super::past::Past;
 use super::usage::cpu_ms_with_children;
 
 /// The worker's own database, so that the statistics of this one are the worker's alone.
@@ -25,9 +26,10 @@ const STATISTICS: Duration = Duration::from_millis(600);
 pub struct Stand {
     pub postgres: PrivatePostgres,
     /// The superuser's, and not in the worker's database: only its own commits are counted there.
-    server: PgPool,
+    pub server: PgPool,
     /// Holds the workers' configurations, and files that subscriptions name.
     directory: TempDir,
+    pub past: Past,
 }
 
 /// What the database had used, and written, at a moment.
@@ -40,28 +42,38 @@ pub struct Used {
 impl Stand {
     /// Commits durably. Autovacuum is off: it would fall into some of these short runs and
     /// not into others.
-    pub async fn set_up() -> anyhow::Result<Self> {
-        Self::with(Settings::default().with("autovacuum", "off")).await
+    pub async fn set_up(past: Past) -> anyhow::Result<Self> {
+        Self::with(Self::settings(), past).await
     }
 
-    /// The same as a server is that nobody has touched.
-    pub async fn as_installed() -> anyhow::Result<Self> {
-        Self::with(Settings::default()).await
+    /// The settings of [`Self::set_up`].
+    pub fn settings() -> Settings {
+        Settings::default().with("autovacuum", "off")
     }
 
-    async fn with(settings: Settings) -> anyhow::Result<Self> {
+    /// A server that nobody has touched: autovacuum is on.
+    pub async fn as_installed(past: Past) -> anyhow::Result<Self> {
+        Self::with(Settings::default(), past).await
+    }
+
+    pub async fn with(settings: Settings, past: Past) -> anyhow::Result<Self> {
         let postgres = spawn_blocking(move || PrivatePostgres::start(&settings)).await??;
         let server = PgPool::connect(&postgres.url_of(SUPERUSER, "postgres")).await?;
         let stand = Self {
             postgres,
             server,
             directory: tempfile::tempdir()?,
+            past,
         };
         let create = format!("CREATE DATABASE {DATABASE} OWNER {OWNER}");
         sqlx::query(AssertSqlSafe(create))
             .execute(&stand.server)
             .await?;
         migrate(&stand.url().into(), None, &builtin_profiles()).await?;
+        let pool = stand.connect(1).await?;
+        past.fill(&pool).await?;
+        pool.close().await;
+        stand.checkpoint().await?;
         Ok(stand)
     }
 

@@ -1,16 +1,20 @@
 //! The floor of the database: the same rows, appended in batches of the same size to equal
 //! tables by a plain SQL script.
 
+use chrono::{DateTime, Utc};
+
 use super::stand::{Stand, Used};
 
-/// Equal tables, but for partitions; and the rows in the order in which they were written.
+/// Equal tables, but for partitions; and the rows since a moment, in the order in which they were
+/// written.
 const STAGE: &str = "
 CREATE SCHEMA bare;
 CREATE TABLE bare.deliveries (LIKE posthorn.deliveries INCLUDING ALL);
 CREATE TABLE bare.attempts (LIKE posthorn.attempts INCLUDING ALL);
 CREATE UNLOGGED TABLE bare.rows AS
 SELECT (row_number() OVER (ORDER BY d.finished_at, d.event_id) - 1)::int AS n, d AS delivery, a AS attempt
-  FROM posthorn.deliveries d JOIN posthorn.attempts a USING (event_id, subscription_id, generation);
+  FROM posthorn.deliveries d JOIN posthorn.attempts a USING (event_id, subscription_id, generation)
+ WHERE d.finished_at >= 'SINCE';
 CREATE INDEX ON bare.rows (n);
 ANALYZE bare.rows;
 CREATE PROCEDURE bare.append(total int, batch int) LANGUAGE plpgsql AS $$
@@ -24,9 +28,15 @@ BEGIN
     END LOOP;
 END $$";
 
-/// What appending the ledger's rows, `batch` deliveries a transaction, uses.
-pub async fn append_again(stand: &Stand, total: usize, batch: usize) -> anyhow::Result<Used> {
-    stand.execute(STAGE).await?;
+/// What appending the ledger's rows since a moment uses, `batch` deliveries a transaction.
+pub async fn append_again(
+    stand: &Stand,
+    since: DateTime<Utc>,
+    total: usize,
+    batch: usize,
+) -> anyhow::Result<Used> {
+    let stage = STAGE.replace("SINCE", &since.to_rfc3339());
+    stand.execute(&stage).await?;
     stand.checkpoint().await?;
     let before = stand.used().await?;
     stand

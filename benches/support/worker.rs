@@ -29,15 +29,17 @@ pub struct Worker {
 }
 
 impl Worker {
-    /// A worker with the defaults, but for the egress policy: it sends to this machine.
+    /// A worker with the defaults, but for the egress policy, as it sends to this machine, and for
+    /// the retention, where the stand has older days.
     /// Subscriptions find their secrets in `env:CREDENTIALS` and `env:SIGNING`.
     pub fn start(stand: &Stand) -> anyhow::Result<Self> {
         // The worker only logs the port that it takes; the kernel names a free one here.
         let metrics = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?.local_addr()?;
         let config = format!(
             "database.url = '{}'\nhttp.listen = '{metrics}'\nlog.level = 'warn'\n\
-             egress.allow = ['127.0.0.0/8']\n",
-            stand.url()
+             egress.allow = ['127.0.0.0/8']\nmaintenance.retention_days = {}\n",
+            stand.url(),
+            stand.past.retention_days()
         );
         let path = stand.directory().join(format!("{}.toml", metrics.port()));
         fs::write(&path, config)?;
