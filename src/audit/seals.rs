@@ -227,7 +227,6 @@ async fn older_rows(
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used, reason = "a panic is how a test fails")]
     use super::*;
     use crate::model::samples::time;
 

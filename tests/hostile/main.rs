@@ -3,15 +3,7 @@
 //!
 //! `PROPTEST_CASES` sets how many inputs each target is given.
 
-#![allow(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    reason = "a panic is how a test fails"
-)]
-#![allow(
-    clippy::too_many_lines,
-    reason = "a test tells its story from beginning to end"
-)]
+#![allow(clippy::too_many_lines, reason = "a test tells its whole story")]
 
 mod answers;
 mod injection;

@@ -1,12 +1,6 @@
 //! How applications publish: the crate `posthorn-publish`, and the examples that a newcomer
 //! copies, each as a role that may publish and no more.
 
-#![allow(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    reason = "a panic is how a test fails"
-)]
-
 #[path = "../support/mod.rs"]
 mod support;
 
