@@ -73,7 +73,6 @@ pub enum Finding {
         /// The first of the rows that changed.
         rows: Vec<RowChange>,
     },
-    /// Rows that say they are older than the first seal.
     /// There are rows that say they are older than the first seal.
     OlderThanSeals {
         /// Which kind of records.

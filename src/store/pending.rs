@@ -6,9 +6,10 @@ use std::time::Duration;
 use chrono::{DateTime, Utc};
 use uuid::Uuid;
 
+use super::rows::event_of;
 use super::{Pool, StoreError, Transaction};
 use crate::flow::refill::{NextDue, RefillRequest, Refilled, Waiting};
-use crate::model::{DeliveryKey, Endpoint, Event, Shard};
+use crate::model::{DeliveryKey, Endpoint, Shard};
 
 /// The earliest due deliveries of each lane (with `not_due_too` the later ones as well), up
 /// to its room, in one query: a lane without room costs nothing. `held` are deliveries in
@@ -171,16 +172,7 @@ impl From<DueRow> for Refilled {
             attempts: u32::try_from(row.attempts).unwrap_or(0),
             turned_away: u32::try_from(row.turned_away).unwrap_or(0),
             opened_at: row.opened_at,
-            event: Arc::new(Event {
-                id: row.event_id,
-                shard: Shard(row.shard),
-                merchant: row.merchant.into(),
-                kind: row.kind.into(),
-                transaction_id: row.transaction_id.into(),
-                status: row.status.into(),
-                data: row.data.into(),
-                created_at: row.created_at,
-            }),
+            event: Arc::new(event_of!(row, row.event_id, row.data)),
         }
     }
 }
@@ -214,16 +206,24 @@ pub async fn count_waiting(pool: &Pool, shards: &[Shard]) -> Result<Vec<Waiting>
     Ok(rows
         .into_iter()
         .map(|row| Waiting {
-            shard: Shard(row.shard),
-            lane_id: row.lane_id,
-            replays: row.replays,
-            rows: u64::try_from(row.rows).unwrap_or(0),
-            due_in: Duration::try_from_secs_f64(row.due_in).unwrap_or(Duration::MAX),
             told_to_wait: row
                 .wait
                 .and_then(|wait| Duration::try_from_secs_f64(wait).ok()),
+            ..waiting(row.shard, row.lane_id, row.replays, row.rows, row.due_in)
         })
         .collect())
+}
+
+/// What waits for a lane that was not told to wait; the first of it is due in so many seconds.
+pub(super) fn waiting(shard: i16, lane: Uuid, replays: bool, rows: i64, due_in: f64) -> Waiting {
+    Waiting {
+        shard: Shard(shard),
+        lane_id: lane,
+        replays,
+        rows: u64::try_from(rows).unwrap_or(0),
+        due_in: Duration::try_from_secs_f64(due_in).unwrap_or(Duration::MAX),
+        told_to_wait: None,
+    }
 }
 
 /// When the next delivery of each lane that is not due yet will be; in the

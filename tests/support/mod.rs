@@ -3,6 +3,7 @@
 
 #![allow(dead_code, reason = "each test binary takes what it needs of it")]
 
+pub mod authority;
 mod config_file;
 mod database;
 pub mod http;

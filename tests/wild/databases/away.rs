@@ -74,12 +74,7 @@ async fn a_plain_restart_is_told_in_quiet_and_true_lines() {
     let (database, mut postgres) = Database::alone(Settings::fast()).await;
     let receiver = receiver().await;
     let worker = Setup::new(&database).start().await;
-    let url = receiver.url("/");
-    database
-        .subscribe("acme", "all", json!({ "url": url }))
-        .await;
-    let event = database.publish("acme", "t1", "approved", "{}").await;
-    database.reaches(event, "delivered").await;
+    database.delivers_to(&receiver.url("/")).await;
     let before = worker.log().len();
 
     kill(postgres.postmaster_pid());
