@@ -178,25 +178,18 @@ async fn rows_of(
     records: Records,
     slice: ChangedSlice,
 ) -> Result<Finding, StoreError> {
-    let ChangedSlice {
-        event_day,
-        minute,
-        sealed,
-        found,
-        marks,
-    } = slice;
     let mut rows = Vec::new();
-    if found > 0 {
-        let now: Vec<Row> = read_rows(pool, records, event_day, minute).await?;
-        rows = difference(&marks, &now);
+    if slice.found > 0 {
+        let now: Vec<Row> = read_rows(pool, records, slice.event_day, slice.minute).await?;
+        rows = difference(&slice.marks, &now);
         rows.truncate(NAMED);
     }
     Ok(Finding::Rows {
         records,
-        minute,
-        event_day,
-        sealed,
-        found,
+        minute: slice.minute,
+        event_day: slice.event_day,
+        sealed: slice.sealed,
+        found: slice.found,
         rows,
     })
 }

@@ -2,7 +2,7 @@
 
 use serde_json::json;
 
-use crate::support::{Database, PATIENCE, Worker, receiver, until};
+use crate::support::{Database, Worker, receiver};
 
 #[tokio::test]
 async fn what_is_committed_meanwhile_is_left_out_and_the_rest_is_written() {

@@ -8,7 +8,7 @@ use posthorn::store::{Pool, connect};
 use sqlx::{AssertSqlSafe, Executor, Row};
 use uuid::Uuid;
 
-use crate::support::{Database, PATIENCE, alone_among_the_heavy, until};
+use crate::support::{Database, alone_among_the_heavy};
 
 /// Open deliveries of one subscription.
 const OPEN: usize = 10_000;

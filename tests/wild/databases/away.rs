@@ -3,7 +3,6 @@
 use std::time::Duration;
 
 use posthorn::demo::postgres::{OWNER, Settings};
-use serde_json::json;
 
 use crate::support::processes::kill;
 use crate::support::{Database, PATIENCE, Setup, receiver, until};

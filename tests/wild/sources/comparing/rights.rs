@@ -3,7 +3,7 @@
 use posthorn::demo::postgres::{OWNER, SUPERUSER};
 
 use super::{Compared, PAYMENTS};
-use crate::support::{Database, PATIENCE, posthorn, until};
+use crate::support::{Database, PATIENCE, until};
 
 #[tokio::test]
 async fn a_role_that_has_anything_of_posthorns_is_refused() {
