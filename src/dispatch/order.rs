@@ -183,8 +183,8 @@ impl OrderGuard {
         }
     }
 
-    /// A newer event has superseded the older ones; `in_rows`: rows too, of which the recorder is
-    /// about to write it.
+    /// A newer event has superseded the older ones; `in_rows`: in rows too, as the recorder is
+    /// about to write.
     pub fn superseded(&mut self, newer: &Series, in_rows: bool) {
         self.barred.push(Barred {
             by: newer.clone(),

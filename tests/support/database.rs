@@ -43,7 +43,7 @@ pub struct Delivery {
 }
 
 /// A row of `posthorn.attempts`.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, sqlx::FromRow)]
+#[derive(Clone, Debug, sqlx::FromRow)]
 pub struct Attempted {
     pub outcome: String,
     pub http_status: Option<i16>,

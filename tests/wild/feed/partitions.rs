@@ -55,7 +55,10 @@ async fn waits(database: &Database, how: &str) {
     let sessions = format!(
         "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND {how}"
     );
-    database.counts(how, &sessions, |waiting| waiting > 0).await;
+    let what = format!("a session with {how}");
+    database
+        .counts(&what, &sessions, |waiting| waiting > 0)
+        .await;
 }
 
 async fn somebody_waits(database: &Database) {
