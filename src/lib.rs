@@ -13,6 +13,8 @@
 //! This crate is the command `posthorn` and no library. What is `pub` here is for the tests, the
 //! benches and the simulation, which step the same code as the worker, and may change at any time.
 
+#![cfg_attr(not(test), warn(clippy::unwrap_used, clippy::expect_used))]
+
 pub mod model;
 
 pub mod dispatch;

@@ -1,5 +1,7 @@
 //! The command `posthorn`.
 
+#![cfg_attr(not(test), warn(clippy::unwrap_used, clippy::expect_used))]
+
 use std::process::ExitCode;
 
 #[tokio::main]

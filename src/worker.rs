@@ -33,6 +33,9 @@ use crate::feed::ownership::Ownership;
 use crate::flow::DbClock;
 use crate::http::health::Health;
 use crate::http::metrics::Metrics;
+use crate::maintenance::audit::Audit;
+use crate::maintenance::comparison::Compare;
+use crate::maintenance::nightly::Nightly;
 use crate::send::Network;
 use crate::start::{
     self, Schema, allow_open_files, open_gateway, reach_database, serve_health, way,
@@ -203,26 +206,26 @@ impl Worker {
             settings::of_maintenance(settings),
             ends.clone(),
         ));
-        rooms.spawn(maintenance::audit::run(
-            pool.clone(),
-            clock.clone(),
-            maintenance::audit::Settings {
-                schedule: settings.audit_schedule.clone(),
+        let audit = Nightly {
+            pool: pool.clone(),
+            clock: clock.clone(),
+            metrics: metrics.clone(),
+            schedule: settings.audit_schedule.clone(),
+            task: Audit {
                 window: settings.audit_window,
             },
-            metrics.clone(),
-            ends.clone(),
-        ));
-        rooms.spawn(maintenance::comparison::run(
-            pool.clone(),
-            clock.clone(),
-            maintenance::comparison::Settings {
-                schedule: settings.compare_schedule.clone(),
+        };
+        rooms.spawn(audit.until(ends.clone()));
+        let comparison = Nightly {
+            pool: pool.clone(),
+            clock: clock.clone(),
+            metrics: metrics.clone(),
+            schedule: settings.compare_schedule.clone(),
+            task: Compare {
                 urls: self.compare_urls.clone(),
             },
-            metrics.clone(),
-            ends.clone(),
-        ));
+        };
+        rooms.spawn(comparison.until(ends.clone()));
         rooms.spawn(maintenance::failures::watch(
             pool.clone(),
             metrics.clone(),

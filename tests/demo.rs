@@ -1,11 +1,5 @@
 //! The demo accounts for every event and leaves nothing behind.
 
-#![allow(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    reason = "a failed set-up fails the test"
-)]
-
 use std::path::Path;
 use std::process::{Command, Output};
 

@@ -1,11 +1,5 @@
 //! The private cluster works, and never outlives the process that started it.
 
-#![allow(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    reason = "a failed set-up fails the test"
-)]
-
 use std::io::{BufRead, BufReader};
 use std::net::{Ipv4Addr, TcpStream};
 use std::path::Path;

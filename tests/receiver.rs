@@ -1,11 +1,5 @@
 //! The receiver answers as it is told, and counts what arrives.
 
-#![allow(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    reason = "a failed set-up fails the test"
-)]
-
 use std::time::Duration;
 
 use posthorn::receiver::{Behaviour, Receiver, TooFew};

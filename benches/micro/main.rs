@@ -17,11 +17,11 @@ use criterion::Criterion;
 use posthorn::judge::judge;
 use posthorn::mask::Mask;
 use posthorn::model::attempt::Answer;
-use posthorn::model::{Credential, Subscription, TokenKey, Wire};
+use posthorn::model::{Subscription, TokenKey, Wire};
 use posthorn::plan::{Circumstances, plan};
 use posthorn::route::Routes;
 use posthorn::route::versions::Versions;
-use posthorn::shape::{Moment, shape};
+use posthorn::shape::shape;
 use serde_json::{Value, json};
 
 use support::data::Form;
@@ -94,14 +94,7 @@ fn shape_one(criterion: &mut Criterion, name: &str, settings: &Value) -> anyhow:
     let subscription = samples::subscription(7, settings)?;
     let event = samples::event(7);
     let token_key = TokenKey::new(&[7; 32]);
-    let moment = Moment {
-        subscription_id: subscription.id,
-        attempt: 1,
-        now: event.created_at,
-        nonce: [7; 16],
-        token_key: &token_key,
-        credential: Credential::Current,
-    };
+    let moment = samples::moment(&event, &subscription, &token_key);
     shape(&event, &subscription, &moment).map_err(|it| anyhow::anyhow!("{name}: {it}"))?;
     criterion.bench_function(name, |bencher| {
         bencher.iter(|| shape(black_box(&event), black_box(&subscription), &moment));
@@ -154,14 +147,7 @@ fn mask(criterion: &mut Criterion) -> anyhow::Result<()> {
         .collect();
     let event = samples::event(7);
     let token_key = TokenKey::new(&[7; 32]);
-    let moment = Moment {
-        subscription_id: subscription.id,
-        attempt: 1,
-        now: event.created_at,
-        nonce: [7; 16],
-        token_key: &token_key,
-        credential: Credential::Current,
-    };
+    let moment = samples::moment(&event, &subscription, &token_key);
     let request = shape(&event, &subscription, &moment)?;
     let echo = request.body.repeat(64 * 1024 / request.body.len());
     for (name, body) in [

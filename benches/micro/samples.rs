@@ -3,7 +3,8 @@
 use anyhow::bail;
 use chrono::DateTime;
 use posthorn::model::settings::resolve;
-use posthorn::model::{Event, Identity, Settings, Shard, Subscription};
+use posthorn::model::{Credential, Event, Identity, Settings, Shard, Subscription, TokenKey};
+use posthorn::shape::Moment;
 use secrecy::SecretSlice;
 use serde_json::Value;
 use uuid::Uuid;
@@ -23,19 +24,30 @@ pub fn event(n: u32) -> Event {
     }
 }
 
+/// The first attempt's, at once.
+pub fn moment<'a>(
+    event: &Event,
+    subscription: &Subscription,
+    token_key: &'a TokenKey,
+) -> Moment<'a> {
+    Moment {
+        subscription_id: subscription.id,
+        attempt: 1,
+        now: event.created_at,
+        nonce: [7; 16],
+        token_key,
+        credential: Credential::Current,
+    }
+}
+
 /// Of `merchant-n`, with the settings of a row.
 pub fn subscription(n: u32, settings: &Value) -> anyhow::Result<Subscription> {
     let mut row = settings.clone();
     row["url"] = format!("https://merchant.example/hook/{n}").into();
     let identity = Identity {
         id: Uuid::from_u128(u128::from(n)),
-        merchant: format!("merchant-{n}"),
-        name: "bench".to_owned(),
         shard: Shard(7),
-        revision: 1,
-        created_at: DateTime::UNIX_EPOCH,
-        enabled: true,
-        paused: false,
+        ..Identity::unwritten(&format!("merchant-{n}"), "bench")
     };
     let secret = |from: &posthorn::model::secret::SecretRef| {
         let secret = if from.to_string() == "env:SIGNING" {

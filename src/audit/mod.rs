@@ -165,7 +165,7 @@ impl<'a> Auditor<'a> {
                     Wanted::Undecided => counts.undecided += 1,
                     Wanted::Yes if !self.is_settled(*xid, event) => {
                         counts.expected += 1;
-                        counts.in_flight += 1;
+                        counts.unsettled += 1;
                     }
                     Wanted::Yes => {
                         counts.expected += 1;

@@ -73,7 +73,6 @@ pub enum Finding {
         /// The first of the rows that changed.
         rows: Vec<RowChange>,
     },
-    /// Rows that say they are older than the first seal.
     /// There are rows that say they are older than the first seal.
     OlderThanSeals {
         /// Which kind of records.
@@ -179,25 +178,18 @@ async fn rows_of(
     records: Records,
     slice: ChangedSlice,
 ) -> Result<Finding, StoreError> {
-    let ChangedSlice {
-        event_day,
-        minute,
-        sealed,
-        found,
-        marks,
-    } = slice;
     let mut rows = Vec::new();
-    if found > 0 {
-        let now: Vec<Row> = read_rows(pool, records, event_day, minute).await?;
-        rows = difference(&marks, &now);
+    if slice.found > 0 {
+        let now: Vec<Row> = read_rows(pool, records, slice.event_day, slice.minute).await?;
+        rows = difference(&slice.marks, &now);
         rows.truncate(NAMED);
     }
     Ok(Finding::Rows {
         records,
-        minute,
-        event_day,
-        sealed,
-        found,
+        minute: slice.minute,
+        event_day: slice.event_day,
+        sealed: slice.sealed,
+        found: slice.found,
         rows,
     })
 }
@@ -227,7 +219,6 @@ async fn older_rows(
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used, reason = "a panic is how a test fails")]
     use super::*;
     use crate::model::samples::time;
 

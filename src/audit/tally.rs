@@ -14,7 +14,7 @@ use crate::model::State;
 pub struct Counts {
     /// How many events were looked at.
     pub events: u64,
-    /// How many deliveries there should be: those that have a row, are missing, or are in flight.
+    /// How many deliveries there should be: those that have a row, are missing, or are unsettled.
     pub expected: u64,
     /// How many deliveries succeeded.
     pub delivered: u64,
@@ -31,7 +31,7 @@ pub struct Counts {
     /// How many of the missing deliveries were given a row now.
     pub repaired: u64,
     /// How many deliveries were wanted, of events that a worker has not read to the end yet.
-    pub in_flight: u64,
+    pub unsettled: u64,
     /// How many deliveries have no row, and the settings changed at the event's moment.
     pub undecided: u64,
     /// How many answers of success came beyond a delivery's first.
@@ -64,7 +64,7 @@ impl AddAssign for Counts {
             cancelled,
             missing,
             repaired,
-            in_flight,
+            unsettled,
             undecided,
             repeated,
         } = more;
@@ -77,7 +77,7 @@ impl AddAssign for Counts {
         self.cancelled += cancelled;
         self.missing += missing;
         self.repaired += repaired;
-        self.in_flight += in_flight;
+        self.unsettled += unsettled;
         self.undecided += undecided;
         self.repeated += repeated;
     }

@@ -10,14 +10,8 @@ mod show;
 mod words;
 
 /// Checks, plans, applies, exports, imports and explains profiles, locks and subscriptions.
-#[derive(Debug, clap::Args)]
-pub struct Args {
-    #[command(subcommand)]
-    command: Command,
-}
-
 #[derive(Debug, clap::Subcommand)]
-enum Command {
+pub enum Command {
     Check(check::Args),
     Plan(plan::Args),
     Apply(apply::Args),
@@ -26,8 +20,8 @@ enum Command {
     Show(show::Args),
 }
 
-pub async fn run(args: Args) -> anyhow::Result<()> {
-    match args.command {
+pub async fn run(command: Command) -> anyhow::Result<()> {
+    match command {
         Command::Check(args) => check::run(&args),
         Command::Plan(args) => plan::run(args).await,
         Command::Apply(args) => apply::run(args).await,

@@ -88,7 +88,6 @@ pub fn refusal(error: &StoreError) -> anyhow::Error {
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used, reason = "a panic is how a test fails")]
     use super::*;
 
     fn given(url: &str) -> DatabaseArgs {

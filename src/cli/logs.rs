@@ -95,7 +95,6 @@ fn field_on_one_line(
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used, reason = "a panic is how a test fails")]
     use std::sync::{Arc, Mutex};
 
     use super::*;

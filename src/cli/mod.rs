@@ -44,7 +44,7 @@ struct Cli {
     command: Command,
 }
 
-/// The commands. The help text of each is its `Args`'s.
+/// The commands. The help text of each is that of what it holds.
 #[derive(Debug, clap::Subcommand)]
 enum Command {
     Worker(worker::Args),
@@ -52,16 +52,20 @@ enum Command {
     Deliveries(deliveries::Args),
     Replay(replay::Args),
     Gateway(gateway::Args),
-    Config(config::Args),
+    #[command(subcommand)]
+    Config(config::Command),
     Render(render::Args),
     SendTest(send_test::Args),
     Audit(audit::Args),
     Evidence(evidence::Args),
     Migrate(migrate::Args),
     Grant(grant::Args),
-    Secrets(secrets::Args),
-    Source(source::Args),
-    Token(token::Args),
+    #[command(subcommand)]
+    Secrets(secrets::Command),
+    #[command(subcommand)]
+    Source(source::Command),
+    #[command(subcommand)]
+    Token(token::Command),
     Receiver(receiver::Args),
     Demo(demo::Args),
     Sandbox(sandbox::Args),
@@ -75,16 +79,16 @@ impl Command {
             Self::Deliveries(args) => deliveries::run(args).await?.report(),
             Self::Replay(args) => replay::run(args).await?.report(),
             Self::Gateway(args) => gateway::run(args).await?.report(),
-            Self::Config(args) => config::run(args).await?.report(),
+            Self::Config(command) => config::run(command).await?.report(),
             Self::Render(args) => render::run(args).await?.report(),
             Self::SendTest(args) => send_test::run(args).await?,
             Self::Audit(args) => audit::run(args).await?,
             Self::Evidence(args) => evidence::run(args).await?.report(),
             Self::Migrate(args) => migrate::run(args).await?.report(),
             Self::Grant(args) => grant::run(args).await?.report(),
-            Self::Secrets(args) => secrets::run(args).await?,
-            Self::Source(args) => source::run(args).await?,
-            Self::Token(args) => token::run(args).await?.report(),
+            Self::Secrets(command) => secrets::run(command).await?,
+            Self::Source(command) => source::run(command).await?,
+            Self::Token(command) => token::run(command).await?.report(),
             Self::Receiver(args) => receiver::run(args).await?.report(),
             Self::Demo(args) => demo::run(args).await?,
             Self::Sandbox(args) => sandbox::run(args).await?,

@@ -20,14 +20,8 @@ use crate::vault::Keyring;
 
 /// Keeps credentials in the database, encrypted with a key that is not there. The settings
 /// of a subscription name one of its merchant as `secret:NAME`.
-#[derive(Debug, clap::Args)]
-pub struct Args {
-    #[command(subcommand)]
-    command: Command,
-}
-
 #[derive(Debug, clap::Subcommand)]
-enum Command {
+pub enum Command {
     NewKey(new_key::Args),
     Set(set::Args),
     List(list::Args),
@@ -35,8 +29,8 @@ enum Command {
     Rekey(rekey::Args),
 }
 
-pub async fn run(args: Args) -> anyhow::Result<ExitCode> {
-    Ok(match args.command {
+pub async fn run(command: Command) -> anyhow::Result<ExitCode> {
+    Ok(match command {
         Command::NewKey(args) => new_key::run(args)?.report(),
         Command::Set(args) => set::run(args).await?.report(),
         Command::List(args) => list::run(args).await?.report(),

@@ -14,22 +14,16 @@ use crate::store::sources::{Script, SourceFailed};
 
 /// Makes events of the changes of an existing table: triggers append them in the
 /// transaction that changes the status.
-#[derive(Debug, clap::Args)]
-pub struct Args {
-    #[command(subcommand)]
-    command: Command,
-}
-
 #[derive(Debug, clap::Subcommand)]
-enum Command {
+pub enum Command {
     Attach(Box<attach::Args>),
     Detach(detach::Args),
     List(list::Args),
     Compare(compare::Args),
 }
 
-pub async fn run(args: Args) -> anyhow::Result<ExitCode> {
-    Ok(match args.command {
+pub async fn run(command: Command) -> anyhow::Result<ExitCode> {
+    Ok(match command {
         Command::Attach(args) => attach::run(*args).await?.report(),
         Command::Detach(args) => detach::run(args).await?.report(),
         Command::List(args) => list::run(args).await?.report(),

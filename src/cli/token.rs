@@ -13,14 +13,8 @@ use super::table::Table;
 use crate::store::tokens::{Listed, issue_api_token, list_api_tokens, revoke_api_token};
 
 /// Issues, lists and revokes the API tokens of merchants.
-#[derive(Debug, clap::Args)]
-pub struct Args {
-    #[command(subcommand)]
-    command: Command,
-}
-
 #[derive(Debug, clap::Subcommand)]
-enum Command {
+pub enum Command {
     /// Prints a new token, this one time: only its hash is kept
     Issue(IssueArgs),
     /// Lists the tokens: whose they are, since when and until when; their texts are kept nowhere
@@ -30,7 +24,7 @@ enum Command {
 }
 
 #[derive(Debug, clap::Args)]
-struct IssueArgs {
+pub struct IssueArgs {
     #[command(flatten)]
     named: NamedArgs,
 
@@ -40,7 +34,7 @@ struct IssueArgs {
 }
 
 #[derive(Debug, clap::Args)]
-struct ListArgs {
+pub struct ListArgs {
     /// Only this merchant's
     #[arg(long)]
     merchant: Option<String>,
@@ -54,7 +48,7 @@ struct ListArgs {
 }
 
 #[derive(Debug, clap::Args)]
-struct NamedArgs {
+pub struct NamedArgs {
     /// Whose events it reads
     #[arg(long)]
     merchant: String,
@@ -67,8 +61,8 @@ struct NamedArgs {
     database: DatabaseArgs,
 }
 
-pub async fn run(args: Args) -> anyhow::Result<()> {
-    match args.command {
+pub async fn run(command: Command) -> anyhow::Result<()> {
+    match command {
         Command::Issue(IssueArgs { named, lifetime }) => {
             let pool = open(&named.database.url()?, 1).await?;
             let issued = issue_api_token(&pool, &named.merchant, &named.name, lifetime).await;

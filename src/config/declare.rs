@@ -1,13 +1,11 @@
 //! From the file's profiles, locks and subscriptions to the entries that are declared.
 
-use chrono::DateTime;
 use serde_json::{Map, Value};
-use uuid::Uuid;
 
 use super::{Config, FileLock, FileProfile, FileSubscription, secrets};
+use crate::model::Identity;
 use crate::model::declaration::{Declaration, Entry, Kind};
 use crate::model::settings::{Layers, resolve};
-use crate::model::{Identity, Shard};
 
 /// What is wrong with the subscriptions of a file, as far as it shows only when the secrets are
 /// read.
@@ -59,16 +57,10 @@ impl Config {
             line,
             ..
         } = subscription;
-        // What SQL gives a row does not matter to whether its settings can be used.
         let identity = Identity {
-            id: Uuid::nil(),
-            merchant: merchant.clone(),
-            name: name.clone(),
-            shard: Shard(0),
-            revision: 0,
-            created_at: DateTime::UNIX_EPOCH,
             enabled: subscription.enabled,
             paused: subscription.paused,
+            ..Identity::unwritten(merchant, name)
         };
         let settings = layers.merged();
         let stored = settings.stored_secrets();

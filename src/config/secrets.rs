@@ -79,8 +79,6 @@ fn checked(bytes: Vec<u8>, from: &SecretRef) -> Result<SecretSlice<u8>, SecretEr
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used, reason = "a test that panics has failed")]
-
     use secrecy::ExposeSecret;
 
     use super::{read, read_text};

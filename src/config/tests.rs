@@ -1,17 +1,12 @@
-#![allow(clippy::unwrap_used, reason = "a test that panics has failed")]
-
 mod refusals;
 
 use std::path::Path;
 use std::time::Duration;
 
-use chrono::DateTime;
-use uuid::Uuid;
-
 use super::{Config, ConfigError, DatabaseUrl, Document, Problem, secrets};
 use crate::model::secret::SecretRef;
 use crate::model::settings::resolve;
-use crate::model::{Identity, Settings, Shard};
+use crate::model::{Identity, Settings};
 
 const EXAMPLE: &str = include_str!("../../config.toml.example");
 
@@ -122,16 +117,7 @@ fn the_example_shows_the_defaults() {
 
     // The settings of the profile are the engine's own defaults, written out.
     let effect = |settings: &Settings| {
-        let identity = Identity {
-            id: Uuid::nil(),
-            merchant: "acme".to_owned(),
-            name: "orders".to_owned(),
-            shard: Shard(0),
-            revision: 1,
-            created_at: DateTime::UNIX_EPOCH,
-            enabled: true,
-            paused: false,
-        };
+        let identity = Identity::unwritten("acme", "orders");
         format!("{:?}", resolve(identity, settings, &secrets::read).unwrap())
     };
     let url_alone = Settings {

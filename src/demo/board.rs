@@ -124,7 +124,6 @@ fn at_share(sorted: &[Duration], percent: usize) -> Option<Duration> {
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used, reason = "a panic is how a test fails")]
     use super::super::script::MERCHANTS;
     use super::*;
 

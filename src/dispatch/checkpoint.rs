@@ -154,7 +154,6 @@ impl Track {
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used, reason = "a panic is how a test fails")]
     use super::*;
 
     const SHARD: Shard = Shard(7);

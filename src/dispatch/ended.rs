@@ -11,6 +11,9 @@ use super::item::Item;
 use crate::flow::refill::Refilled;
 use crate::model::State;
 
+/// Why a delivery is withdrawn whose subscription, or address, has ended.
+pub(super) const DISABLED: &str = "the subscription was disabled";
+
 impl Dispatcher {
     /// An answer disabled the delivery's subscription.
     pub(super) fn disable(&mut self, item: &Item) {
@@ -38,11 +41,11 @@ impl Dispatcher {
             .lanes
             .with(lane_id, |lane| lane.withdraw(subscription_id));
         for item in waiting.unwrap_or_default() {
-            self.cancel(&item);
+            self.finish_withdrawn(&item, DISABLED);
         }
     }
 
-    /// Ends the deliveries of a replay that was cancelled. What is in the air ends as it does.
+    /// Withdraws the deliveries of a replay that was cancelled. What is in the air ends as it does.
     pub(super) fn withdraw_rows(&mut self, rows: Vec<Refilled>, now: Instant) {
         for row in rows {
             let id = row.lane_id;
@@ -53,14 +56,12 @@ impl Dispatcher {
             if self.lanes.with(id, |lane| lane.may_withdraw(row.key)) == Some(false) {
                 continue;
             }
-            let item = Item::of_row(row, now);
-            let reason = "the replay was cancelled".to_owned();
-            self.finish(&item, State::Cancelled, item.attempts, Some(reason), None);
+            self.finish_withdrawn(&Item::of_row(row, now), "the replay was cancelled");
         }
     }
 
-    pub(super) fn cancel(&mut self, item: &Item) {
-        let reason = "the subscription was disabled".to_owned();
-        self.finish(item, State::Cancelled, item.attempts, Some(reason), None);
+    pub(super) fn finish_withdrawn(&mut self, item: &Item, why: &str) {
+        let reason = Some(why.to_owned());
+        self.finish(item, State::Cancelled, item.attempts, reason, None);
     }
 }

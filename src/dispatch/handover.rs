@@ -47,7 +47,8 @@ impl Dispatcher {
                 .owned
                 .get(&shard)
                 .is_none_or(|owned| owned.unrecorded == 0);
-            if is_recorded && !self.lanes.is_flying(shard) && self.checkpoints.is_settled(shard) {
+            if is_recorded && !self.lanes.is_in_the_air(shard) && self.checkpoints.is_settled(shard)
+            {
                 let checkpoint = self.checkpoints.checkpoint(shard).cloned();
                 let epoch = self.epoch(shard);
                 self.forget(shard);
@@ -58,7 +59,7 @@ impl Dispatcher {
         }
     }
 
-    /// Stops what is in the air; nobody waits for the answers any more.
+    /// Cuts off what is in the air: nobody waits for the answers any more.
     fn cut_off(&mut self, shard: Shard) -> Vec<Item> {
         let mut cut = Vec::new();
         for id in self.lanes.of_shard(shard) {

@@ -205,7 +205,7 @@ impl Dispatcher {
         self.lanes.look_at(subscription.id);
     }
 
-    /// Makes way for the delivery; true if it is itself the older one and has ended.
+    /// Supersedes the older ones of the series; true if it is superseded itself and has ended.
     pub(super) fn supersede(&mut self, item: &Item) -> bool {
         let series = item.series();
         let superseded = self
@@ -214,8 +214,8 @@ impl Dispatcher {
         let Some(result) = superseded else {
             return false;
         };
-        for dropped in &result.dropped {
-            self.finish_superseded(dropped, dropped.attempts, None);
+        for older in &result.queued {
+            self.finish_superseded(older, older.attempts, None);
         }
         if result.look_in_rows {
             self.record(
@@ -227,10 +227,10 @@ impl Dispatcher {
                 None,
             );
         }
-        if result.stale {
+        if result.itself {
             self.finish_superseded(item, item.attempts, None);
         }
-        result.stale
+        result.itself
     }
 
     pub(super) fn open_lane(&mut self, subscription: &Arc<Subscription>, now: Instant) {

@@ -53,10 +53,10 @@ pub struct Trial {
 pub enum RowState {
     /// It has no row.
     None,
-    /// Handed to the recorder; not yet written.
+    /// Handed to the recorder; not yet recorded.
     Asked,
     /// Its row is there.
-    Written,
+    Recorded,
 }
 
 impl Item {
@@ -75,7 +75,7 @@ impl Item {
             endpoint: row.endpoint.map(Arc::new),
             attempts: row.attempts,
             turned_away: row.turned_away,
-            row: RowState::Written,
+            row: RowState::Recorded,
             page: None,
             since: now,
             trial: Trial::default(),
@@ -98,16 +98,16 @@ impl Item {
             && self.event.transaction_id == series.event.transaction_id
     }
 
-    /// Whether a newer event of the transaction takes its place, where that is wanted. A
-    /// replay was asked for, whatever came after its event.
+    /// Whether a newer event of its series supersedes it, where that is wanted. A replay was
+    /// asked for, whatever came after its event.
     #[must_use]
-    pub fn is_replaced_by(&self, newer: &Series) -> bool {
+    pub fn is_superseded_by(&self, newer: &Series) -> bool {
         self.is_of(newer) && !self.key.is_replay() && self.event.id < newer.event.id
     }
 
-    /// Whether the event of the delivery takes the place of an older one of this series.
+    /// Whether the event of the delivery supersedes an older one of this series.
     #[must_use]
-    pub fn replaces(&self, older: &Series) -> bool {
+    pub fn supersedes(&self, older: &Series) -> bool {
         self.is_of(older) && !self.key.is_replay() && self.event.id > older.event.id
     }
 
@@ -123,7 +123,7 @@ impl Item {
 }
 
 /// The deliveries of one transaction to one address: among these the order counts, and a
-/// newer one replaces an older one. Named by one of its events.
+/// newer one supersedes an older one. Named by one of its events.
 #[derive(Clone, Debug)]
 pub struct Series {
     /// The address.

@@ -1,4 +1,4 @@
-//! What comes back: from sends, from the recorder and from refills.
+//! What comes back: what lands, what is recorded and what is refilled.
 
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::time::{Duration, Instant};
@@ -52,7 +52,7 @@ impl Dispatcher {
             return;
         };
         self.lanes.look_at(id);
-        let lane::Returned { item, outdated } = landed;
+        let lane::Landing { item, outdated } = landed;
         if answered.is_some_and(|answered| answered.verdict == Verdict::Disable) {
             self.disable(&item);
         }
@@ -246,7 +246,7 @@ impl Dispatcher {
     }
 
     /// The recorder has dealt with an entry of this shard, which is held under its epoch.
-    pub(super) fn written(&mut self, shard: Shard) {
+    pub(super) fn count_recorded(&mut self, shard: Shard) {
         if let Some(owned) = self.owned.get_mut(&shard) {
             debug_assert!(owned.unrecorded > 0, "{shard:?} has nothing to be recorded");
             owned.unrecorded = owned.unrecorded.saturating_sub(1);
@@ -295,7 +295,7 @@ impl Dispatcher {
             if !self.is_held(*shard, *epoch) {
                 continue;
             }
-            self.written(*shard);
+            self.count_recorded(*shard);
             if *kind != RecordedKind::Fenced {
                 self.settle(*key, *shard, *page);
             }
@@ -306,12 +306,12 @@ impl Dispatcher {
         }
         for (id, keys) in spilled {
             self.lanes
-                .with(id, |lane| lane.rows_written(&keys, pressure, now));
+                .with(id, |lane| lane.rows_recorded(&keys, pressure, now));
         }
         self.tell_of_fenced(recorded);
     }
 
-    /// Says in the log and the metrics what was not written.
+    /// Says in the log and the metrics what was not recorded.
     fn tell_of_fenced(&self, recorded: &[Recorded]) {
         let fenced = || {
             recorded

@@ -88,9 +88,9 @@ pub struct Answered {
     pub took: Duration,
 }
 
-/// A delivery that came back from the wire.
+/// A delivery that has landed.
 #[derive(Debug)]
-pub struct Returned {
+pub struct Landing {
     pub item: Item,
     pub outdated: bool,
 }
@@ -236,7 +236,7 @@ impl Lane {
     }
 
     /// A delivery in memory that a disabled subscription withdraws.
-    pub fn next_to_cancel(&mut self) -> Option<Item> {
+    pub fn next_to_withdraw(&mut self) -> Option<Item> {
         if self.subscription.enabled {
             None
         } else {
@@ -244,13 +244,13 @@ impl Lane {
         }
     }
 
-    /// A send came back. `answered` is none where nothing went over the wire.
+    /// A delivery lands. `answered` is none where nothing went over the wire.
     pub fn landed(
         &mut self,
         key: DeliveryKey,
         answered: Option<Answered>,
         now: Instant,
-    ) -> Option<Returned> {
+    ) -> Option<Landing> {
         let Flight { item, outdated } = self.in_flight.remove(&key)?;
         if let Some(guard) = &mut self.order {
             guard.landed(&item);
@@ -277,16 +277,16 @@ impl Lane {
                 Verdict::Retry => self.breaker.failed(now),
             }
         }
-        Some(Returned { item, outdated })
+        Some(Landing { item, outdated })
     }
 
-    /// Sends nothing more, and gives up what waits.
+    /// Sends nothing more, and lets what is queued leave memory.
     pub fn drain(&mut self) -> Vec<Item> {
         self.draining = true;
         self.take_queued(|_| true)
     }
 
-    /// The recorder has written an entry of this lane: when to look for rows again.
+    /// An entry of this lane is recorded: when to look for rows again.
     pub fn recorded(&mut self, key: DeliveryKey, kind: RecordedKind, now: Instant) {
         if let Some(guard) = &mut self.order {
             let (is_refilling, is_unrecorded) =
@@ -315,7 +315,7 @@ impl Lane {
         }
     }
 
-    /// Gives up what is in the air: nobody waits for the answers any more.
+    /// Cuts off what is in the air: nobody waits for the answers any more.
     pub fn cut_off(&mut self) -> Vec<Item> {
         if let Some(guard) = &mut self.order {
             guard.cut_off();

@@ -86,7 +86,7 @@ impl Lanes {
 
     /// Whether any of the shard's deliveries is in the air.
     #[must_use]
-    pub fn is_flying(&self, shard: Shard) -> bool {
+    pub fn is_in_the_air(&self, shard: Shard) -> bool {
         let lanes = self.by_shard.get(&shard).into_iter().flatten();
         lanes
             .filter_map(|id| self.by_id.get(id))

@@ -52,12 +52,12 @@ use crate::route::Routes;
 
 /// Nothing new is sent while so many outcomes wait to be recorded: they are what would be
 /// sent twice after a crash.
-const UNRECORDED: usize = 4096;
+const UNRECORDED_OUTCOMES: usize = 4096;
 
 /// Nothing more is read while so many entries wait to be recorded, some 300 bytes each. More
 /// than outcomes, because a burst for endpoints that hang becomes that many rows, and
 /// what others are owed stands behind it in the log.
-const UNWRITTEN: usize = 32_768;
+const UNRECORDED_ENTRIES: usize = 32_768;
 
 /// The feed reads on while less than this share of the memory is in use: the rest is for
 /// what a page fans out to.
@@ -133,7 +133,7 @@ pub struct Dispatcher {
 #[derive(Clone, Copy, Debug)]
 struct Owned {
     epoch: Epoch,
-    /// Entries of the shard that the recorder has not written yet.
+    /// Entries of the shard that are not recorded yet.
     unrecorded: usize,
     /// Whether the log has been read as far as the last owner had read it.
     caught_up: bool,
@@ -229,7 +229,8 @@ impl Dispatcher {
     }
 
     fn tell_room(&self) {
-        let room = self.pressure() < FEED_READS_BELOW && self.out.backlog.len() < UNWRITTEN;
+        let room =
+            self.pressure() < FEED_READS_BELOW && self.out.backlog.len() < UNRECORDED_ENTRIES;
         self.out
             .room
             .send_if_modified(|before| std::mem::replace(before, room) != room);

@@ -1,5 +1,5 @@
-//! Order: no delivery passes an older one of its [`Series`], and none that a newer one has
-//! replaced comes back. Without I/O.
+//! Order: no delivery passes an older one of its [`Series`], and none that was superseded comes
+//! back. Without I/O.
 //!
 //! Where order is asked for, the deliveries of a series are in these places, older ones to the
 //! right, and at most one of them is in the air. Replays are outside of it: one was asked for,
@@ -16,18 +16,18 @@
 //!
 //! | may it be | no, while an older one of its series may |
 //! |---|---|
-//! | taken when it is fresh ([`may_take_fresh`](OrderGuard::may_take_fresh)) | wait in a row |
+//! | queued when it is fresh ([`may_take_fresh`](OrderGuard::may_take_fresh)) | wait in a row |
 //! | refilled ([`may_refill`](OrderGuard::may_refill)) | be in the log still (`log`), have been read from it and have no row yet (`log`), or have left memory and have no row yet, nor an end instead of it (`leaving`) |
-//! | taken when a refill has found it ([`may_take`](OrderGuard::may_take)) | have left memory since the refill began (`is_spoiled`), or have failed since (`barred`); nor where a newer one has replaced it since (`barred`) |
+//! | queued when a refill has found it ([`may_take`](OrderGuard::may_take)) | have left memory since the refill began (`is_spoiled`), or have failed since (`barred`); nor where it was superseded since (`barred`) |
 //! | sent ([`may_send`](OrderGuard::may_send)) | be in the air (`in_the_air`) |
 //!
 //! To the left nothing is passed: what fails takes the newer ones in the queue along, and what
 //! leaves for want of room leaves from the end. The query of a refill brings the oldest row of
 //! each series only (`heads_only`).
 //!
-//! A lane that neither asks for order nor has newer events replace older ones needs none of this.
-//! What it needs all the same is on its [`Shelf`](super::shelf::Shelf): the rows that are about
-//! to change, as a refill may have read them before, and how many entries are not written yet.
+//! A lane that neither asks for order nor has newer events supersede older ones needs none of
+//! this. What it needs all the same is on its [`Shelf`](super::shelf::Shelf): the rows that are
+//! about to change, as a refill may have read them before, and how many entries are unrecorded.
 
 use std::collections::HashSet;
 
@@ -35,10 +35,10 @@ use super::item::{Item, RowState, Series};
 use crate::flow::input::RecordedKind;
 use crate::model::{DeliveryKey, Order, Subscription};
 
-/// Says what may move where order counts, or where newer events replace older ones.
+/// Says what may move where order counts, or where newer events supersede older ones.
 #[derive(Debug, Default)]
 pub struct OrderGuard {
-    /// Whether the order counts; else newer ones only replace older ones.
+    /// Whether the order counts; else newer ones only supersede older ones.
     is_in_order: bool,
     in_the_air: HashSet<Series>,
     log: Log,
@@ -64,13 +64,13 @@ enum Log {
 struct Barred {
     by: Series,
     rows: Rows,
-    /// Whether the recorder has written it: no refill that begins now finds them.
-    is_written: bool,
+    /// Whether it is recorded: no refill that begins now finds them.
+    is_recorded: bool,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Rows {
-    /// It has taken their place.
+    /// It has superseded them.
     Older,
     /// It failed, and they wait for it.
     Newer,
@@ -79,8 +79,8 @@ enum Rows {
 impl Barred {
     fn bars(&self, item: &Item) -> bool {
         match self.rows {
-            Rows::Older => item.is_replaced_by(&self.by),
-            Rows::Newer => item.replaces(&self.by),
+            Rows::Older => item.is_superseded_by(&self.by),
+            Rows::Newer => item.supersedes(&self.by),
         }
     }
 }
@@ -162,12 +162,12 @@ impl OrderGuard {
         }
     }
 
-    /// A delivery came back, and with it the turn of the next of its series.
+    /// A delivery has landed: it is the turn of the next of its series.
     pub fn landed(&mut self, item: &Item) {
         self.in_the_air.remove(&item.series());
     }
 
-    /// Nobody waits any more for what is in the air.
+    /// What is in the air is cut off.
     pub fn cut_off(&mut self) {
         self.in_the_air.clear();
     }
@@ -178,18 +178,18 @@ impl OrderGuard {
             self.barred.push(Barred {
                 by: item.series(),
                 rows: Rows::Newer,
-                is_written: false,
+                is_recorded: false,
             });
         }
     }
 
-    /// A newer event has taken the place of the older ones; `in_rows`: of rows too, which the
-    /// recorder is about to write.
-    pub fn replaced(&mut self, newer: &Series, in_rows: bool) {
+    /// A newer event has superseded the older ones; `in_rows`: in rows too, as the recorder is
+    /// about to write.
+    pub fn superseded(&mut self, newer: &Series, in_rows: bool) {
         self.barred.push(Barred {
             by: newer.clone(),
             rows: Rows::Older,
-            is_written: !in_rows,
+            is_recorded: !in_rows,
         });
     }
 
@@ -199,13 +199,13 @@ impl OrderGuard {
         if !self.is_in_order {
             return;
         }
-        if item.row != RowState::Written {
+        if item.row != RowState::Recorded {
             self.leaving.insert(item.key);
         }
         self.is_spoiled |= is_refilling;
     }
 
-    /// A delivery that can have no row ends instead: the newer ones wait until that is written,
+    /// A delivery that can have no row ends instead: the newer ones wait until that is recorded,
     /// as whoever takes over before would make it again.
     pub fn ends_for_want_of_a_row(&mut self, key: DeliveryKey, is_refilling: bool) {
         if self.is_in_order {
@@ -237,18 +237,18 @@ impl OrderGuard {
             | RecordedKind::Fenced => true,
         };
         for barred in &mut self.barred {
-            barred.is_written |= barred.by.subscription_id == key.subscription_id
+            barred.is_recorded |= barred.by.subscription_id == key.subscription_id
                 && barred.by.event.id == key.event_id
                 && lifts(barred.rows);
         }
         self.barred
-            .retain(|barred| is_refilling || !barred.is_written);
+            .retain(|barred| is_refilling || !barred.is_recorded);
     }
 
-    /// What the refill has found was taken or left: the next one finds what is written.
+    /// What the refill has found was queued or left: the next one finds what is recorded.
     pub fn refill_ended(&mut self) {
         self.is_spoiled = false;
-        self.barred.retain(|barred| !barred.is_written);
+        self.barred.retain(|barred| !barred.is_recorded);
     }
 }
 

@@ -22,7 +22,7 @@ impl Dispatcher {
         if !self.is_held(entry.shard, entry.epoch) {
             return;
         }
-        self.written(entry.shard);
+        self.count_recorded(entry.shard);
         self.tell_lane(entry.lane_id, entry.key, RecordedKind::Refused, now);
         match entry.change {
             Change::Spill => self.row_refused(entry, page),

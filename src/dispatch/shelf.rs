@@ -10,7 +10,7 @@ use crate::flow::input::RecordedKind;
 use crate::model::DeliveryKey;
 
 /// How soon to look again for rows that are counted and were not found while entries of theirs
-/// were on their way: by then these are written.
+/// were on their way: by then these are recorded.
 const LOOK_AGAIN: Duration = Duration::from_secs(1);
 
 /// A lane's rows in the database, as far as it has to know of them.
@@ -29,7 +29,7 @@ pub struct Shelf {
     /// Rows that the recorder is about to change or remove; true once it has, while a
     /// refill that may have read them before is still under way.
     changing: HashMap<DeliveryKey, bool>,
-    /// Entries handed to the recorder and not yet written.
+    /// Entries handed to the recorder and not yet recorded.
     unrecorded: usize,
 }
 
@@ -156,7 +156,7 @@ impl Shelf {
         self.unrecorded += 1;
     }
 
-    /// Whether an entry of the lane is not written yet.
+    /// Whether an entry of the lane is not recorded yet.
     #[must_use]
     pub const fn is_unrecorded(&self) -> bool {
         self.unrecorded > 0
@@ -166,7 +166,7 @@ impl Shelf {
         self.changing.insert(key, false);
     }
 
-    /// The recorder has written what concerns this delivery. One that was spilled may have
+    /// What concerns this delivery is recorded. One that was spilled may have
     /// landed since: the row that was just made is still to be changed or removed. A row that
     /// the database refuses to change or remove stays, and is passed over.
     pub fn recorded(&mut self, key: DeliveryKey, kind: RecordedKind) {

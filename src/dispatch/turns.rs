@@ -8,9 +8,10 @@ use futures::future::AbortHandle;
 use uuid::Uuid;
 
 use super::attempt::age;
+use super::ended::DISABLED;
 use super::errand::{Errand, Flight};
 use super::item::Item;
-use super::{Dispatcher, UNRECORDED, lane};
+use super::{Dispatcher, UNRECORDED_OUTCOMES, lane};
 use crate::flow::refill::{RefillOrder, RefillRequest};
 
 /// A lane sends at most so many before the next lane has its turn.
@@ -68,12 +69,12 @@ impl Dispatcher {
         clock: &dyn Fn() -> Instant,
     ) -> bool {
         let pressure = self.pressure();
-        while let Some(Some(item)) = self.lanes.with(id, lane::Lane::next_to_cancel) {
-            self.cancel(&item);
+        while let Some(Some(item)) = self.lanes.with(id, lane::Lane::next_to_withdraw) {
+            self.finish_withdrawn(&item, DISABLED);
         }
         let leaving = self.lanes.with(id, |lane| {
-            let put_away = lane.put_away(now);
-            put_away.into_iter().chain(lane.overdue(now))
+            let stalled = lane.shelve_stalled(now);
+            stalled.into_iter().chain(lane.overdue(now))
         });
         for item in leaving.into_iter().flatten() {
             self.spill(&item, now);
@@ -148,7 +149,8 @@ impl Dispatcher {
 
     /// Whether the leases hold at this very moment, and the recorder keeps up.
     fn may_work(&self, clock: &dyn Fn() -> Instant) -> bool {
-        self.out.backlog.attempts() < UNRECORDED && self.out.lease.is_valid(clock(), self.losses)
+        self.out.backlog.attempts() < UNRECORDED_OUTCOMES
+            && self.out.lease.is_valid(clock(), self.losses)
     }
 
     fn may_send(&mut self, id: Uuid, clock: &dyn Fn() -> Instant) -> bool {

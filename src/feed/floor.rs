@@ -51,7 +51,6 @@ fn first_id_of_day(moment: DateTime<Utc>) -> Uuid {
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used, reason = "a panic is how a test fails")]
     use super::*;
 
     fn at(text: &str) -> DateTime<Utc> {

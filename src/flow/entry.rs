@@ -80,10 +80,10 @@ pub enum Change {
     },
     /// The delivery was not tried yet, and is better kept in the database than in memory.
     Spill,
-    /// The older events of the same transaction that wait in the database give way to this one,
-    /// but for replays.
+    /// The older events of the same transaction that wait in the database are superseded by this
+    /// one, but for replays.
     SupersedeOlder {
-        /// The deliveries that do not give way, because they are in the air.
+        /// The deliveries that are not superseded, because they are in the air.
         except: Vec<DeliveryKey>,
     },
 }
@@ -124,10 +124,10 @@ pub struct Written {
 /// How much the recorder has before it. The dispatcher adds, the recorder takes away; the keeper
 /// waits for nothing to be left before it takes back shards that it has lost.
 #[derive(Clone, Debug, Default)]
-pub struct Backlog(Arc<Unwritten>);
+pub struct Backlog(Arc<Unrecorded>);
 
 #[derive(Debug, Default)]
-struct Unwritten {
+struct Unrecorded {
     entries: AtomicUsize,
     attempts: AtomicUsize,
 }

@@ -53,7 +53,7 @@ pub enum Input {
     Recorded(Vec<Recorded>),
     /// The recorder: the database refuses this entry, and anything less of it.
     Refused(Box<ToRecord>),
-    /// A refill: this came back from the database.
+    /// A refill: these rows are refilled.
     Refilled(Vec<LaneRefill>),
     /// The replays: these rows are of a replay that was cancelled, and are to be withdrawn.
     Withdrawn(Vec<Refilled>),
@@ -166,7 +166,7 @@ pub enum RecordedKind {
     Retry(Instant),
     /// The delivery waits in the database for its first attempt.
     Spilled,
-    /// The older events of the transaction have given way.
+    /// The older events of the transaction are superseded.
     SupersededOlder,
     /// The database refuses the entry: nothing was written.
     Refused,

@@ -144,7 +144,6 @@ fn give_back<K: Eq + Hash>(used: &mut HashMap<K, usize>, key: K, bytes: usize) {
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used, reason = "a panic is how a test fails")]
     use super::*;
 
     #[test]

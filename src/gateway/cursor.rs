@@ -211,7 +211,6 @@ impl Rest<'_> {
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used, reason = "a panic is how a test fails")]
     use super::*;
 
     fn key() -> TokenKey {

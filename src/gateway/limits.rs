@@ -164,7 +164,6 @@ impl Drop for Open {
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used, reason = "a panic is how a test fails")]
     use super::*;
 
     fn limits() -> Limits {

@@ -138,7 +138,6 @@ impl Stretch {
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used, reason = "a panic is how a test fails")]
     use super::*;
     use crate::model::samples;
 

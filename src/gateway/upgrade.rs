@@ -101,7 +101,6 @@ impl<T: AsyncWrite + Unpin> AsyncWrite for Rehearsal<T> {
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used, reason = "a panic is how a test fails")]
     use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
     use super::*;

@@ -1,82 +1,40 @@
 //! The scheduled comparison of the sources' tables with the events: one worker of the fleet makes
 //! it, and tells what it finds.
 
-use std::convert::Infallible;
-
 use chrono::{DateTime, Utc};
-use cron::Schedule;
 use secrecy::SecretString;
-use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
-use super::nightly::nightly;
+use super::nightly::{Nightly, Runs};
 use crate::compare::{CompareFailed, Haste, compare};
-use crate::flow::{DbClock, STATEMENT};
-use crate::http::metrics::Metrics;
+use crate::flow::STATEMENT;
 use crate::model::source::word;
 use crate::store::sources::{
     Comparable, Comparison, StrangerFailed, compared_since, find_comparable, last_comparisons,
     record_comparison, record_refusal,
 };
 use crate::store::turn::take_turn;
-use crate::store::{Pool, StoreError, within};
+use crate::store::{StoreError, within};
 
-/// When sources are compared with the log, and by whom.
+/// The comparison of the sources, and by whom.
 #[derive(Clone, Debug)]
-pub struct Settings {
-    /// The times at which it runs, in UTC.
-    pub schedule: Schedule,
+pub struct Compare {
     /// A URL for each role that reads tables and has nothing of Posthorn's.
     pub urls: Vec<SecretString>,
 }
 
-/// Compares on the schedule until `stop`.
-pub async fn run(
-    pool: Pool,
-    clock: DbClock,
-    settings: Settings,
-    metrics: Metrics,
-    stop: CancellationToken,
-) {
-    let comparing = Comparing {
-        pool,
-        clock,
-        settings,
-        metrics,
-    };
-    stop.run_until_cancelled(Box::pin(comparing.rounds())).await;
-}
+impl Runs for Nightly<Compare> {
+    type Failed = CompareFailed;
 
-struct Comparing {
-    pool: Pool,
-    clock: DbClock,
-    settings: Settings,
-    metrics: Metrics,
-}
+    const NAME: &str = "the comparison of the sources";
 
-impl Comparing {
-    async fn rounds(&self) -> Infallible {
-        nightly(
-            "the comparison of the sources",
-            &self.settings.schedule,
-            &self.clock,
-            &self.metrics,
-            || self.show(),
-            |due| self.compare_all(due),
-        )
-        .await
-    }
-
-    /// Shows what this worker and others found last.
     async fn show(&self) {
         if let Ok((differing, since)) = within(STATEMENT, compared_since(&self.pool)).await {
             self.metrics.set_source_differences(differing, since);
         }
     }
 
-    /// Compares each source, unless another worker is at it, or has made the comparison that is
-    /// due.
-    async fn compare_all(&self, due: DateTime<Utc>) -> Result<(), CompareFailed> {
+    async fn run(&self, due: DateTime<Utc>) -> Result<(), CompareFailed> {
         let Some(turn) = within(STATEMENT, take_turn(&self.pool, "posthorn.comparison")).await?
         else {
             return Ok(());
@@ -98,11 +56,13 @@ impl Comparing {
         drop(turn);
         worked
     }
+}
 
+impl Nightly<Compare> {
     async fn compare(&self, source: &Comparable, before: &Comparison) -> Result<(), CompareFailed> {
         let name = &source.name;
         let started_at = self.clock.now();
-        match compare(&self.pool, &self.settings.urls, source, Haste::Half).await {
+        match compare(&self.pool, &self.task.urls, source, Haste::Half).await {
             Ok((comparison, differences)) => {
                 let comparison = Comparison {
                     started_at,

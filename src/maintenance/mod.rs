@@ -6,7 +6,7 @@
 pub mod audit;
 pub mod comparison;
 pub mod failures;
-mod nightly;
+pub mod nightly;
 pub mod sources;
 mod timetable;
 

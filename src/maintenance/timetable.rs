@@ -18,7 +18,6 @@ pub fn next_run(schedule: &Schedule, now: DateTime<Utc>, worked: bool) -> Option
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used, reason = "a panic is how a test fails")]
     use super::*;
 
     #[test]

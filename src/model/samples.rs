@@ -1,8 +1,6 @@
 //! One event and one subscription for the tests of every room: each test changes
 //! what it is about.
 
-#![expect(clippy::unwrap_used, reason = "the samples are constants")]
-
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};

@@ -227,7 +227,6 @@ fn split_at_commas(text: &str) -> Vec<String> {
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used, reason = "a failed parse fails the test")]
     use super::*;
 
     #[test]

@@ -1,4 +1,4 @@
-//! What the dispatcher is told of entries that were written.
+//! What the dispatcher is told of entries that are recorded.
 
 use std::time::Instant;
 
@@ -6,7 +6,7 @@ use super::Part;
 use crate::flow::entry::{Change, Written};
 use crate::flow::input::{Recorded, RecordedKind};
 
-/// What the dispatcher is told of a part of a batch that was written at `now`.
+/// What the dispatcher is told of a part of a batch that was recorded at `now`.
 pub(super) fn acknowledge(
     part: &Part,
     written: &Written,

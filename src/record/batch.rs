@@ -14,32 +14,32 @@ pub struct Batch {
     pub entries: Vec<Entry>,
     pages: Vec<Option<PageId>>,
     keys: HashSet<DeliveryKey>,
-    /// Whether some event of it takes the place of older ones.
-    replaces: bool,
+    /// Whether some event of it supersedes older ones.
+    supersedes: bool,
 }
 
 impl Batch {
     /// A delivery stands in a batch once only: all parts of the statement see the same
     /// snapshot, so a row made and removed in it would stay. For the same reason an event
-    /// that takes the place of older ones does not stand beside others of its transaction.
+    /// that supersedes older ones does not stand beside others of its transaction.
     /// What does not fit is returned: it begins the next batch.
     pub fn add(&mut self, next: ToRecord) -> Option<ToRecord> {
-        let replaces = |entry: &Entry| matches!(entry.change, Change::SupersedeOlder { .. });
+        let supersedes = |entry: &Entry| matches!(entry.change, Change::SupersedeOlder { .. });
         let is_of_one = |entry: &Entry| {
             entry.key.subscription_id == next.entry.key.subscription_id
                 && entry.transaction_id == next.entry.transaction_id
         };
-        let next_replaces = replaces(&next.entry);
+        let next_supersedes = supersedes(&next.entry);
         let does_not_fit = self.keys.contains(&next.entry.key)
-            || (self.replaces || next_replaces)
+            || (self.supersedes || next_supersedes)
                 && self
                     .entries
                     .iter()
-                    .any(|entry| is_of_one(entry) && (next_replaces || replaces(entry)));
+                    .any(|entry| is_of_one(entry) && (next_supersedes || supersedes(entry)));
         if does_not_fit {
             return Some(next);
         }
-        self.replaces |= next_replaces;
+        self.supersedes |= next_supersedes;
         self.keys.insert(next.entry.key);
         self.entries.push(next.entry);
         self.pages.push(next.page);

@@ -139,7 +139,6 @@ const fn v6(s: [u16; 8], prefix: u8) -> Ipv6Net {
 }
 
 #[cfg(test)]
-#[allow(clippy::unwrap_used, reason = "the tables are literals")]
 mod tests {
     use std::net::Ipv4Addr;
 

@@ -167,7 +167,6 @@ fn identity(tls: &TlsSettings) -> Option<&[u8]> {
 }
 
 #[cfg(test)]
-#[allow(clippy::unwrap_used, reason = "a test ends where its set-up fails")]
 mod tests {
     use std::sync::Arc;
     use std::time::Duration;

@@ -127,7 +127,6 @@ fn explained(error: io::Error, source: Option<IpAddr>) -> DialError {
 }
 
 #[cfg(test)]
-#[allow(clippy::unwrap_used, reason = "the addresses are literals")]
 mod tests {
     use super::*;
     use crate::send::in_turn::HEAD_START;

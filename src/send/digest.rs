@@ -66,7 +66,6 @@ fn sized(digest: &[u8]) -> [u8; 32] {
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used, reason = "a panic is how a test fails")]
     use bytes::Bytes;
     use http::header::{AUTHORIZATION, CONTENT_TYPE};
     use http::{HeaderMap, HeaderValue, Method};

@@ -145,7 +145,6 @@ impl EgressPolicy {
 }
 
 #[cfg(test)]
-#[allow(clippy::unwrap_used, reason = "the addresses are literals")]
 mod tests {
     use super::{Channel, EgressPolicy};
 

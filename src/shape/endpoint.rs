@@ -51,7 +51,6 @@ pub fn over(endpoint: &Endpoint, template: &Subscription) -> Result<Subscription
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used, reason = "a panic is how a test fails")]
     use super::*;
     use crate::model::samples;
     use crate::model::subscription::Locked;

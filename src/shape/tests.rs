@@ -1,7 +1,5 @@
 //! Whole requests, as a receiver sees them.
 
-#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
-
 mod encodings;
 mod formats;
 mod golden;

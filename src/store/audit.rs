@@ -5,6 +5,7 @@ use std::collections::{HashMap, HashSet};
 use chrono::{DateTime, Utc};
 use uuid::Uuid;
 
+use super::rows::event_of;
 use super::{Pool, StoreError};
 use crate::model::{DeliveryKey, Event, Shard, Snapshot};
 
@@ -32,16 +33,7 @@ pub async fn read_stretch(
     .await?;
     rows.into_iter()
         .map(|row| {
-            let event = Event {
-                id: row.id,
-                shard: Shard(row.shard),
-                merchant: row.merchant.into(),
-                kind: row.kind.into(),
-                transaction_id: row.transaction_id.into(),
-                status: row.status.into(),
-                data: "".into(),
-                created_at: row.created_at,
-            };
+            let event = event_of!(row, row.id, "");
             let xid = row.xid.parse();
             Ok((
                 xid.map_err(|_| StoreError::Unreadable("a transaction id"))?,

@@ -6,6 +6,7 @@ use chrono::{DateTime, Utc};
 use uuid::Uuid;
 
 use super::days::LogNames;
+use super::rows::{event_of, written};
 use super::{Pool, StoreError};
 use crate::flow::window::{PageRequest, WindowPage};
 use crate::model::{Event, Shard, Snapshot};
@@ -165,17 +166,7 @@ struct WindowRow {
 impl WindowRow {
     /// The row's event behind its transaction; none where there is no event.
     fn event(self) -> Option<(u64, Event)> {
-        let event = Event {
-            id: self.id?,
-            shard: Shard(self.shard?),
-            merchant: self.merchant?.into(),
-            kind: self.kind?.into(),
-            transaction_id: self.transaction_id?.into(),
-            status: self.status?.into(),
-            data: self.data?.into(),
-            created_at: self.created_at?,
-        };
-        Some((self.xid?.parse().ok()?, event))
+        written!(self)
     }
 }
 
@@ -198,8 +189,7 @@ pub async fn read_by_id(
     limit: i64,
 ) -> Result<Vec<Event>, StoreError> {
     let shards: Vec<i16> = shards.iter().map(|shard| shard.0).collect();
-    let rows = sqlx::query_as!(
-        EventRow,
+    let rows = sqlx::query!(
         r#"
         SELECT v.id, v.shard AS "shard!", v.merchant, v.kind, v.transaction_id, v.status,
                coalesce(v.data::text, '') AS "data!", v.created_at
@@ -218,13 +208,13 @@ pub async fn read_by_id(
     // Asked afterwards: tables that are still the same now were the same when they were read.
     let tables = sqlx::query_scalar!(r#"SELECT posthorn.tables() AS "tables!""#);
     pool.keeps(&tables.fetch_one(pool).await?)?;
-    Ok(rows.into_iter().map(Event::from).collect())
+    let events = rows.into_iter();
+    Ok(events.map(|row| event_of!(row, row.id, row.data)).collect())
 }
 
 /// One event, whichever shard it is of.
 pub async fn find_event(pool: &Pool, id: Uuid) -> Result<Option<Event>, StoreError> {
-    let row = sqlx::query_as!(
-        EventRow,
+    let row = sqlx::query!(
         r#"
         SELECT v.id, v.shard AS "shard!", v.merchant, v.kind, v.transaction_id, v.status,
                v.data::text AS "data!", v.created_at
@@ -235,34 +225,7 @@ pub async fn find_event(pool: &Pool, id: Uuid) -> Result<Option<Event>, StoreErr
     )
     .fetch_optional(pool)
     .await?;
-    Ok(row.map(Event::from))
-}
-
-/// What is read of `posthorn.events`.
-pub(super) struct EventRow {
-    pub(super) id: Uuid,
-    pub(super) shard: i16,
-    pub(super) merchant: String,
-    pub(super) kind: String,
-    pub(super) transaction_id: String,
-    pub(super) status: String,
-    pub(super) data: String,
-    pub(super) created_at: DateTime<Utc>,
-}
-
-impl From<EventRow> for Event {
-    fn from(row: EventRow) -> Self {
-        Self {
-            id: row.id,
-            shard: Shard(row.shard),
-            merchant: row.merchant.into(),
-            kind: row.kind.into(),
-            transaction_id: row.transaction_id.into(),
-            status: row.status.into(),
-            data: row.data.into(),
-            created_at: row.created_at,
-        }
-    }
+    Ok(row.map(|row| event_of!(row, row.id, row.data)))
 }
 
 /// Makes events of another cluster old in this one; returns how many there were.

@@ -8,26 +8,6 @@ use uuid::Uuid;
 use super::StoreError;
 use crate::model::{Event, Snapshot};
 
-/// The event of a row with its transaction; none where the left join found no event. A macro,
-/// because each checked statement has a row type of its own.
-macro_rules! written {
-    ($row:ident) => {
-        (|| {
-            let event = Event {
-                id: $row.id?,
-                shard: Shard($row.shard?),
-                merchant: $row.merchant?.into(),
-                kind: $row.kind?.into(),
-                transaction_id: $row.transaction_id?.into(),
-                status: $row.status?.into(),
-                data: $row.data?.into(),
-                created_at: $row.created_at?,
-            };
-            Some(($row.xid?.parse().ok()?, event))
-        })()
-    };
-}
-
 mod feeds;
 mod newest;
 mod pages;

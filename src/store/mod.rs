@@ -23,6 +23,7 @@ pub mod pool;
 pub mod rekey;
 mod remedy;
 pub mod replays;
+mod rows;
 pub mod schema;
 pub mod seals;
 pub mod secrets;

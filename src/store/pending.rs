@@ -8,7 +8,7 @@ use chrono::{DateTime, Utc};
 use uuid::Uuid;
 
 use super::days::Table;
-use super::log::EventRow;
+use super::rows::event_of;
 use super::{Pool, StoreError, Transaction};
 use crate::flow::refill::{NextDue, RefillRequest, Refilled, Waiting};
 use crate::model::{DeliveryKey, Endpoint, Event, Shard};
@@ -126,8 +126,7 @@ async fn find_events(
     ids: &[Uuid],
 ) -> Result<HashMap<Uuid, Arc<Event>>, StoreError> {
     let days = pool.days_of(&[Table::Events], ids.iter().copied()).await?;
-    let rows = sqlx::query_as!(
-        EventRow,
+    let rows = sqlx::query!(
         r#"
         SELECT e.id AS "id!", e.shard AS "shard!", e.merchant AS "merchant!", e.kind AS "kind!",
                e.transaction_id AS "transaction_id!", e.status AS "status!",
@@ -147,7 +146,7 @@ async fn find_events(
     .inspect_err(|_| pool.forget_days())?;
     let events = rows
         .into_iter()
-        .map(|row| (row.id, Arc::new(Event::from(row))));
+        .map(|row| (row.id, Arc::new(event_of!(row, row.id, row.data))));
     Ok(events.collect())
 }
 
@@ -243,16 +242,24 @@ pub async fn count_waiting(pool: &Pool, shards: &[Shard]) -> Result<Vec<Waiting>
     Ok(rows
         .into_iter()
         .map(|row| Waiting {
-            shard: Shard(row.shard),
-            lane_id: row.lane_id,
-            replays: row.replays,
-            rows: u64::try_from(row.rows).unwrap_or(0),
-            due_in: Duration::try_from_secs_f64(row.due_in).unwrap_or(Duration::MAX),
             told_to_wait: row
                 .wait
                 .and_then(|wait| Duration::try_from_secs_f64(wait).ok()),
+            ..waiting(row.shard, row.lane_id, row.replays, row.rows, row.due_in)
         })
         .collect())
+}
+
+/// What waits for a lane that was not told to wait; the first of it is due in so many seconds.
+pub(super) fn waiting(shard: i16, lane: Uuid, replays: bool, rows: i64, due_in: f64) -> Waiting {
+    Waiting {
+        shard: Shard(shard),
+        lane_id: lane,
+        replays,
+        rows: u64::try_from(rows).unwrap_or(0),
+        due_in: Duration::try_from_secs_f64(due_in).unwrap_or(Duration::MAX),
+        told_to_wait: None,
+    }
 }
 
 /// When the next delivery of each lane that is not due yet will be; in the

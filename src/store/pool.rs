@@ -35,6 +35,12 @@ const ONCE: Duration = Duration::from_secs(30);
 /// What the driver and a server say to one another of a statement: its results and rows.
 type Step = Either<PgQueryResult, PgRow>;
 
+/// The steps of an answer, as they come.
+type Steps<'e> = BoxStream<'e, Result<Step, sqlx::Error>>;
+
+/// An answer that is there as a whole, or not at all.
+type Reply<'e, T> = BoxFuture<'e, Result<T, sqlx::Error>>;
+
 /// What stands between Posthorn and the database.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Way {
@@ -210,10 +216,9 @@ impl Pool {
 impl<'p> Executor<'p> for &'p Pool {
     type Database = Postgres;
 
-    fn fetch_many<'e, 'q: 'e, E>(self, query: E) -> BoxStream<'e, Result<Step, sqlx::Error>>
+    fn fetch_many<'e, 'q: 'e, E: 'q + Execute<'q, Postgres>>(self, query: E) -> Steps<'e>
     where
         'p: 'e,
-        E: 'q + Execute<'q, Postgres>,
     {
         match self.way {
             Way::Direct => self.clone().ask(query).boxed(),
@@ -224,10 +229,7 @@ impl<'p> Executor<'p> for &'p Pool {
         }
     }
 
-    fn fetch_optional<'e, 'q: 'e, E>(
-        self,
-        query: E,
-    ) -> BoxFuture<'e, Result<Option<PgRow>, sqlx::Error>>
+    fn fetch_optional<'e, 'q: 'e, E>(self, query: E) -> Reply<'e, Option<PgRow>>
     where
         'p: 'e,
         E: 'q + Execute<'q, Postgres>,
@@ -241,18 +243,14 @@ impl<'p> Executor<'p> for &'p Pool {
         }
     }
 
-    fn prepare_with<'e>(
-        self,
-        sql: SqlStr,
-        parameters: &'e [PgTypeInfo],
-    ) -> BoxFuture<'e, Result<PgStatement, sqlx::Error>>
+    fn prepare_with<'e>(self, sql: SqlStr, parameters: &'e [PgTypeInfo]) -> Reply<'e, PgStatement>
     where
         'p: 'e,
     {
         Box::pin(async move { self.lend().await?.prepare_with(sql, parameters).await })
     }
 
-    fn describe<'e>(self, sql: SqlStr) -> BoxFuture<'e, Result<Describe<Postgres>, sqlx::Error>>
+    fn describe<'e>(self, sql: SqlStr) -> Reply<'e, Describe<Postgres>>
     where
         'p: 'e,
     {

@@ -3,6 +3,7 @@
 use uuid::Uuid;
 
 use super::error::ensure_met;
+use super::secrets::SecretRow;
 use super::{Pool, StoreError};
 use crate::vault::{Sealed, Stored};
 
@@ -40,7 +41,8 @@ pub async fn reseal_batch(
     mut reseal: impl FnMut(&Stored) -> Option<Sealed>,
 ) -> Result<u64, StoreError> {
     let mut transaction = pool.begin().await?;
-    let rows = sqlx::query!(
+    let rows = sqlx::query_as!(
+        SecretRow,
         "SELECT id, merchant, name, key_id, nonce, ciphertext FROM posthorn.secrets
           WHERE id = ANY ($1) AND key_id <> $2 ORDER BY id FOR UPDATE",
         ids,
@@ -50,16 +52,7 @@ pub async fn reseal_batch(
     .await?;
     let (mut ids, mut key_ids, mut nonces, mut ciphertexts) = (vec![], vec![], vec![], vec![]);
     for row in rows {
-        let stored = Stored {
-            id: row.id,
-            merchant: row.merchant,
-            name: row.name,
-            sealed: Sealed {
-                key_id: row.key_id,
-                nonce: row.nonce,
-                ciphertext: row.ciphertext,
-            },
-        };
+        let stored = Stored::from(row);
         if let Some(sealed) = reseal(&stored) {
             ids.push(stored.id);
             key_ids.push(sealed.key_id);

@@ -7,9 +7,11 @@ use chrono::{DateTime, Utc};
 use serde::Serialize;
 use uuid::Uuid;
 
+use super::pending::waiting;
+use super::rows::event_of;
 use super::{Pool, StoreError};
 use crate::flow::refill::{Refilled, Waiting};
-use crate::model::{DeliveryKey, Event, Shard};
+use crate::model::DeliveryKey;
 
 /// Which deliveries; what is not given does not narrow it. The database says what makes no
 /// sense.
@@ -210,14 +212,7 @@ pub async fn count_replays(pool: &Pool, worker: Uuid) -> Result<Vec<Waiting>, St
     .await?;
     Ok(rows
         .into_iter()
-        .map(|row| Waiting {
-            shard: Shard(row.shard),
-            lane_id: row.lane_id,
-            replays: true,
-            rows: u64::try_from(row.rows).unwrap_or(0),
-            due_in: Duration::try_from_secs_f64(row.due_in).unwrap_or(Duration::MAX),
-            told_to_wait: None,
-        })
+        .map(|row| waiting(row.shard, row.lane_id, true, row.rows, row.due_in))
         .collect())
 }
 
@@ -262,16 +257,7 @@ pub async fn find_withdrawn(
             attempts: u32::try_from(row.attempts).unwrap_or(0),
             turned_away: 0,
             opened_at: row.opened_at,
-            event: Arc::new(Event {
-                id: row.event_id,
-                shard: Shard(row.shard),
-                merchant: row.merchant.into(),
-                kind: row.kind.into(),
-                transaction_id: row.transaction_id.into(),
-                status: row.status.into(),
-                data: "".into(),
-                created_at: row.created_at,
-            }),
+            event: Arc::new(event_of!(row, row.event_id, "")),
         })
         .collect())
 }

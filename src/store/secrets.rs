@@ -17,7 +17,8 @@ pub async fn load_secrets(
         return Ok(Vec::new());
     }
     let (merchants, names): (Vec<_>, Vec<_>) = wanted.iter().cloned().unzip();
-    let rows = sqlx::query!(
+    let rows = sqlx::query_as!(
+        SecretRow,
         r#"
         SELECT s.id AS "id!", s.merchant AS "merchant!", s.name AS "name!",
                s.key_id AS "key_id!", s.nonce AS "nonce!", s.ciphertext AS "ciphertext!"
@@ -31,17 +32,32 @@ pub async fn load_secrets(
     )
     .fetch_all(pool)
     .await?;
-    let stored = rows.into_iter().map(|row| Stored {
-        id: row.id,
-        merchant: row.merchant,
-        name: row.name,
-        sealed: Sealed {
-            key_id: row.key_id,
-            nonce: row.nonce,
-            ciphertext: row.ciphertext,
-        },
-    });
-    Ok(stored.collect())
+    Ok(rows.into_iter().map(Stored::from).collect())
+}
+
+/// A row of `posthorn.secrets`.
+pub(super) struct SecretRow {
+    pub id: Uuid,
+    pub merchant: String,
+    pub name: String,
+    pub key_id: String,
+    pub nonce: Vec<u8>,
+    pub ciphertext: Vec<u8>,
+}
+
+impl From<SecretRow> for Stored {
+    fn from(row: SecretRow) -> Self {
+        Self {
+            id: row.id,
+            merchant: row.merchant,
+            name: row.name,
+            sealed: Sealed {
+                key_id: row.key_id,
+                nonce: row.nonce,
+                ciphertext: row.ciphertext,
+            },
+        }
+    }
 }
 
 /// How many secrets each key has sealed, by the key's id.

@@ -17,17 +17,7 @@ pub const MERCHANTS: usize = 12;
 /// Endpoints that answer well, that fail for a while, and that are slower than their
 /// traffic.
 pub async fn subscribe(rig: &Rig) {
-    for merchant in 0..MERCHANTS {
-        let merchant = format!("m{merchant}");
-        rig.subscribe(&merchant, "good", json!({ "max_in_flight": 4 }))
-            .await;
-        let retries = json!({ "retry": "fixed", "retry_interval": "300ms" });
-        rig.subscribe(&merchant, "flaky", retries).await;
-        let path = |name| format!("/{merchant}/{name}");
-        rig.receiver.on(&path("good"), behaviour("200,delay=15ms"));
-        let flaky = "503,times=2,then=200,times=1,then=503,times=2,then=200";
-        rig.receiver.on(&path("flaky"), behaviour(flaky));
-    }
+    rig.good_and_flaky(MERCHANTS, 2).await;
     let slow = json!({ "max_in_flight": 1 });
     rig.subscribe("m0", "slow", slow).await;
     rig.receiver.on("/m0/slow", behaviour("200,delay=400ms"));

@@ -4,12 +4,6 @@
 //!
 //! `make chaos` runs it at full length and writes the table of docs/RELIABILITY.md.
 
-#![allow(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    reason = "a panic is how a test fails"
-)]
-
 mod account;
 mod proxy;
 #[path = "../support/mod.rs"]

@@ -18,11 +18,11 @@ async fn audit(database: &Database, more: &[&str]) -> (Option<i32>, Vec<Value>, 
     (status.code(), lines, total)
 }
 
-/// Waits until none without a row is in flight any more: the checkpoints are past them.
+/// Waits until none without a row is unsettled any more: the checkpoints are past them.
 async fn settled(database: &Database) -> (Option<i32>, Vec<Value>, Value) {
-    until(PATIENCE, "an audit with nothing in flight", async || {
+    until(PATIENCE, "an audit with nothing unsettled", async || {
         let audited = audit(database, &[]).await;
-        (audited.2["in_flight"] == 0).then_some(audited)
+        (audited.2["unsettled"] == 0).then_some(audited)
     })
     .await
 }
@@ -152,7 +152,7 @@ async fn each_delivery_is_counted_as_what_it_is() {
             "delivered",
             "waiting",
             "posting_errors",
-            "in_flight",
+            "unsettled",
             "undecided",
         ];
         keys.map(|key| line[key].as_u64().unwrap())

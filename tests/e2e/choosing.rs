@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 use uuid::Uuid;
 
-use crate::support::{Database, PATIENCE, SHORT_LEASE, Setup, Worker, posthorn, receiver, until};
+use crate::support::{Database, PATIENCE, SHORT_LEASE, Setup, Worker, receiver, until};
 
 /// Events of transactions, in the order of publishing: transaction and status.
 async fn publish_all(database: &Database, merchant: &str, events: &[(&str, &str)]) -> Vec<Uuid> {
@@ -209,12 +209,8 @@ async fn an_endpoint_that_is_gone_disables_its_subscription_until_people_say_oth
     let database = Database::new().await;
     let receiver = receiver().await;
     let gone = receiver.on("/gone", "503,times=1,then=410".parse().unwrap());
-    let role = format!("worker_{}", database.name);
-    database
-        .as_superuser(&format!("CREATE ROLE {role} LOGIN"))
-        .await;
-    let granted = posthorn(&["grant", "--worker", &role, "--database-url", &database.url]).await;
-    assert!(granted.0.success(), "{}", granted.1);
+    let role = database.login("worker").await;
+    database.grant("--worker", &role).await;
     let file = format!(
         "[[subscription]]\nmerchant = 'acme'\nname = 'hook'\nurl = '{}'\ndisable_statuses = ['410']\n\
          retry = 'fixed'\nretry_interval = '30min'\nmax_in_flight = 1",

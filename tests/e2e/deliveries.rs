@@ -251,13 +251,8 @@ async fn every_query_of_the_support_page_runs_with_a_viewers_rights() {
              VALUES ('payments', 'acme', 'T-1', 'payments', 'paid')",
         )
         .await;
-    let role = format!("support_{}", database.name);
-    database
-        .as_superuser(&format!("CREATE ROLE {role} LOGIN"))
-        .await;
-    let (status, said) =
-        posthorn(&["grant", "--viewer", &role, "--database-url", &database.url]).await;
-    assert!(status.success(), "{said}");
+    let role = database.login("support").await;
+    database.grant("--viewer", &role).await;
     let mut connection = PgConnection::connect(&database.url_of(&role))
         .await
         .unwrap();

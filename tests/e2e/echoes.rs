@@ -275,13 +275,8 @@ async fn who_may_not_read_bodies_sees_the_masked_reason() {
         .await;
     let event = database.publish("acme", "T-1", "approved", "{}").await;
     database.reaches(event, "posting_error").await;
-    let role = format!("support_{}", database.name);
-    database
-        .as_superuser(&format!("CREATE ROLE {role} LOGIN"))
-        .await;
-    let (status, said) =
-        posthorn(&["grant", "--viewer", &role, "--database-url", &database.url]).await;
-    assert!(status.success(), "{said}");
+    let role = database.login("support").await;
+    database.grant("--viewer", &role).await;
     let url = database.url_of(&role);
 
     let (status, said) =

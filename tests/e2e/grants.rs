@@ -7,16 +7,10 @@ use crate::support::{Database, PATIENCE, Setup, posthorn, receiver, until};
 
 /// Makes a role, and grants it a part with the command that operators use.
 async fn role(database: &Database, part: &str) -> String {
-    let role = format!("{part}_{}", database.name);
-    database
-        .as_superuser(&format!("CREATE ROLE {role} LOGIN"))
-        .await;
-    let part = format!("--{part}");
+    let role = database.login(part).await;
     // Twice, as after each migration.
     for _ in 0..2 {
-        let (status, said) =
-            posthorn(&["grant", &part, &role, "--database-url", &database.url]).await;
-        assert!(status.success(), "{said}");
+        database.grant(&format!("--{part}"), &role).await;
     }
     role
 }
@@ -42,10 +36,7 @@ async fn refused<'a>(database: &Database, role: &str, statements: &[&'a str]) ->
 #[tokio::test]
 async fn a_part_that_is_not_remembered_is_not_given() {
     let database = Database::new().await;
-    let role = format!("forgotten_{}", database.name);
-    database
-        .as_superuser(&format!("CREATE ROLE {role} LOGIN"))
-        .await;
+    let role = database.login("forgotten").await;
     database
         .execute(
             "CREATE FUNCTION posthorn.swallow() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RETURN NULL; END';

@@ -136,13 +136,7 @@ async fn a_schema_of_other_files_is_refused_with_the_remedy() {
         let (code, said) = migrate(&database.url).await;
         assert_eq!(code, Some(0), "{said}");
     }
-    let newer = Database::new().await;
-    newer
-        .execute(
-            "INSERT INTO posthorn.migrations (version, description, success, checksum, execution_time)
-             VALUES (9999, 'from the future', true, '', 0)",
-        )
-        .await;
+    let newer = Database::from_the_future().await;
     let (code, said) = migrate(&newer.url).await;
     assert_eq!(code, Some(1), "{said}");
     assert!(said.contains("a newer Posthorn made this schema"), "{said}");

@@ -2,7 +2,7 @@
 
 use serde_json::json;
 
-use crate::support::{Database, PATIENCE, Worker, receiver, until};
+use crate::support::{Database, Worker, receiver};
 
 #[tokio::test]
 async fn what_is_committed_meanwhile_is_left_out_and_the_rest_is_written() {
@@ -26,17 +26,15 @@ async fn what_is_committed_meanwhile_is_left_out_and_the_rest_is_written() {
     .execute(&mut *earlier)
     .await
     .unwrap();
-    until(PATIENCE, "a batch that meets the earlier one", async || {
-        let waiting: i64 = database
-            .value(
-                "SELECT count(*) FROM pg_stat_activity
-                  WHERE datname = current_database() AND wait_event_type = 'Lock'
-                    AND wait_event = 'transactionid'",
-            )
-            .await;
-        (waiting > 0).then_some(())
-    })
-    .await;
+    database
+        .counts(
+            "a batch that meets the earlier one",
+            "SELECT count(*) FROM pg_stat_activity
+              WHERE datname = current_database() AND wait_event_type = 'Lock'
+                AND wait_event = 'transactionid'",
+            |waiting| waiting > 0,
+        )
+        .await;
     earlier.commit().await.unwrap();
 
     let delivery = database.reaches(event, "pending_retry").await;

@@ -1,15 +1,7 @@
 //! Posthorn from end to end: real worker processes, a real PostgreSQL, a real receiver,
 //! and what a user would notice.
 
-#![allow(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    reason = "a failed set-up fails the test"
-)]
-#![allow(
-    clippy::too_many_lines,
-    reason = "a test tells its story from beginning to end"
-)]
+#![allow(clippy::too_many_lines, reason = "a test tells its whole story")]
 
 #[path = "../support/mod.rs"]
 mod support;

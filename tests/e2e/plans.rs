@@ -8,7 +8,7 @@ use posthorn::store::{Pool, connect};
 use sqlx::{AssertSqlSafe, Executor, Row};
 use uuid::Uuid;
 
-use crate::support::{Database, PATIENCE, alone_among_the_heavy, until};
+use crate::support::{Database, alone_among_the_heavy};
 
 /// Open deliveries of one subscription.
 const OPEN: usize = 10_000;
@@ -134,16 +134,14 @@ async fn a_step_of_a_replay_looks_at_its_own_deliveries_among_many_subscriptions
 /// Blocks of the tables' indexes that were looked at, once no more than so many sessions of
 /// Posthorn's are left: a session's counts are all there when it has ended.
 async fn blocks(database: &Database, tables: &str, sessions: i64) -> i64 {
-    until(PATIENCE, "the session's end", async || {
-        let left: i64 = database
-            .value(
-                "SELECT count(*) FROM pg_stat_activity
-                  WHERE datname = current_database() AND application_name = 'posthorn'",
-            )
-            .await;
-        (left == sessions).then_some(())
-    })
-    .await;
+    database
+        .counts(
+            "the session's end",
+            "SELECT count(*) FROM pg_stat_activity
+              WHERE datname = current_database() AND application_name = 'posthorn'",
+            |left| left == sessions,
+        )
+        .await;
     database
         .value(&format!(
             "SELECT sum(idx_blks_hit + idx_blks_read)::bigint FROM pg_statio_user_indexes

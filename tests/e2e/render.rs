@@ -23,6 +23,15 @@ fn secret(directory: &tempfile::TempDir, text: &str) -> String {
     format!("file:{}", path.display())
 }
 
+/// What a command says of the second attempt to send the event to `acme/hook`.
+async fn second_attempt(command: &str, event: &str, config: &str) -> String {
+    let delivery = [command, "acme/hook", "--attempt", "2"];
+    let (status, said) =
+        posthorn(&[&delivery[..], &["--event", event, "--config", config]].concat()).await;
+    assert!(status.success(), "{said}");
+    said
+}
+
 #[tokio::test]
 async fn what_is_rendered_is_what_a_receiver_gets_byte_for_byte() {
     let database = Database::new().await;
@@ -41,18 +50,7 @@ async fn what_is_rendered_is_what_a_receiver_gets_byte_for_byte() {
         .await;
     let event = event.to_string();
 
-    let arguments = [
-        "render",
-        "acme/hook",
-        "--event",
-        &event,
-        "--config",
-        &config,
-        "--attempt",
-        "2",
-    ];
-    let (status, rendered) = posthorn(&arguments).await;
-    assert!(status.success(), "{rendered}");
+    let rendered = second_attempt("render", &event, &config).await;
     assert!(
         rendered.ends_with("\r\n\r\nid=T-1&amount=12.50"),
         "{rendered}"
@@ -87,18 +85,7 @@ async fn what_is_rendered_is_what_a_receiver_gets_byte_for_byte() {
             .unwrap();
         String::from_utf8(got[..length].to_vec()).unwrap()
     });
-    let arguments = [
-        "send-test",
-        "acme/hook",
-        "--event",
-        &event,
-        "--config",
-        &config,
-        "--attempt",
-        "2",
-    ];
-    let (status, said) = posthorn(&arguments).await;
-    assert!(status.success(), "{said}");
+    let said = second_attempt("send-test", &event, &config).await;
     assert!(
         said.contains("\n202 Taken\n\nok\n\ndelivered: 202 Taken, after "),
         "{said}"

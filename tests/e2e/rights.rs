@@ -65,10 +65,7 @@ async fn every_role_has_the_rights_that_the_documentation_says_and_no_other() {
         "before anybody was granted a part"
     );
     for (name, grant) in ROLES {
-        let role = format!("{name}_{}", database.name);
-        database
-            .as_superuser(&format!("CREATE ROLE {role} LOGIN"))
-            .await;
+        let role = database.login(name).await;
         run(&database, &[&["grant"], grant, &[role.as_str()]].concat()).await;
     }
     let held: Vec<String> = database.value(HELD).await;

@@ -301,13 +301,7 @@ async fn a_worker_refuses_a_schema_that_it_does_not_know_and_says_what_to_do() {
     assert_eq!(status.code(), Some(1), "{log}");
     assert!(log.contains("run `posthorn migrate`"), "{log}");
 
-    let newer = Database::new().await;
-    newer
-        .execute(
-            "INSERT INTO posthorn.migrations (version, description, success, checksum, execution_time)
-             VALUES (9999, 'from the future', true, '', 0)",
-        )
-        .await;
+    let newer = Database::from_the_future().await;
     let (status, log) = Setup::new(&newer).refused().await;
     assert_eq!(status.code(), Some(1), "{log}");
     assert!(log.contains("upgrade posthorn"), "{log}");

@@ -3,78 +3,28 @@
 
 use std::net::SocketAddr;
 use std::path::Path;
-use std::sync::Arc;
 
 use p12_keystore::{Certificate, KeyStore, KeyStoreEntry, PrivateKey, PrivateKeyChain};
-use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair};
-use rustls::RootCertStore;
-use rustls::crypto::ring;
-use rustls::pki_types::PrivateKeyDer;
-use rustls::server::{ServerConfig, WebPkiClientVerifier};
+use rcgen::CertificateParams;
 use serde_json::{Value, json};
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::net::{TcpListener, TcpStream};
 use tokio_rustls::TlsAcceptor;
 
+use crate::support::authority::{Authority, Issued};
 use crate::support::{Database, Setup};
 
-struct Authority {
-    issuer: Issuer<'static, KeyPair>,
-    certificate: rcgen::Certificate,
-}
-
-impl Authority {
-    fn new(name: &str) -> Self {
-        let mut params = CertificateParams::new(Vec::new()).unwrap();
-        params.distinguished_name.push(DnType::CommonName, name);
-        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
-        let key = KeyPair::generate().unwrap();
-        let certificate = params.self_signed(&key).unwrap();
-        let issuer = Issuer::new(params, key);
-        Self {
-            issuer,
-            certificate,
-        }
-    }
-
-    fn issue(&self, name: &str) -> (rcgen::Certificate, KeyPair) {
-        self.sign(&CertificateParams::new(vec![name.to_owned()]).unwrap())
-    }
-
-    fn issue_expired(&self, name: &str) -> (rcgen::Certificate, KeyPair) {
-        let mut params = CertificateParams::new(vec![name.to_owned()]).unwrap();
-        params.not_before = rcgen::date_time_ymd(2001, 1, 1);
-        params.not_after = rcgen::date_time_ymd(2002, 1, 1);
-        self.sign(&params)
-    }
-
-    fn sign(&self, params: &CertificateParams) -> (rcgen::Certificate, KeyPair) {
-        let key = KeyPair::generate().unwrap();
-        (params.signed_by(&key, &self.issuer).unwrap(), key)
-    }
+fn issue_expired(authority: &Authority, name: &str) -> Issued {
+    let mut params = CertificateParams::new(vec![name.to_owned()]).unwrap();
+    params.not_before = rcgen::date_time_ymd(2001, 1, 1);
+    params.not_after = rcgen::date_time_ymd(2002, 1, 1);
+    authority.sign(&params)
 }
 
 /// Answers those that have a certificate: a token at `/token`, else what proved them beside
 /// it.
 async fn demanding_server(authority: &Authority) -> SocketAddr {
-    let provider = Arc::new(ring::default_provider());
-    let mut roots = RootCertStore::empty();
-    roots.add(authority.certificate.der().clone()).unwrap();
-    let verifier =
-        WebPkiClientVerifier::builder_with_provider(Arc::new(roots), Arc::clone(&provider))
-            .build()
-            .unwrap();
-    let (certificate, key) = authority.issue("127.0.0.1");
-    let config = ServerConfig::builder_with_provider(provider)
-        .with_safe_default_protocol_versions()
-        .unwrap()
-        .with_client_cert_verifier(verifier)
-        .with_single_cert(
-            vec![certificate.der().clone()],
-            PrivateKeyDer::try_from(key.serialize_der()).unwrap(),
-        )
-        .unwrap();
-    let acceptor = TlsAcceptor::from(Arc::new(config));
+    let acceptor = authority.demanding();
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
     tokio::spawn(async move {
@@ -128,7 +78,7 @@ fn write(directory: &Path, name: &str, content: impl AsRef<[u8]>) -> String {
 }
 
 /// The settings of a client certificate in PEM.
-fn in_pem(directory: &Path, name: &str, issued: &(rcgen::Certificate, KeyPair)) -> Value {
+fn in_pem(directory: &Path, name: &str, issued: &Issued) -> Value {
     let (certificate, key) = issued;
     json!({
         "client_cert": write(directory, &format!("{name}.pem"), certificate.pem()),
@@ -137,7 +87,7 @@ fn in_pem(directory: &Path, name: &str, issued: &(rcgen::Certificate, KeyPair)) 
 }
 
 /// The same in PKCS#12, opened by the environment variable `P12_PASSWORD`.
-fn in_pkcs12(directory: &Path, issued: &(rcgen::Certificate, KeyPair), password: &str) -> Value {
+fn in_pkcs12(directory: &Path, issued: &Issued, password: &str) -> Value {
     let (certificate, key) = issued;
     let key = PrivateKey::from_der(&key.serialize_der()).unwrap();
     let certificate = Certificate::from_der(certificate.der()).unwrap();
@@ -159,7 +109,7 @@ async fn a_client_certificate_opens_the_endpoint_that_demands_one() {
     let server = demanding_server(&authority).await;
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path();
-    let ca = write(path, "ca.pem", authority.certificate.pem());
+    let ca = write(path, "ca.pem", authority.pem());
     let good = authority.issue("posthorn");
     let pem = in_pem(path, "good", &good);
     let with = |extra: &Value| {
@@ -186,7 +136,7 @@ async fn a_client_certificate_opens_the_endpoint_that_demands_one() {
         ),
         (
             "expired",
-            with(&in_pem(path, "old", &authority.issue_expired("posthorn"))),
+            with(&in_pem(path, "old", &issue_expired(&authority, "posthorn"))),
             "tls TLS failed: SERVER: the receiver refuses the client certificate: it has expired",
         ),
         (

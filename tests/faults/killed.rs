@@ -2,8 +2,6 @@
 
 use std::time::{Duration, Instant};
 
-use serde_json::json;
-
 use crate::rig::{PATIENCE, Rig, behaviour, publish_one};
 
 const KILLS: u32 = 20;
@@ -20,18 +18,7 @@ const SETTINGS: &str = r#"
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn twenty_kills_under_load_lose_nothing() {
     let rig = Rig::set_up().await;
-    for merchant in 0..MERCHANTS {
-        let merchant = format!("m{merchant}");
-        rig.subscribe(&merchant, "good", json!({ "max_in_flight": 4 }))
-            .await;
-        let retries = json!({ "retry": "fixed", "retry_interval": "300ms" });
-        rig.subscribe(&merchant, "flaky", retries).await;
-        let path = |name| format!("/{merchant}/{name}");
-        rig.receiver.on(&path("good"), behaviour("200,delay=15ms"));
-        // Every fourth request or so succeeds, over and over.
-        let flaky = "503,times=3,then=200,times=1,then=503,times=3,then=200";
-        rig.receiver.on(&path("flaky"), behaviour(flaky));
-    }
+    rig.good_and_flaky(MERCHANTS, 3).await;
     let mut workers = [
         rig.worker("w0", SETTINGS).await,
         rig.worker("w1", SETTINGS).await,

@@ -1,15 +1,7 @@
 //! What no fault may break: completeness, ownership, isolation. Real worker processes, real
 //! PostgreSQL, one check at a time.
 
-#![allow(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    reason = "a panic is how a test fails"
-)]
-#![allow(
-    clippy::too_many_lines,
-    reason = "a test tells its story from beginning to end"
-)]
+#![allow(clippy::too_many_lines, reason = "a test tells its whole story")]
 
 #[path = "../support/mod.rs"]
 mod support;

@@ -1,15 +1,7 @@
 //! The gateway, asked as merchants, browsers and devices ask: real processes, a real
 //! PostgreSQL, and clients that share no code with it.
 
-#![allow(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    reason = "a panic is how a test fails"
-)]
-#![allow(
-    clippy::too_many_lines,
-    reason = "a test tells its story from beginning to end"
-)]
+#![allow(clippy::too_many_lines, reason = "a test tells its whole story")]
 
 #[path = "../support/mod.rs"]
 mod support;

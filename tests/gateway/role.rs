@@ -3,18 +3,13 @@
 use serde_json::json;
 
 use crate::client::{ask, http, json};
-use crate::support::{Database, Setup, posthorn};
+use crate::support::{Database, Setup};
 
 #[tokio::test]
 async fn a_gateway_does_all_it_does_with_its_own_roles_rights() {
     let database = Database::new().await;
-    let role = format!("gateway_of_{}", database.name);
-    database
-        .as_superuser(&format!("CREATE ROLE {role} LOGIN"))
-        .await;
-    let (status, said) =
-        posthorn(&["grant", "--gateway", &role, "--database-url", &database.url]).await;
-    assert!(status.success(), "{said}");
+    let role = database.login("gateway_of").await;
+    database.grant("--gateway", &role).await;
     let url = database.url_of(&role);
     let running = Setup::gateway(&database)
         .toml(&format!("[database]\nurl = '{url}'"))

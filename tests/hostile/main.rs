@@ -3,15 +3,7 @@
 //!
 //! `PROPTEST_CASES` sets how many inputs each target is given.
 
-#![allow(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    reason = "a panic is how a test fails"
-)]
-#![allow(
-    clippy::too_many_lines,
-    reason = "a test tells its story from beginning to end"
-)]
+#![allow(clippy::too_many_lines, reason = "a test tells its whole story")]
 
 mod answers;
 mod injection;
@@ -41,20 +33,14 @@ fn cases(fewest: u32) -> Config {
 
 /// The subscription of these settings; `secret` is what every reference points to.
 fn resolved(settings: &Settings, secret: &str) -> Result<Subscription, Vec<Problem>> {
-    let identity = Identity {
-        id: Uuid::nil(),
-        merchant: "acme".to_owned(),
-        name: "orders".to_owned(),
-        shard: Shard(0),
-        revision: 1,
-        created_at: DateTime::UNIX_EPOCH,
-        enabled: true,
-        paused: false,
-    };
-    resolve(identity, settings, &|from| match secret {
-        "" => Err(SecretError::Empty(from.clone())),
-        _ => Ok(secret.as_bytes().to_vec().into()),
-    })
+    resolve(
+        Identity::unwritten("acme", "orders"),
+        settings,
+        &|from| match secret {
+            "" => Err(SecretError::Empty(from.clone())),
+            _ => Ok(secret.as_bytes().to_vec().into()),
+        },
+    )
 }
 
 /// The request of the event, shaped as a worker does.

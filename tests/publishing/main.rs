@@ -1,12 +1,6 @@
 //! How applications publish: the crate `posthorn-publish`, and the examples that a newcomer
 //! copies, each as a role that may publish and no more.
 
-#![allow(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    reason = "a panic is how a test fails"
-)]
-
 #[path = "../support/mod.rs"]
 mod support;
 
@@ -18,10 +12,7 @@ use support::{Database, posthorn};
 /// The application's connection, whose role has a table of payments and may publish; `merchants`
 /// are further arguments of `posthorn grant`.
 async fn application(database: &Database, merchants: &[&str]) -> Database {
-    let role = format!("app_{}", database.name);
-    database
-        .as_superuser(&format!("CREATE ROLE {role} LOGIN"))
-        .await;
+    let role = database.login("app").await;
     database
         .execute(&format!(
             "CREATE TABLE public.payments (id text PRIMARY KEY, status text);

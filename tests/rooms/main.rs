@@ -7,12 +7,6 @@
 //! from the top. What counts as a circle of files goes through at least two that stand beside
 //! each other.
 
-#![allow(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    reason = "what cannot be read fails the test"
-)]
-
 mod checker;
 mod house;
 mod plan;

@@ -8,15 +8,7 @@
 //! (keeper and ownership, reader, windows, progress, look-ups), `record`, `shape`, `judge` and
 //! `plan`; who does their errands is played, and so is the database (`worker`, `database`).
 
-#![allow(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    reason = "a panic is how a test fails"
-)]
-#![allow(
-    clippy::too_many_lines,
-    reason = "a test tells its story from beginning to end"
-)]
+#![allow(clippy::too_many_lines, reason = "a test tells its whole story")]
 
 mod agreement;
 mod database;

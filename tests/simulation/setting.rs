@@ -4,11 +4,11 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use chrono::{DateTime, TimeDelta, Utc};
-use http::HeaderName;
-use posthorn::model::subscription::{Exit, IdentityHeaders, Locked, RequestForm, TlsSettings};
+use posthorn::model::secret::{SecretError, SecretRef};
+use posthorn::model::settings::resolve;
 use posthorn::model::{
-    Auth, Emit, Encoding, Method, Order, RetryPolicy, Schedule, Scope, Shard, Signing, Spelling,
-    StatusRanges, Subscription, SuccessRule,
+    Emit, Identity, Order, RetryPolicy, Schedule, Scope, Settings, Shard, StatusRanges,
+    Subscription,
 };
 use uuid::Uuid;
 
@@ -84,53 +84,22 @@ pub fn ordinary(
     shard: Shard,
     began: DateTime<Utc>,
 ) -> Subscription {
-    Subscription {
+    let identity = Identity {
         id: Uuid::from_u128(chance.number()),
-        merchant,
-        name: "all".to_owned(),
         shard,
         revision: 1,
         created_at: began - TimeDelta::days(2),
-        enabled: true,
-        paused: false,
-        unusable: None,
-        scope: Scope::Merchant,
-        kinds: None,
-        statuses: None,
-        emit: Emit::Every,
-        form: RequestForm {
-            url: Some("https://merchant.example/hook".parse().unwrap()),
-            method: Method::Post,
-            encoding: Encoding::Json,
-            fields: None,
-            nested: posthorn::model::subscription::Nested::Dotted,
-            space: posthorn::model::subscription::Space::Plus,
-            charset: posthorn::model::Charset::Utf8,
-            says_charset: false,
-            xml_root: "event".to_owned(),
-            xml_illegal: posthorn::model::subscription::XmlIllegal::Replace,
-            asks_for_identity: true,
-            identity: IdentityHeaders {
-                id: Some(HeaderName::from_static("webhook-id")),
-                timestamp: None,
-                attempt: Some(HeaderName::from_static("webhook-attempt")),
-                spelling: Spelling::default(),
-            },
-            user_agent: None,
-            fixed: Vec::new(),
-        },
-        auth: Auth::None,
-        auth_previous: None,
-        signing: Signing::None,
-        unsent: Vec::new(),
-        tls: TlsSettings::default(),
-        exit: Exit::default(),
-        success: SuccessRule {
-            statuses: StatusRanges(vec![(200, 299)]),
-            body: None,
-            give_up: StatusRanges(vec![(404, 404)]),
-            disable: StatusRanges::default(),
-        },
+        ..Identity::unwritten(&merchant, "all")
+    };
+    let settings = Settings {
+        url: Some("https://merchant.example/hook".to_owned()),
+        timestamp_header: Some("none".to_owned()),
+        give_up_statuses: Some(vec!["404".to_owned()]),
+        ..Settings::default()
+    };
+    let no_secrets = |from: &SecretRef| Err(SecretError::OutOfReach(from.clone()));
+    let plain = resolve(identity, &settings, &no_secrets).unwrap();
+    Subscription {
         retry: RetryPolicy {
             schedule: Schedule::Exponential {
                 interval: chance.span(20, 500),
@@ -148,6 +117,6 @@ pub fn ordinary(
         rate: chance.one_of(&[None, None, None, Some(20.0)]),
         order: chance.one_of(&[Order::None, Order::Transaction]),
         supersede: chance.happens(0.25),
-        locked: Locked::default(),
+        ..plain
     }
 }

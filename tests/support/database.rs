@@ -9,13 +9,13 @@ use chrono::{DateTime, Utc};
 use posthorn::config::builtin_profiles;
 use posthorn::demo::postgres::{OWNER, PrivatePostgres, SUPERUSER, Settings};
 use posthorn::store::schema::migrate;
-use serde_json::Value;
+use serde_json::{Value, json};
 use sqlx::postgres::PgPoolOptions;
 use sqlx::{AssertSqlSafe, Connection, Executor, PgConnection, PgPool};
 use tokio::sync::OnceCell;
 use uuid::Uuid;
 
-use super::{PATIENCE, until};
+use super::{PATIENCE, posthorn, until};
 
 const TEMPLATE: &str = "migrated";
 
@@ -40,6 +40,14 @@ pub struct Delivery {
     pub reason: Option<String>,
     pub created_at: DateTime<Utc>,
     pub next_attempt_at: Option<DateTime<Utc>>,
+}
+
+/// A row of `posthorn.attempts`.
+#[derive(Clone, Debug, sqlx::FromRow)]
+pub struct Attempted {
+    pub outcome: String,
+    pub http_status: Option<i16>,
+    pub reason: String,
 }
 
 /// A URL of PostgreSQL that leads to another address.
@@ -67,6 +75,18 @@ impl Database {
         copy.execute("UPDATE posthorn.shards SET cluster = posthorn.cluster()")
             .await;
         copy
+    }
+
+    /// With a schema that a newer Posthorn made.
+    pub async fn from_the_future() -> Self {
+        let newer = Self::new().await;
+        newer
+            .execute(
+                "INSERT INTO posthorn.migrations (version, description, success, checksum, execution_time)
+                 VALUES (9999, 'from the future', true, '', 0)",
+            )
+            .await;
+        newer
     }
 
     /// Without the schema.
@@ -138,6 +158,20 @@ impl Database {
         session.close().await.unwrap();
     }
 
+    /// Makes a role that may log in, and returns its name, which begins so.
+    pub async fn login(&self, name: &str) -> String {
+        let role = format!("{name}_{}", self.name);
+        self.as_superuser(&format!("CREATE ROLE {role} LOGIN"))
+            .await;
+        role
+    }
+
+    /// Gives a role a part, such as `--worker`, by the command that operators use.
+    pub async fn grant(&self, part: &str, role: &str) {
+        let (status, said) = posthorn(&["grant", part, role, "--database-url", &self.url]).await;
+        assert!(status.success(), "{said}");
+    }
+
     /// Takes the records of an event away, as a fault or somebody with a superuser's rights
     /// would.
     pub async fn forget(&self, event: Uuid) {
@@ -189,6 +223,14 @@ impl Database {
             Ok(value) => value,
             Err(error) => panic!("{sql}: {error}"),
         }
+    }
+
+    /// Waits until the number that a query returns is as wanted.
+    pub async fn counts(&self, what: &str, sql: &str, is_met: impl Fn(i64) -> bool) {
+        until(PATIENCE, what, async || {
+            is_met(self.value(sql).await).then_some(())
+        })
+        .await;
     }
 
     /// Inserts a subscription; `settings` is an object whose keys are columns.
@@ -247,6 +289,28 @@ impl Database {
         .unwrap()
     }
 
+    /// Subscribes a URL to what `acme` publishes, and returns an event that was delivered to it.
+    pub async fn delivers_to(&self, url: &str) -> Uuid {
+        self.subscribe("acme", "all", json!({ "url": url })).await;
+        let event = self.publish("acme", "t1", "approved", "{}").await;
+        self.reaches(event, "delivered").await;
+        event
+    }
+
+    /// What is recorded of the attempts for an event, in order; by the subscription's name.
+    pub async fn attempts(&self, event: Uuid, subscription: &str) -> Vec<Attempted> {
+        sqlx::query_as(
+            "SELECT a.outcome::text, a.http_status, a.reason
+               FROM posthorn.attempts a JOIN posthorn.delivery_status d USING (event_id, subscription_id, generation)
+              WHERE a.event_id = $1 AND d.subscription = $2 ORDER BY a.number",
+        )
+        .bind(event)
+        .bind(subscription)
+        .fetch_all(&self.pool)
+        .await
+        .unwrap()
+    }
+
     /// Waits until the event's one delivery is in a state, such as `delivered`.
     pub async fn reaches(&self, event: Uuid, state: &str) -> Delivery {
         let what = format!("a delivery that is {state}");
@@ -261,10 +325,7 @@ impl Database {
     pub async fn count_reaches(&self, state: &str, count: i64) {
         let what = format!("{count} deliveries that are {state}");
         let sql = format!("SELECT count(*) FROM posthorn.delivery_status WHERE state = '{state}'");
-        until(PATIENCE, &what, async || {
-            (self.value::<i64>(&sql).await == count).then_some(())
-        })
-        .await;
+        self.counts(&what, &sql, |found| found == count).await;
     }
 }
 

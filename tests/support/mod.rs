@@ -1,13 +1,9 @@
 //! What the tests with real worker processes stand on: a database each, workers as users
 //! run them, and waiting for what is to happen.
 
-#![allow(
-    dead_code,
-    clippy::unwrap_used,
-    clippy::expect_used,
-    reason = "each test binary takes what it needs of it, and a failed set-up fails the test"
-)]
+#![allow(dead_code, reason = "each test binary takes what it needs of it")]
 
+pub mod authority;
 mod config_file;
 mod database;
 pub mod http;

@@ -60,6 +60,22 @@ impl Rig {
         self.database.subscribe(merchant, name, settings).await
     }
 
+    /// Two endpoints for each of so many merchants `m0`, `m1`, …: a `good` one, and a `flaky` one
+    /// that fails so many times before a success, twice.
+    pub async fn good_and_flaky(&self, merchants: usize, failures: u32) {
+        let flaky =
+            format!("503,times={failures},then=200,times=1,then=503,times={failures},then=200");
+        for merchant in (0..merchants).map(|number| format!("m{number}")) {
+            self.subscribe(&merchant, "good", json!({ "max_in_flight": 4 }))
+                .await;
+            let retries = json!({ "retry": "fixed", "retry_interval": "300ms" });
+            self.subscribe(&merchant, "flaky", retries).await;
+            let path = |name| format!("/{merchant}/{name}");
+            self.receiver.on(&path("good"), behaviour("200,delay=15ms"));
+            self.receiver.on(&path("flaky"), behaviour(&flaky));
+        }
+    }
+
     pub async fn number(&self, query: &str) -> i64 {
         self.database.value(query).await
     }

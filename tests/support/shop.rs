@@ -70,11 +70,20 @@ impl Shop {
 
     /// The application's connection, whose role may publish and is not the owner's.
     pub async fn publisher(&self, role: &str) -> Database {
-        let url = &self.database.url;
-        let grant = ["grant", "--publisher", role, "--database-url", url];
-        let (status, said) = posthorn(&grant).await;
-        assert!(status.success(), "{said}");
+        self.database.grant("--publisher", role).await;
         Database::connect(&self.database.name, self.database.url_of(role))
+    }
+
+    /// A role of the application's that may publish and has this right on `shop.payments`, and
+    /// its connection.
+    pub async fn application(&self, right: &str) -> (String, Database) {
+        let role = self.database.login("app").await;
+        self.run(&format!(
+            "GRANT USAGE ON SCHEMA shop TO {role}; GRANT {right} ON shop.payments TO {role}"
+        ))
+        .await;
+        let application = self.publisher(&role).await;
+        (role, application)
     }
 
     pub async fn list(&self) -> String {

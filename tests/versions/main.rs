@@ -1,15 +1,7 @@
 //! What a provider's own roles do, none of them a superuser, on each version of PostgreSQL
 //! that is at hand: the one of this machine, and those that `.ci/postgres` fetches.
 
-#![allow(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    reason = "a failed set-up fails the test"
-)]
-#![allow(
-    clippy::too_many_lines,
-    reason = "a test tells its story from beginning to end"
-)]
+#![allow(clippy::too_many_lines, reason = "a test tells its whole story")]
 
 mod attacks;
 mod dump;

@@ -2,15 +2,7 @@
 //! like ours. Each test is a report from outside made small; docs/CONTRIBUTING.md says how the
 //! next one is added.
 
-#![allow(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    reason = "a panic is how a test fails"
-)]
-#![allow(
-    clippy::too_many_lines,
-    reason = "a test tells its story from beginning to end"
-)]
+#![allow(clippy::too_many_lines, reason = "a test tells its whole story")]
 #![allow(
     clippy::disallowed_methods,
     reason = "the other sides have clocks of their own, and are slow where a report says so"

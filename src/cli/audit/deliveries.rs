@@ -48,7 +48,7 @@ pub async fn compare(
     })
 }
 
-const HEADING: &str = "day         expected  delivered    waiting     errors superseded  cancelled    missing   repeated  in flight  undecided  merchant";
+const HEADING: &str = "day         expected  delivered    waiting     errors superseded  cancelled    missing   repeated  unsettled  undecided  merchant";
 
 fn tell(line: &Line, json: bool) -> io::Result<()> {
     let mut out = io::stdout();
@@ -60,22 +60,18 @@ fn tell(line: &Line, json: bool) -> io::Result<()> {
 }
 
 fn columns(counts: Counts) -> String {
-    let Counts {
-        expected,
-        delivered,
-        waiting,
-        posting_errors,
-        superseded,
-        cancelled,
-        missing,
-        repeated,
-        in_flight,
-        undecided,
-        ..
-    } = counts;
     format!(
-        "{expected:>9} {delivered:>10} {waiting:>10} {posting_errors:>10} {superseded:>10} \
-         {cancelled:>10} {missing:>10} {repeated:>10} {in_flight:>10} {undecided:>10}"
+        "{:>9} {:>10} {:>10} {:>10} {:>10} {:>10} {:>10} {:>10} {:>10} {:>10}",
+        counts.expected,
+        counts.delivered,
+        counts.waiting,
+        counts.posting_errors,
+        counts.superseded,
+        counts.cancelled,
+        counts.missing,
+        counts.repeated,
+        counts.unsettled,
+        counts.undecided
     )
 }
 

@@ -76,7 +76,6 @@ fn header_value(name: &HeaderName, value: &HeaderValue) -> String {
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used, reason = "a failed set-up fails the test")]
     use std::time::Instant;
 
     use bytes::Bytes;

@@ -52,7 +52,6 @@ fn lookup(passwd: &str, name: &str) -> Option<Account> {
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used, reason = "a failed lookup fails the test")]
     use super::*;
 
     #[test]

@@ -120,7 +120,6 @@ fn major(banner: &str) -> Option<u32> {
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used, reason = "a failed search fails the test")]
     use super::*;
 
     #[test]

@@ -59,7 +59,6 @@ fn allows(metadata: &Metadata, account: &Account, wanted: u32) -> bool {
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used, reason = "a failed set-up fails the test")]
     use std::fs::Permissions;
     use std::os::unix::fs::PermissionsExt;
 

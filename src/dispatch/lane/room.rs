@@ -66,7 +66,7 @@ impl Lane {
 
     /// Whether the one at this place of the queue is a replay that has to wait for others.
     pub(super) fn is_replay_too_many(&self, at: usize, now: Instant) -> bool {
-        let flying = || self.in_flight.keys().filter(|key| key.is_replay()).count();
-        at >= self.queue.len() - self.replays && flying() >= self.replay_slots(now)
+        let in_the_air = || self.in_flight.keys().filter(|key| key.is_replay()).count();
+        at >= self.queue.len() - self.replays && in_the_air() >= self.replay_slots(now)
     }
 }

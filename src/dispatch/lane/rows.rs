@@ -79,7 +79,7 @@ impl Lane {
         self.capacity(pressure / FEED_READS_BELOW, now)
     }
 
-    /// Rows came back into memory; `next_due` is when the first of the others is due. They
+    /// Rows were refilled; `next_due` is when the first of the others is due. They
     /// stay where they are if nothing is to be sent any more, as they would take the others'
     /// memory, or if older ones have left memory meanwhile.
     pub fn refilled(&mut self, found: Vec<Item>, next_due: Due, now: Instant) {
@@ -146,23 +146,23 @@ impl Lane {
 
     /// The rows that `overdue` asked for are there. What the endpoint will not take soon
     /// leaves memory; its row brings it back.
-    pub fn rows_written(&mut self, keys: &HashSet<DeliveryKey>, pressure: f64, now: Instant) {
+    pub fn rows_recorded(&mut self, keys: &HashSet<DeliveryKey>, pressure: f64, now: Instant) {
         let in_the_air = self.in_flight.values_mut().map(|flight| &mut flight.item);
         for item in self.queue.iter_mut().chain(in_the_air) {
             if item.row == RowState::Asked && keys.contains(&item.key) {
-                item.row = RowState::Written;
+                item.row = RowState::Recorded;
             }
         }
         let keep = self.capacity(pressure, now).max(self.free_slots(now));
-        let left = self.shelve_beyond(keep, |item| item.row == RowState::Written);
+        let left = self.shelve_beyond(keep, |item| item.row == RowState::Recorded);
         if !left.is_empty() {
             self.shelf.due_at(now);
         }
     }
 
-    /// Gives up what waits while nothing is to be sent, or for an endpoint that takes nothing:
-    /// it would take the others' memory.
-    pub fn put_away(&mut self, now: Instant) -> Vec<Item> {
+    /// Shelves what waits while nothing is to be sent, or for an endpoint that takes nothing: it
+    /// would take the others' memory.
+    pub fn shelve_stalled(&mut self, now: Instant) -> Vec<Item> {
         if self.subscription.is_held() {
             self.shelve_beyond(0, |_| true)
         } else if self.is_stalled(now) {

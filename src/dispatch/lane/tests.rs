@@ -1,5 +1,3 @@
-#![allow(clippy::unwrap_used, reason = "a panic is how a test fails")]
-
 mod credentials;
 mod order;
 mod replays;
@@ -29,7 +27,7 @@ fn lane(change: impl FnOnce(&mut Subscription), now: Instant) -> Lane {
 
 fn refilled(number: u128, transaction_id: &str, now: Instant) -> Item {
     Item {
-        row: RowState::Written,
+        row: RowState::Recorded,
         ..item(number, transaction_id, now)
     }
 }
@@ -58,7 +56,7 @@ fn send_all(lane: &mut Lane, now: Instant) -> Vec<u128> {
         .collect()
 }
 
-fn land(lane: &mut Lane, number: u128, verdict: Verdict, now: Instant) -> Returned {
+fn land(lane: &mut Lane, number: u128, verdict: Verdict, now: Instant) -> Landing {
     answer(lane, number, verdict, false, now)
 }
 
@@ -67,13 +65,7 @@ fn refuse(lane: &mut Lane, number: u128, now: Instant) {
     answer(lane, number, Verdict::Retry, true, now);
 }
 
-fn answer(
-    lane: &mut Lane,
-    number: u128,
-    verdict: Verdict,
-    refused: bool,
-    now: Instant,
-) -> Returned {
+fn answer(lane: &mut Lane, number: u128, verdict: Verdict, refused: bool, now: Instant) -> Landing {
     let answered = Answered {
         refused,
         ..soon(verdict)
@@ -129,11 +121,11 @@ fn what_waits_for_an_endpoint_that_falls_silent_leaves_memory() {
     let mut lane = lane(|subscription| subscription.max_in_flight = 2, start);
     offer(&mut lane, 0..20, start);
     send_all(&mut lane, start);
-    assert!(lane.put_away(start).is_empty());
+    assert!(lane.shelve_stalled(start).is_empty());
     let silent = lane.wake_at(0.0, start).unwrap();
     assert_eq!(silent, start + Duration::from_secs(1));
     let left: Vec<u128> = (2..20).collect();
-    assert_eq!(numbers(&lane.put_away(silent)), left);
+    assert_eq!(numbers(&lane.shelve_stalled(silent)), left);
     assert_eq!(lane.queued(), (0, 0));
     lane.shelf.due_at(silent);
     assert!(lane.begin_refill(0.0, silent).is_none());
@@ -151,14 +143,14 @@ fn what_waits_for_a_failing_endpoint_leaves_memory_and_comes_back_one_by_one() {
         land(&mut lane, number, Verdict::Retry, start);
     }
     let left: Vec<u128> = (3..20).collect();
-    assert_eq!(numbers(&lane.put_away(start)), left);
+    assert_eq!(numbers(&lane.shelve_stalled(start)), left);
     lane.shelf.due_at(start);
     assert!(lane.begin_refill(0.0, start).is_none());
     let probe = lane.wake_at(0.0, start).unwrap();
     let (room, _) = lane.begin_refill(0.0, probe).unwrap();
     assert_eq!(room.deliveries, 1);
     lane.refilled(vec![refilled(3, "3", probe)], Due::default(), probe);
-    assert!(lane.put_away(probe).is_empty());
+    assert!(lane.shelve_stalled(probe).is_empty());
     assert_eq!(send_all(&mut lane, probe), [3]);
 }
 
@@ -204,7 +196,7 @@ fn what_has_waited_too_long_gets_a_row_and_leaves_memory_where_the_endpoint_is_s
     assert_eq!(overdue.len(), 20, "the one in the air too");
     assert!(lane.overdue(later).is_empty(), "once");
     let keys = overdue.iter().map(|item| item.key).collect();
-    lane.rows_written(&keys, 0.0, later);
+    lane.rows_recorded(&keys, 0.0, later);
     assert!(lane.queued().0 <= 1, "one send has taken 2 s and goes on");
     assert!(lane.shelf.rows() >= 18);
 }
@@ -278,11 +270,11 @@ fn a_held_subscription_sends_nothing_and_a_disabled_one_gives_up_what_waits() {
         1,
         "what comes meanwhile waits in the database"
     );
-    assert!(lane.next_to_cancel().is_none());
+    assert!(lane.next_to_withdraw().is_none());
     changed.enabled = false;
     lane.configure(Arc::new(changed), now);
-    let given_up = std::iter::from_fn(|| lane.next_to_cancel()).count();
-    assert_eq!(given_up, 2);
+    let withdrawn = std::iter::from_fn(|| lane.next_to_withdraw()).count();
+    assert_eq!(withdrawn, 2);
     assert!(
         lane.begin_refill(0.0, now).is_some(),
         "the rows are fetched to be withdrawn"

@@ -7,16 +7,16 @@ use super::Lane;
 use crate::dispatch::item::{Item, Series};
 use crate::model::DeliveryKey;
 
-/// What a newer event does to the older ones of its transaction.
+/// What a newer event does to the older ones of its series.
 #[derive(Debug, Default)]
 pub struct Superseded {
-    /// They waited in memory.
-    pub dropped: Vec<Item>,
+    /// The older ones that were queued.
+    pub queued: Vec<Item>,
     /// More may wait in the database, but for those in the air.
     pub look_in_rows: bool,
     pub in_the_air: Vec<DeliveryKey>,
-    /// It is itself older than one that is there.
-    pub stale: bool,
+    /// Whether it is superseded itself, by one that is there.
+    pub itself: bool,
 }
 
 impl Lane {
@@ -40,10 +40,10 @@ impl Lane {
         followers
     }
 
-    /// Makes way for an event where newer ones replace older ones.
+    /// Supersedes the older ones, where newer events do.
     pub fn supersede(&mut self, newer: &Series) -> Superseded {
         let mut result = Superseded {
-            stale: self.queue.iter().any(|item| item.replaces(newer)),
+            itself: self.queue.iter().any(|item| item.supersedes(newer)),
             look_in_rows: self.shelf.rows() > 0,
             ..Superseded::default()
         };
@@ -52,17 +52,17 @@ impl Lane {
             .values_mut()
             .filter(|flight| flight.item.is_of(newer))
         {
-            if flight.item.replaces(newer) {
-                result.stale = true;
-            } else if flight.item.is_replaced_by(newer) {
+            if flight.item.supersedes(newer) {
+                result.itself = true;
+            } else if flight.item.is_superseded_by(newer) {
                 flight.outdated = true;
                 result.in_the_air.push(flight.item.key);
             }
         }
-        result.dropped = self.take_queued(|item| item.is_replaced_by(newer));
+        result.queued = self.take_queued(|item| item.is_superseded_by(newer));
         if self.shelf.is_refilling() || result.look_in_rows {
             let guard = self.order.get_or_insert_default();
-            guard.replaced(newer, result.look_in_rows);
+            guard.superseded(newer, result.look_in_rows);
         }
         result
     }

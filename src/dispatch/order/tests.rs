@@ -93,7 +93,7 @@ fn where_only_the_newest_counts_nothing_waits_and_nothing_older_comes_back() {
     guard.sent(&item(1));
     guard.leaves(&item(1), true);
     assert!(guard.may_send(&item(2)) && guard.may_refill() && guard.may_take_fresh(9));
-    guard.replaced(&item(2).series(), true);
+    guard.superseded(&item(2).series(), true);
     assert!(!guard.may_take(&item(1)));
     assert!(guard.may_take(&item(3)));
 }

@@ -1,4 +1,3 @@
-#![allow(clippy::unwrap_used, reason = "a panic is how a test fails")]
 use std::collections::HashSet;
 
 use super::*;

@@ -27,25 +27,25 @@ impl Batches {
         Self {
             duration: names.histogram(
                 "posthorn_batch_duration_seconds",
-                "How long the transaction of a batch of results took",
+                "How long the transaction of a batch of entries took",
                 BATCH,
             ),
-            entries: names.counter("posthorn_batch_entries", "Results written in batches"),
+            entries: names.counter("posthorn_batch_entries", "Entries recorded in batches"),
             unrecorded: names.level(
                 "posthorn_deliveries_unrecorded",
-                "Results that are not in the database yet",
+                "Entries that are not recorded yet",
             ),
             fenced_off: names.counter(
                 "posthorn_fenced_off",
-                "Results that the database refused because the shard has another owner now",
+                "Entries that the database refused because the shard has another owner now",
             ),
             refused: names.counter(
                 "posthorn_entries_refused",
-                "Results of deliveries that the database refused to record as they were",
+                "Entries of deliveries that the database refused to record as they were",
             ),
             conflicts: names.counter(
                 "posthorn_ledger_conflicts",
-                "Results of deliveries that the ledger holds as final already",
+                "Entries of deliveries that the ledger holds as final already",
             ),
         }
     }

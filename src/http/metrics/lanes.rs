@@ -33,7 +33,7 @@ impl Lanes {
             in_flight: names.level("posthorn_deliveries_in_flight", "Requests in the air"),
             over_limit: names.counter(
                 "posthorn_in_flight_over_limit",
-                "Requests that left although max_in_flight of their subscription were in the air",
+                "Requests that went out although max_in_flight of their subscription were in the air",
             ),
             waiting: names.level(
                 "posthorn_deliveries_waiting",
@@ -45,7 +45,7 @@ impl Lanes {
             ),
             refilled: names.counter(
                 "posthorn_deliveries_refilled",
-                "Deliveries taken back from posthorn.pending_deliveries to memory",
+                "Deliveries that came back from posthorn.pending_deliveries into memory",
             ),
             breakers_open: names.level(
                 "posthorn_breakers_open",
@@ -86,7 +86,7 @@ impl Metrics {
         self.0.lanes.spilled.inc_by(n);
     }
 
-    /// So many deliveries came back from the database to memory.
+    /// So many deliveries were refilled.
     pub fn refilled(&self, n: u64) {
         self.0.lanes.refilled.inc_by(n);
     }

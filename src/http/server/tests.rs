@@ -1,5 +1,3 @@
-#![allow(clippy::unwrap_used, reason = "a panic is how a test fails")]
-
 use std::net::SocketAddr;
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};

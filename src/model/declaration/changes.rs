@@ -172,8 +172,6 @@ fn without<'a>(
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used, reason = "a test that panics has failed")]
-
     use serde_json::{Value, json};
 
     use super::*;

@@ -37,6 +37,24 @@ pub struct Identity {
     pub paused: bool,
 }
 
+impl Identity {
+    /// What a subscription is of which no database knows: what SQL gives a row does not matter to
+    /// whether its settings can be used.
+    #[must_use]
+    pub fn unwritten(merchant: &str, name: &str) -> Self {
+        Self {
+            id: Uuid::nil(),
+            merchant: merchant.to_owned(),
+            name: name.to_owned(),
+            shard: Shard(0),
+            revision: 0,
+            created_at: DateTime::UNIX_EPOCH,
+            enabled: true,
+            paused: false,
+        }
+    }
+}
+
 /// Resolves what decides which events a subscription gets, and nothing else of it: all that can be
 /// said of one whose other settings cannot be used, or are of no account.
 #[must_use]

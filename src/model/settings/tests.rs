@@ -1,5 +1,3 @@
-#![allow(clippy::unwrap_used, reason = "a test that panics has failed")]
-
 mod certificates;
 mod credentials;
 mod fields;
@@ -10,14 +8,12 @@ mod signing;
 
 use std::time::Duration;
 
-use chrono::DateTime;
 use secrecy::SecretSlice;
 use serde_json::json;
-use uuid::Uuid;
 
 use super::{Identity, Problem, Settings, resolve};
 use crate::model::secret::{SecretError, SecretRef};
-use crate::model::{Auth, Encoding, Method, Schedule, Scope, Shard, Subscription};
+use crate::model::{Auth, Encoding, Method, Schedule, Scope, Subscription};
 
 fn given(change: impl FnOnce(&mut Settings)) -> Settings {
     let mut settings = Settings {
@@ -29,16 +25,7 @@ fn given(change: impl FnOnce(&mut Settings)) -> Settings {
 }
 
 fn identity() -> Identity {
-    Identity {
-        id: Uuid::nil(),
-        merchant: "m".to_owned(),
-        name: "n".to_owned(),
-        shard: Shard(0),
-        revision: 1,
-        created_at: DateTime::UNIX_EPOCH,
-        enabled: true,
-        paused: false,
-    }
+    Identity::unwritten("m", "n")
 }
 
 /// Resolves with a secret store that holds `content` under every name but `GONE`.

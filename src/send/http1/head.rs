@@ -190,8 +190,6 @@ fn items<'a>(headers: &'a HeaderMap, name: &'static str) -> impl Iterator<Item =
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used, reason = "a panic is how a test fails")]
-
     use super::*;
 
     fn parsed(rest: &str) -> Head {

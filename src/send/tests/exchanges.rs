@@ -8,7 +8,8 @@ use tokio::sync::mpsc;
 
 use super::receiver::{Receiver, read_request};
 use super::{
-    ANSWER_CAP, Credential, TlsSettings, answer, loopback_sender, post, send, subscription,
+    ANSWER_CAP, Credential, TlsSettings, answer, loopback_sender, post, send, send_plainly,
+    send_request, subscription,
 };
 
 #[tokio::test]
@@ -38,8 +39,7 @@ async fn status_reason_retry_after_and_body_are_kept_as_they_came() {
         ),
     ] {
         let receiver = Receiver::answering(sent).await;
-        let subscription = subscription(TlsSettings::default());
-        let answer = answer(send(&loopback_sender(), &receiver.url(), &subscription).await);
+        let answer = answer(send_plainly(&receiver.url()).await);
         assert_eq!(answer.status, status);
         assert_eq!(answer.reason, reason, "{status}");
         assert_eq!(answer.retry_after.as_deref(), retry_after, "{status}");
@@ -79,11 +79,7 @@ async fn the_request_goes_out_as_it_was_shaped() {
         .insert("hmac-random-key", HeaderValue::from_static("7"));
     request.spelling.keep("HMAC-Random-Key");
     request.body = Bytes::from_static(b"{\"id\":\"1\"}");
-    answer(
-        sender
-            .send(&mut request, &subscription, Credential::Current, Utc::now())
-            .await,
-    );
+    answer(send_request(&sender, &mut request, &subscription).await);
     assert_eq!(
         requests.recv().await.unwrap(),
         format!(
@@ -102,11 +98,7 @@ async fn the_request_goes_out_as_it_was_shaped() {
     let mut request = post(&receiver.url());
     request.method = Method::GET;
     request.body = Bytes::new();
-    answer(
-        sender
-            .send(&mut request, &subscription, Credential::Current, Utc::now())
-            .await,
-    );
+    answer(send_request(&sender, &mut request, &subscription).await);
     assert_eq!(
         requests.recv().await.unwrap(),
         format!(
@@ -126,8 +118,7 @@ async fn an_endless_body_is_read_up_to_the_cap() {
         while stream.write_all(&[b'x'; 8192]).await.is_ok() {}
     })
     .await;
-    let subscription = subscription(TlsSettings::default());
-    let answer = answer(send(&loopback_sender(), &receiver.url(), &subscription).await);
+    let answer = answer(send_plainly(&receiver.url()).await);
     assert_eq!(answer.body.len(), ANSWER_CAP);
 }
 
@@ -137,8 +128,7 @@ async fn a_redirect_is_an_answer_and_is_not_followed() {
         "HTTP/1.1 302 Found\r\nlocation: https://elsewhere.example/?token=canary\r\ncontent-length: 0\r\nconnection: close\r\n\r\n",
     )
     .await;
-    let subscription = subscription(TlsSettings::default());
-    let answer = answer(send(&loopback_sender(), &receiver.url(), &subscription).await);
+    let answer = answer(send_plainly(&receiver.url()).await);
     assert_eq!(answer.status, 302);
     assert_eq!(answer.redirects_to.as_deref(), Some("elsewhere.example"));
     assert_eq!(receiver.connections(), 1);

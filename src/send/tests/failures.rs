@@ -9,7 +9,7 @@ use tokio::net::{TcpListener, TcpStream};
 use super::receiver::{Receiver, read_request};
 use super::{
     ANSWER_CAP, CANARY, Credential, FailureClass, Network, Sender, TlsSettings, answer, failure,
-    loopback_sender, post, send, subscription,
+    loopback_sender, post, send, send_plainly, subscription,
 };
 
 #[derive(Clone, Copy, Debug)]
@@ -92,12 +92,7 @@ async fn a_port_where_nobody_listens_is_a_connect_failure() {
     let address = free.local_addr().unwrap();
     drop(free);
     let url = format!("http://{address}/?key={CANARY}");
-    let outcome = send(
-        &loopback_sender(),
-        &url,
-        &subscription(TlsSettings::default()),
-    )
-    .await;
+    let outcome = send_plainly(&url).await;
     assert_eq!(
         failure(outcome),
         (
@@ -132,12 +127,7 @@ async fn a_tls_handshake_that_stalls_ends_with_the_connect_timeout() {
 #[tokio::test]
 async fn a_name_that_does_not_exist_is_a_dns_failure() {
     let url = format!("https://nonexistent.invalid/?key={CANARY}");
-    let outcome = send(
-        &loopback_sender(),
-        &url,
-        &subscription(TlsSettings::default()),
-    )
-    .await;
+    let outcome = send_plainly(&url).await;
     let (class, detail) = failure(outcome);
     assert_eq!(class, FailureClass::Dns, "{detail}");
     assert!(

@@ -9,7 +9,7 @@ use tokio::net::TcpStream;
 use super::receiver::{Receiver, read_request};
 use super::{
     ANSWER_CAP, Credential, FailureClass, TlsSettings, Wire, loopback_sender, post, send,
-    subscription,
+    send_plainly, subscription,
 };
 use crate::send::answer::MOST_CHUNKS;
 
@@ -23,6 +23,13 @@ enum Expected {
 
 use Expected::{Answered, Failed};
 
+const TOO_LARGE: Expected = Failed(FailureClass::Protocol, "the answer's headers are too large");
+
+const MALFORMED: Expected = Failed(
+    FailureClass::Protocol,
+    "the answer's Content-Length is malformed",
+);
+
 type Serve = fn(TcpStream) -> futures::future::BoxFuture<'static, ()>;
 
 /// Writes a head, and then the same again until the sender has enough.
@@ -35,22 +42,26 @@ async fn pour(mut stream: TcpStream, head: &str, again: &[u8]) {
     drain(stream).await;
 }
 
+async fn say(stream: TcpStream, all: &str) {
+    pour(stream, all, b"").await;
+}
+
 /// Everything that ends by itself, quickly, and how.
 const AT_ONCE: &[(&str, Serve, Expected)] = &[
     (
         "a header without end",
         |stream| Box::pin(pour(stream, "HTTP/1.1 200 OK\r\nx: ", &[b'x'; 4096])),
-        Failed(FailureClass::Protocol, "the answer's headers are too large"),
+        TOO_LARGE,
     ),
     (
         "headers without end",
         |stream| Box::pin(pour(stream, "HTTP/1.1 200 OK\r\n", b"a: b\r\n")),
-        Failed(FailureClass::Protocol, "the answer's headers are too large"),
+        TOO_LARGE,
     ),
     (
         "a reason phrase without end",
         |stream| Box::pin(pour(stream, "HTTP/1.1 200 ", &[b'x'; 4096])),
-        Failed(FailureClass::Protocol, "the answer's headers are too large"),
+        TOO_LARGE,
     ),
     (
         "1000 headers",
@@ -123,53 +134,45 @@ const AT_ONCE: &[(&str, Serve, Expected)] = &[
     (
         "two lengths",
         |stream| {
-            let head = "HTTP/1.1 200 OK\r\ncontent-length: 1\r\ncontent-length: 2\r\n\r\nab";
-            Box::pin(pour(stream, head, b""))
+            Box::pin(say(
+                stream,
+                "HTTP/1.1 200 OK\r\ncontent-length: 1\r\ncontent-length: 2\r\n\r\nab",
+            ))
         },
-        Failed(
-            FailureClass::Protocol,
-            "the answer's Content-Length is malformed",
-        ),
+        MALFORMED,
     ),
     (
         "a length that is none",
-        |stream| {
-            let head = "HTTP/1.1 200 OK\r\ncontent-length: -1\r\n\r\n";
-            Box::pin(pour(stream, head, b""))
-        },
-        Failed(
-            FailureClass::Protocol,
-            "the answer's Content-Length is malformed",
-        ),
+        |stream| Box::pin(say(stream, "HTTP/1.1 200 OK\r\ncontent-length: -1\r\n\r\n")),
+        MALFORMED,
     ),
     (
         "a length beyond all numbers",
         |stream| {
-            let head = "HTTP/1.1 200 OK\r\ncontent-length: 99999999999999999999999\r\n\r\n";
-            Box::pin(pour(stream, head, b""))
+            Box::pin(say(
+                stream,
+                "HTTP/1.1 200 OK\r\ncontent-length: 99999999999999999999999\r\n\r\n",
+            ))
         },
-        Failed(
-            FailureClass::Protocol,
-            "the answer's Content-Length is malformed",
-        ),
+        MALFORMED,
     ),
     (
         "a chunk beyond all numbers",
         |stream| {
             let head = "HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n\
                         ffffffffffffffffff\r\n";
-            Box::pin(pour(stream, head, b""))
+            Box::pin(say(stream, head))
         },
         Answered(200, 0),
     ),
     (
         "HTTP/0.9",
-        |stream| Box::pin(pour(stream, "<html>hello</html>\n", b"")),
+        |stream| Box::pin(say(stream, "<html>hello</html>\n")),
         Failed(FailureClass::Protocol, "the answer is not HTTP/1.1"),
     ),
     (
         "HTTP/2 without a word about it",
-        |stream| Box::pin(pour(stream, "\0\0\u{12}\u{4}\0\0\0\0\0", b"")),
+        |stream| Box::pin(say(stream, "\0\0\u{12}\u{4}\0\0\0\0\0")),
         Failed(FailureClass::Protocol, "the answer is not HTTP/1.1"),
     ),
     (
@@ -257,8 +260,7 @@ async fn drain(mut stream: TcpStream) {
 async fn whatever_a_receiver_does_ends_and_is_named() {
     for (name, serve, expected) in AT_ONCE {
         let receiver = Receiver::start(serve).await;
-        let subscription = subscription(TlsSettings::default());
-        let outcome = send(&loopback_sender(), &receiver.url(), &subscription).await;
+        let outcome = send_plainly(&receiver.url()).await;
         assert!(outcome.duration < Duration::from_secs(10), "{name}");
         match outcome.wire {
             Wire::Answer(answer) => {

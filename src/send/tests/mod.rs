@@ -1,12 +1,12 @@
 //! Real exchanges with servers on loopback; no packet goes anywhere else.
 
 #![allow(
-    clippy::unwrap_used,
-    clippy::expect_used,
     clippy::disallowed_methods,
-    reason = "a test ends where its set-up fails, and takes its times from the machine"
+    reason = "a test takes its times from the machine"
 )]
 
+#[path = "../../../tests/support/authority.rs"]
+mod authority;
 mod dns;
 mod exchanges;
 mod exit;
@@ -66,14 +66,23 @@ fn post(url: &str) -> Request {
 }
 
 async fn send(sender: &Sender, url: &str, subscription: &Subscription) -> Outcome {
+    send_request(sender, &mut post(url), subscription).await
+}
+
+async fn send_request(
+    sender: &Sender,
+    request: &mut Request,
+    subscription: &Subscription,
+) -> Outcome {
     sender
-        .send(
-            &mut post(url),
-            subscription,
-            Credential::Current,
-            Utc::now(),
-        )
+        .send(request, subscription, Credential::Current, Utc::now())
         .await
+}
+
+/// Sends for a subscription without anything of its own.
+async fn send_plainly(url: &str) -> Outcome {
+    let subscription = subscription(TlsSettings::default());
+    send(&loopback_sender(), url, &subscription).await
 }
 
 fn answer(outcome: Outcome) -> Answer {

@@ -1,78 +1,19 @@
 //! A receiver that demands a client certificate, and certificates that nobody vouches for.
 
-use std::sync::Arc;
-
-use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair};
-use rustls::RootCertStore;
-use rustls::crypto::ring;
-use rustls::pki_types::PrivateKeyDer;
-use rustls::server::{ServerConfig, WebPkiClientVerifier};
+use rcgen::KeyPair;
 use tokio::io::AsyncWriteExt;
 use tokio::net::TcpStream;
-use tokio_rustls::TlsAcceptor;
 
+use super::authority::Authority;
 use super::receiver::{Receiver, answer_all};
 use super::{
-    CANARY, FailureClass, TlsSettings, Wire, answer, failure, loopback_sender, send, subscription,
+    CANARY, FailureClass, TlsSettings, Wire, answer, failure, loopback_sender, send, send_plainly,
+    subscription,
 };
-
-pub(super) struct Authority {
-    issuer: Issuer<'static, KeyPair>,
-    certificate: rcgen::Certificate,
-}
-
-impl Authority {
-    pub(super) fn new(name: &str) -> Self {
-        let mut params = CertificateParams::new(Vec::new()).unwrap();
-        params.distinguished_name.push(DnType::CommonName, name);
-        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
-        let key = KeyPair::generate().unwrap();
-        let certificate = params.self_signed(&key).unwrap();
-        Self {
-            issuer: Issuer::new(params, key),
-            certificate,
-        }
-    }
-
-    pub(super) fn issue(&self, name: &str) -> (rcgen::Certificate, KeyPair) {
-        self.sign(&CertificateParams::new(vec![name.to_owned()]).unwrap())
-    }
-
-    pub(super) fn sign(&self, params: &CertificateParams) -> (rcgen::Certificate, KeyPair) {
-        let key = KeyPair::generate().unwrap();
-        (params.signed_by(&key, &self.issuer).unwrap(), key)
-    }
-
-    fn identity(&self) -> Vec<u8> {
-        let (certificate, key) = self.issue("posthorn");
-        format!("{}{}", certificate.pem(), key.serialize_pem()).into_bytes()
-    }
-
-    pub(super) fn pem(&self) -> Vec<u8> {
-        self.certificate.pem().into_bytes()
-    }
-}
 
 /// Its own certificate and those that it demands are `authority`'s.
 async fn demanding_receiver(authority: &Authority) -> Receiver {
-    let provider = Arc::new(ring::default_provider());
-    let mut roots = RootCertStore::empty();
-    roots.add(authority.certificate.der().clone()).unwrap();
-    let verifier =
-        WebPkiClientVerifier::builder_with_provider(Arc::new(roots), Arc::clone(&provider))
-            .build()
-            .unwrap();
-    let (certificate, key) = authority.issue("127.0.0.1");
-    let config = ServerConfig::builder_with_provider(provider)
-        .with_safe_default_protocol_versions()
-        .unwrap()
-        .with_client_cert_verifier(verifier)
-        .with_single_cert(
-            vec![certificate.der().clone()],
-            PrivateKeyDer::try_from(key.serialize_der()).unwrap(),
-        )
-        .unwrap();
-    let acceptor = TlsAcceptor::from(Arc::new(config));
+    let acceptor = authority.demanding();
     Receiver::start(move |stream| {
         let acceptor = acceptor.clone();
         async move {
@@ -176,9 +117,8 @@ async fn a_receiver_that_fails_the_handshake_is_a_tls_failure() {
         })
         .await;
         let url = format!("https://{}/", receiver.address);
-        let subscription = subscription(TlsSettings::default());
         assert_eq!(
-            failure(send(&loopback_sender(), &url, &subscription).await),
+            failure(send_plainly(&url).await),
             (FailureClass::Tls, format!("{}: {reason}", receiver.address))
         );
     }

@@ -4,33 +4,20 @@ use std::sync::{Arc, Mutex};
 
 use rcgen::{CertificateParams, KeyPair, date_time_ymd};
 use rustls::HandshakeKind;
-use rustls::crypto::ring;
-use rustls::pki_types::PrivateKeyDer;
-use rustls::server::ServerConfig;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio_rustls::TlsAcceptor;
 
-use super::mutual_tls::Authority;
+use super::authority::{self, Authority, Issued};
 use super::receiver::{Receiver, answer_all};
-use super::{FailureClass, TlsSettings, answer, failure, loopback_sender, send, subscription};
+use super::{
+    FailureClass, TlsSettings, answer, failure, loopback_sender, send, send_plainly, subscription,
+};
 use crate::model::Subscription;
 
 const CLOSING: &str = "HTTP/1.1 200 OK\r\ncontent-length: 0\r\nconnection: close\r\n\r\n";
 
 /// Speaks TLS with a certificate, and writes down how each handshake went.
-async fn receiver(
-    (certificate, key): &(rcgen::Certificate, KeyPair),
-) -> (Receiver, Arc<Mutex<Vec<HandshakeKind>>>) {
-    let config = ServerConfig::builder_with_provider(Arc::new(ring::default_provider()))
-        .with_safe_default_protocol_versions()
-        .unwrap()
-        .with_no_client_auth()
-        .with_single_cert(
-            vec![certificate.der().clone()],
-            PrivateKeyDer::try_from(key.serialize_der()).unwrap(),
-        )
-        .unwrap();
-    let acceptor = TlsAcceptor::from(Arc::new(config));
+async fn receiver(issued: &Issued) -> (Receiver, Arc<Mutex<Vec<HandshakeKind>>>) {
+    let acceptor = authority::server(issued);
     let handshakes = Arc::new(Mutex::new(Vec::new()));
     let kinds = Arc::clone(&handshakes);
     let receiver = Receiver::start(move |stream| {
@@ -110,13 +97,7 @@ async fn a_version_before_tls_1_2_is_refused() {
         })
         .await;
         let url = format!("https://{}/", receiver.address);
-        let outcome = send(
-            &loopback_sender(),
-            &url,
-            &subscription(TlsSettings::default()),
-        )
-        .await;
-        let (class, detail) = failure(outcome);
+        let (class, detail) = failure(send_plainly(&url).await);
         assert_eq!(class, FailureClass::Tls, "{detail}");
         assert!(
             detail.contains("TLS failed: peer is incompatible"),

@@ -9,14 +9,13 @@ mod standard;
 
 use std::fmt::Write;
 
-use chrono::DateTime;
 use secrecy::SecretSlice;
 use uuid::Uuid;
 
 use super::*;
 use crate::config::builtin_profiles;
 use crate::model::settings::resolve;
-use crate::model::{Identity, Settings, Shard};
+use crate::model::{Identity, Settings};
 
 /// A subscription of the profile for `url`, with what `change` sets on top. Each secret is
 /// what its reference says behind `file:`.
@@ -29,13 +28,7 @@ fn subscription(profile: &str, url: &str, change: impl FnOnce(&mut Settings)) ->
     let profile = builtin(profile);
     let identity = Identity {
         id: Uuid::from_u128(0x0190_0000_0000_7000_8000_0000_0000_00aa),
-        merchant: "acme".to_owned(),
-        name: "orders".to_owned(),
-        shard: Shard(7),
-        revision: 1,
-        created_at: DateTime::UNIX_EPOCH,
-        enabled: true,
-        paused: false,
+        ..Identity::unwritten("acme", "orders")
     };
     resolve(identity, &own.or(&profile), &|from| {
         let reference = from.to_string();

@@ -6,7 +6,7 @@ use uuid::Uuid;
 
 use super::pages::Pages;
 use super::{FeedPage, Part, Reached};
-use crate::model::{Event, Shard};
+use crate::store::rows::written;
 use crate::store::{Pool, StoreError};
 
 /// A part of one merchant's feed.

@@ -4,8 +4,9 @@ use chrono::{DateTime, Utc};
 use uuid::Uuid;
 
 use super::{FeedPage, Part, Reached, snapshot};
-use crate::model::{Event, Shard, Snapshot};
+use crate::model::{Event, Snapshot};
 use crate::store::days::LogNames;
+use crate::store::rows::written;
 use crate::store::{Pool, StoreError};
 
 /// New events of all merchants, with what a gateway has to know of the database beside them.

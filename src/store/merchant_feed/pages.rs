@@ -87,7 +87,6 @@ impl Page {
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used, reason = "a panic is how a test fails")]
     use uuid::Uuid;
 
     use super::*;

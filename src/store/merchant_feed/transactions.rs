@@ -4,7 +4,7 @@ use chrono::{DateTime, Utc};
 
 use super::FeedPage;
 use super::pages::Pages;
-use crate::model::{Event, Shard};
+use crate::store::rows::written;
 use crate::store::{Pool, StoreError};
 
 /// The newest `limit` events of each transaction, given as merchant and transaction id; one

@@ -9,15 +9,13 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
-use futures::future::BoxFuture;
-use futures::stream::BoxStream;
 use futures::{Stream, StreamExt};
 use sqlx::postgres::{PgConnection, PgDatabaseError, PgRow, PgSeverity, PgStatement, PgTypeInfo};
 use sqlx::{Describe, Execute, Executor, Postgres, SqlStr};
 use tokio::sync::OwnedSemaphorePermit;
 
-use super::Step;
 use super::shelf::{Live, Shelf};
+use super::{Reply, Step, Steps};
 use crate::store::StoreError;
 
 /// A statement that is given up after this long has hung; one that is given up earlier is no
@@ -138,10 +136,9 @@ fn is_end_of_session(error: &sqlx::Error) -> bool {
 impl<'s> Executor<'s> for &'s mut Session {
     type Database = Postgres;
 
-    fn fetch_many<'e, 'q: 'e, E>(self, query: E) -> BoxStream<'e, Result<Step, sqlx::Error>>
+    fn fetch_many<'e, 'q: 'e, E: 'q + Execute<'q, Postgres>>(self, query: E) -> Steps<'e>
     where
         's: 'e,
-        E: 'q + Execute<'q, Postgres>,
     {
         match self.ask() {
             Ok((connection, standing)) => Box::pin(Answer {
@@ -152,10 +149,7 @@ impl<'s> Executor<'s> for &'s mut Session {
         }
     }
 
-    fn fetch_optional<'e, 'q: 'e, E>(
-        self,
-        query: E,
-    ) -> BoxFuture<'e, Result<Option<PgRow>, sqlx::Error>>
+    fn fetch_optional<'e, 'q: 'e, E>(self, query: E) -> Reply<'e, Option<PgRow>>
     where
         's: 'e,
         E: 'q + Execute<'q, Postgres>,
@@ -166,11 +160,7 @@ impl<'s> Executor<'s> for &'s mut Session {
         })
     }
 
-    fn prepare_with<'e>(
-        self,
-        sql: SqlStr,
-        parameters: &'e [PgTypeInfo],
-    ) -> BoxFuture<'e, Result<PgStatement, sqlx::Error>>
+    fn prepare_with<'e>(self, sql: SqlStr, parameters: &'e [PgTypeInfo]) -> Reply<'e, PgStatement>
     where
         's: 'e,
     {
@@ -180,7 +170,7 @@ impl<'s> Executor<'s> for &'s mut Session {
         })
     }
 
-    fn describe<'e>(self, sql: SqlStr) -> BoxFuture<'e, Result<Describe<Postgres>, sqlx::Error>>
+    fn describe<'e>(self, sql: SqlStr) -> Reply<'e, Describe<Postgres>>
     where
         's: 'e,
     {
@@ -203,7 +193,7 @@ impl Standing {
 
 /// Steps of an answer; its session is free once there are no more.
 struct Answer<'e> {
-    steps: BoxStream<'e, Result<Step, sqlx::Error>>,
+    steps: Steps<'e>,
     standing: &'e mut Standing,
 }
 

@@ -2,14 +2,12 @@
 
 use std::sync::Arc;
 
-use futures::future::BoxFuture;
-use futures::stream::BoxStream;
 use sqlx::error::BoxDynError;
 use sqlx::postgres::{PgArguments, PgRow, PgStatement, PgTypeInfo};
 use sqlx::{AssertSqlSafe, Describe, Execute, Executor, Postgres, SqlStr};
 
 use super::session::Session;
-use super::{Step, Way};
+use super::{Reply, Steps, Way};
 use crate::store::StoreError;
 
 /// Rolled back when it is dropped: its session is closed then.
@@ -56,10 +54,9 @@ impl Transaction {
 impl<'t> Executor<'t> for &'t mut Transaction {
     type Database = Postgres;
 
-    fn fetch_many<'e, 'q: 'e, E>(self, query: E) -> BoxStream<'e, Result<Step, sqlx::Error>>
+    fn fetch_many<'e, 'q: 'e, E: 'q + Execute<'q, Postgres>>(self, query: E) -> Steps<'e>
     where
         't: 'e,
-        E: 'q + Execute<'q, Postgres>,
     {
         match self.way {
             Way::Direct => self.session.fetch_many(query),
@@ -67,10 +64,7 @@ impl<'t> Executor<'t> for &'t mut Transaction {
         }
     }
 
-    fn fetch_optional<'e, 'q: 'e, E>(
-        self,
-        query: E,
-    ) -> BoxFuture<'e, Result<Option<PgRow>, sqlx::Error>>
+    fn fetch_optional<'e, 'q: 'e, E>(self, query: E) -> Reply<'e, Option<PgRow>>
     where
         't: 'e,
         E: 'q + Execute<'q, Postgres>,
@@ -81,18 +75,14 @@ impl<'t> Executor<'t> for &'t mut Transaction {
         }
     }
 
-    fn prepare_with<'e>(
-        self,
-        sql: SqlStr,
-        parameters: &'e [PgTypeInfo],
-    ) -> BoxFuture<'e, Result<PgStatement, sqlx::Error>>
+    fn prepare_with<'e>(self, sql: SqlStr, parameters: &'e [PgTypeInfo]) -> Reply<'e, PgStatement>
     where
         't: 'e,
     {
         self.session.prepare_with(sql, parameters)
     }
 
-    fn describe<'e>(self, sql: SqlStr) -> BoxFuture<'e, Result<Describe<Postgres>, sqlx::Error>>
+    fn describe<'e>(self, sql: SqlStr) -> Reply<'e, Describe<Postgres>>
     where
         't: 'e,
     {

@@ -93,13 +93,8 @@ async fn a_viewer_sees_the_sources() {
         .await;
     shop.run("INSERT INTO shop.payments VALUES (1, NULL, 'new')")
         .await;
-    let role = format!("viewer_{}", shop.database.name);
-    shop.database
-        .as_superuser(&format!("CREATE ROLE {role} LOGIN"))
-        .await;
-    let url = &shop.database.url;
-    let (status, said) = posthorn(&["grant", "--viewer", &role, "--database-url", url]).await;
-    assert!(status.success(), "{said}");
+    let role = shop.database.login("viewer").await;
+    shop.database.grant("--viewer", &role).await;
     let url = shop.database.url_of(&role);
     let (status, said) = posthorn(&["source", "list", "--database-url", &url]).await;
     assert!(status.success(), "{said}");

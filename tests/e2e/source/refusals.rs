@@ -173,10 +173,7 @@ async fn a_name_is_of_one_table() {
 #[tokio::test]
 async fn rights_that_are_missing_are_named() {
     let shop = Shop::new().await;
-    let role = format!("nobody_{}", shop.database.name);
-    shop.database
-        .as_superuser(&format!("CREATE ROLE {role} LOGIN"))
-        .await;
+    let role = shop.database.login("nobody").await;
     shop.run(&format!(
         "GRANT USAGE ON SCHEMA shop TO {role}; GRANT SELECT ON shop.payments TO {role}"
     ))

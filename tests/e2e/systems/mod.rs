@@ -35,14 +35,6 @@ fn header<'a>(request: &'a Received, name: &str) -> &'a str {
 
 /// Outcome and reason of each attempt for an event, in order.
 async fn attempts(database: &Database, event: Uuid, subscription: &str) -> Vec<(String, String)> {
-    sqlx::query_as(
-        "SELECT a.outcome::text, a.reason
-           FROM posthorn.attempts a JOIN posthorn.delivery_status d USING (event_id, subscription_id, generation)
-          WHERE a.event_id = $1 AND d.subscription = $2 ORDER BY a.number",
-    )
-    .bind(event)
-    .bind(subscription)
-    .fetch_all(&database.pool)
-    .await
-    .unwrap()
+    let attempts = database.attempts(event, subscription).await.into_iter();
+    attempts.map(|it| (it.outcome, it.reason)).collect()
 }

@@ -53,14 +53,14 @@ impl Database {
         self.check(owner, entries, again)?;
         let now = self.now();
         let mut written = Written::default();
-        let replaces = |entry: &Entry| matches!(entry.change, Change::SupersedeOlder { .. });
-        let before = if entries.iter().any(replaces) {
+        let supersedes = |entry: &Entry| matches!(entry.change, Change::SupersedeOlder { .. });
+        let before = if entries.iter().any(supersedes) {
             self.pending.clone()
         } else {
             BTreeMap::new()
         };
         let (newer, others): (Vec<&Entry>, Vec<&Entry>) =
-            entries.iter().partition(|entry| replaces(entry));
+            entries.iter().partition(|entry| supersedes(entry));
         for entry in others.into_iter().chain(newer) {
             if !self.is_held(owner, entry.shard, entry.epoch) {
                 written.lost.insert(entry.shard);

@@ -6,8 +6,8 @@ use chrono::{TimeDelta, Utc};
 use serde_json::json;
 use tokio::io::AsyncWriteExt;
 
+use super::once;
 use super::raw::Raw;
-use super::{attempts, once};
 use crate::support::{Database, Worker};
 
 const SHORT: &str = "HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nok";
@@ -79,7 +79,7 @@ async fn a_success_whose_body_breaks_off_is_not_sent_again() {
     let event = database.publish("acme", "t1", "approved", "{}").await;
     database.count_reaches("delivered", 6).await;
     for (name, receiver, why) in &cases {
-        let attempts = attempts(&database, event, name).await;
+        let attempts = database.attempts(event, name).await;
         assert_eq!(attempts.len(), 1, "{name}");
         assert_eq!(attempts[0].outcome, "ok", "{name}");
         assert_eq!(attempts[0].http_status, Some(200), "{name}");
@@ -122,7 +122,7 @@ async fn a_body_that_is_asked_for_has_to_be_whole() {
     database.count_reaches("delivered", 2).await;
     database.count_reaches("pending_retry", 2).await;
     for (name, _, whole) in &cases {
-        let attempts = attempts(&database, event, name).await;
+        let attempts = database.attempts(event, name).await;
         if *whole {
             assert_eq!(attempts[0].reason, "200 OK", "{name}");
         } else {

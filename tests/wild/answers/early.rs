@@ -1,17 +1,12 @@
 //! Receivers that answer before they have read the request, and close with data unread.
 
-use std::sync::Arc;
-
 use rcgen::{CertificateParams, KeyPair};
-use rustls::crypto::ring;
-use rustls::pki_types::PrivateKeyDer;
-use rustls::server::ServerConfig;
 use serde_json::json;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWriteExt};
-use tokio_rustls::TlsAcceptor;
 
 use super::once;
 use super::raw::Raw;
+use crate::support::authority;
 use crate::support::{Database, Setup, Worker, alone_among_the_heavy};
 
 /// What such receivers keep of a request, bytes.
@@ -48,16 +43,8 @@ async fn by_tls(line: &'static str) -> (Raw, String) {
     let key = KeyPair::generate().unwrap();
     let params = CertificateParams::new(vec!["127.0.0.1".to_owned()]).unwrap();
     let certificate = params.self_signed(&key).unwrap();
-    let config = ServerConfig::builder_with_provider(Arc::new(ring::default_provider()))
-        .with_safe_default_protocol_versions()
-        .unwrap()
-        .with_no_client_auth()
-        .with_single_cert(
-            vec![certificate.der().clone()],
-            PrivateKeyDer::try_from(key.serialize_der()).unwrap(),
-        )
-        .unwrap();
-    let acceptor = TlsAcceptor::from(Arc::new(config));
+    let pem = certificate.pem();
+    let acceptor = authority::server(&(certificate, key));
     let receiver = Raw::with_buffer(Some(BUFFER), move |caller| {
         let acceptor = acceptor.clone();
         async move {
@@ -70,7 +57,7 @@ async fn by_tls(line: &'static str) -> (Raw, String) {
         }
     })
     .await;
-    (receiver, certificate.pem())
+    (receiver, pem)
 }
 
 /// 256 kB.

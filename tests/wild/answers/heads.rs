@@ -2,8 +2,8 @@
 
 use serde_json::json;
 
+use super::once;
 use super::raw::Raw;
-use super::{attempts, once};
 use crate::support::{Database, Worker};
 
 /// Seen with appliances and with hand-written servers: what curl shows as 200 was "not
@@ -87,7 +87,7 @@ async fn an_end_of_the_body_that_is_malformed_is_never_overlooked() {
     let count = i64::try_from(cases.len()).unwrap();
     database.count_reaches("pending_retry", count).await;
     for ((name, _, reason), address) in cases.iter().zip(addresses) {
-        let attempts = attempts(&database, event, name).await;
+        let attempts = database.attempts(event, name).await;
         assert_eq!(attempts[0].outcome, "protocol", "{name}");
         assert_eq!(
             attempts[0].reason,
@@ -128,7 +128,7 @@ async fn a_reason_phrase_is_kept_as_it_was_sent_and_never_made_up() {
     database.count_reaches("delivered", 5).await;
     for (name, _, reason) in cases {
         assert_eq!(
-            attempts(&database, event, name).await[0].reason,
+            database.attempts(event, name).await[0].reason,
             reason,
             "{name}"
         );

@@ -190,6 +190,18 @@ async fn a_new_connection_that_breaks_is_a_failed_attempt() {
     assert!(reason.contains("the connection broke: connection reset"));
 }
 
+/// A worker whose one receiver says this of its connections.
+async fn answering_with(header: &str) -> (Database, Raw, Worker) {
+    let database = Database::new().await;
+    let answer = format!("HTTP/1.1 200 OK\r\n{header}\r\nContent-Length: 0\r\n\r\n");
+    let receiver = Raw::saying(answer).await;
+    database
+        .subscribe("acme", "orders", once(&receiver.url(), json!({})))
+        .await;
+    let worker = Worker::start(&database, "").await;
+    (database, receiver, worker)
+}
+
 #[tokio::test]
 async fn a_connection_is_kept_for_no_longer_than_the_receiver_says() {
     for header in [
@@ -197,13 +209,7 @@ async fn a_connection_is_kept_for_no_longer_than_the_receiver_says() {
         "Keep-Alive: timeout=60, max=0",
         "Connection: close",
     ] {
-        let database = Database::new().await;
-        let answer = format!("HTTP/1.1 200 OK\r\n{header}\r\nContent-Length: 0\r\n\r\n");
-        let receiver = Raw::saying(answer).await;
-        database
-            .subscribe("acme", "orders", once(&receiver.url(), json!({})))
-            .await;
-        let _worker = Worker::start(&database, "").await;
+        let (database, receiver, _worker) = answering_with(header).await;
         for number in 1..=3 {
             database.publish("acme", "t1", "approved", "{}").await;
             database.count_reaches("delivered", number).await;
@@ -215,13 +221,7 @@ async fn a_connection_is_kept_for_no_longer_than_the_receiver_says() {
 /// With a second to spare: what is sent in its last moment would arrive too late.
 #[tokio::test]
 async fn a_connection_that_lies_idle_for_too_long_is_not_used() {
-    let database = Database::new().await;
-    let answer = "HTTP/1.1 200 OK\r\nKeep-Alive: timeout=2\r\nContent-Length: 0\r\n\r\n";
-    let receiver = Raw::saying(answer).await;
-    database
-        .subscribe("acme", "orders", once(&receiver.url(), json!({})))
-        .await;
-    let _worker = Worker::start(&database, "").await;
+    let (database, receiver, _worker) = answering_with("Keep-Alive: timeout=2").await;
     for number in 1..=2 {
         database.publish("acme", "t1", "approved", "{}").await;
         database.count_reaches("delivered", number).await;

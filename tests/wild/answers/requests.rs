@@ -2,8 +2,8 @@
 
 use serde_json::json;
 
+use super::once;
 use super::raw::Raw;
-use super::{attempts, once};
 use crate::support::{Database, Setup, Worker, posthorn};
 
 const OK: &str = "HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n";
@@ -136,7 +136,7 @@ async fn nobody_asks_for_compression_and_a_reason_names_it() {
     database.count_reaches("pending_retry", 1).await;
     database.count_reaches("delivered", 1).await;
     assert_eq!(
-        attempts(&database, event, "asks").await[0].reason,
+        database.attempts(event, "asks").await[0].reason,
         "200 OK, but the body is in the coding gzip, and nothing is decoded"
     );
     for request in receiver.requests() {

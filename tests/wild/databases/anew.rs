@@ -61,6 +61,15 @@ fn paths(receiver: &Receiver) -> Vec<String> {
     requests.iter().map(|r| r.path_and_query.clone()).collect()
 }
 
+/// Drops the database, and makes one of its name.
+async fn made_anew(database: &Database) -> Database {
+    let create = format!("CREATE DATABASE {{db}} OWNER {OWNER} TEMPLATE template0");
+    server(database, &["DROP DATABASE {db} WITH (FORCE)", &create]).await;
+    let anew = Database::connect(&database.name, database.url.clone());
+    make_schema(&anew).await;
+    anew
+}
+
 async fn make_schema(database: &Database) {
     migrate(&database.url.clone().into(), None, &builtin_profiles())
         .await
@@ -70,16 +79,7 @@ async fn make_schema(database: &Database) {
 #[tokio::test]
 async fn a_database_that_is_dropped_and_made_anew_is_delivered_from() {
     let (database, worker, receiver) = at_work().await;
-    server(
-        &database,
-        &[
-            "DROP DATABASE {db} WITH (FORCE)",
-            &format!("CREATE DATABASE {{db}} OWNER {OWNER} TEMPLATE template0"),
-        ],
-    )
-    .await;
-    let anew = Database::connect(&database.name, database.url.clone());
-    make_schema(&anew).await;
+    let anew = made_anew(&database).await;
     delivers(&anew, &receiver, "/new").await;
     worker.logs("starting over with that one").await;
 }
@@ -155,16 +155,7 @@ async fn a_gateway_answers_from_the_database_that_is_there_now() {
     let database = Database::new().await;
     let gateway = Setup::gateway(&database).start().await;
     database.publish("acme", "t1", "old", "{}").await;
-    server(
-        &database,
-        &[
-            "DROP DATABASE {db} WITH (FORCE)",
-            &format!("CREATE DATABASE {{db}} OWNER {OWNER} TEMPLATE template0"),
-        ],
-    )
-    .await;
-    let anew = Database::connect(&database.name, database.url.clone());
-    make_schema(&anew).await;
+    let anew = made_anew(&database).await;
     gateway.logs("starting over with that one").await;
     anew.publish("acme", "t1", "new", "{}").await;
     let token: String = anew

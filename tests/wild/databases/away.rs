@@ -3,7 +3,6 @@
 use std::time::Duration;
 
 use posthorn::demo::postgres::{OWNER, Settings};
-use serde_json::json;
 
 use crate::support::processes::kill;
 use crate::support::{Database, PATIENCE, Setup, receiver, until};
@@ -74,12 +73,7 @@ async fn a_plain_restart_is_told_in_quiet_and_true_lines() {
     let (database, mut postgres) = Database::alone(Settings::fast()).await;
     let receiver = receiver().await;
     let worker = Setup::new(&database).start().await;
-    let url = receiver.url("/");
-    database
-        .subscribe("acme", "all", json!({ "url": url }))
-        .await;
-    let event = database.publish("acme", "t1", "approved", "{}").await;
-    database.reaches(event, "delivered").await;
+    database.delivers_to(&receiver.url("/")).await;
     let before = worker.log().len();
 
     kill(postgres.postmaster_pid());

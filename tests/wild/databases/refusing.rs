@@ -39,12 +39,7 @@ async fn the_age_of_checkpoints_is_that_of_the_one_that_stands_still() {
     let database = Database::new().await;
     let receiver = receiver().await;
     let worker = Worker::start(&database, "").await;
-    let url = receiver.url("/");
-    database
-        .subscribe("acme", "all", json!({ "url": url }))
-        .await;
-    let event = database.publish("acme", "t1", "approved", "{}").await;
-    database.reaches(event, "delivered").await;
+    database.delivers_to(&receiver.url("/")).await;
     until(PATIENCE, "checkpoints that move", async || {
         (worker.metric(AGE).await < 2.5).then_some(())
     })

@@ -50,17 +50,19 @@ async fn in_default(database: &Database) -> i64 {
         .await
 }
 
+/// Until a session of the database waits so.
+async fn waits(database: &Database, how: &str) {
+    let sessions = format!(
+        "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND {how}"
+    );
+    let what = format!("a session with {how}");
+    database
+        .counts(&what, &sessions, |waiting| waiting > 0)
+        .await;
+}
+
 async fn somebody_waits(database: &Database) {
-    until(PATIENCE, "somebody who waits for a lock", async || {
-        let waiting: i64 = database
-            .value(
-                "SELECT count(*) FROM pg_stat_activity
-                  WHERE datname = current_database() AND wait_event_type = 'Lock'",
-            )
-            .await;
-        (waiting > 0).then_some(())
-    })
-    .await;
+    waits(database, "wait_event_type = 'Lock'").await;
 }
 
 const EVENTS: i64 = 100;
@@ -246,13 +248,8 @@ async fn a_reader_who_stays_delays_the_day_and_nobody_else() {
     let stop = AtomicBool::new(false);
     let made = async {
         let worker = Worker::start(&database, "").await;
-        until(PATIENCE, "a few tries", async || {
-            let tries: i64 = database
-                .value("SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event = 'PgSleep'")
-                .await;
-            (tries > 0).then_some(())
-        })
-        .await;
+        // It tries again.
+        waits(&database, "wait_event = 'PgSleep'").await;
         assert!(in_default(&database).await > 0);
         dump.rollback().await.unwrap();
         worker.logs("made partitions").await;

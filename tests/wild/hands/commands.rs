@@ -29,10 +29,7 @@ async fn migrate_says_what_it_did() {
     let said = says(&database, &["migrate"]).await;
     assert_eq!(said, format!("nothing was missing\n{sum}"));
 
-    let role = format!("worker_{}", database.name);
-    database
-        .as_superuser(&format!("CREATE ROLE {role} LOGIN"))
-        .await;
+    let role = database.login("worker").await;
     says(&database, &["grant", "--worker", &role]).await;
     let said = says(&database, &["migrate"]).await;
     assert_eq!(

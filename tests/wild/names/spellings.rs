@@ -1,12 +1,22 @@
 //! Names that nobody would choose, and that receivers have.
 
+use std::net::SocketAddr;
+
 use hickory_resolver::proto::rr::RecordType;
 use rcgen::{CertificateParams, KeyPair};
 use serde_json::json;
 
 use super::name_server::{Says, name_server};
 use super::tls_server::{TlsServer, write};
-use crate::support::{Database, Setup, receiver};
+use crate::support::{Database, Setup, Worker, receiver};
+
+/// A worker that asks this name server.
+async fn asking(server: &SocketAddr, database: &Database) -> Worker {
+    Setup::new(database)
+        .toml(&format!("egress.name_servers = ['{server}']"))
+        .start()
+        .await
+}
 
 /// curl reaches each of them. An underscore was "not a name that the DNS can hold".
 #[tokio::test]
@@ -42,10 +52,7 @@ async fn names_are_looked_up_as_they_are() {
             .subscribe("acme", &format!("n{index}"), settings)
             .await;
     }
-    let _worker = Setup::new(&database)
-        .toml(&format!("egress.name_servers = ['{server}']"))
-        .start()
-        .await;
+    let _worker = asking(&server, &database).await;
     let event = database.publish("acme", "t1", "approved", "{}").await;
     database
         .count_reaches("delivered", i64::try_from(names.len()).unwrap())
@@ -86,10 +93,7 @@ async fn tls_knows_names_with_an_underscore_and_with_a_dot_at_the_end() {
             .subscribe("acme", &format!("n{index}"), settings)
             .await;
     }
-    let _worker = Setup::new(&database)
-        .toml(&format!("egress.name_servers = ['{server}']"))
-        .start()
-        .await;
+    let _worker = asking(&server, &database).await;
     database.publish("acme", "t1", "approved", "{}").await;
     database.count_reaches("delivered", 3).await;
 }

@@ -20,9 +20,7 @@ struct Compared {
 impl Compared {
     async fn with(tables: &str) -> Self {
         let shop = Shop::with(tables).await;
-        let role = format!("compare_{}", shop.database.name);
-        let make = format!("CREATE ROLE {role} LOGIN");
-        shop.database.as_superuser(&make).await;
+        let role = shop.database.login("compare").await;
         Self { shop, role }
     }
 

@@ -2,6 +2,9 @@
 
 use crate::support::shop::{NOTHING, Shop};
 
+const PAYMENTS: &str = "CREATE TABLE shop.payments (
+    id bigint PRIMARY KEY, merchant_id text, status text, country EXT.citext)";
+
 async fn shop(schema: &str, tables: &str) -> Shop {
     let shop = Shop::with("").await;
     shop.database
@@ -15,6 +18,16 @@ async fn shop(schema: &str, tables: &str) -> Shop {
         .await;
     shop.run(&tables.replace("EXT", schema)).await;
     shop
+}
+
+/// Runs something as a role that may create beside the extensions.
+async fn as_a_stranger(shop: &Shop, sql: &str) {
+    let role = format!("stranger_{}", shop.database.name);
+    shop.database
+        .as_superuser(&format!(
+            "CREATE ROLE {role}; GRANT CREATE ON SCHEMA public TO {role}; SET ROLE {role}; {sql}"
+        ))
+        .await;
 }
 
 #[tokio::test]
@@ -58,11 +71,7 @@ async fn a_citext_compares_as_in_psql() {
 
 #[tokio::test]
 async fn a_kind_and_the_data_compare_so_too() {
-    let shop = shop(
-        "public",
-        "CREATE TABLE shop.payments (id bigint PRIMARY KEY, merchant_id text, status text, country EXT.citext)",
-    )
-    .await;
+    let shop = shop("public", PAYMENTS).await;
     shop.attach(
         "shop.payments",
         &[
@@ -131,11 +140,7 @@ async fn a_key_of_an_extensions_type_does() {
 /// PostgreSQL writes the schema of an operator, but not in these places.
 #[tokio::test]
 async fn a_comparison_that_cannot_be_written_out_is_refused() {
-    let shop = shop(
-        "public",
-        "CREATE TABLE shop.payments (id bigint PRIMARY KEY, merchant_id text, status text, country EXT.citext)",
-    )
-    .await;
+    let shop = shop("public", PAYMENTS).await;
     for condition in [
         "new.country IS NOT DISTINCT FROM 'dE'",
         "new.country = 'fr' OR new.country IS DISTINCT FROM 'dE'",
@@ -152,19 +157,13 @@ async fn a_comparison_that_cannot_be_written_out_is_refused() {
 /// Who may create beside the extension makes an operator that would fit better.
 #[tokio::test]
 async fn an_operator_of_anybody_elses_is_refused_at_attach() {
-    let shop = shop(
-        "public",
-        "CREATE TABLE shop.payments (id bigint PRIMARY KEY, merchant_id text, status text, country EXT.citext)",
+    let shop = shop("public", PAYMENTS).await;
+    as_a_stranger(
+        &shop,
+        "CREATE FUNCTION public.same(public.citext, text) RETURNS boolean LANGUAGE sql RETURN true;
+         CREATE OPERATOR public.= (LEFTARG = public.citext, RIGHTARG = text, FUNCTION = public.same)",
     )
     .await;
-    let role = format!("stranger_{}", shop.database.name);
-    shop.database
-        .as_superuser(&format!(
-            "CREATE ROLE {role}; GRANT CREATE ON SCHEMA public TO {role}; SET ROLE {role};
-             CREATE FUNCTION public.same(public.citext, text) RETURNS boolean LANGUAGE sql RETURN true;
-             CREATE OPERATOR public.= (LEFTARG = public.citext, RIGHTARG = text, FUNCTION = public.same)"
-        ))
-        .await;
     let said = shop
         .attach_refused("shop.payments", &["--when", "new.country = 'de'::text"])
         .await;
@@ -188,18 +187,8 @@ async fn an_operator_of_anybody_elses_is_refused_at_attach() {
 /// Nothing is read where somebody else has a domain: then the operators have to be said.
 #[tokio::test]
 async fn what_cannot_be_looked_up_has_to_be_said() {
-    let shop = shop(
-        "public",
-        "CREATE TABLE shop.payments (id bigint PRIMARY KEY, merchant_id text, status text, country EXT.citext)",
-    )
-    .await;
-    let role = format!("stranger_{}", shop.database.name);
-    shop.database
-        .as_superuser(&format!(
-            "CREATE ROLE {role}; GRANT CREATE ON SCHEMA public TO {role}; SET ROLE {role};
-             CREATE DOMAIN public.tag AS text"
-        ))
-        .await;
+    let shop = shop("public", PAYMENTS).await;
+    as_a_stranger(&shop, "CREATE DOMAIN public.tag AS text").await;
     let said = shop
         .attach_refused("shop.payments", &["--when", "new.country = 'de'"])
         .await;

@@ -80,15 +80,7 @@ async fn a_savepoint_takes_a_mute_back_and_a_forged_setting_is_none() {
 async fn only_who_was_given_the_right_mutes() {
     let shop = Shop::new().await;
     shop.attach("shop.payments", &[]).await;
-    let role = format!("app_{}", shop.database.name);
-    shop.database
-        .as_superuser(&format!("CREATE ROLE {role} LOGIN ROLE {OWNER}"))
-        .await;
-    let application = shop.publisher(&role).await;
-    shop.run(&format!(
-        "GRANT USAGE ON SCHEMA shop TO {role}; GRANT ALL ON shop.payments TO {role}"
-    ))
-    .await;
+    let (role, application) = shop.application("ALL").await;
     let mute = "SELECT posthorn.mute_source('payments', 'x'); INSERT INTO shop.payments VALUES (1, 'm', 'new')";
     let refused = application.try_execute(mute).await.unwrap_err();
     assert!(

@@ -1,7 +1,5 @@
 //! `posthorn.publish` takes what people have.
 
-use posthorn::demo::postgres::OWNER;
-
 use crate::support::shop::Shop;
 
 const TABLE: &str = "
@@ -17,15 +15,7 @@ const TABLE: &str = "
 #[tokio::test]
 async fn every_type_that_people_have_is_taken_without_a_cast() {
     let shop = Shop::with(TABLE).await;
-    let role = format!("app_{}", shop.database.name);
-    shop.database
-        .as_superuser(&format!("CREATE ROLE {role} LOGIN ROLE {OWNER}"))
-        .await;
-    let application = shop.publisher(&role).await;
-    shop.run(&format!(
-        "GRANT USAGE ON SCHEMA shop TO {role}; GRANT SELECT ON shop.payments TO {role}"
-    ))
-    .await;
+    let (_, application) = shop.application("SELECT").await;
     let (long, merchant, reference) = (
         "9007199254740993",
         "00000000-0000-7000-8000-00000000000a",
@@ -120,10 +110,10 @@ async fn a_cast_of_the_applications_runs_with_its_own_rights() {
          CREATE TYPE shop.state AS (name text)",
     )
     .await;
-    let role = format!("app_{}", shop.database.name);
+    let role = shop.database.login("app").await;
     shop.database
         .as_superuser(&format!(
-            "CREATE ROLE {role} LOGIN; GRANT USAGE, CREATE ON SCHEMA shop TO {role}; GRANT INSERT ON shop.ran_as TO {role};
+            "GRANT USAGE, CREATE ON SCHEMA shop TO {role}; GRANT INSERT ON shop.ran_as TO {role};
              ALTER TYPE shop.state OWNER TO {role}"
         ))
         .await;

@@ -26,7 +26,7 @@ fn where_order_counts_no_row_passes_an_older_one_that_leaves_memory() {
         max_in_flight: 1,
         ..(*lane.subscription).clone()
     });
-    assert_eq!(numbers(&lane.put_away(silent)), [1, 2]);
+    assert_eq!(numbers(&lane.shelve_stalled(silent)), [1, 2]);
     lane.refilled(vec![refilled(3, "b", silent)], Due::default(), silent);
     assert_eq!(lane.queued(), (0, 0), "found before 2 had its row");
     land(&mut lane, 0, Verdict::Delivered, silent);
@@ -76,16 +76,16 @@ fn a_newer_event_replaces_those_that_wait_and_outdates_the_one_in_the_air() {
     send_all(&mut lane, now);
     let newer = item(3, "a", now);
     let result = lane.supersede(&newer.series());
-    assert_eq!(numbers(&result.dropped), [1, 2]);
+    assert_eq!(numbers(&result.queued), [1, 2]);
     assert_eq!(result.in_the_air, [item(0, "a", now).key]);
-    assert!(!result.stale);
+    assert!(!result.itself);
     assert!(
         land(&mut lane, 0, Verdict::Retry, now).outdated,
         "it is not tried again"
     );
     let _ = lane.offer(newer, 0.0, now);
     assert!(
-        lane.supersede(&item(2, "a", now).series()).stale,
+        lane.supersede(&item(2, "a", now).series()).itself,
         "an older one came late"
     );
 }
@@ -119,9 +119,9 @@ fn a_newer_event_replaces_nothing_of_another_address() {
     send_all(&mut lane, now);
     let result = lane.supersede(&brought(3, 2, now).series());
     assert_eq!(result.in_the_air, []);
-    assert_eq!(result.dropped.len(), 1);
-    assert_eq!(result.dropped[0].key, brought(1, 2, now).key);
-    assert!(!lane.supersede(&brought(0, 3, now).series()).stale);
+    assert_eq!(result.queued.len(), 1);
+    assert_eq!(result.queued[0].key, brought(1, 2, now).key);
+    assert!(!lane.supersede(&brought(0, 3, now).series()).itself);
     let withdrawn = lane.withdraw(Uuid::from_u128(1));
     assert_eq!(numbers(&withdrawn), [1]);
 }

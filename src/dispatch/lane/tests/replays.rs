@@ -48,8 +48,8 @@ fn a_replay_neither_supersedes_nor_is_superseded() {
     lane.refilled(found.to_vec(), Due::default(), now);
     assert_eq!(send_all(&mut lane, now), [5]);
     let result = lane.supersede(&item(3, "a", now).series());
-    assert!(!result.stale, "9 and 5 are newer, but repeat what was");
-    assert!(result.dropped.is_empty() && result.in_the_air.is_empty());
+    assert!(!result.itself, "9 and 5 are newer, but repeat what was");
+    assert!(result.queued.is_empty() && result.in_the_air.is_empty());
     let failed = Some(soon(Verdict::Retry));
     let landed = lane.landed(replayed(5, "a", now).key, failed, now);
     assert!(!landed.unwrap().outdated);

@@ -3,7 +3,7 @@
 use posthorn::demo::postgres::{OWNER, SUPERUSER};
 
 use super::{Compared, PAYMENTS};
-use crate::support::{Database, PATIENCE, posthorn, until};
+use crate::support::{Database, PATIENCE, until};
 
 #[tokio::test]
 async fn a_role_that_has_anything_of_posthorns_is_refused() {
@@ -18,10 +18,8 @@ async fn a_role_that_has_anything_of_posthorns_is_refused() {
              CREATE ROLE program_{name} LOGIN IN ROLE pg_monitor; CREATE ROLE replica_{name} LOGIN REPLICATION;"
         ))
         .await;
-    let url = &database.url;
     let worker = format!("worker_{name}");
-    let (status, said) = posthorn(&["grant", "--worker", &worker, "--database-url", url]).await;
-    assert!(status.success(), "{said}");
+    database.grant("--worker", &worker).await;
     payments.attach(&[]).await;
     for (role, why) in [
         (format!("member_{name}"), format!("can become {worker}")),
@@ -230,10 +228,9 @@ async fn what_does_not_end_is_ended_and_nothing_that_it_says_is_shown() {
         "SELECT count(*) FROM pg_stat_activity WHERE usename = '{}' AND state <> 'idle'",
         payments.role
     );
-    until(PATIENCE, "it is stuck", async || {
-        (administrator.value::<i64>(&stuck).await > 0).then_some(())
-    })
-    .await;
+    administrator
+        .counts("it is stuck", &stuck, |sessions| sessions > 0)
+        .await;
     until(2 * PATIENCE, "it is given up", async || {
         let list = payments.shop.list().await;
         list.contains("did not end within the limit").then_some(())
