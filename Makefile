@@ -1,5 +1,5 @@
 # What a developer does here; CI does the same through .ci/run.
-#   make demo ARGS="--for 20s"      make bench ARGS="--bench drain -- --json"
+#   make demo ARGS="--for 20s"      make bench ARGS="--bench drain"
 
 ARGS ?=
 SEEDS ?= 1000
@@ -38,9 +38,11 @@ planted: setup ## plants known bugs into a copy, one by one: each has to be caug
 	@cargo build --quiet
 	@tests/planted/run
 
-bench: setup ## the benches, and a table of all (ARGS="--bench drain -- --json" chooses; POSTHORN_FULL=1)
-	@results=$$(mktemp); POSTHORN_BENCH_RESULTS=$$results cargo bench --no-fail-fast $(ARGS); \
-		status=$$?; rm -f $$results; exit $$status
+bench: setup ## the benches, a table, and what has moved (ARGS="--bench drain" chooses; POSTHORN_FULL=1; ACCEPT=1)
+	@results=$$(mktemp); POSTHORN_BENCH_RESULTS=$$results cargo bench --no-fail-fast $(ARGS); status=$$?; \
+		test ! -s $$results || \
+		cargo bench --quiet --bench summary -- $$results $(if $(ACCEPT),--accept) || status=$$?; \
+		rm -f $$results; exit $$status
 
 lint: setup tools ## format, clippy, the checked SQL, the Rust that is needed, licences and sources
 	.ci/rust-version

@@ -6,12 +6,15 @@ use std::io::Write;
 
 use serde::{Deserialize, Serialize};
 
+use super::Size;
+
 /// Names a file to which each bench appends its line of JSON, for `summary`.
 pub const RESULTS: &str = "POSTHORN_BENCH_RESULTS";
 
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Figures {
     pub bench: String,
+    pub size: Size,
     pub rows: Vec<Row>,
 }
 
@@ -55,6 +58,22 @@ impl Row {
         self.ratio = (floor > 0.0).then(|| rounded(self.value / floor));
         self.floor = Some(rounded(floor));
         self
+    }
+
+    /// The ratio, or the value where there is no floor: what two runs can be compared by.
+    pub fn measured(&self) -> f64 {
+        self.ratio.unwrap_or(self.value)
+    }
+
+    /// Whether less of it is worse; none of what is neither good nor bad. The target tells, and
+    /// the unit of what has none: of a rate more is better, of everything else less.
+    pub fn more_is_better(&self) -> Option<bool> {
+        match self.target {
+            Some(Target::AtLeast(_) | Target::RatioAtLeast(_)) => Some(true),
+            Some(Target::AtMost(_) | Target::RatioAtMost(_)) => Some(false),
+            None if self.unit.is_empty() => None,
+            None => Some(self.unit == "/s"),
+        }
     }
 
     /// Met or not, by the value or, of those that say so, by the ratio.

@@ -34,6 +34,7 @@ use anyhow::bail;
 use clap::Parser;
 use clap::builder::BoolishValueParser;
 use posthorn::cli::signals::end_requested;
+use serde::{Deserialize, Serialize};
 use tokio::runtime::{Builder, Runtime};
 
 use figures::{Figures, Row};
@@ -72,7 +73,8 @@ enum Role {
 }
 
 /// How much is measured.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Size {
     /// `cargo test --benches`: whether it starts and ends; the figures say nothing.
     Smoke,
@@ -141,6 +143,7 @@ async fn run<A: clap::Args>(
     let rows = or_end(measure(command.own, size)).await?;
     let figures = Figures {
         bench: name.to_owned(),
+        size,
         rows,
     };
     let mut stdout = std::io::stdout().lock();
