@@ -7,6 +7,7 @@ TOOLS := $(CURDIR)/target/tools
 SQLX_CLI := 0.9.0
 CARGO_DENY := 0.20.2
 POSTHORN = $${CARGO_TARGET_DIR:-target}/debug/posthorn
+PUBLISHED = $$(realpath $${CARGO_TARGET_DIR:-target})/published/posthorn
 # `cargo sqlx` is the subcommand of whichever cargo-sqlx comes first on the PATH. Not under
 # `cargo run`, whose variables would make every build script that looks at them run again.
 SQLX_PREPARE = PATH="$(TOOLS)/bin:$$PATH" $(POSTHORN) sandbox -- env -u SQLX_OFFLINE cargo sqlx prepare
@@ -39,7 +40,9 @@ planted: setup ## plants known bugs into a copy, one by one: each has to be caug
 	@tests/planted/run
 
 bench: setup ## the benches, a table, and what has moved (ARGS="--bench drain" chooses; POSTHORN_FULL=1; ACCEPT=1)
-	@results=$$(mktemp); POSTHORN_BENCH_RESULTS=$$results cargo bench --no-fail-fast $(ARGS); status=$$?; \
+	@cargo build --profile published --bin posthorn
+	@results=$$(mktemp); POSTHORN_BENCH_RESULTS=$$results POSTHORN_BENCHED=$(PUBLISHED) \
+		cargo bench --no-fail-fast $(ARGS); status=$$?; \
 		test ! -s $$results || \
 		cargo bench --quiet --bench summary -- $$results $(if $(ACCEPT),--accept) || status=$$?; \
 		rm -f $$results; exit $$status

@@ -98,6 +98,25 @@ BEGIN
 END $$;
 COMMENT ON FUNCTION posthorn.days IS 'Which partitions the log has: whoever reads them by their names compares it, in the same snapshot.';
 
+-- A window's rows are visible in the snapshot that it ends with, so in a later one as well: a
+-- partition whose newest row is of an earlier transaction has none of them.
+CREATE FUNCTION posthorn.days_since(since xid8) RETURNS SETOF text
+    LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    part oid;
+    newest xid8;
+BEGIN
+    FOR part IN SELECT inhrelid FROM pg_inherits WHERE inhparent = 'posthorn.events'::regclass LOOP
+        CONTINUE WHEN pg_relation_size(part) = 0;
+        EXECUTE format('SELECT xid FROM %s ORDER BY xid DESC, id DESC LIMIT 1', part::regclass) INTO newest;
+        IF newest >= since THEN
+            RETURN NEXT (SELECT relname FROM pg_class WHERE oid = part);
+        END IF;
+    END LOOP;
+END $$;
+COMMENT ON FUNCTION posthorn.days_since IS 'The partitions of the log that have rows of this transaction or a later one.';
+
 -- One day of one table. With rows to move, the application waits only for those that came
 -- since the others were moved.
 CREATE FUNCTION posthorn.make_partition(parent text, day date) RETURNS void

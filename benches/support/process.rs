@@ -27,9 +27,11 @@ impl Process {
         })
     }
 
-    /// The command `posthorn` of this build.
+    /// The command `posthorn` that is measured: the published build, which `make bench` names, or
+    /// that of this bench.
     pub fn posthorn() -> Command {
-        Command::new(env!("CARGO_BIN_EXE_posthorn"))
+        let published = std::env::var_os("POSTHORN_BENCHED");
+        Command::new(published.unwrap_or_else(|| env!("CARGO_BIN_EXE_posthorn").into()))
     }
 
     /// The bench itself, for one of its roles.

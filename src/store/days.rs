@@ -7,7 +7,7 @@
 
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use chrono::{DateTime, NaiveDate, Utc};
 use futures::future::BoxFuture;
@@ -19,6 +19,7 @@ use sqlx::{AssertSqlSafe, Describe, Either, Execute, Executor, Postgres, SqlSafe
 use uuid::Uuid;
 
 use super::{Pool, StoreError};
+use crate::model::Snapshot;
 
 /// With more days than this a statement goes over the table: its text would be as long as the
 /// work that it saves.
@@ -73,17 +74,36 @@ impl Table {
 
 /// The days that a pool's database had when it was last asked.
 #[derive(Debug, Default)]
-pub(super) struct KnownDays(Mutex<Option<Arc<KnownPartitions>>>);
+pub(super) struct KnownDays(Mutex<Known>);
+
+#[derive(Debug, Default)]
+struct Known {
+    partitions: Option<Arc<KnownPartitions>>,
+    /// What the last window that was read to a known end has rows in.
+    window: Option<KnownWindow>,
+}
+
+/// The days of the pages of a window.
+#[derive(Debug)]
+struct KnownWindow {
+    until: Snapshot,
+    since: u64,
+    log: LogNames,
+}
 
 impl KnownDays {
-    fn get(&self) -> Option<Arc<KnownPartitions>> {
-        let known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        known.clone()
+    fn lock(&self) -> MutexGuard<'_, Known> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
 
-    fn set(&self, known: Option<Arc<KnownPartitions>>) {
-        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = known;
-    }
+/// A part of the log: from its least id on, and where it is known, of which transactions.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Stretch<'a> {
+    /// No row below this id is of it.
+    pub(super) floor: Uuid,
+    /// The snapshot in which all its rows are visible, and their first transaction.
+    pub(super) window: Option<(&'a Snapshot, u64)>,
 }
 
 /// The partitions that this session's role may read.
@@ -109,12 +129,52 @@ struct LogPartition {
 
 impl Pool {
     async fn partitions(&self) -> Result<Arc<KnownPartitions>, StoreError> {
-        if let Some(known) = self.days().get() {
+        if let Some(known) = self.days().lock().partitions.clone() {
             return Ok(known);
         }
         let known = Arc::new(load(self).await?);
-        self.days().set(Some(Arc::clone(&known)));
+        self.days().lock().partitions = Some(Arc::clone(&known));
         Ok(known)
+    }
+
+    /// The names for a reading of a stretch of the log.
+    async fn log_of(&self, stretch: Stretch<'_>) -> Result<LogNames, StoreError> {
+        let known = self.partitions().await?;
+        let from_floor = known.log_from(stretch.floor);
+        match stretch.window {
+            Some((until, since)) if from_floor.names.is_none() => {
+                self.log_of_window(&known, until, since).await
+            }
+            _ => Ok(from_floor),
+        }
+    }
+
+    /// Each page of a window is of the transactions of the first one, or later ones.
+    async fn log_of_window(
+        &self,
+        known: &KnownPartitions,
+        until: &Snapshot,
+        since: u64,
+    ) -> Result<LogNames, StoreError> {
+        if let Some(window) = &self.days().lock().window
+            && window.until == *until
+            && window.since <= since
+        {
+            return Ok(window.log.clone());
+        }
+        let names = sqlx::query_scalar!(
+            r#"SELECT posthorn.days_since($1::text::xid8) AS "name!""#,
+            since.to_string()
+        )
+        .fetch_all(self)
+        .await?;
+        let log = known.log_in(&names);
+        self.days().lock().window = Some(KnownWindow {
+            until: until.clone(),
+            since,
+            log: log.clone(),
+        });
+        Ok(log)
     }
 
     /// The names for a statement all of whose rows in these tables are of these events. Where the
@@ -156,11 +216,11 @@ impl Pool {
         }
     }
 
-    /// Reads the log from this id on in its days; over the table where they do not stay what
-    /// they are. What is read by name answers none if there is more of the log than its days.
+    /// Reads a stretch of the log in its days; over the table where they do not stay what they
+    /// are. What is read by name answers none if there is more of the log than its days.
     pub(super) async fn read_by_day<T, F>(
         &self,
-        floor: Uuid,
+        stretch: Stretch<'_>,
         read: impl Fn(LogNames) -> F,
     ) -> Result<T, StoreError>
     where
@@ -168,7 +228,7 @@ impl Pool {
     {
         // Twice by name: the days that are known may be those of a while ago.
         for _ in 0..2 {
-            let log = self.partitions().await?.log_from(floor);
+            let log = self.log_of(stretch).await?;
             match read(log).await {
                 Err(error) if error.is_of_a_missing_table() => {}
                 Err(error) => return Err(error),
@@ -183,7 +243,7 @@ impl Pool {
 
     /// Asks anew for the days the next time: one that was known is gone, or there is another.
     pub(super) fn forget_days(&self) {
-        self.days().set(None);
+        *self.days().lock() = Known::default();
     }
 }
 
@@ -260,6 +320,25 @@ impl KnownPartitions {
             // Something has to stand there.
             filled.extend(empty.pop());
         }
+        self.log_names(filled, empty)
+    }
+
+    /// All that is to be read is in these partitions.
+    fn log_in(&self, names: &[String]) -> LogNames {
+        let Some(log) = &self.log else {
+            return LogNames::none();
+        };
+        let mut filled: Vec<_> = log.iter().filter(|it| names.contains(&it.name)).collect();
+        if filled.len() < names.len() {
+            return LogNames::none();
+        }
+        if filled.is_empty() {
+            filled.extend(log.last());
+        }
+        self.log_names(filled, Vec::new())
+    }
+
+    fn log_names(&self, filled: Vec<&LogPartition>, empty: Vec<&LogPartition>) -> LogNames {
         if filled.is_empty() || filled.len() > MOST {
             return LogNames::none();
         }
@@ -538,6 +617,24 @@ mod tests {
             ..known()
         };
         assert!(strange.log_from(floor).stamp.is_none());
+    }
+
+    #[test]
+    fn a_window_names_what_has_its_rows() {
+        let named = |names: &[&str]| {
+            let names: Vec<String> = names.iter().map(ToString::to_string).collect();
+            let named = known().log_in(&names);
+            assert!(named.empty.is_empty());
+            named.names.put_into("posthorn.events /* by day */")
+        };
+        assert_eq!(named(&["events_20261128"]), "posthorn.events_20261128");
+        assert_eq!(
+            named(&[]),
+            "posthorn.events_default",
+            "something stands there"
+        );
+        // Somebody has made it since.
+        assert_eq!(named(&["events_20261201"]), "posthorn.events /* by day */");
     }
 
     #[test]

@@ -5,7 +5,7 @@
 use chrono::{DateTime, Utc};
 use uuid::Uuid;
 
-use super::days::LogNames;
+use super::days::{LogNames, Stretch};
 use super::rows::{event_of, written};
 use super::{Pool, StoreError};
 use crate::flow::window::{PageRequest, WindowPage};
@@ -25,8 +25,14 @@ pub async fn read_page(
     shards: &[Shard],
     floor: Uuid,
 ) -> Result<WindowPage, StoreError> {
-    pool.read_by_day(floor, |log| read_page_of(pool, log, request, shards, floor))
-        .await
+    let late = request.late.iter().map(|late| late.xid);
+    let since = late.fold(request.after.0, u64::min);
+    let window = request.until.as_ref().map(|until| (until, since));
+    let stretch = Stretch { floor, window };
+    pool.read_by_day(stretch, |log| {
+        read_page_of(pool, log, request, shards, floor)
+    })
+    .await
 }
 
 /// None: there is more of the log than these days.

@@ -5,7 +5,7 @@ use uuid::Uuid;
 
 use super::{FeedPage, Part, Reached, snapshot};
 use crate::model::{Event, Snapshot};
-use crate::store::days::LogNames;
+use crate::store::days::{LogNames, Stretch};
 use crate::store::rows::written;
 use crate::store::{Pool, StoreError};
 
@@ -54,7 +54,9 @@ pub async fn read_log(
     floor: Uuid,
     limit: i64,
 ) -> Result<LogPage, StoreError> {
-    pool.read_by_day(floor, |log| read_log_of(pool, log, part, floor, limit))
+    let window = None;
+    let stretch = Stretch { floor, window };
+    pool.read_by_day(stretch, |log| read_log_of(pool, log, part, floor, limit))
         .await
 }
 
