@@ -24,7 +24,7 @@ pub fn event(n: u32) -> Event {
     }
 }
 
-/// The first attempt's, at once.
+/// The moment of the first attempt, which is made at once.
 pub fn moment<'a>(
     event: &Event,
     subscription: &Subscription,

@@ -51,7 +51,8 @@ impl Authority {
         self.certificate.pem().into_bytes()
     }
 
-    /// The server on 127.0.0.1 that demands a certificate of this authority, as its own is.
+    /// What the server on 127.0.0.1 speaks TLS with: its certificate, and those that it demands,
+    /// are this authority's.
     pub fn demanding(&self) -> TlsAcceptor {
         let mut roots = RootCertStore::empty();
         roots.add(self.certificate.der().clone()).unwrap();
@@ -63,7 +64,7 @@ impl Authority {
     }
 }
 
-/// The server that has this certificate, and asks nobody for one.
+/// What a server speaks TLS with that has this certificate, and asks nobody for one.
 pub fn server(issued: &Issued) -> TlsAcceptor {
     let (chain, key) = own(issued);
     let config = config().with_no_client_auth();
