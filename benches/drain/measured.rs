@@ -136,6 +136,11 @@ impl Measured {
             .target(Target::RatioAtMost(at_most))
     }
 
+    /// What waited for so long that it was moved to the database; PostgreSQL pays for it.
+    pub fn spilled(&self, name: &str) -> Row {
+        Row::new(format!("{name}: spilled"), self.drained.spilled, "of 1,000")
+    }
+
     /// Appends the worker's rows once more, in batches of its size.
     pub async fn bare_database(&self) -> anyhow::Result<BareDatabase> {
         let (began, events) = (self.drained.began, self.events);

@@ -26,6 +26,7 @@ pub async fn measure(events: usize, size: Size) -> anyhow::Result<Vec<Row>> {
                 .cpu_of_worker(&name)
                 .target(Target::RatioAtMost(1.25)),
             measured.cpu_of_postgres(&name, &bare, if partitions > 39 { 1.7 } else { 1.6 }),
+            measured.spilled(&name),
         ]);
         drop(measured);
         let locks = locks::measure(&AT_ONCE, size.of(400, 20_000, 20_000), past).await?;

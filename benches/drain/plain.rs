@@ -26,7 +26,7 @@ pub async fn json(events: usize, size: Size) -> anyhow::Result<Vec<Row>> {
             .target(Target::AtMost(700.0)),
         Row::new("json: commits", drained.commits, "each").target(Target::AtMost(0.02)),
         Row::new("json: results in a batch", measured.batch as f64, ""),
-        Row::new("json: spilled", drained.spilled, "of 1,000"),
+        measured.spilled("json"),
         Row::new("json: worker's memory, peak", drained.peak_rss_mb, "MB"),
     ])
 }

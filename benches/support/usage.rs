@@ -13,23 +13,27 @@ pub fn cpu_ms(pid: u32) -> anyhow::Result<u64> {
     Ok(stat.own_ticks * TICK_MS)
 }
 
-/// The same of a process and all its children, those that have ended included.
+/// CPU time in milliseconds of a process and all its children, those that ended included.
 pub fn cpu_ms_with_children(pid: u32) -> anyhow::Result<u64> {
-    let parent = Stat::of(pid).with_context(|| format!("no process {pid}"))?;
-    let mut ticks = parent.own_ticks + parent.ended_ticks;
-    for entry in fs::read_dir("/proc")? {
-        let child = entry?
-            .file_name()
-            .to_str()
-            .and_then(|name| name.parse().ok());
-        // One that ends at this moment counts with its parent at the next look.
-        if let Some(child) = child.and_then(Stat::of)
-            && child.parent == pid
-        {
-            ticks += child.own_ticks + child.ended_ticks;
+    loop {
+        let parent = Stat::of(pid).with_context(|| format!("no process {pid}"))?;
+        let mut ticks = parent.own_ticks + parent.ended_ticks;
+        for entry in fs::read_dir("/proc")? {
+            let child = entry?
+                .file_name()
+                .to_str()
+                .and_then(|name| name.parse().ok());
+            if let Some(child) = child.and_then(Stat::of)
+                && child.parent == pid
+            {
+                ticks += child.own_ticks + child.ended_ticks;
+            }
+        }
+        // A child that its parent waited for meanwhile may be with neither of the two.
+        if Stat::of(pid).is_some_and(|now| now.ended_ticks == parent.ended_ticks) {
+            return Ok(ticks * TICK_MS);
         }
     }
-    Ok(ticks * TICK_MS)
 }
 
 /// The most memory that a process ever had resident, in MB of 1,000,000 bytes.
