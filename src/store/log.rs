@@ -62,14 +62,15 @@ async fn read_page_of(
               FROM unnest($2::text[], $3::uuid[], $4::boolean[]) AS late (xid, after, is_left)
              WHERE late.is_left
         )
-        SELECT upto.snapshot::text AS "until!",
+        SELECT (SELECT snapshot::text FROM upto) AS "until!",
                -- From the same snapshot: whoever commits a subscription and then an event can
                -- rely on the one for the other.
                (SELECT revision FROM posthorn.config_revision) AS "revision!",
-               -- A session may outlive the schema that it was opened for.
-               posthorn.tables() AS "tables!",
+               -- A session may outlive the schema that it was opened for. As a sub-query it is
+               -- asked once, and not for each row.
+               (SELECT posthorn.tables()) AS "tables!",
                -- By the names of its days, it is whole if there are no others than there were, and
-               -- those that had no row then have none. As sub-queries, both are seen once.
+               -- those that had no row then have none.
                $11::text IS NULL
                OR $11 = (SELECT posthorn.days())
                   AND NOT EXISTS (SELECT FROM unnest($12::oid[]) AS day (id) WHERE pg_relation_size(day.id) > 0)

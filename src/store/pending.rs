@@ -284,7 +284,7 @@ pub async fn find_next_due(
                     WHERE p.generation > 0 AND p.shard = lane.shard AND p.lane_id = lane.id
                       AND p.due_at > now()
                     ORDER BY p.due_at LIMIT 1) - clock_timestamp())::float8 AS replay_due_in,
-               posthorn.tables() AS "tables!"
+               (SELECT posthorn.tables()) AS "tables!"
           FROM unnest($1::smallint[], $2::uuid[]) AS lane (shard, id)
         "#,
         &shards,

@@ -74,9 +74,9 @@ async fn read_log_of(
             SELECT $1::text::pg_snapshot AS since,
                    coalesce($2::text::pg_snapshot, pg_current_snapshot()) AS until
         )
-        SELECT part.until::text AS "until!",
+        SELECT (SELECT until::text FROM part) AS "until!",
                (SELECT revision FROM posthorn.gateway_revision) AS "revision!",
-               posthorn.cluster() AS "cluster!", clock_timestamp() AS "now!",
+               (SELECT posthorn.cluster()) AS "cluster!", clock_timestamp() AS "now!",
                $6::text IS NULL
                OR $6 = (SELECT posthorn.days())
                   AND NOT EXISTS (SELECT FROM unnest($7::oid[]) AS day (id) WHERE pg_relation_size(day.id) > 0)
