@@ -104,7 +104,7 @@ GRANT SELECT (id, xid, created_at, shard, merchant, kind, transaction_id, status
 GRANT SELECT (event_id, subscription_id, generation, number, started_at, duration_us, outcome, http_status,
     reason, recorded_at, revision, tls, peer, proxy, head_digest, payload_digest, answer_digest, reason_digest)
     ON posthorn.attempts TO {role};
-GRANT EXECUTE ON FUNCTION posthorn.cluster, posthorn.config_at, posthorn.digested_rows,
+GRANT EXECUTE ON FUNCTION posthorn.cluster, posthorn.config_at, posthorn.days, posthorn.digested_rows,
     posthorn.event_day, posthorn.last_attempt, posthorn.preview_replay, posthorn.shard_of, posthorn.slices,
     posthorn.slices_digest, posthorn.tables, posthorn.unread_since, posthorn.uuid_floor, posthorn.uuid_time TO {role};
 ";

@@ -5,7 +5,8 @@
 use chrono::{DateTime, Utc};
 use uuid::Uuid;
 
-use super::days::{LogNames, Stretch};
+use super::by_day::Stretch;
+use super::days::LogNames;
 use super::rows::{event_of, written};
 use super::{Pool, StoreError};
 use crate::flow::window::{PageRequest, WindowPage};

@@ -5,7 +5,8 @@ use uuid::Uuid;
 
 use super::{FeedPage, Part, Reached, snapshot};
 use crate::model::{Event, Snapshot};
-use crate::store::days::{LogNames, Stretch};
+use crate::store::by_day::Stretch;
+use crate::store::days::LogNames;
 use crate::store::rows::written;
 use crate::store::{Pool, StoreError};
 

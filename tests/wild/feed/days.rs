@@ -125,7 +125,8 @@ async fn a_role_that_may_read_the_tables_alone_works_by_them() {
                  FOR day IN SELECT relname FROM pg_class WHERE relnamespace = 'posthorn'::regnamespace
                              AND relname ~ '^(events|deliveries|attempts)_(\d{{8}}|default)$' LOOP
                      EXECUTE format('REVOKE ALL ON posthorn.%I FROM {role}', day);
-                 END LOOP; END $$"
+                 END LOOP;
+                 REVOKE EXECUTE ON FUNCTION posthorn.days FROM {role}; END $$"
         ))
         .await;
     let _worker = Setup::with_url(&database.url_of(&role)).start().await;
