@@ -83,15 +83,11 @@ impl Reader {
             Some(here) => here,
             None => place.insert(self.begin().await?),
         };
-        if here.is_current && here.read_at.elapsed() < SURE {
-            self.gateway.metrics.gateway().query();
-            let now = within(STATEMENT, current_snapshot(&self.pool)).await?;
-            if here.position == Position::at(now) {
-                return Ok(Step {
-                    found: false,
-                    is_all: true,
-                });
-            }
+        if self.is_nothing_new(here).await? {
+            return Ok(Step {
+                found: false,
+                is_all: true,
+            });
         }
         here.read_at = Instant::now();
         let hub = &self.gateway.hub;
@@ -106,15 +102,7 @@ impl Reader {
             now,
         } = within(STATEMENT, read).await?;
         if cluster != here.cluster {
-            if tables_of(&cluster) == tables_of(&here.cluster) {
-                info!(
-                    "the server was restarted, or a standby took over; clients go on by the time of what they saw"
-                );
-            } else {
-                // Its tokens, and the key of its clients' positions, are others too.
-                warn!("another database is where the gateway's was; starting over with that one");
-                self.gateway.stop.cancel();
-            }
+            self.is_another(&cluster, &here.cluster);
             *place = None;
             return Ok(Step {
                 found: true,
@@ -145,6 +133,29 @@ impl Reader {
         let now_ms = u64::try_from(now.timestamp_millis()).unwrap_or_default();
         hub.add(stretch, self.gateway.settings.device.as_deref(), now_ms);
         Ok(step)
+    }
+
+    /// Transaction ids say nothing of what was seen any more.
+    fn is_another(&self, cluster: &str, before: &str) {
+        if tables_of(cluster) == tables_of(before) {
+            info!(
+                "the server was restarted, or a standby took over; clients go on by the time of what they saw"
+            );
+        } else {
+            // Its tokens, and the key of its clients' positions, are others too.
+            warn!("another database is where the gateway's was; starting over with that one");
+            self.gateway.stop.cancel();
+        }
+    }
+
+    /// Whether no transaction has begun or ended since everything was read.
+    async fn is_nothing_new(&self, here: &Place) -> Result<bool, StoreError> {
+        if !here.is_current || here.read_at.elapsed() >= SURE {
+            return Ok(false);
+        }
+        self.gateway.metrics.gateway().query();
+        let now = within(STATEMENT, current_snapshot(&self.pool)).await?;
+        Ok(here.position == Position::at(now))
     }
 
     /// Some way back: half of what memory holds. When a gateway has died, the clients that it

@@ -95,7 +95,7 @@ impl Both {
         let mut model = Database::new(began, 64);
         let mut chance = Chance::of(seed);
         for (at, (id, shard, merchant)) in lanes.iter().enumerate() {
-            let any = ordinary(&mut chance, (*merchant).to_owned(), *shard, began);
+            let any = ordinary(&mut chance, merchant, *shard, began);
             model.subscribe(Subscription {
                 id: *id,
                 scope: LANES[at % LANES.len()].1,

@@ -74,13 +74,13 @@ fn add(world: &Rc<World>, subscription: Subscription, manner: Manner) {
 fn subscription(chance: &mut Chance, world: &World, merchant: usize) -> Subscription {
     let began = world.database.borrow().began;
     let shard = shard(world, merchant);
-    ordinary(chance, self::merchant(merchant), shard, began)
+    ordinary(chance, &self::merchant(merchant), shard, began)
 }
 
 /// A subscription with settings by chance, from before the first event.
 pub fn ordinary(
     chance: &mut Chance,
-    merchant: String,
+    merchant: &str,
     shard: Shard,
     began: DateTime<Utc>,
 ) -> Subscription {
@@ -89,7 +89,7 @@ pub fn ordinary(
         shard,
         revision: 1,
         created_at: began - TimeDelta::days(2),
-        ..Identity::unwritten(&merchant, "all")
+        ..Identity::unwritten(merchant, "all")
     };
     let settings = Settings {
         url: Some("https://merchant.example/hook".to_owned()),

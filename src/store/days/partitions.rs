@@ -255,9 +255,9 @@ mod tests {
     fn a_window_names_what_has_its_rows() {
         let named = |names: &[&str]| {
             let names: Vec<String> = names.iter().map(ToString::to_string).collect();
-            let named = known().log_in(&names);
-            assert!(named.empty.is_empty());
-            named.names.put_into("posthorn.events /* by day */")
+            let log = known().log_in(&names);
+            assert!(log.empty.is_empty());
+            log.names.put_into("posthorn.events /* by day */")
         };
         assert_eq!(named(&["events_20261128"]), "posthorn.events_20261128");
         assert_eq!(
