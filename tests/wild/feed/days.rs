@@ -125,8 +125,7 @@ async fn a_role_that_may_read_the_tables_alone_works_by_them() {
                  FOR day IN SELECT relname FROM pg_class WHERE relnamespace = 'posthorn'::regnamespace
                              AND relname ~ '^(events|deliveries|attempts)_(\d{{8}}|default)$' LOOP
                      EXECUTE format('REVOKE ALL ON posthorn.%I FROM {role}', day);
-                 END LOOP;
-                 REVOKE EXECUTE ON FUNCTION posthorn.days FROM {role}; END $$"
+                 END LOOP; END $$"
         ))
         .await;
     let _worker = Setup::with_url(&database.url_of(&role)).start().await;
