@@ -13,7 +13,7 @@ use super::{Dispatcher, lane};
 use crate::crash::Point;
 use crate::flow::entry::{Attempt, Change, Entry, PageId, ToRecord};
 use crate::flow::input::{Failed, Landed, Recorded, RecordedKind, Tried};
-use crate::flow::refill::LaneRefill;
+use crate::flow::refill::{LaneRefill, Refilled};
 use crate::model::{DeliveryKey, OutcomeClass, Shard, State, Verdict};
 use crate::plan::Next;
 
@@ -358,6 +358,8 @@ impl Dispatcher {
                 .filter(|row| row.ended)
                 .map(|row| row.key.subscription_id)
                 .collect();
+            let cancelled = found.iter().filter(|row| row.cancelled).cloned();
+            let cancelled: Vec<Refilled> = cancelled.collect();
             let items = found.into_iter().map(|row| Item::of_row(row, now));
             let items: Vec<Item> = items.collect();
             let at = |due_in: Option<Duration>| due_in.map(|due_in| now + due_in);
@@ -370,6 +372,7 @@ impl Dispatcher {
             for subscription_id in ended {
                 self.withdraw(id, subscription_id);
             }
+            self.withdraw_rows(cancelled, now);
         }
     }
 }

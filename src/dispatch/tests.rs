@@ -121,6 +121,7 @@ impl Rig {
             },
             endpoint: None,
             ended: false,
+            cancelled: true,
             opened_at: event.created_at,
             event,
             attempts: 0,

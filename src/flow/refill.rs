@@ -76,6 +76,8 @@ pub struct Refilled {
     /// Whether the transaction's subscription has ended or is gone: the delivery is to be
     /// withdrawn, and never goes to the template's own address.
     pub ended: bool,
+    /// Whether the replay that opened it was cancelled: it is to be withdrawn.
+    pub cancelled: bool,
     /// The event to deliver.
     pub event: Arc<Event>,
     /// How many attempts were made.

@@ -59,12 +59,16 @@ async fn find_due(
                due.opened_at AS "opened_at!",
                due.template_id AS "template_id?", t.url AS "url?", t.method AS "method?",
                t.success_body AS "success_body?",
-               due.template_id IS NOT NULL AND t.is_open IS NOT TRUE AS "ended!"
+               due.template_id IS NOT NULL AND t.is_open IS NOT TRUE AS "ended!",
+               -- Whoever takes a shard over may refill its lanes before it is told of these.
+               due.replay_id IS NOT NULL AND EXISTS (
+                   SELECT FROM posthorn.replays r
+                    WHERE r.id = due.replay_id AND r.state = 'cancelling') AS "cancelled!"
           FROM unnest($1::smallint[], $2::uuid[], $3::bigint[], $4::bigint[], $5::boolean[], $6::boolean[])
             AS lane (shard, id, room, replay_room, heads_only, not_due_too)
          CROSS JOIN LATERAL (
            -- What events caused themselves.
-           (SELECT p.event_id, p.subscription_id, p.generation, p.attempts, p.turned_away, p.due_at, p.template_id, p.opened_at
+           (SELECT p.event_id, p.subscription_id, p.generation, p.attempts, p.turned_away, p.due_at, p.template_id, p.opened_at, p.replay_id
               FROM posthorn.pending_deliveries p
              WHERE p.generation = 0 AND p.shard = lane.shard AND p.lane_id = lane.id
                AND p.due_at <= CASE WHEN lane.not_due_too THEN 'infinity' ELSE now() END
@@ -82,7 +86,7 @@ async fn find_due(
             UNION ALL
            -- Replays have an index and a room of their own, and come last: those that there is
            -- no room for stand in nobody's way.
-           (SELECT p.event_id, p.subscription_id, p.generation, p.attempts, p.turned_away, p.due_at, p.template_id, p.opened_at
+           (SELECT p.event_id, p.subscription_id, p.generation, p.attempts, p.turned_away, p.due_at, p.template_id, p.opened_at, p.replay_id
               FROM posthorn.pending_deliveries p
              WHERE p.generation > 0 AND p.shard = lane.shard AND p.lane_id = lane.id
                AND p.due_at <= CASE WHEN lane.not_due_too THEN 'infinity' ELSE now() END
@@ -187,6 +191,7 @@ struct DueRow {
     method: Option<String>,
     success_body: Option<String>,
     ended: bool,
+    cancelled: bool,
 }
 
 impl DueRow {
@@ -200,6 +205,7 @@ impl DueRow {
                 success_body: self.success_body.map(Into::into),
             }),
             ended: self.ended,
+            cancelled: self.cancelled,
             key: DeliveryKey {
                 event_id: self.event_id,
                 subscription_id: self.subscription_id,

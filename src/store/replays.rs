@@ -254,6 +254,7 @@ pub async fn find_withdrawn(
             },
             endpoint: None,
             ended: false,
+            cancelled: true,
             attempts: u32::try_from(row.attempts).unwrap_or(0),
             turned_away: 0,
             opened_at: row.opened_at,

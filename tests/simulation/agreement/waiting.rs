@@ -40,7 +40,7 @@ impl Both {
             let keys = rows.iter().map(|row| {
                 let endpoint = row.endpoint.as_ref();
                 let endpoint = endpoint.map(|it| (it.template_id, it.url.clone()));
-                (row.key, row.attempts, endpoint, row.ended)
+                (row.key, row.attempts, endpoint, row.ended, row.cancelled)
             });
             keys.collect::<BTreeSet<_>>()
         };

@@ -259,6 +259,11 @@ impl Database {
             .collect()
     }
 
+    pub(super) fn is_cancelling(&self, id: Uuid) -> bool {
+        let replay = self.replays.iter().find(|replay| replay.id == id);
+        replay.is_some_and(|replay| replay.state == ReplayState::Cancelling)
+    }
+
     pub fn find_withdrawn(&self, worker: Uuid, limit: usize) -> Vec<Refilled> {
         let shards = self.shards_of(worker);
         let cancelling = self.replays.iter();
@@ -271,6 +276,7 @@ impl Database {
             let rows = rows.take(limit).map(|(key, open)| Refilled {
                 endpoint: None,
                 ended: false,
+                cancelled: true,
                 turned_away: 0,
                 ..self.refilled(key, open)
             });

@@ -52,6 +52,7 @@ impl Database {
                 success_body: None,
             }),
             ended: open.template_id.is_some() && brought.is_none_or(|brought| brought.ended),
+            cancelled: open.replay_id.is_some_and(|id| self.is_cancelling(id)),
             event: Arc::new(self.event(key.event_id).clone()),
             attempts: open.attempts,
             turned_away: open.turned_away,
