@@ -68,7 +68,7 @@ async fn fill_the_disk() {
     let server = Database::connect("postgres", rig.database.url_of(SUPERUSER));
     subscribe(&rig).await;
     let one = rig.worker("one", "").await;
-    let _two = rig.worker("two", "").await;
+    let two = rig.worker("two", "").await;
     let publisher = Publisher::start(rig.pool.clone(), 150.0);
     let mut slowest = Duration::ZERO;
     let mut deaths = 0;
@@ -105,7 +105,9 @@ async fn fill_the_disk() {
         slowest = slowest.max(room.elapsed());
     }
     assert_eq!(deaths, times / 2, "of it");
-    assert!(one.log().contains("cannot record; trying until"));
+    // At the slow endpoint something is always under way. Either of them may have its shard.
+    let said = [one.log(), two.log()].concat();
+    assert!(said.contains("cannot record; trying until"));
     let account = publisher.settle(&rig).await;
     let fault = format!("{times} times a full disk under the database");
     report(&fault, &account, slowest, "from room on it to deliveries");
