@@ -98,20 +98,32 @@ BEGIN
 END $$;
 COMMENT ON FUNCTION posthorn.days IS 'Which partitions the log has: whoever reads them by their names compares it, in the same snapshot.';
 
+CREATE FUNCTION posthorn.are_all_days(known text, empty oid[]) RETURNS boolean
+    LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    RETURN known IS NULL
+        OR known = posthorn.days()
+           AND NOT EXISTS (SELECT FROM unnest(empty) AS day (id) WHERE pg_relation_size(day.id) > 0);
+END $$;
+COMMENT ON FUNCTION posthorn.are_all_days IS 'Whether what posthorn.days() said before still holds, and the partitions that had no row then have none: a reading by names was whole. NULL: it named no days.';
+
 -- A window's rows are visible in the snapshot that it ends with, so in a later one as well: a
 -- partition whose newest row is of an earlier transaction has none of them.
 CREATE FUNCTION posthorn.days_since(since xid8) RETURNS SETOF text
     LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
-    part oid;
+    part regclass;
+    name text;
     newest xid8;
 BEGIN
-    FOR part IN SELECT inhrelid FROM pg_inherits WHERE inhparent = 'posthorn.events'::regclass LOOP
+    FOR part, name IN SELECT c.oid, c.relname FROM pg_inherits i JOIN pg_class c ON c.oid = i.inhrelid
+                       WHERE i.inhparent = 'posthorn.events'::regclass LOOP
         CONTINUE WHEN pg_relation_size(part) = 0;
-        EXECUTE format('SELECT xid FROM %s ORDER BY xid DESC, id DESC LIMIT 1', part::regclass) INTO newest;
+        EXECUTE format('SELECT xid FROM %s ORDER BY xid DESC, id DESC LIMIT 1', part) INTO newest;
         IF newest >= since THEN
-            RETURN NEXT (SELECT relname FROM pg_class WHERE oid = part);
+            RETURN NEXT name;
         END IF;
     END LOOP;
 END $$;

@@ -64,7 +64,7 @@ enum Log {
 struct Barred {
     by: Series,
     rows: Rows,
-    /// Whether it is recorded: no refill that begins now finds them.
+    /// Whether what bars them is recorded: a refill that begins now does not find them.
     is_recorded: bool,
 }
 

@@ -25,7 +25,7 @@ pub struct Nightly<T> {
     pub metrics: Metrics,
     /// The times at which it runs, in UTC.
     pub schedule: Schedule,
-    /// What it is.
+    /// What the task needs to know beside that.
     pub task: T,
 }
 

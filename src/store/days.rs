@@ -5,7 +5,6 @@
 //! days that its rows are of in that place. It is checked as it is written, and so it runs where
 //! the days are not known: over the table.
 
-mod named;
 mod names;
 mod partitions;
 

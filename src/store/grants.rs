@@ -66,7 +66,7 @@ GRANT UPDATE (ended_at) ON posthorn.transaction_subscriptions TO {role};
 GRANT INSERT, UPDATE ON posthorn.subscriptions TO {role};
 GRANT INSERT, UPDATE, DELETE ON posthorn.profiles, posthorn.locks TO {role};
 GRANT UPDATE ON posthorn.config_revision TO {role};
-GRANT EXECUTE ON FUNCTION posthorn.advance_replays, posthorn.cluster, posthorn.days,
+GRANT EXECUTE ON FUNCTION posthorn.advance_replays, posthorn.are_all_days, posthorn.cluster, posthorn.days,
     posthorn.days_since, posthorn.declare,
     posthorn.drop_partitions, posthorn.drop_sessions, posthorn.drop_transaction_subscriptions,
     posthorn.issue_device_session, posthorn.issue_session, posthorn.make_next_partition,
@@ -85,8 +85,8 @@ GRANT SELECT (id, merchant) ON posthorn.subscriptions TO {role};
 GRANT SELECT (id, merchant, transaction_id) ON posthorn.transaction_subscriptions TO {role};
 GRANT SELECT (event_id, subscription_id, started_at, duration_us) ON posthorn.attempts TO {role};
 GRANT SELECT (event_id, subscription_id, due_at) ON posthorn.pending_deliveries TO {role};
-GRANT EXECUTE ON FUNCTION posthorn.cluster, posthorn.days, posthorn.issue_session,
-    posthorn.issue_device_session, posthorn.tables, posthorn.uuid_floor TO {role};
+GRANT EXECUTE ON FUNCTION posthorn.are_all_days, posthorn.cluster, posthorn.days,
+    posthorn.issue_session, posthorn.issue_device_session, posthorn.tables, posthorn.uuid_floor TO {role};
 ";
 
 const VIEWER: &str = "

@@ -22,12 +22,9 @@ pub async fn find_known_deliveries(
     pool: &Pool,
     events: &[Uuid],
 ) -> Result<HashMap<DeliveryKey, State>, StoreError> {
-    let (Some(first), Some(last)) = (events.iter().min(), events.iter().max()) else {
-        return Ok(HashMap::new());
-    };
     let ids = events.iter().copied();
     pool.in_days_of(&[Table::Deliveries], ids, |days| {
-        find_known(pool, days, events, *first, *last)
+        find_known(pool, days, events)
     })
     .await
 }
@@ -36,11 +33,12 @@ async fn find_known(
     pool: &Pool,
     days: Names,
     events: &[Uuid],
-    first: Uuid,
-    last: Uuid,
 ) -> Result<HashMap<DeliveryKey, State>, StoreError> {
+    let (Some(first), Some(last)) = (events.iter().min(), events.iter().max()) else {
+        return Ok(HashMap::new());
+    };
     let most = events.len() * 4;
-    let known = find_known_between(pool, &days, first, last, most + 1).await?;
+    let known = find_known_between(pool, &days, *first, *last, most + 1).await?;
     // Rows, not deliveries: one that has two must not hide that there are more.
     if known.len() <= most {
         return Ok(known.into_iter().collect());

@@ -70,13 +70,9 @@ async fn read_page_of(
                -- A session may outlive the schema that it was opened for. As a sub-query it is
                -- asked once, and not for each row.
                (SELECT posthorn.tables()) AS "tables!",
-               -- By the names of its days, it is whole if there are no others than there were, and
-               -- those that had no row then have none.
-               $11::text IS NULL
-               OR $11 = (SELECT posthorn.days())
-                  AND NOT EXISTS (SELECT FROM unnest($12::oid[]) AS day (id) WHERE pg_relation_size(day.id) > 0)
-               AS "is_whole!", e.xid::text AS "xid?", e.id AS "id?",
-               e.shard AS "shard?", e.merchant AS "merchant?", e.kind AS "kind?",
+               (SELECT posthorn.are_all_days($11, $12)) AS "is_whole!",
+               e.xid::text AS "xid?", e.id AS "id?", e.shard AS "shard?",
+               e.merchant AS "merchant?", e.kind AS "kind?",
                e.transaction_id AS "transaction_id?", e.status AS "status?",
                coalesce(e.data::text, '') AS "data?", e.created_at AS "created_at?: DateTime<Utc>",
                -- Whether the event would overtake an unread one is looked up by payment, in the

@@ -146,8 +146,12 @@ async fn find_events(
     .fetch_all(days.by(transaction))
     .await
     .map_err(StoreError::from)
-    // The next refill knows that the day is gone.
-    .inspect_err(|_| pool.forget_days())?;
+    .inspect_err(|error| {
+        // The transaction has failed; the next refill knows that the day is gone.
+        if error.is_of_a_missing_table() {
+            pool.forget_days();
+        }
+    })?;
     let events = rows
         .into_iter()
         .map(|row| (row.id, Arc::new(event_of!(row, row.id, row.data))));

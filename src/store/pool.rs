@@ -2,6 +2,7 @@
 //! asks it of a [`Pool`].
 
 mod hosts;
+mod named;
 mod session;
 mod settings;
 mod shelf;

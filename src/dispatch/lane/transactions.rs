@@ -15,7 +15,7 @@ pub struct Superseded {
     /// More may wait in the database, but for those in the air.
     pub look_in_rows: bool,
     pub in_the_air: Vec<DeliveryKey>,
-    /// Whether it is superseded itself, by one that is there.
+    /// Whether the newer event is superseded itself, by one that is there already.
     pub itself: bool,
 }
 

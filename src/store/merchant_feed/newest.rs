@@ -55,8 +55,10 @@ pub async fn read_log(
     floor: Uuid,
     limit: i64,
 ) -> Result<LogPage, StoreError> {
-    let window = None;
-    let stretch = Stretch { floor, window };
+    let stretch = Stretch {
+        floor,
+        window: None,
+    };
     pool.read_by_day(stretch, |log| read_log_of(pool, log, part, floor, limit))
         .await
 }
@@ -78,10 +80,7 @@ async fn read_log_of(
         SELECT (SELECT until::text FROM part) AS "until!",
                (SELECT revision FROM posthorn.gateway_revision) AS "revision!",
                (SELECT posthorn.cluster()) AS "cluster!", clock_timestamp() AS "now!",
-               $6::text IS NULL
-               OR $6 = (SELECT posthorn.days())
-                  AND NOT EXISTS (SELECT FROM unnest($7::oid[]) AS day (id) WHERE pg_relation_size(day.id) > 0)
-               AS "is_whole!",
+               (SELECT posthorn.are_all_days($6, $7)) AS "is_whole!",
                e.xid::text AS "xid?", e.id AS "id?", e.shard AS "shard?",
                e.merchant AS "merchant?", e.kind AS "kind?",
                e.transaction_id AS "transaction_id?", e.status AS "status?",

@@ -110,14 +110,8 @@ async fn a_role_that_may_read_the_tables_alone_works_by_them() {
     receiver.on("/", "503,times=1,then=200".parse().unwrap());
     let settings = json!({ "url": receiver.url("/"), "retry": "fixed", "retry_interval": "50ms" });
     database.subscribe("acme", "orders", settings).await;
-    let role = format!("worker_{}", database.name);
-    database
-        .as_superuser(&format!("CREATE ROLE {role} LOGIN"))
-        .await;
-    let (status, said) =
-        crate::support::posthorn(&["grant", "--worker", &role, "--database-url", &database.url])
-            .await;
-    assert!(status.success(), "{said}");
+    let role = database.login("worker").await;
+    database.grant("--worker", &role).await;
     // As a restore of some of the rights, or a careful administrator, leaves it.
     database
         .execute(&format!(

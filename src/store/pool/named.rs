@@ -1,12 +1,11 @@
 //! Sends a statement with the names of its days.
 
-use futures::future::BoxFuture;
-use futures::stream::BoxStream;
 use sqlx::error::BoxDynError;
-use sqlx::postgres::{PgArguments, PgQueryResult, PgRow, PgStatement, PgTypeInfo};
-use sqlx::{AssertSqlSafe, Describe, Either, Execute, Executor, Postgres, SqlSafeStr, SqlStr};
+use sqlx::postgres::{PgArguments, PgRow, PgStatement, PgTypeInfo};
+use sqlx::{AssertSqlSafe, Describe, Execute, Executor, Postgres, SqlSafeStr, SqlStr};
 
-use super::names::Names;
+use super::{Reply, Steps};
+use crate::store::days::Names;
 
 /// An executor that is told a statement's days.
 #[derive(Debug)]
@@ -29,21 +28,14 @@ where
 {
     type Database = Postgres;
 
-    fn fetch_many<'e, 'q: 'e, E>(
-        self,
-        query: E,
-    ) -> BoxStream<'e, Result<Either<PgQueryResult, PgRow>, sqlx::Error>>
+    fn fetch_many<'e, 'q: 'e, E: 'q + Execute<'q, Postgres>>(self, query: E) -> Steps<'e>
     where
         'x: 'e,
-        E: 'q + Execute<'q, Postgres>,
     {
         self.executor.fetch_many(Named::new(query, self.names))
     }
 
-    fn fetch_optional<'e, 'q: 'e, E>(
-        self,
-        query: E,
-    ) -> BoxFuture<'e, Result<Option<PgRow>, sqlx::Error>>
+    fn fetch_optional<'e, 'q: 'e, E>(self, query: E) -> Reply<'e, Option<PgRow>>
     where
         'x: 'e,
         E: 'q + Execute<'q, Postgres>,
@@ -51,18 +43,14 @@ where
         self.executor.fetch_optional(Named::new(query, self.names))
     }
 
-    fn prepare_with<'e>(
-        self,
-        sql: SqlStr,
-        parameters: &'e [PgTypeInfo],
-    ) -> BoxFuture<'e, Result<PgStatement, sqlx::Error>>
+    fn prepare_with<'e>(self, sql: SqlStr, parameters: &'e [PgTypeInfo]) -> Reply<'e, PgStatement>
     where
         'x: 'e,
     {
         self.executor.prepare_with(sql, parameters)
     }
 
-    fn describe<'e>(self, sql: SqlStr) -> BoxFuture<'e, Result<Describe<Postgres>, sqlx::Error>>
+    fn describe<'e>(self, sql: SqlStr) -> Reply<'e, Describe<Postgres>>
     where
         'x: 'e,
     {
