@@ -75,6 +75,54 @@ CREATE INDEX pending_deliveries_series
 COMMENT ON INDEX posthorn.pending_deliveries_series IS
     'Finds the open deliveries of a subscription''s transaction. A UUID''s text has 36 characters always.';
 
+-- Along the index, `most` rows at a time: a lane that fills them all has at least so many, and its
+-- others are stepped over. So an endpoint that has been down for hours costs what one costs that
+-- has been for a minute.
+CREATE FUNCTION posthorn.count_waiting(shards smallint[], most int)
+    RETURNS TABLE (shard smallint, lane_id uuid, replays boolean, row_count bigint, due_at timestamptz)
+    LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    lane   record;
+    after  uuid;
+    walked bigint;
+BEGIN
+    FOR shard, replays IN
+        SELECT s.shard, r.replays FROM unnest(shards) AS s (shard), unnest('{false, true}'::boolean[]) AS r (replays)
+    LOOP
+        after := '00000000-0000-0000-0000-000000000000';
+        LOOP
+            walked := 0;
+            lane_id := NULL;
+            FOR lane IN EXECUTE format(
+                'SELECT w.lane_id, count(*) AS row_count, min(w.due_at) AS due_at
+                   FROM (SELECT p.lane_id, p.due_at FROM posthorn.pending_deliveries p
+                          WHERE p.generation %s 0 AND p.shard = $1 AND p.lane_id > $2
+                          ORDER BY p.lane_id, p.due_at, p.event_id LIMIT $3) AS w
+                  GROUP BY w.lane_id ORDER BY w.lane_id', CASE WHEN replays THEN '>' ELSE '=' END)
+                USING shard, after, most
+            LOOP
+                IF lane_id IS NOT NULL THEN
+                    after := lane_id;
+                    RETURN NEXT;
+                END IF;
+                lane_id := lane.lane_id;
+                row_count := lane.row_count;
+                due_at := lane.due_at;
+                walked := walked + row_count;
+            END LOOP;
+            -- The last may be cut: it is walked again as the first, unless it was that.
+            IF lane_id IS NOT NULL AND (walked < most OR row_count = most) THEN
+                after := lane_id;
+                RETURN NEXT;
+            END IF;
+            EXIT WHEN walked < most;
+        END LOOP;
+    END LOOP;
+END $$;
+COMMENT ON FUNCTION posthorn.count_waiting IS
+    'The open deliveries of each lane of some shards, and its replays apart: how many, up to most, and when the first is due.';
+
 -- The ledger.
 
 CREATE TABLE posthorn.deliveries (

@@ -1,5 +1,6 @@
 //! An exchange as people read it: the request as it goes out, and what came of it.
 
+use std::borrow::Cow;
 use std::fmt::Write as _;
 use std::io::{self, Write};
 
@@ -43,16 +44,16 @@ fn head(request: &Request, subscription: &Subscription) -> Vec<u8> {
 }
 
 /// What is shown of a header's value: of a credential with a scheme, the scheme.
-fn shown(value: &HeaderValue) -> Vec<u8> {
+fn shown(value: &HeaderValue) -> Cow<'_, [u8]> {
     if !value.is_sensitive() {
-        return value.as_bytes().to_vec();
+        return value.as_bytes().into();
     }
     let text = String::from_utf8_lossy(value.as_bytes());
     let masked = match text.split_once(' ') {
         Some((scheme @ ("Basic" | "Bearer"), _)) => format!("{scheme} {MASK}"),
         _ => MASK.to_owned(),
     };
-    masked.into_bytes()
+    masked.into_bytes().into()
 }
 
 /// Writes the answer as it would be kept, and what the subscription's rule says of it.

@@ -26,9 +26,11 @@ mod sent;
 #[cfg(test)]
 mod tests;
 
+use http::StatusCode;
+
 use self::prints::{Kind, Prints};
 use self::reading::readings;
-use crate::model::{Event, Subscription, Wire};
+use crate::model::{Answer, Event, Subscription, Wire};
 use crate::shape::Request;
 
 /// How much of an answer's body is kept with the attempt, bytes.
@@ -45,8 +47,8 @@ const LONGEST_CHARACTER: usize = 4;
 /// escape, and a card number as spread out.
 const LOOK_AHEAD: usize = 1024;
 
-/// What must not be seen of one exchange.
-pub struct Mask(Prints);
+/// What must not be seen of one exchange; none where nothing came that anybody chose the words of.
+pub struct Mask(Option<Prints>);
 
 impl Mask {
     /// Makes the mask of an exchange; `request` is the one that went out, with its access token. It
@@ -54,6 +56,9 @@ impl Mask {
     /// and is not looked at.
     #[must_use]
     pub fn of(event: &Event, subscription: &Subscription, request: &Request, came: &Wire) -> Self {
+        if is_the_commonest(came) {
+            return Self(None);
+        }
         let longest = match came {
             Wire::Answer(answer) => {
                 let host = answer.redirects_to.as_ref().map_or(0, String::len);
@@ -62,7 +67,7 @@ impl Mask {
             // Causes name hosts and what stands in certificates.
             Wire::Failed { detail, .. } => detail.len(),
         };
-        Self(sent::prints(event, subscription, request, longest))
+        Self(Some(sent::prints(event, subscription, request, longest)))
     }
 
     /// Gives the beginning of a body as text that PostgreSQL takes: UTF-8 without NUL, cut between
@@ -100,6 +105,9 @@ impl Mask {
     /// Gives the first `kept` bytes of a text or a few less, masked.
     fn beginning(&self, text: &str, kept: usize) -> String {
         let text = &text[..text.floor_char_boundary(kept + LOOK_AHEAD)];
+        let Some(prints) = &self.0 else {
+            return text.to_owned();
+        };
         let mut covers = vec![Cover::Nothing; text.len()];
         for reading in readings(text) {
             for digit in card::hidden_digits(&reading.bytes) {
@@ -111,7 +119,7 @@ impl Mask {
                     cover(&mut covers[places.start + 1..places.end], Cover::OfDigit);
                 }
             }
-            self.0.find(&reading.bytes, |part, kind| {
+            prints.find(&reading.bytes, |part, kind| {
                 let kind = match kind {
                     Kind::Sent => Cover::Sent,
                     Kind::Secret | Kind::Word => Cover::Secret,
@@ -121,6 +129,29 @@ impl Mask {
         }
         written(text, &covers, kept)
     }
+}
+
+/// Whether an answer is what most are: a status, the phrase that the standard gives it (RFC 9110,
+/// section 15) or none, and no more.
+fn is_the_commonest(came: &Wire) -> bool {
+    let Wire::Answer(answer) = came else {
+        return false;
+    };
+    let Answer {
+        status,
+        reason,
+        body,
+        incomplete: None,
+        coding: None,
+        unreadable: None,
+        retry_after: None,
+        redirects_to: None,
+    } = answer
+    else {
+        return false;
+    };
+    let phrase = || StatusCode::from_u16(*status).ok()?.canonical_reason();
+    body.is_empty() && (reason.is_empty() || phrase() == Some(reason))
 }
 
 /// What stands in the place of a byte; where there are two, the later of these hides the earlier.

@@ -1,6 +1,7 @@
 //! A text as those may have written it who wrapped it: as it stands, with its escapes undone,
 //! and out of base64. Each byte of a reading knows which part of the text it stands for.
 
+use std::borrow::Cow;
 use std::ops::Range;
 
 /// How many escapes within escapes are undone: JSON in JSON in a query.
@@ -47,10 +48,15 @@ pub(super) fn readings(text: &str) -> Vec<Reading> {
 }
 
 /// Gives what remains of a text when its escapes are undone, as in the plainest of its readings.
-pub(super) fn without_escapes(text: &[u8]) -> Vec<u8> {
+pub(super) fn without_escapes(text: &[u8]) -> Cow<'_, [u8]> {
+    if !text.iter().any(|byte| ESCAPES.contains(byte)) {
+        return Cow::Borrowed(text);
+    }
     let readings = unescaped_by_rounds(Reading::of(text), ESCAPES);
     let plainest = readings.into_iter().next_back();
-    plainest.map_or_else(Vec::new, |plainest| plainest.bytes)
+    plainest
+        .map_or_else(Vec::new, |plainest| plainest.bytes)
+        .into()
 }
 
 /// Gives the first reading, and what each round of undoing escapes makes of it.

@@ -27,7 +27,9 @@ pub(super) fn prints(
     let mut prints = Prints::new(longest);
     for secret in secrets(subscription, request) {
         prints.secret(&secret);
-        prints.secret(&without_escapes(&secret));
+        if let Cow::Owned(plain) = without_escapes(&secret) {
+            prints.secret(&plain);
+        }
     }
     if longest >= WORD {
         let known = known(event);
@@ -41,7 +43,9 @@ pub(super) fn prints(
             prints.sent(&plain, &known);
             for value in values(&sent).into_iter().take(MOST_VALUES) {
                 prints.value(value.as_bytes(), &known);
-                prints.value(&without_escapes(value.as_bytes()), &known);
+                if let Cow::Owned(plain) = without_escapes(value.as_bytes()) {
+                    prints.value(&plain, &known);
+                }
             }
         }
     }

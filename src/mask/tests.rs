@@ -32,7 +32,7 @@ fn shaped(event: &Event, subscription: &Subscription) -> Request {
 
 /// That knows of no secret and of nothing sent.
 fn blank() -> Mask {
-    Mask(Prints::new(0))
+    Mask(Some(Prints::new(0)))
 }
 
 #[test]
@@ -75,4 +75,27 @@ fn a_receiver_cannot_spoil_the_reason() {
     assert!(line.starts_with("500 a\u{FFFD}b\u{FFFD}[2J\u{FFFD}é"));
     assert!(line.ends_with("é…"));
     assert_eq!(line.chars().count(), 200);
+}
+
+#[test]
+fn an_answer_of_the_standards_words_alone_is_shown_as_it_came() {
+    let event = samples::event();
+    let mut subscription = samples::subscription();
+    subscription.unsent = vec![b"OK".to_vec().into(), b"open sesame".to_vec().into()];
+    let request = shaped(&event, &subscription);
+    for (phrase, body, line) in [
+        ("OK", "", "200 OK"),
+        ("", "", "200"),
+        ("open sesame", "", "200 [secret]"),
+        ("OK", "OK", "200 [secret]"),
+    ] {
+        let came = Wire::Answer(Answer {
+            status: 200,
+            reason: phrase.to_owned(),
+            body: body.into(),
+            ..Answer::default()
+        });
+        let mask = Mask::of(&event, &subscription, &request, &came);
+        assert_eq!(mask.line(format!("200 {phrase}").trim_end()), line);
+    }
 }

@@ -1,6 +1,6 @@
 //! How the names of a request's headers are written.
 
-use std::borrow::Cow;
+use std::sync::Arc;
 
 use http::HeaderName;
 
@@ -8,40 +8,39 @@ use http::HeaderName;
 /// 9110, section 5.1), but receivers do that look for one by its text. A name that somebody chose
 /// is written as they wrote it, and every other one in `Title-Case`, which such receivers expect.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Spelling(Vec<Box<str>>);
+pub struct Spelling(Vec<Arc<str>>);
 
 impl Spelling {
     /// Writes this header's name as it is spelled here from now on.
-    pub fn keep(&mut self, written: &str) {
+    pub fn keep(&mut self, written: impl Into<Arc<str>>) {
         self.0.push(written.into());
     }
 
-    /// How the header's name is written.
-    #[must_use]
-    pub fn of(&self, name: &HeaderName) -> Cow<'_, str> {
+    /// Writes the header's name behind what is there.
+    pub fn write(&self, name: &HeaderName, to: &mut Vec<u8>) {
+        let name = name.as_str();
         let chosen = self
             .0
             .iter()
-            .find(|chosen| chosen.eq_ignore_ascii_case(name.as_str()));
+            .find(|chosen| chosen.eq_ignore_ascii_case(name));
         match chosen {
-            Some(chosen) => Cow::Borrowed(chosen),
-            None => Cow::Owned(title_case(name.as_str())),
+            Some(chosen) => to.extend_from_slice(chosen.as_bytes()),
+            None => write_title_case(name, to),
         }
     }
 }
 
-fn title_case(name: &str) -> String {
+fn write_title_case(name: &str, to: &mut Vec<u8>) {
     let mut first = true;
-    let letters = name.chars().map(|letter| {
+    to.extend(name.bytes().map(|letter| {
         let written = if first {
             letter.to_ascii_uppercase()
         } else {
             letter
         };
-        first = letter == '-';
+        first = letter == b'-';
         written
-    });
-    letters.collect()
+    }));
 }
 
 #[cfg(test)]
@@ -63,7 +62,9 @@ mod tests {
             ("te", "Te"),
         ] {
             let name = HeaderName::from_static(name);
-            assert_eq!(spelling.of(&name), written);
+            let mut there = Vec::new();
+            spelling.write(&name, &mut there);
+            assert_eq!(String::from_utf8_lossy(&there), written);
         }
     }
 }

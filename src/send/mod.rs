@@ -88,7 +88,8 @@ impl Sender {
     ///
     /// The request goes out as it is; `Host`, `Content-Length` and, where the request has
     /// none, `Accept: */*` are added, which means the same as no `Accept` (RFC 9110, 12.5.1).
-    /// A bearer token is added to the request here, because it is had by an exchange.
+    /// A bearer token is added to the request here, because it is had by an exchange. Afterwards
+    /// the request is what went out.
     /// `started_at` is the database's time and is only passed on.
     pub async fn send(
         &self,
@@ -104,16 +105,16 @@ impl Sender {
                 if let Some(bearer) = &bearer {
                     request.headers.insert(AUTHORIZATION, bearer.clone());
                 }
-                let target = host_and_port(&request.url);
                 let Exchanged {
                     answer,
                     sent,
                     again,
-                } = self.exchange(request.clone(), subscription, began).await;
+                } = self.exchange(request, subscription, began).await;
                 if let (Ok(Answer { status: 401, .. }), Some(bearer)) = (&answer, &bearer) {
                     self.tokens.refused(subscription.id, credential, bearer);
                 }
-                let wire = answer.map_or_else(|failure| failure.at(&target), Wire::Answer);
+                let failed = |failure: Failure| failure.at(&host_and_port(&request.url));
+                let wire = answer.map_or_else(failed, Wire::Answer);
                 (wire, sent, again)
             }
         };
@@ -162,12 +163,12 @@ impl Sender {
     /// Makes the exchange: the answer, and what is known of the exchange, also of one that failed.
     async fn exchange(
         &self,
-        request: Request,
+        request: &mut Request,
         subscription: &Subscription,
         began: Instant,
     ) -> Exchanged {
         let mut trace = Trace::default();
-        let (client, request, message) = match self.ready(request, subscription) {
+        let (client, message) = match self.ready(request, subscription) {
             Ok(ready) => ready,
             Err(failure) => return Exchanged::failed(failure),
         };
@@ -180,16 +181,20 @@ impl Sender {
         let answer = self.answer(&client, &message, terms, &mut trace).await;
         Exchanged {
             answer,
-            sent: trace.peer.map(|peer| Digests::of(&request).sent_to(peer)),
+            sent: trace.peer.map(|peer| Digests::of(request).sent_to(peer)),
             again: trace.again,
         }
     }
 
-    fn ready(&self, request: Request, subscription: &Subscription) -> Result<Ready, Failure> {
+    /// The client by which a request may go out, and its bytes.
+    fn ready(
+        &self,
+        request: &mut Request,
+        subscription: &Subscription,
+    ) -> Result<(Client, Message), Failure> {
         self.outside.policy.admit(&request.url)?;
         let client = self.clients.client_for(subscription)?;
-        let (request, message) = request::on_the_wire(request)?;
-        Ok((client, request, message))
+        Ok((client, request::on_the_wire(request)?))
     }
 
     /// Waits for the answer and reads it. The limit spans everything, from name look-up to the last
@@ -224,9 +229,6 @@ impl Sender {
         Ok(answer)
     }
 }
-
-/// A request that may go out, by which client, and as which bytes.
-type Ready = (Client, Request, Message);
 
 /// The terms under which an exchange is made.
 #[derive(Clone, Copy)]

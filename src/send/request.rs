@@ -1,5 +1,7 @@
 //! A shaped request as it goes out.
 
+use std::borrow::Cow;
+
 use http::header::{ACCEPT, HeaderValue};
 
 use super::failure::Failure;
@@ -8,11 +10,11 @@ use crate::model::FailureClass;
 use crate::model::settings::OF_THE_CONNECTION;
 use crate::shape::Request;
 
-/// Gives the request with what this room adds to it, and its bytes.
+/// Adds to the request what this room does, and gives its bytes.
 ///
 /// The settings' checks keep headers of the connection out already; this is what holds if one of
 /// them has a gap.
-pub(super) fn on_the_wire(request: Request) -> Result<(Request, Message), Failure> {
+pub(super) fn on_the_wire(request: &mut Request) -> Result<Message, Failure> {
     if let Some(name) = OF_THE_CONNECTION
         .iter()
         .find(|name| request.headers.contains_key(**name))
@@ -22,20 +24,20 @@ pub(super) fn on_the_wire(request: Request) -> Result<(Request, Message), Failur
             format!("the request brings a header `{name}`, which is the connection's"),
         ));
     }
-    let request = complete(request);
-    let message = Message::of(&request)
-        .ok_or_else(|| Failure::new(FailureClass::Protocol, "the URL cannot be sent"))?;
-    Ok((request, message))
+    complete(request);
+    Message::of(request)
+        .ok_or_else(|| Failure::new(FailureClass::Protocol, "the URL cannot be sent"))
 }
 
 /// Writes the request line and the headers, byte for byte, but for the values that `shown`
 /// replaces.
 #[must_use]
-pub fn head_of(request: Request, shown: impl Fn(&HeaderValue) -> Vec<u8>) -> Vec<u8> {
-    super::http1::head(&complete(request), shown)
+pub fn head_of(mut request: Request, shown: impl Fn(&HeaderValue) -> Cow<'_, [u8]>) -> Vec<u8> {
+    complete(&mut request);
+    super::http1::head(&request, shown)
 }
 
-fn complete(mut request: Request) -> Request {
+fn complete(request: &mut Request) {
     // A fragment is for whoever clicks on a URL.
     request.url.set_fragment(None);
     // Means the same as none (RFC 9110, section 12.5.1), but some firewalls want one.
@@ -43,5 +45,4 @@ fn complete(mut request: Request) -> Request {
         .headers
         .entry(ACCEPT)
         .or_insert(HeaderValue::from_static("*/*"));
-    request
 }

@@ -66,8 +66,8 @@ GRANT UPDATE (ended_at) ON posthorn.transaction_subscriptions TO {role};
 GRANT INSERT, UPDATE ON posthorn.subscriptions TO {role};
 GRANT INSERT, UPDATE, DELETE ON posthorn.profiles, posthorn.locks TO {role};
 GRANT UPDATE ON posthorn.config_revision TO {role};
-GRANT EXECUTE ON FUNCTION posthorn.advance_replays, posthorn.are_all_days, posthorn.cluster, posthorn.days,
-    posthorn.days_since, posthorn.declare,
+GRANT EXECUTE ON FUNCTION posthorn.advance_replays, posthorn.are_all_days, posthorn.cluster,
+    posthorn.count_waiting, posthorn.days, posthorn.days_since, posthorn.declare,
     posthorn.drop_partitions, posthorn.drop_sessions, posthorn.drop_transaction_subscriptions,
     posthorn.issue_device_session, posthorn.issue_session, posthorn.make_next_partition,
     posthorn.purge_payloads, posthorn.seal_next_day, posthorn.settle_foreign_events,

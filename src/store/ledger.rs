@@ -69,9 +69,13 @@ async fn write_to(
         ), finishes AS MATERIALIZED (
             -- = ANY (ARRAY(…)) collects the fence once. With IN, the plan would scan the whole
             -- batch once for each shard.
-            SELECT f.* FROM unnest($4::uuid[], $5::uuid[], $6::int[], $7::smallint[], $8::text[],
-                                   $9::int[], $10::text[], $11::boolean[])
-                 AS f (event_id, subscription_id, generation, shard, state, attempts, reason, had_row)
+            -- Here and below unnest() stands where columns do, and not behind FROM: there each of
+            -- the arrays would be written into a store of its own, which takes three times as long.
+            SELECT f.*
+              FROM (SELECT unnest($4::uuid[]) AS event_id, unnest($5::uuid[]) AS subscription_id,
+                    unnest($6::int[]) AS generation, unnest($7::smallint[]) AS shard,
+                    unnest($8::text[]) AS state, unnest($9::int[]) AS attempts,
+                    unnest($10::text[]) AS reason, unnest($11::boolean[]) AS had_row) AS f
              WHERE f.shard = ANY (ARRAY(SELECT shard FROM fence))
         ), entered_in_ledger AS (
             INSERT INTO posthorn.deliveries
@@ -106,11 +110,12 @@ async fn write_to(
                    CASE attempts WHEN 0 THEN 'pending' ELSE 'pending_retry' END::posthorn.delivery_state,
                    attempts, turned_away, clock_timestamp() + make_interval(secs => delay),
                    CASE WHEN told THEN clock_timestamp() + make_interval(secs => delay) END, reason
-              FROM unnest($13::uuid[], $14::uuid[], $15::int[], $16::smallint[], $17::text[],
-                          $18::uuid[], $19::int[], $20::int[], $21::float8[], $22::boolean[],
-                          $23::text[])
-                AS w (event_id, subscription_id, generation, shard, transaction_id,
-                      template_id, attempts, turned_away, delay, told, reason)
+              FROM (SELECT unnest($13::uuid[]) AS event_id, unnest($14::uuid[]) AS subscription_id,
+                    unnest($15::int[]) AS generation, unnest($16::smallint[]) AS shard,
+                    unnest($17::text[]) AS transaction_id, unnest($18::uuid[]) AS template_id,
+                    unnest($19::int[]) AS attempts, unnest($20::int[]) AS turned_away,
+                    unnest($21::float8[]) AS delay, unnest($22::boolean[]) AS told,
+                    unnest($23::text[]) AS reason) AS w
              WHERE w.shard = ANY (ARRAY(SELECT shard FROM fence))
                -- A delivery that has ended is not opened again: a batch that nobody waits for
                -- any more may arrive after the next ones.
@@ -132,14 +137,15 @@ async fn write_to(
             SELECT event_id, subscription_id, generation, number, started_at, duration_us,
                    outcome::posthorn.outcome_class, http_status, reason, body, revision, tls,
                    peer::inet, proxy::inet, head_digest, payload_digest
-              FROM unnest($24::uuid[], $25::uuid[], $26::int[], $27::smallint[], $28::int[],
-                          $29::timestamptz[], $30::int[], $31::text[], $32::smallint[],
-                          $33::text[], $34::text[], $35::bigint[], $36::smallint[], $37::text[],
-                          $38::text[], $39::bytea[], $40::bytea[])
-                AS a (event_id, subscription_id, generation, shard, number,
-                      started_at, duration_us, outcome, http_status,
-                      reason, body, revision, tls, peer,
-                      proxy, head_digest, payload_digest)
+              FROM (SELECT unnest($24::uuid[]) AS event_id, unnest($25::uuid[]) AS subscription_id,
+                    unnest($26::int[]) AS generation, unnest($27::smallint[]) AS shard,
+                    unnest($28::int[]) AS number, unnest($29::timestamptz[]) AS started_at,
+                    unnest($30::int[]) AS duration_us, unnest($31::text[]) AS outcome,
+                    unnest($32::smallint[]) AS http_status, unnest($33::text[]) AS reason,
+                    unnest($34::text[]) AS body, unnest($35::bigint[]) AS revision,
+                    unnest($36::smallint[]) AS tls, unnest($37::text[]) AS peer,
+                    unnest($38::text[]) AS proxy, unnest($39::bytea[]) AS head_digest,
+                    unnest($40::bytea[]) AS payload_digest) AS a
              WHERE a.shard = ANY (ARRAY(SELECT shard FROM fence))
                AND (NOT $12 OR NOT EXISTS (
                    SELECT FROM posthorn.attempts /* by day */ t

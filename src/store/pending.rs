@@ -223,29 +223,26 @@ impl DueRow {
     }
 }
 
-/// All that waits in these shards, per lane, and the replays among it apart: each half is a
-/// walk along its own index, and so is what a lane was told to wait.
+/// How many rows of a lane are counted. A lane's own count is right beyond that: it knows what it
+/// has shelved itself, and takes the larger of the two.
+const COUNTED: i32 = 100_000;
+
+/// What waits in these shards, per lane, and the replays among it apart: of each up to
+/// [`COUNTED`], along its own index.
 pub async fn count_waiting(pool: &Pool, shards: &[Shard]) -> Result<Vec<Waiting>, StoreError> {
     let shards: Vec<i16> = shards.iter().map(|shard| shard.0).collect();
     let rows = sqlx::query!(
         r#"
-        SELECT w.shard AS "shard!", w.lane_id AS "lane_id!", w.replays AS "replays!", w.rows AS "rows!",
+        SELECT w.shard AS "shard!", w.lane_id AS "lane_id!", w.replays AS "replays!", w.row_count AS "rows!",
                greatest(0, extract(epoch FROM w.due_at - clock_timestamp()))::float8 AS "due_in!",
                extract(epoch FROM (
                    SELECT p.lane_waits_until FROM posthorn.pending_deliveries p
                     WHERE p.shard = w.shard AND p.lane_id = w.lane_id AND p.lane_waits_until > now()
                     ORDER BY p.lane_waits_until DESC LIMIT 1) - clock_timestamp())::float8 AS wait
-          FROM (SELECT shard, lane_id, false AS replays, count(*) AS rows, min(due_at) AS due_at
-                  FROM posthorn.pending_deliveries
-                 WHERE generation = 0 AND shard = ANY ($1)
-                 GROUP BY shard, lane_id
-                 UNION ALL
-                SELECT shard, lane_id, true, count(*), min(due_at)
-                  FROM posthorn.pending_deliveries
-                 WHERE generation > 0 AND shard = ANY ($1)
-                 GROUP BY shard, lane_id) AS w
+          FROM posthorn.count_waiting($1, $2) AS w
         "#,
-        &shards
+        &shards,
+        COUNTED
     )
     .fetch_all(pool)
     .await?;

@@ -144,7 +144,7 @@ pub(super) fn open(
         };
         opened.extend(note(KEY, value, problems).map(|value| FixedHeader {
             name: entry.name,
-            spelling: entry.spelling,
+            spelling: entry.spelling.into(),
             value,
         }));
     }

@@ -97,7 +97,7 @@ fn spelling<'a>(chosen: impl Iterator<Item = &'a str>) -> Spelling {
             ("-ID", "-SIGNATURE"),
         ] {
             if let Some(family) = name.strip_suffix(id) {
-                spelling.keep(&format!("{family}{signature}"));
+                spelling.keep(format!("{family}{signature}"));
             }
         }
     }

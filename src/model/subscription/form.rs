@@ -1,6 +1,7 @@
 //! The form of a subscription's requests: everything but what proves who sends them.
 
 use std::fmt;
+use std::sync::Arc;
 
 use http::{HeaderName, HeaderValue};
 use url::Url;
@@ -45,7 +46,7 @@ impl RequestForm {
     #[must_use]
     pub fn with(mut self, fixed: Vec<FixedHeader>) -> Self {
         for header in &fixed {
-            self.identity.spelling.keep(&header.spelling);
+            self.identity.spelling.keep(Arc::clone(&header.spelling));
         }
         self.fixed = fixed;
         self
@@ -98,7 +99,7 @@ pub struct FixedHeader {
     /// The header's name, as it is compared.
     pub name: HeaderName,
     /// The header's name as it was written.
-    pub spelling: String,
+    pub spelling: Arc<str>,
     /// The header's value, marked as sensitive where it is a secret.
     pub value: HeaderValue,
 }

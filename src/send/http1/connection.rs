@@ -23,7 +23,9 @@ const READ: usize = 4 * 1024;
 const MOST_INTERIM: usize = 32;
 
 pub(in crate::send) struct Connection {
-    stream: Stream,
+    /// Boxed, because connections are handed on for each request, and one with TLS has more than
+    /// a kilobyte.
+    stream: Box<Stream>,
     peer: Peer,
     sending: Sending,
     /// What was read and is not used yet.
@@ -43,7 +45,7 @@ enum Sending {
 impl Connection {
     pub(super) fn new(stream: Stream, peer: Peer) -> Self {
         Self {
-            stream,
+            stream: Box::new(stream),
             peer,
             sending: Sending::Sent,
             ahead: BytesMut::new(),

@@ -1,5 +1,7 @@
 //! A request as it goes out.
 
+use std::borrow::Cow;
+
 use bytes::buf::Chain;
 use bytes::{Buf, Bytes};
 use http::header::{CONTENT_LENGTH, HOST, HeaderName, HeaderValue};
@@ -25,7 +27,7 @@ impl Message {
         let authority: Authority = parts.authority?;
         Some(Self {
             origin: Origin(scheme, authority),
-            head: head(request, |value| value.as_bytes().to_vec()).into(),
+            head: head(request, |value| value.as_bytes().into()).into(),
             body: request.body.clone(),
         })
     }
@@ -35,13 +37,22 @@ impl Message {
     }
 }
 
+/// The room for a head at once, beside its target: most are smaller.
+const ROOM: usize = 768;
+
 /// The request line and the headers: the receiver's host first (RFC 9110, section 7.2), those
 /// of the request, and the length of its body.
-pub(in crate::send) fn head(request: &Request, shown: impl Fn(&HeaderValue) -> Vec<u8>) -> Vec<u8> {
+pub(in crate::send) fn head(
+    request: &Request,
+    shown: impl Fn(&HeaderValue) -> Cow<'_, [u8]>,
+) -> Vec<u8> {
     let target = &request.url[Position::BeforePath..Position::AfterQuery];
-    let mut head = format!("{} {target} HTTP/1.1\r\n", request.method).into_bytes();
+    let mut head = Vec::with_capacity(target.len() + ROOM);
+    for part in [request.method.as_str(), " ", target, " HTTP/1.1\r\n"] {
+        head.extend_from_slice(part.as_bytes());
+    }
     let mut line = |name: &HeaderName, value: &[u8]| {
-        head.extend_from_slice(request.spelling.of(name).as_bytes());
+        request.spelling.write(name, &mut head);
         head.extend_from_slice(b": ");
         head.extend_from_slice(value);
         head.extend_from_slice(b"\r\n");

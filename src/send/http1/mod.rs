@@ -99,7 +99,8 @@ impl Client {
                 answered => return Ok((answered?, kept)),
             }
         }
-        let new = self.connector.connect(message.origin.uri()).await;
+        // Boxed, so that a request on a kept connection carries no room for it.
+        let new = Box::pin(self.connector.connect(message.origin.uri())).await;
         let (stream, peer) = new.map_err(Broken::Connect)?;
         trace.peer = Some(peer);
         let mut new = Connection::new(stream, peer);

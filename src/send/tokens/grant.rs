@@ -55,7 +55,8 @@ pub(super) fn exchange(
     let request = request(client);
     let sent_in = client.sent_in;
     async move {
-        let (request, message) = on_the_wire(request?)?;
+        let mut request = request?;
+        let message = on_the_wire(&mut request)?;
         // To ask twice does no harm: it is a token more.
         let asked = http.ask(&message, true, &mut Trace::default()).await?;
         let (head, connection) = asked;
