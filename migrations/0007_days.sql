@@ -172,6 +172,10 @@ BEGIN
         IF parent <> 'events' THEN
             EXECUTE format('ALTER TABLE posthorn.%I ENABLE TRIGGER append_only', rest);
         END IF;
+        -- A day is being sealed: what the rest still had to give, this partition has.
+        INSERT INTO posthorn.sealing (part, records, day, reached)
+        SELECT make_partition.parent || to_char(make_partition.day, '_YYYYMMDD'), s.records, s.day, s.reached
+          FROM posthorn.sealing s WHERE s.part = rest;
     END IF;
     -- ATTACH locks the parent less than CREATE … PARTITION OF: readers go on.
     EXECUTE format('ALTER TABLE posthorn.%I ATTACH PARTITION posthorn.%I FOR VALUES FROM (%L) TO (%L)',

@@ -22,7 +22,7 @@ use tracing::{debug, info, warn};
 
 use crate::flow::DbClock;
 use crate::store::partitions::{drop_partitions, make_next_partition, purge_payloads};
-use crate::store::seals::seal_next_day;
+use crate::store::seals::seal_step;
 use crate::store::tokens::drop_sessions;
 use crate::store::transactions::drop_transaction_subscriptions;
 use timetable::next_run;
@@ -137,10 +137,13 @@ async fn make(pool: &Pool, ahead: u16) -> Result<(), StoreError> {
     Ok(())
 }
 
-/// Seals each day that is closed. Every row of it is read.
+/// Seals each day that is closed. Every row of it is read, in steps: other workers wait for theirs,
+/// and drop no day meanwhile.
 async fn seal(pool: &Pool) -> Result<(), StoreError> {
-    while let Some(day) = within(6 * DEADLINE, seal_next_day(pool)).await? {
-        info!(%day, "sealed the day's records");
+    while let Some(step) = within(DEADLINE, seal_step(pool)).await? {
+        if step.is_sealed {
+            info!(day = %step.day, "sealed the day's records");
+        }
     }
     Ok(())
 }

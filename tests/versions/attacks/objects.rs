@@ -148,7 +148,7 @@ pub async fn shadowed_names(scene: &Scene) {
             "SELECT posthorn.make_next_partition(9)",
             "SELECT posthorn.drop_partitions(1)",
             "SELECT posthorn.purge_payloads(1, NULL)",
-            "SELECT posthorn.seal_next_day()",
+            "SELECT posthorn.seal_step()",
             "SELECT posthorn.advance_replays()",
             "SELECT posthorn.drop_sessions()",
             "SELECT posthorn.drop_transaction_subscriptions(1)",
