@@ -15,13 +15,13 @@ use std::future::pending;
 use std::time::Duration;
 
 use crate::store::{Pool, StoreError, within};
-use chrono::{DateTime, NaiveDate, Utc};
+use chrono::{DateTime, Utc};
 use cron::Schedule;
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, info, warn};
 
 use crate::flow::DbClock;
-use crate::store::partitions::{drop_partitions, make_next_partition, purge_payloads};
+use crate::store::partitions::{drop_partitions, make_next_partition, purge_step};
 use crate::store::seals::seal_step;
 use crate::store::tokens::drop_sessions;
 use crate::store::transactions::drop_transaction_subscriptions;
@@ -59,7 +59,7 @@ pub async fn run(pool: Pool, clock: DbClock, settings: Settings, stop: Cancellat
 /// Runs without end: the worker takes a room that ends before its stop for broken.
 async fn rounds(pool: &Pool, clock: &DbClock, settings: &Settings) -> Infallible {
     loop {
-        let worked = maintain(pool, settings).await;
+        let worked = maintain(pool, clock, settings).await;
         let Some(due) = next_run(&settings.schedule, clock.now(), worked) else {
             info!("the maintenance schedule has no further run");
             return pending().await;
@@ -70,7 +70,7 @@ async fn rounds(pool: &Pool, clock: &DbClock, settings: &Settings) -> Infallible
 
 /// Maintains the database once, and tells whether everything worked. Days that cannot be dropped do
 /// not keep new ones from being made, nor the other way round.
-async fn maintain(pool: &Pool, settings: &Settings) -> bool {
+async fn maintain(pool: &Pool, clock: &DbClock, settings: &Settings) -> bool {
     let ahead = settings.partitions_ahead_days;
     let made = make(pool, ahead).await;
     if let Err(error) = &made {
@@ -105,7 +105,7 @@ async fn maintain(pool: &Pool, settings: &Settings) -> bool {
         }
     }
     let purged = match settings.payload_days {
-        Some(keep) => purge(pool, keep).await,
+        Some(keep) => purge(pool, keep, clock.now()).await,
         None => Ok(()),
     };
     if let Err(error) = &purged {
@@ -148,11 +148,13 @@ async fn seal(pool: &Pool) -> Result<(), StoreError> {
     Ok(())
 }
 
-async fn purge(pool: &Pool, keep: u16) -> Result<(), StoreError> {
-    let mut after = NaiveDate::default();
-    while let Some((day, events)) = within(DEADLINE, purge_payloads(pool, keep, after)).await? {
-        info!(%day, events, payload_days = keep, "purged payloads");
-        after = day;
+/// Purges each day that is due, in steps. None is gone through twice since this run began, though
+/// it may keep payloads.
+async fn purge(pool: &Pool, keep: u16, began: DateTime<Utc>) -> Result<(), StoreError> {
+    while let Some(step) = within(DEADLINE, purge_step(pool, keep, began)).await? {
+        if step.is_done {
+            info!(day = %step.day, events = step.purged, payload_days = keep, "purged payloads");
+        }
     }
     Ok(())
 }

@@ -70,7 +70,7 @@ GRANT EXECUTE ON FUNCTION posthorn.advance_replays, posthorn.are_all_days, posth
     posthorn.days_since, posthorn.declare,
     posthorn.drop_partitions, posthorn.drop_sessions, posthorn.drop_transaction_subscriptions,
     posthorn.issue_device_session, posthorn.issue_session, posthorn.make_next_partition,
-    posthorn.purge_payloads, posthorn.seal_step, posthorn.settle_foreign_events,
+    posthorn.purge_step, posthorn.seal_step, posthorn.settle_foreign_events,
     posthorn.shard_of, posthorn.tables, posthorn.uuid_floor, posthorn.uuid_time,
     posthorn.uuid_v7 TO {role};
 ";

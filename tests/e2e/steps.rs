@@ -193,4 +193,66 @@ async fn a_day_of_300_000_deliveries_is_done_in_short_transactions() {
     live_through(&database, rows).await;
     assert_bounded(&seal_all(&database).await);
     assert_eq!(seal(&database).await, Some(seal_in_one_go(&database).await));
+    // As many steps as it takes for a tenth of its payloads: it would go on like that.
+    let mut took = Vec::new();
+    until(4 * PATIENCE, "purged payloads", async || {
+        let began = Instant::now();
+        let purged: i64 = database
+            .value("SELECT coalesce(purged, 0) FROM posthorn.purge_step(1, now())")
+            .await;
+        took.push(began.elapsed());
+        (purged > 30_000).then_some(())
+    })
+    .await;
+    assert_bounded(&took);
+}
+
+/// How many payloads there are of a day, and answers that were given to them.
+async fn payloads(database: &Database) -> i64 {
+    database
+        .value(
+            "SELECT (SELECT count(*) FROM posthorn.events WHERE data IS NOT NULL)
+                  + (SELECT count(*) FROM posthorn.attempts WHERE body IS NOT NULL)",
+        )
+        .await
+}
+
+#[tokio::test]
+async fn a_purge_that_a_killed_worker_left_is_finished_by_another() {
+    const PURGES: &str = "[maintenance]\nschedule = '* * * * * *'\npayload_days = 1";
+    let rows = 10_000;
+    let database = Database::new().await;
+    database.make_day(DAYS).await;
+    live_through(&database, rows).await;
+    // Of a subscription that is no more, so no worker sends it.
+    database
+        .execute(
+            "INSERT INTO posthorn.pending_deliveries
+                    (event_id, subscription_id, state, due_at, shard, transaction_id)
+             SELECT id, md5('gone')::uuid, 'pending', now() + interval '1 day', shard, transaction_id
+               FROM posthorn.events ORDER BY id LIMIT 1",
+        )
+        .await;
+    let mut killed = Worker::start(&database, PURGES).await;
+    until(PATIENCE, "some payloads purged", async || {
+        let left = payloads(&database).await;
+        (left < 2 * i64::from(rows)).then_some(())
+    })
+    .await;
+    killed.kill9().await;
+    let done: i64 = database
+        .value("SELECT count(*) FROM posthorn.purged_days")
+        .await;
+    assert_eq!(done, 0, "it was killed in the midst");
+    let other = Worker::start(&database, PURGES).await;
+    let open = until(PATIENCE, "a day that is gone through", async || {
+        let open: Option<i64> = database
+            .value("SELECT (SELECT open_events FROM posthorn.purged_days)")
+            .await;
+        open
+    })
+    .await;
+    // The day is done but for the event that is open, whose answer stays as well.
+    assert_eq!((payloads(&database).await, open), (2, 1));
+    other.logs(&format!("events={}", rows - 1)).await;
 }

@@ -147,7 +147,7 @@ pub async fn shadowed_names(scene: &Scene) {
             "SELECT * FROM posthorn.preview_replay(since => '2020-01-01')",
             "SELECT posthorn.make_next_partition(9)",
             "SELECT posthorn.drop_partitions(1)",
-            "SELECT posthorn.purge_payloads(1, NULL)",
+            "SELECT posthorn.purge_step(1, NULL)",
             "SELECT posthorn.seal_step()",
             "SELECT posthorn.advance_replays()",
             "SELECT posthorn.drop_sessions()",
