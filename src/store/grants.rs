@@ -57,6 +57,7 @@ GRANT INSERT (event_id, subscription_id, generation, state, attempts, reason)
 GRANT INSERT (event_id, subscription_id, generation, number, started_at, duration_us, outcome, http_status,
     reason, body, revision, tls, peer, proxy, head_digest, payload_digest) ON posthorn.attempts TO {role};
 GRANT INSERT (started_at, since, events, expected, missing, repaired, settled_to, snapshot, cluster) ON posthorn.audits TO {role};
+GRANT SELECT, INSERT, UPDATE, DELETE ON posthorn.auditing TO {role};
 GRANT INSERT, UPDATE, DELETE ON posthorn.pending_deliveries, posthorn.workers TO {role};
 GRANT SELECT, INSERT, UPDATE ON posthorn.source_comparisons TO {role};
 GRANT SELECT, INSERT, UPDATE, DELETE ON posthorn.source_differences TO {role};

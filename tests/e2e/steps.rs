@@ -3,15 +3,25 @@
 
 use std::time::{Duration, Instant};
 
-use crate::support::{Database, PATIENCE, Worker, alone_among_the_heavy, posthorn, until};
+use serde_json::json;
+use uuid::Uuid;
+
+use crate::support::{
+    Database, PATIENCE, Worker, alone_among_the_heavy, posthorn, receiver, until,
+};
 
 /// How many days ago the records were written.
 const DAYS: i32 = 2;
 
+/// The merchant's subscription, or one that is no more.
+const SUBSCRIPTION: &str =
+    "coalesce((SELECT id FROM posthorn.subscriptions WHERE merchant = 'acme'), md5('gone')::uuid)";
+
 /// A run each second, as soon as the worker is there.
 const EACH_SECOND: &str = "[maintenance]\nschedule = '* * * * * *'\n";
 
-/// Fills the hours from 06:00 to 18:00 of a day with events that were delivered when they came.
+/// Fills the hours from 06:00 to 18:00 of a day with events that were delivered when they came, to
+/// the merchant's subscription if it has one.
 async fn live_through(database: &Database, rows: u32) {
     database
         .execute(&format!(
@@ -22,15 +32,17 @@ async fn live_through(database: &Database, rows: u32) {
                     LATERAL (SELECT (current_date - {DAYS})::timestamptz + interval '6 hours'
                                     + interval '12 hours' * (n - 1) / {rows} AS at) AS m;
              INSERT INTO posthorn.deliveries (event_id, subscription_id, finished_at, attempts, state)
-             SELECT e.id, md5(e.merchant)::uuid, e.created_at + interval '10 ms', 1, 'delivered'
+             SELECT e.id, {SUBSCRIPTION}, e.created_at + interval '10 ms', 1, 'delivered'
                FROM posthorn.events e;
              INSERT INTO posthorn.attempts (event_id, subscription_id, started_at, number, duration_us, outcome,
                                             http_status, reason, body, recorded_at)
-             SELECT e.id, md5(e.merchant)::uuid, e.created_at, 1, 1000, 'ok', 200, '200 OK', 'thank you',
+             SELECT e.id, {SUBSCRIPTION}, e.created_at, 1, 1000, 'ok', 200, '200 OK', 'thank you',
                     e.created_at + interval '10 ms'
-               FROM posthorn.events e;
-             UPDATE posthorn.shards SET checkpoint = pg_current_snapshot()"
+               FROM posthorn.events e"
         ))
+        .await;
+    database
+        .execute("UPDATE posthorn.shards SET checkpoint = pg_current_snapshot()")
         .await;
 }
 
@@ -255,4 +267,61 @@ async fn a_purge_that_a_killed_worker_left_is_finished_by_another() {
     // The day is done but for the event that is open, whose answer stays as well.
     assert_eq!((payloads(&database).await, open), (2, 1));
     other.logs(&format!("events={}", rows - 1)).await;
+}
+
+#[tokio::test]
+async fn an_audit_that_a_killed_worker_left_is_finished_by_another() {
+    const AUDITS: &str = "[maintenance]\naudit_schedule = '* * * * * *'\naudit_window = '4 days'";
+    let rows = 60_000;
+    let database = Database::new().await;
+    let receiver = receiver().await;
+    let settings = json!({"url": receiver.url("/"), "created_at": "2020-01-01T00:00:00Z"});
+    database.subscribe("acme", "orders", settings).await;
+    database
+        .as_superuser(
+            "SET LOCAL session_replication_role = replica;
+             UPDATE posthorn.config_history SET changed_at = '2020-01-01'",
+        )
+        .await;
+    database.make_day(DAYS).await;
+    live_through(&database, rows).await;
+    let mut lost: Vec<Uuid> = Vec::new();
+    for offset in [0, rows / 2, rows - 1] {
+        let event = format!("SELECT id FROM posthorn.events ORDER BY id OFFSET {offset} LIMIT 1");
+        let event = database.value(&event).await;
+        database.forget(event).await;
+        lost.push(event);
+    }
+    let mut killed = Worker::start(&database, AUDITS).await;
+    until(PATIENCE, "an audit in its midst", async || {
+        let looked_at: i64 = database
+            .value("SELECT coalesce((SELECT events FROM posthorn.auditing), 0)")
+            .await;
+        (looked_at > 0).then_some(())
+    })
+    .await;
+    killed.kill9().await;
+    let midst: i64 = database
+        .value("SELECT coalesce((SELECT events FROM posthorn.auditing), 0)")
+        .await;
+    let through: i64 = database.value("SELECT count(*) FROM posthorn.audits").await;
+    assert_eq!(through, 0, "it was killed in the midst, at {midst}");
+
+    let _other = Worker::start(&database, AUDITS).await;
+    let found = until(PATIENCE, "an audit that is through", async || {
+        let found: Option<Vec<i64>> = database
+            .value(
+                "SELECT (SELECT ARRAY[events, expected, missing, repaired]
+                           FROM posthorn.audits ORDER BY started_at LIMIT 1)",
+            )
+            .await;
+        found
+    })
+    .await;
+    // Each event was looked at once, whoever did.
+    assert_eq!(found, [i64::from(rows), i64::from(rows), 3, 3]);
+    for event in lost {
+        database.reaches(event, "delivered").await;
+    }
+    assert_eq!(receiver.requests().len(), 3);
 }
