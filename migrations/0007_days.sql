@@ -173,9 +173,11 @@ BEGIN
             EXECUTE format('ALTER TABLE posthorn.%I ENABLE TRIGGER append_only', rest);
         END IF;
         -- A day is being sealed: what the rest still had to give, this partition has.
-        INSERT INTO posthorn.sealing (part, records, day, reached)
-        SELECT make_partition.parent || to_char(make_partition.day, '_YYYYMMDD'), s.records, s.day, s.reached
+        INSERT INTO posthorn.sealing (part, records, day, reached, minutes, event)
+        SELECT make_partition.parent || to_char(make_partition.day, '_YYYYMMDD'), s.records, s.day, s.reached, s.minutes, s.event
           FROM posthorn.sealing s WHERE s.part = rest;
+        UPDATE posthorn.slice_parts s SET part = make_partition.parent || to_char(make_partition.day, '_YYYYMMDD')
+         WHERE s.part = rest AND s.event_day = make_partition.day;
     END IF;
     -- ATTACH locks the parent less than CREATE … PARTITION OF: readers go on.
     EXECUTE format('ALTER TABLE posthorn.%I ATTACH PARTITION posthorn.%I FOR VALUES FROM (%L) TO (%L)',

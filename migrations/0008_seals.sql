@@ -63,6 +63,7 @@ CREATE TABLE posthorn.sealing (
     summed_to bigint      NOT NULL DEFAULT 0,
     reached   timestamptz NOT NULL,
     minutes   int         NOT NULL DEFAULT 1440 CHECK (minutes BETWEEN 1 AND 1440),
+    event     uuid,
     PRIMARY KEY (part)
 );
 COMMENT ON TABLE posthorn.sealing IS 'How far the sealing of a day has come: a row for each partition that there was when it began, gone once the day is sealed.';
@@ -72,6 +73,25 @@ COMMENT ON COLUMN posthorn.sealing.day IS 'The day that is being sealed.';
 COMMENT ON COLUMN posthorn.sealing.summed_to IS 'The index sums up the pages before this one.';
 COMMENT ON COLUMN posthorn.sealing.reached IS 'The rows that were written before have their slices; at the end of the day the partition is done.';
 COMMENT ON COLUMN posthorn.sealing.minutes IS 'How many minutes to try at once: half as many when they have too many rows, twice as many when they have few.';
+COMMENT ON COLUMN posthorn.sealing.event IS 'Within a minute that is too large for one step: up to this event its rows are in posthorn.slice_parts.';
+
+CREATE TABLE posthorn.slice_parts (
+    part      text  NOT NULL,
+    first     uuid  NOT NULL,
+    event_day date  NOT NULL,
+    row_count int   NOT NULL,
+    digests   bytea NOT NULL,
+    marks     bytea NOT NULL,
+    PRIMARY KEY (part, first)
+);
+ALTER TABLE posthorn.slice_parts ALTER COLUMN digests SET STORAGE EXTERNAL, ALTER COLUMN marks SET STORAGE EXTERNAL;
+COMMENT ON TABLE posthorn.slice_parts IS 'What is there of the slices of a minute that is too large for one step; empty as a rule.';
+COMMENT ON COLUMN posthorn.slice_parts.part IS 'The partition, as in posthorn.sealing.';
+COMMENT ON COLUMN posthorn.slice_parts.first IS 'The event of the first row; the parts of a slice are in this order.';
+COMMENT ON COLUMN posthorn.slice_parts.event_day IS 'The day of the events.';
+COMMENT ON COLUMN posthorn.slice_parts.row_count IS 'How many rows.';
+COMMENT ON COLUMN posthorn.slice_parts.digests IS 'The rows'' digests, one behind the other.';
+COMMENT ON COLUMN posthorn.slice_parts.marks IS 'Four bytes of each.';
 
 CREATE TRIGGER append_only BEFORE UPDATE OR DELETE OR TRUNCATE ON posthorn.seals
     FOR EACH STATEMENT EXECUTE FUNCTION posthorn.refuse_change();
@@ -126,7 +146,8 @@ COMMENT ON FUNCTION posthorn.attempt_digest IS 'SHA-256 of an attempt''s row.';
 -- With the owner's rights: a viewer compares digests of whole rows, and does not see all of them.
 -- ROW() of columns, and not the row of the table: of a partition that is one of another type,
 -- which would be turned into the table's once for each column that is digested.
-CREATE FUNCTION posthorn.digested_rows(records text, part text, low timestamptz, high timestamptz)
+CREATE FUNCTION posthorn.digested_rows(
+        records text, part text, low timestamptz, high timestamptz, behind uuid DEFAULT NULL, upto uuid DEFAULT NULL)
     RETURNS TABLE (event_id uuid, subscription_id uuid, generation int, number int,
                    minute timestamptz, digest bytea)
     LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp SET timezone = 'UTC'
@@ -142,15 +163,16 @@ BEGIN
     END IF;
     RETURN QUERY EXECUTE format(
         'SELECT event_id, subscription_id, generation, %s, date_trunc(''minute'', %I), posthorn.%I(ROW(%s)::%s)
-           FROM posthorn.%I WHERE %I >= $1 AND %I < $2',
+           FROM posthorn.%I
+          WHERE %I >= $1 AND %I < $2 AND ($3 IS NULL OR event_id > $3) AND ($4 IS NULL OR event_id <= $4)',
         CASE WHEN is_ledger THEN '0' ELSE 'number' END, written,
         CASE WHEN is_ledger THEN 'delivery_digest' ELSE 'attempt_digest' END,
         (SELECT string_agg(quote_ident(a.attname), ', ' ORDER BY a.attnum) FROM pg_attribute a
           WHERE a.attrelid = whole AND a.attnum > 0 AND NOT a.attisdropped),
         whole, part, written, written)
-      USING low, high;
+      USING low, high, behind, upto;
 END $$;
-COMMENT ON FUNCTION posthorn.digested_rows IS 'The rows of deliveries or attempts, or of a partition of these, that were written in a stretch of time.';
+COMMENT ON FUNCTION posthorn.digested_rows IS 'The rows of deliveries or attempts, or of a partition of these, that were written in a stretch of time; only those of events behind one and up to another, where these are given.';
 
 CREATE FUNCTION posthorn.slices(records text, part text, low timestamptz, high timestamptz)
     RETURNS TABLE (event_day date, minute timestamptz, row_count int, digest bytea, marks bytea)
@@ -258,7 +280,42 @@ EXCEPTION WHEN lock_not_available THEN
 END $$;
 COMMENT ON FUNCTION posthorn.sum_up IS 'Has the index on the time of writing sum up pages that it does not yet, which would be read for every stretch; returns up to where it came in time.';
 
--- As many minutes as have up to 20,000 rows, and one in any case: a slice is not cut.
+-- In the order of the rows' key, so the slice is made of its parts as it would be made of the rows.
+CREATE FUNCTION posthorn.seal_part(at posthorn.sealing, most int) RETURNS void
+    LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    written text        := CASE at.records WHEN 'deliveries' THEN 'finished_at' ELSE 'recorded_at' END;
+    high    timestamptz := at.reached + interval '1 minute';
+    upto    uuid;
+BEGIN
+    EXECUTE format('SELECT event_id
+                      FROM (SELECT event_id FROM posthorn.%I
+                             WHERE %I >= $1 AND %I < $2 AND ($3 IS NULL OR event_id > $3)
+                             ORDER BY event_id LIMIT $4) AS r
+                     ORDER BY event_id DESC LIMIT 1', at.part, written, written)
+       INTO upto USING at.reached, high, at.event, most;
+    IF upto IS NOT NULL THEN
+        INSERT INTO posthorn.slice_parts (part, first, event_day, row_count, digests, marks)
+        SELECT at.part, (array_agg(r.event_id ORDER BY r.event_id))[1], posthorn.event_day(r.event_id), count(*),
+               string_agg(r.digest, '' ORDER BY r.event_id, r.subscription_id, r.generation, r.number),
+               string_agg(substr(r.digest, 1, 4), '' ORDER BY r.event_id, r.subscription_id, r.generation, r.number)
+          FROM posthorn.digested_rows(at.records, at.part, at.reached, high, at.event, upto) r
+         GROUP BY 3;
+        UPDATE posthorn.sealing s SET minutes = 1, event = upto WHERE s.part = at.part;
+        RETURN;
+    END IF;
+    INSERT INTO posthorn.seal_slices
+    SELECT at.day, at.records, p.event_day, at.reached, sum(p.row_count),
+           sha256(string_agg(p.digests, '' ORDER BY p.first)), string_agg(p.marks, '' ORDER BY p.first)
+      FROM posthorn.slice_parts p WHERE p.part = at.part
+     GROUP BY p.event_day;
+    DELETE FROM posthorn.slice_parts p WHERE p.part = at.part;
+    UPDATE posthorn.sealing s SET reached = high, event = NULL WHERE s.part = at.part;
+END $$;
+COMMENT ON FUNCTION posthorn.seal_part IS 'Takes the next rows of a minute that is too large for one step, and makes its slices when none is left.';
+
+-- As many minutes as have up to 20,000 rows; of one that has more, as many rows.
 CREATE FUNCTION posthorn.seal_stretch(at posthorn.sealing) RETURNS void
     LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp SET timezone = 'UTC'
     SET enable_indexscan = off SET enable_seqscan = off
@@ -278,6 +335,10 @@ BEGIN
         EXIT WHEN there <= most OR at.minutes = 1;
         at.minutes := at.minutes / 2;
     END LOOP;
+    IF there > most OR at.event IS NOT NULL THEN
+        PERFORM posthorn.seal_part(at, most);
+        RETURN;
+    END IF;
     IF there > 0 THEN
         INSERT INTO posthorn.seal_slices
         SELECT at.day, at.records, s.event_day, s.minute, s.row_count, s.digest, s.marks

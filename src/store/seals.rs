@@ -74,6 +74,26 @@ pub async fn slices_digest(
     Ok(digest.map(|digest| Digest::of(&digest)))
 }
 
+/// How many rows of a sealed day there were in each minute that had any, in the order of time.
+pub async fn count_sealed(
+    pool: &Pool,
+    day: NaiveDate,
+    records: Records,
+) -> Result<Vec<(DateTime<Utc>, i64)>, StoreError> {
+    let rows = sqlx::query!(
+        r#"SELECT minute, sum(row_count) AS "count!" FROM posthorn.seal_slices
+            WHERE day = $1 AND records = $2 GROUP BY minute ORDER BY minute"#,
+        day,
+        records.as_str()
+    )
+    .fetch_all(pool)
+    .await?;
+    Ok(rows
+        .into_iter()
+        .map(|row| (row.minute, row.count))
+        .collect())
+}
+
 /// The rows of one minute and one partition, which are not as they were sealed.
 #[derive(Clone, Debug)]
 pub struct ChangedSlice {

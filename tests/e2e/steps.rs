@@ -203,6 +203,16 @@ async fn a_day_of_300_000_deliveries_is_done_in_short_transactions() {
     let database = Database::new().await;
     database.make_day(DAYS).await;
     live_through(&database, rows).await;
+    // A fifth of them came in one minute.
+    database
+        .as_superuser(&format!(
+            "SET LOCAL session_replication_role = replica;
+             UPDATE posthorn.attempts
+                SET recorded_at = (current_date - {DAYS})::timestamptz + interval '9 hours' + random() * interval '59 s'
+              WHERE recorded_at >= (current_date - {DAYS})::timestamptz + interval '9 hours'
+                AND recorded_at < (current_date - {DAYS})::timestamptz + interval '11 hours 24 minutes'"
+        ))
+        .await;
     assert_bounded(&seal_all(&database).await);
     assert_eq!(seal(&database).await, Some(seal_in_one_go(&database).await));
     // As many steps as it takes for a tenth of its payloads: it would go on like that.
