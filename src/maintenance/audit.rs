@@ -80,12 +80,15 @@ impl Nightly<Audit> {
         let Some(audit) = within(STATEMENT, find_audit(&mut turn)).await? else {
             return self.begin(due, turn).await;
         };
-        let (_, with) = match prepared.take() {
-            Some(with) if with.0 == audit.started_at => prepared.insert(with),
-            _ => {
-                let with = Auditor::new(&self.pool, audit.since).await?;
-                prepared.insert((audit.started_at, with))
-            }
+        let known = prepared.as_ref();
+        let Some((_, with)) = known.filter(|known| known.0 == audit.started_at) else {
+            // It may take a while: others go on.
+            drop(turn);
+            *prepared = Some((
+                audit.started_at,
+                Auditor::new(&self.pool, audit.since).await?,
+            ));
+            return Ok(Step::Made);
         };
         let until = first_id_at(audit.started_at);
         match with.read(audit.reached, until).await? {
