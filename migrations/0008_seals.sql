@@ -371,6 +371,7 @@ BEGIN
     made.sealed_at := clock_timestamp();
     INSERT INTO posthorn.seals SELECT made.*;
     DELETE FROM posthorn.sealing;
+    DELETE FROM posthorn.slice_parts;
 END $$;
 COMMENT ON FUNCTION posthorn.make_seal IS 'Seals a day all of whose slices are made.';
 

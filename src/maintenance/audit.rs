@@ -6,8 +6,8 @@ use std::time::Duration;
 use chrono::{DateTime, TimeDelta, Utc};
 use tracing::{error, info};
 
-use super::DEADLINE;
 use super::nightly::{Nightly, Runs};
+use super::{ANOTHERS, DEADLINE};
 use crate::audit::tally::{Line, Tally};
 use crate::audit::{Auditor, PATIENCE, Page, sum};
 use crate::flow::STATEMENT;
@@ -19,9 +19,6 @@ use crate::store::audits::{
 };
 use crate::store::turn::take_turn;
 use crate::store::{StoreError, Transaction, within};
-
-/// How long a worker lets another one go on before it asks for the turn again.
-const ANOTHERS: Duration = Duration::from_secs(1);
 
 /// The audit of the deliveries, and of which.
 #[derive(Clone, Copy, Debug)]

@@ -14,17 +14,18 @@ use std::convert::Infallible;
 use std::future::pending;
 use std::time::Duration;
 
-use crate::store::{Pool, StoreError, within};
+use crate::store::{Pool, StoreError, Transaction, within};
 use chrono::{DateTime, Utc};
 use cron::Schedule;
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, info, warn};
 
-use crate::flow::DbClock;
+use crate::flow::{DbClock, STATEMENT};
 use crate::store::partitions::{drop_partitions, make_next_partition, purge_step};
 use crate::store::seals::seal_step;
 use crate::store::tokens::drop_sessions;
 use crate::store::transactions::drop_transaction_subscriptions;
+use crate::store::turn::take_turn;
 use timetable::next_run;
 
 /// How long a run may take. Making a partition moves the rows that came before it, which can take a
@@ -34,6 +35,9 @@ const DEADLINE: Duration = Duration::from_mins(10);
 /// The longest sleep without a look at the database's clock, which may have been
 /// anchored anew.
 const LOOK_AGAIN: Duration = Duration::from_mins(1);
+
+/// How long a worker lets another one go on with a job before it asks for the turn again.
+const ANOTHERS: Duration = Duration::from_secs(1);
 
 /// When the database is maintained, and what it keeps.
 #[derive(Clone, Debug)]
@@ -137,26 +141,45 @@ async fn make(pool: &Pool, ahead: u16) -> Result<(), StoreError> {
     Ok(())
 }
 
-/// Seals each day that is closed. Every row of it is read, in steps: other workers wait for theirs,
-/// and drop no day meanwhile.
+/// Seals each day that is closed, in steps. Whoever cannot make one waits until there are no more,
+/// and drops no day meanwhile.
 async fn seal(pool: &Pool) -> Result<(), StoreError> {
-    while let Some(step) = within(DEADLINE, seal_step(pool)).await? {
-        if step.is_sealed {
-            info!(day = %step.day, "sealed the day's records");
+    loop {
+        let mut turn = turn_at(pool, "posthorn.seals").await?;
+        let step = within(DEADLINE, seal_step(&mut turn)).await?;
+        within(STATEMENT, turn.commit()).await?;
+        match step {
+            None => return Ok(()),
+            Some(step) if step.is_sealed => info!(day = %step.day, "sealed the day's records"),
+            Some(_) => {}
         }
     }
-    Ok(())
 }
 
 /// Purges each day that is due, in steps. None is gone through twice since this run began, though
 /// it may keep payloads.
 async fn purge(pool: &Pool, keep: u16, began: DateTime<Utc>) -> Result<(), StoreError> {
-    while let Some(step) = within(DEADLINE, purge_step(pool, keep, began)).await? {
+    loop {
+        let mut turn = turn_at(pool, "posthorn.purge").await?;
+        let step = within(DEADLINE, purge_step(&mut turn, keep, began)).await?;
+        within(STATEMENT, turn.commit()).await?;
+        let Some(step) = step else {
+            return Ok(());
+        };
         if step.is_done {
             info!(day = %step.day, events = step.purged, payload_days = keep, "purged payloads");
         }
     }
-    Ok(())
+}
+
+/// Waits for the turn at a step.
+async fn turn_at(pool: &Pool, name: &str) -> Result<Transaction, StoreError> {
+    loop {
+        if let Some(turn) = within(STATEMENT, take_turn(pool, name)).await? {
+            return Ok(turn);
+        }
+        tokio::time::sleep(ANOTHERS).await;
+    }
 }
 
 async fn wait_until(due: DateTime<Utc>, clock: &DbClock) {

@@ -2,7 +2,7 @@
 
 use chrono::{DateTime, NaiveDate, Utc};
 
-use super::{Pool, StoreError};
+use super::{Pool, StoreError, Transaction};
 
 /// Makes a missing partition of the days from today to so many ahead, or of an earlier one
 /// that has rows, and returns its name; none when no day is missing. One in a transaction: for
@@ -45,7 +45,7 @@ pub struct PurgeStep {
 /// the one before. Events with an open delivery keep their payload, and their day is gone through
 /// again, but not if that was done `since`. None when nothing is left to do.
 pub async fn purge_step(
-    pool: &Pool,
+    turn: &mut Transaction,
     keep_days: u16,
     since: DateTime<Utc>,
 ) -> Result<Option<PurgeStep>, StoreError> {
@@ -54,7 +54,7 @@ pub async fn purge_step(
         i32::from(keep_days),
         since
     )
-    .fetch_one(pool)
+    .fetch_one(&mut *turn)
     .await?;
     Ok(row.day.map(|day| PurgeStep {
         day,

@@ -5,7 +5,7 @@ use std::collections::HashSet;
 use chrono::{DateTime, NaiveDate, NaiveTime, TimeDelta, Utc};
 use uuid::Uuid;
 
-use super::{Pool, StoreError};
+use super::{Pool, StoreError, Transaction};
 use crate::model::seal::{Digest, Mark, Records, Row, RowKey, Seal};
 
 /// A step of the sealing of a day.
@@ -19,9 +19,9 @@ pub struct SealStep {
 
 /// Makes the next step of the sealing of the day after the last sealed one, whichever worker made
 /// the one before; none while that day is not closed.
-pub async fn seal_step(pool: &Pool) -> Result<Option<SealStep>, StoreError> {
+pub async fn seal_step(turn: &mut Transaction) -> Result<Option<SealStep>, StoreError> {
     let row = sqlx::query!("SELECT day, is_sealed FROM posthorn.seal_step()")
-        .fetch_one(pool)
+        .fetch_one(&mut *turn)
         .await?;
     let step = row.day.zip(row.is_sealed);
     Ok(step.map(|(day, is_sealed)| SealStep { day, is_sealed }))
