@@ -315,13 +315,13 @@ BEGIN
 END $$;
 COMMENT ON FUNCTION posthorn.seal_part IS 'Takes the next rows of a minute that is too large for one step, and makes its slices when none is left.';
 
--- As many minutes as have up to 20,000 rows; of one that has more, as many rows.
+-- As many minutes as have up to 10,000 rows; of one that has more, as many rows.
 CREATE FUNCTION posthorn.seal_stretch(at posthorn.sealing) RETURNS void
     LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp SET timezone = 'UTC'
     SET enable_indexscan = off SET enable_seqscan = off
 AS $$
 DECLARE
-    most    int         := 20000;
+    most    int         := 10000;
     written text        := CASE at.records WHEN 'deliveries' THEN 'finished_at' ELSE 'recorded_at' END;
     ends    timestamptz := (at.day + 1)::timestamptz;
     high    timestamptz;
