@@ -172,6 +172,12 @@ BEGIN
         IF parent <> 'events' THEN
             EXECUTE format('ALTER TABLE posthorn.%I ENABLE TRIGGER append_only', rest);
         END IF;
+        -- A day is being sealed: what the rest still had to give, this partition has.
+        INSERT INTO posthorn.sealing (part, records, day, reached, minutes, event)
+        SELECT make_partition.parent || to_char(make_partition.day, '_YYYYMMDD'), s.records, s.day, s.reached, s.minutes, s.event
+          FROM posthorn.sealing s WHERE s.part = rest;
+        UPDATE posthorn.slice_parts s SET part = make_partition.parent || to_char(make_partition.day, '_YYYYMMDD')
+         WHERE s.part = rest AND s.event_day = make_partition.day;
     END IF;
     -- ATTACH locks the parent less than CREATE … PARTITION OF: readers go on.
     EXECUTE format('ALTER TABLE posthorn.%I ATTACH PARTITION posthorn.%I FOR VALUES FROM (%L) TO (%L)',
@@ -249,70 +255,141 @@ COMMENT ON COLUMN posthorn.purged_days.purged_at IS 'When.';
 COMMENT ON COLUMN posthorn.purged_days.newest_xid IS 'The newest transaction that had written to it; a newer one means that it is done again.';
 COMMENT ON COLUMN posthorn.purged_days.open_events IS 'Events that keep their payload because a delivery is open; the day is done again until there is none.';
 
--- A statement for each day: a day that is too large for one go does not undo the others.
-CREATE FUNCTION posthorn.purge_payloads(keep_days int, after date, OUT day date, OUT purged bigint)
-    RETURNS record LANGUAGE plpgsql SECURITY DEFINER
-    SET search_path = pg_catalog, pg_temp SET timezone = 'UTC' SET lock_timeout = '1s'
+-- A day is purged in steps, each a transaction of its own, by whichever worker makes it.
+CREATE TABLE posthorn.purging (
+    day        date   NOT NULL,
+    reached    uuid   NOT NULL,
+    newest_xid xid8   NOT NULL,
+    purged     bigint NOT NULL DEFAULT 0,
+    kept       bigint NOT NULL DEFAULT 0,
+    PRIMARY KEY (day)
+);
+COMMENT ON TABLE posthorn.purging IS 'How far the purge of a day has come; its row is gone once posthorn.purged_days has one.';
+COMMENT ON COLUMN posthorn.purging.day IS 'The day of a partition, UTC.';
+COMMENT ON COLUMN posthorn.purging.reached IS 'The events from this id on are still to be looked at.';
+COMMENT ON COLUMN posthorn.purging.newest_xid IS 'The newest transaction that had written to it when it was begun.';
+COMMENT ON COLUMN posthorn.purging.purged IS 'How many events were purged so far.';
+COMMENT ON COLUMN posthorn.purging.kept IS 'How many of those before keep their payload.';
+
+CREATE FUNCTION posthorn.day_to_purge(keep_days int, since timestamptz) RETURNS posthorn.purging
+    LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp SET timezone = 'UTC'
 AS $$
 DECLARE
-    part text;
-    low uuid;
-    high uuid;
+    part   text;
+    old    date;
     newest xid8;
-    kept bigint;
+    begun  posthorn.purging;
 BEGIN
-    IF keep_days < 1 THEN
-        RAISE EXCEPTION 'keep_days is %; give 1 or more', keep_days;
-    END IF;
-    PERFORM pg_advisory_xact_lock(hashtext('posthorn.partitions'));
     DELETE FROM posthorn.purged_days d
      WHERE to_regclass('posthorn.events_' || to_char(d.day, 'YYYYMMDD')) IS NULL;
-    FOR part, day IN
+    DELETE FROM posthorn.purging p
+     WHERE to_regclass('posthorn.events_' || to_char(p.day, 'YYYYMMDD')) IS NULL;
+    FOR part, old IN
         SELECT c.relname, to_date(right(c.relname, 8), 'YYYYMMDD')
           FROM pg_inherits i JOIN pg_class c ON c.oid = i.inhrelid
          WHERE i.inhparent = 'posthorn.events'::regclass AND c.relname ~ '^events_[0-9]{8}$'
          ORDER BY 1
     LOOP
-        EXIT WHEN day >= current_date - keep_days;
-        CONTINUE WHEN day <= after;
+        EXIT WHEN old >= current_date - keep_days;
+        CONTINUE WHEN EXISTS (SELECT FROM posthorn.purged_days d WHERE d.day = old AND d.purged_at >= since);
         EXECUTE format('SELECT xid FROM posthorn.%I ORDER BY xid DESC LIMIT 1', part) INTO newest;
         CONTINUE WHEN newest IS NULL;
         -- What no worker has read yet has to be sent first, as in drop_partitions.
         CONTINUE WHEN NOT posthorn.is_read(newest);
         CONTINUE WHEN EXISTS (
             SELECT FROM posthorn.purged_days d
-             WHERE d.day = purge_payloads.day AND d.open_events = 0 AND d.newest_xid >= newest);
-        low := posthorn.uuid_floor(day::timestamptz);
-        high := posthorn.uuid_floor((day + 1)::timestamptz);
-        UPDATE posthorn.events e SET data = NULL, purged_at = now()
-         WHERE e.id >= low AND e.id < high AND e.data IS NOT NULL
-           AND NOT EXISTS (SELECT FROM posthorn.pending_deliveries p WHERE p.event_id = e.id);
-        GET DIAGNOSTICS purged = ROW_COUNT;
-        -- Receivers echo what they get, in reason phrases too. The answers follow their
-        -- events: a delivery that ends between the statements keeps all for the next time.
-        -- The commonest reasons quote nobody, and so most rows are left as they are.
-        UPDATE posthorn.attempts a SET body = NULL, reason = NULL
-         WHERE a.event_id >= low AND a.event_id < high
-           AND (a.body IS NOT NULL
-                OR a.reason NOT IN ('200 OK', '201 Created', '202 Accepted', '204 No Content'))
-           AND EXISTS (SELECT FROM posthorn.events e WHERE e.id = a.event_id AND e.purged_at IS NOT NULL);
-        -- Without an attempt the reason is our own words.
-        UPDATE posthorn.deliveries d SET reason = NULL
-         WHERE d.event_id >= low AND d.event_id < high
-           AND d.state = 'posting_error' AND d.attempts > 0 AND d.reason IS NOT NULL
-           AND EXISTS (SELECT FROM posthorn.events e WHERE e.id = d.event_id AND e.purged_at IS NOT NULL);
-        SELECT count(*) INTO kept FROM posthorn.events e
-         WHERE e.id >= low AND e.id < high AND e.data IS NOT NULL;
-        INSERT INTO posthorn.purged_days AS d VALUES (purge_payloads.day, now(), newest, kept)
+             WHERE d.day = old AND d.open_events = 0 AND d.newest_xid >= newest);
+        INSERT INTO posthorn.purging (day, reached, newest_xid)
+        VALUES (old, posthorn.uuid_floor(old::timestamptz), newest)
+            ON CONFLICT DO NOTHING;
+        SELECT * INTO begun FROM posthorn.purging p WHERE p.day = old;
+        RETURN begun;
+    END LOOP;
+    RETURN NULL;
+END $$;
+COMMENT ON FUNCTION posthorn.day_to_purge IS 'The first day that is older than keep_days and neither done nor gone through since a time, with how far it is; NULL when there is none.';
+
+-- By the primary keys, whatever the planner knows of a day.
+CREATE FUNCTION posthorn.purge_stretch(low uuid, high uuid, OUT purged bigint, OUT kept bigint)
+    LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
+    SET enable_seqscan = off SET enable_hashjoin = off SET enable_mergejoin = off
+    SET plan_cache_mode = force_generic_plan
+AS $$
+DECLARE
+    without uuid[];
+BEGIN
+    UPDATE posthorn.events e SET data = NULL, purged_at = now()
+     WHERE e.id >= low AND e.id < high AND e.data IS NOT NULL
+       AND NOT EXISTS (SELECT FROM posthorn.pending_deliveries p WHERE p.event_id = e.id);
+    GET DIAGNOSTICS purged = ROW_COUNT;
+    -- Receivers echo what they get, in reason phrases too. The answers follow their
+    -- events: a delivery that ends between the statements keeps all for the next time.
+    -- The commonest reasons quote nobody, and so most rows are left as they are.
+    SELECT coalesce(array_agg(e.id), '{}') INTO without FROM posthorn.events e
+     WHERE e.id >= low AND e.id < high AND e.purged_at IS NOT NULL;
+    UPDATE posthorn.attempts a SET body = NULL, reason = NULL
+     WHERE a.event_id >= low AND a.event_id < high
+       AND (a.body IS NOT NULL
+            OR a.reason NOT IN ('200 OK', '201 Created', '202 Accepted', '204 No Content'))
+       AND a.event_id = ANY (without);
+    -- Without an attempt the reason is our own words.
+    UPDATE posthorn.deliveries d SET reason = NULL
+     WHERE d.event_id >= low AND d.event_id < high
+       AND d.state = 'posting_error' AND d.attempts > 0 AND d.reason IS NOT NULL
+       AND d.event_id = ANY (without);
+    SELECT count(*) INTO kept FROM posthorn.events e
+     WHERE e.id >= low AND e.id < high AND e.data IS NOT NULL;
+END $$;
+COMMENT ON FUNCTION posthorn.purge_stretch IS 'Purges the payloads of a stretch of ids, but for events with an open delivery; returns how many it purged, and how many keep theirs.';
+
+-- A few events after another until a fifth of a second is over: they may have any number of attempts.
+CREATE FUNCTION posthorn.purge_step(
+        keep_days int, since timestamptz, OUT day date, OUT purged bigint, OUT is_done boolean)
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path = pg_catalog, pg_temp SET timezone = 'UTC' SET lock_timeout = '1s'
+AS $$
+DECLARE
+    until  timestamptz;
+    at     posthorn.purging;
+    beyond uuid;
+    high   uuid;
+    more   record;
+BEGIN
+    IF keep_days < 1 THEN
+        RAISE EXCEPTION 'keep_days is %; give 1 or more', keep_days;
+    END IF;
+    PERFORM pg_advisory_xact_lock(hashtext('posthorn.partitions'));
+    until := clock_timestamp() + interval '200 ms';
+    at := posthorn.day_to_purge(keep_days, since);
+    day := at.day;
+    IF day IS NULL THEN
+        RETURN;
+    END IF;
+    beyond := posthorn.uuid_floor((day + 1)::timestamptz);
+    WHILE at.reached < beyond AND clock_timestamp() < until LOOP
+        EXECUTE format('SELECT id FROM posthorn.%I WHERE id >= $1 ORDER BY id OFFSET 500 LIMIT 1',
+                       'events_' || to_char(day, 'YYYYMMDD'))
+           INTO high USING at.reached;
+        high := coalesce(high, beyond);
+        more := posthorn.purge_stretch(at.reached, high);
+        at.reached := high;
+        at.purged := at.purged + more.purged;
+        at.kept := at.kept + more.kept;
+    END LOOP;
+    purged := at.purged;
+    is_done := at.reached = beyond;
+    IF is_done THEN
+        INSERT INTO posthorn.purged_days AS d VALUES (at.day, clock_timestamp(), at.newest_xid, at.kept)
             ON CONFLICT ON CONSTRAINT purged_days_pkey DO UPDATE
             SET purged_at = excluded.purged_at, newest_xid = excluded.newest_xid,
                 open_events = excluded.open_events;
-        RETURN;
-    END LOOP;
-    day := NULL;
+        DELETE FROM posthorn.purging p WHERE p.day = at.day;
+    ELSE
+        UPDATE posthorn.purging p SET reached = at.reached, purged = at.purged, kept = at.kept WHERE p.day = at.day;
+    END IF;
 END $$;
-COMMENT ON FUNCTION posthorn.purge_payloads IS
-    'Purges the payloads of the first day behind a day that is older than keep_days and not done yet, but for events with an open delivery; returns the day and how many events, or NULL when none is left.';
+COMMENT ON FUNCTION posthorn.purge_step IS
+    'Makes a step of the purge of the first day that is older than keep_days and neither done nor gone through since a time; tells which day it was, how many events it purged so far, and whether the day is done. NULL: nothing is to do.';
 
 -- Days are dropped, and remembered.
 

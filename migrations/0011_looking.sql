@@ -27,6 +27,33 @@ COMMENT ON COLUMN posthorn.audits.settled_to IS 'Events before that had all been
 COMMENT ON COLUMN posthorn.audits.snapshot IS 'When it began: what was committed later, the next audit looks at, however old it is.';
 COMMENT ON COLUMN posthorn.audits.cluster IS 'Where the snapshot means something.';
 
+-- An audit is made in steps, each a transaction of its own, by whichever worker makes it.
+CREATE TABLE posthorn.auditing (
+    only_row   boolean     PRIMARY KEY DEFAULT true CHECK (only_row),
+    started_at timestamptz NOT NULL,
+    since      timestamptz NOT NULL,
+    reached    uuid        NOT NULL,
+    events     bigint      NOT NULL,
+    expected   bigint      NOT NULL,
+    missing    bigint      NOT NULL,
+    repaired   bigint      NOT NULL,
+    settled_to timestamptz,
+    snapshot   pg_snapshot NOT NULL,
+    cluster    text        NOT NULL
+);
+COMMENT ON TABLE posthorn.auditing IS 'At most one row: how far the scheduled audit has come that workers are at; it goes to posthorn.audits in the end.';
+COMMENT ON COLUMN posthorn.auditing.only_row IS 'Keeps the table at one row.';
+COMMENT ON COLUMN posthorn.auditing.started_at IS 'When it began; events up to then are looked at.';
+COMMENT ON COLUMN posthorn.auditing.since IS 'The earliest events that are looked at.';
+COMMENT ON COLUMN posthorn.auditing.reached IS 'The last event that was looked at.';
+COMMENT ON COLUMN posthorn.auditing.events IS 'How many events that was so far.';
+COMMENT ON COLUMN posthorn.auditing.expected IS 'How many deliveries there should be of these.';
+COMMENT ON COLUMN posthorn.auditing.missing IS 'Of the expected, those without a row.';
+COMMENT ON COLUMN posthorn.auditing.repaired IS 'Of the missing, those that were given one.';
+COMMENT ON COLUMN posthorn.auditing.settled_to IS 'Events before that had all been dealt with by workers; NULL while that is so of all.';
+COMMENT ON COLUMN posthorn.auditing.snapshot IS 'When it began, as in posthorn.audits.';
+COMMENT ON COLUMN posthorn.auditing.cluster IS 'Where the snapshot means something.';
+
 -- The last attempt, a look-up by the primary key: unlike of a join, a column of it that nobody
 -- reads costs nothing. A call, and no sub-query: of that the planner counts a look into every
 -- partition for each delivery that it expects, many times more than there are. With 40 days of

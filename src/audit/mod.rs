@@ -27,11 +27,12 @@ use crate::store::known::find_known_deliveries;
 use crate::store::transactions::{find_endpoints, find_statuses_before};
 use crate::store::{Pool, StoreError, within};
 
-/// How many events are read at a time: about 2 MB, with all that is looked up for them.
+/// How many events are read at a time: about 2 MB, with all that is looked up for them. It is some
+/// hundredths of a second for the database, whatever the number of events.
 const PAGE: i64 = 2_000;
 
 /// How long a statement may take. It is longer than for a worker's: nobody waits for an audit.
-const PATIENCE: Duration = Duration::from_mins(1);
+pub const PATIENCE: Duration = Duration::from_mins(1);
 
 /// The events that are looked at, by the time in their ids.
 #[derive(Clone, Copy, Debug)]
@@ -42,17 +43,8 @@ pub struct Span {
     pub until: DateTime<Utc>,
 }
 
-/// What an audit came to.
-#[derive(Clone, Copy, Debug)]
-pub struct Audited {
-    /// The sum of all lines.
-    pub total: Counts,
-    /// When the first event was published that no worker had read to the end yet.
-    pub settled_to: Option<DateTime<Utc>>,
-}
-
 /// Goes through the events of a span; `tell` is given the lines of each day once the day is
-/// through. With `repair`, what is missing becomes pending.
+/// through. With `repair`, what is missing becomes pending. Returns the sum of all lines.
 ///
 /// Memory is a page, the counts of one day and the versions of the subscriptions, whatever
 /// the number of events.
@@ -61,44 +53,67 @@ pub async fn audit(
     span: Span,
     repair: bool,
     mut tell: impl FnMut(&[Line]),
-) -> Result<Audited, StoreError> {
-    let with = Auditor::new(pool, repair, span.since).await?;
+) -> Result<Counts, StoreError> {
+    let with = Auditor::new(pool, span.since).await?;
     let mut after = first_id_at(span.since);
     let until = first_id_at(span.until);
     let mut tally = Tally::default();
     let mut total = Counts::default();
-    let mut settled_to = None;
     loop {
-        let page = within(PATIENCE, read_stretch(pool, after, until, PAGE)).await?;
         let mut lines = Vec::new();
-        let Some((_, last)) = page.last() else {
+        let page = with.read(after, until).await?;
+        if let Some(page) = &page {
+            after = page.last;
+            let repaired = if repair {
+                within(PATIENCE, open_again(pool, &with.missing(page))).await?
+            } else {
+                HashSet::new()
+            };
+            with.count(page, &repaired, &mut tally, &mut lines);
+        } else {
             tally.finish(&mut lines);
-            sum(&lines, &mut total);
-            tell(&lines);
-            return Ok(Audited { total, settled_to });
-        };
-        after = last.id;
-        let unsettled = page
-            .iter()
-            .find(|(xid, event)| !with.is_settled(*xid, event));
-        settled_to = settled_to.or(unsettled.map(|(_, event)| time_of(event.id)));
-        with.count(page, &mut tally, &mut lines).await?;
-        sum(&lines, &mut total);
+        }
+        total += sum(&lines);
         tell(&lines);
+        if page.is_none() {
+            return Ok(total);
+        }
     }
 }
 
-fn sum(lines: &[Line], total: &mut Counts) {
+async fn open_again(pool: &Pool, missing: &[Missing]) -> Result<HashSet<DeliveryKey>, StoreError> {
+    if missing.is_empty() {
+        return Ok(HashSet::new());
+    }
+    let mut transaction = pool.begin().await?;
+    let opened = reopen(&mut transaction, missing).await?;
+    transaction.commit().await?;
+    Ok(opened)
+}
+
+/// The sum of some lines.
+#[must_use]
+pub fn sum(lines: &[Line]) -> Counts {
+    let mut total = Counts::default();
     for line in lines {
-        *total += line.counts;
+        total += line.counts;
     }
+    total
 }
 
-struct Auditor<'a> {
+/// Whoever audits: what is known before the first event is looked at.
+pub struct Auditor<'a> {
     pool: &'a Pool,
-    repair: bool,
     checkpoints: HashMap<Shard, Snapshot>,
     versions: Versions,
+}
+
+/// Some events, one behind the other, and what the database says of them.
+pub struct Page {
+    /// The last event.
+    pub last: Uuid,
+    events: Vec<(u64, Event)>,
+    found: Found,
 }
 
 /// What the database says of a page of events.
@@ -111,7 +126,7 @@ struct Found {
 
 /// Tells which subscriptions one event was for, transactions' own among them.
 pub async fn who_wanted(pool: &Pool, id: Uuid) -> Result<Vec<(Uuid, Wanted)>, StoreError> {
-    let with = Auditor::new(pool, false, time_of(id)).await?;
+    let with = Auditor::new(pool, time_of(id)).await?;
     let next =
         |id: Uuid, step: i8| Uuid::from_u128(id.as_u128().saturating_add_signed(step.into()));
     let page = within(PATIENCE, read_stretch(pool, next(id, -1), next(id, 1), 1)).await?;
@@ -126,7 +141,7 @@ pub async fn who_wanted(pool: &Pool, id: Uuid) -> Result<Vec<(Uuid, Wanted)>, St
 
 impl<'a> Auditor<'a> {
     /// Prepares an audit of events since a time.
-    async fn new(pool: &'a Pool, repair: bool, since: DateTime<Utc>) -> Result<Self, StoreError> {
+    pub async fn new(pool: &'a Pool, since: DateTime<Utc>) -> Result<Self, StoreError> {
         // Before any row is looked for: what a checkpoint includes has its rows by then.
         let checkpoints = within(STATEMENT, read_checkpoints(pool)).await?;
         let mut history = History::default();
@@ -137,21 +152,53 @@ impl<'a> Auditor<'a> {
         .await?;
         Ok(Self {
             pool,
-            repair,
             checkpoints,
             versions: history.into_versions(),
         })
     }
 
-    async fn count(
+    /// Reads the next events behind an id and before another; none where there are none.
+    pub async fn read(&self, after: Uuid, until: Uuid) -> Result<Option<Page>, StoreError> {
+        let events = within(PATIENCE, read_stretch(self.pool, after, until, PAGE)).await?;
+        let Some((_, last)) = events.last() else {
+            return Ok(None);
+        };
+        Ok(Some(Page {
+            last: last.id,
+            found: self.look_up(&events).await?,
+            events,
+        }))
+    }
+
+    /// When the first event of a page was published that no worker has read to the end yet.
+    #[must_use]
+    pub fn settled_to(&self, page: &Page) -> Option<DateTime<Utc>> {
+        let mut events = page.events.iter();
+        let unsettled = events.find(|(xid, event)| !self.is_settled(*xid, event));
+        unsettled.map(|(_, event)| time_of(event.id))
+    }
+
+    /// The deliveries of a page that should have a row and have none.
+    #[must_use]
+    pub fn missing(&self, page: &Page) -> Vec<Missing> {
+        let events = page.events.iter();
+        events
+            .filter(|(xid, event)| self.is_settled(*xid, event))
+            .flat_map(|(_, event)| self.without_row(event, &page.found))
+            .filter_map(|(wanted, one)| (wanted == Wanted::Yes).then_some(one))
+            .collect()
+    }
+
+    /// Counts a page, of whose missing deliveries some were repaired.
+    pub fn count(
         &self,
-        page: Vec<(u64, Event)>,
+        page: &Page,
+        repaired: &HashSet<DeliveryKey>,
         tally: &mut Tally,
         lines: &mut Vec<Line>,
-    ) -> Result<(), StoreError> {
-        let found = self.look_up(&page).await?;
-        let repaired = self.repair(&page, &found).await?;
-        for (xid, event) in &page {
+    ) {
+        let found = &page.found;
+        for (xid, event) in &page.events {
             let counts = tally.at(event.id, &event.merchant, lines);
             counts.events += 1;
             counts.repeated += found.repeated.get(&event.id).copied().unwrap_or(0);
@@ -159,7 +206,7 @@ impl<'a> Auditor<'a> {
             for state in rows.into_iter().flat_map(HashMap::values) {
                 counts.count(*state);
             }
-            for (wanted, one) in self.without_row(event, &found) {
+            for (wanted, one) in self.without_row(event, found) {
                 match wanted {
                     Wanted::No => {}
                     Wanted::Undecided => counts.undecided += 1,
@@ -175,29 +222,6 @@ impl<'a> Auditor<'a> {
                 }
             }
         }
-        Ok(())
-    }
-
-    /// Opens what a page misses; returns what was opened.
-    async fn repair(
-        &self,
-        page: &[(u64, Event)],
-        found: &Found,
-    ) -> Result<HashSet<DeliveryKey>, StoreError> {
-        if !self.repair {
-            return Ok(HashSet::new());
-        }
-        let settled = page
-            .iter()
-            .filter(|(xid, event)| self.is_settled(*xid, event));
-        let missing: Vec<Missing> = settled
-            .flat_map(|(_, event)| self.without_row(event, found))
-            .filter_map(|(wanted, one)| (wanted == Wanted::Yes).then_some(one))
-            .collect();
-        if missing.is_empty() {
-            return Ok(HashSet::new());
-        }
-        within(PATIENCE, reopen(self.pool, &missing)).await
     }
 
     /// Whether a worker has dealt with the event, as far as its checkpoint tells.

@@ -2,7 +2,7 @@
 
 use std::collections::{HashMap, HashSet};
 
-use chrono::{DateTime, Days, NaiveDate, NaiveTime, TimeDelta, Utc};
+use chrono::{DateTime, Days, NaiveDate, NaiveTime, Utc};
 use ring::digest::{SHA256, digest};
 use serde::Serialize;
 use uuid::Uuid;
@@ -10,8 +10,8 @@ use uuid::Uuid;
 use super::difference::{RowChange, difference};
 use crate::model::seal::{Digest, Records, Row, Seal};
 use crate::store::seals::{
-    ChangedSlice, find_changed_slices, find_dropped_days, find_rows_before, list_seals, read_rows,
-    slices_digest,
+    ChangedSlice, count_sealed, find_changed_slices, find_dropped_days, find_rows_before,
+    list_seals, read_rows, slices_digest,
 };
 use crate::store::{Pool, StoreError};
 
@@ -85,11 +85,11 @@ pub enum Finding {
 /// The most rows of one slice that are named.
 const NAMED: usize = 20;
 
-/// How much of a day is read at once, as when it is sealed.
-const STEP: TimeDelta = TimeDelta::minutes(10);
+/// How many rows are compared by one statement, but that a minute is not cut.
+const ROWS: i64 = 20_000;
 
 /// Goes through all sealed days; `tell` is given each. `exported` are seals that were kept
-/// elsewhere. Memory is ten minutes' slices and one minute's rows.
+/// elsewhere. Memory is the slices of so many rows, and one minute's rows.
 pub async fn verify(
     pool: &Pool,
     exported: &[Seal],
@@ -161,16 +161,34 @@ async fn with_rows(pool: &Pool, seal: &Seal, mut day: Day) -> Result<Day, StoreE
         if !as_sealed {
             day.findings.push(Finding::AlteredSlices { records });
         }
-        let mut at = seal.day.and_time(NaiveTime::MIN).and_utc();
-        let end = at + Days::new(1);
-        while at < end {
-            for slice in find_changed_slices(pool, seal.day, records, at, at + STEP).await? {
+        for (low, high) in stretches(seal.day, &count_sealed(pool, seal.day, records).await?) {
+            for slice in find_changed_slices(pool, seal.day, records, low, high).await? {
                 day.findings.push(rows_of(pool, records, slice).await?);
             }
-            at += STEP;
         }
     }
     Ok(day)
+}
+
+/// Cuts a day into stretches of whole minutes, by how many rows the minutes had.
+fn stretches(
+    day: NaiveDate,
+    minutes: &[(DateTime<Utc>, i64)],
+) -> Vec<(DateTime<Utc>, DateTime<Utc>)> {
+    let mut low = day.and_time(NaiveTime::MIN).and_utc();
+    let end = low + Days::new(1);
+    let mut stretches = Vec::new();
+    let mut rows = 0;
+    for (minute, count) in minutes {
+        if rows > 0 && rows + count > ROWS {
+            stretches.push((low, *minute));
+            low = *minute;
+            rows = 0;
+        }
+        rows += count;
+    }
+    stretches.push((low, end));
+    stretches
 }
 
 async fn rows_of(
@@ -274,6 +292,23 @@ mod tests {
         assert_eq!(found(&gap, &[]), [(3, vec![BrokenChain])]);
         assert_eq!(found(&whole[1..], &[]), [(2, vec![NoBeginning])]);
         assert_eq!(found(&whole[..3], &whole), [(4, vec![NotAsExported])]);
+    }
+
+    #[test]
+    fn a_day_is_compared_whole_and_a_minute_is_not_cut() {
+        let day = NaiveDate::from_ymd_opt(2026, 3, 1).unwrap();
+        let at = |hour: u32| day.and_hms_opt(hour, 0, 0).unwrap().and_utc();
+        let end = at(0) + Days::new(1);
+        for (minutes, expected) in [
+            (vec![], vec![(at(0), end)]),
+            (vec![(at(0), 9), (at(5), 19_991)], vec![(at(0), end)]),
+            (
+                vec![(at(1), 15_000), (at(2), 5_001), (at(3), 90_000), (at(4), 1)],
+                vec![(at(0), at(2)), (at(2), at(3)), (at(3), at(4)), (at(4), end)],
+            ),
+        ] {
+            assert_eq!(stretches(day, &minutes), expected);
+        }
     }
 
     #[test]

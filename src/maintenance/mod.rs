@@ -14,17 +14,18 @@ use std::convert::Infallible;
 use std::future::pending;
 use std::time::Duration;
 
-use crate::store::{Pool, StoreError, within};
-use chrono::{DateTime, NaiveDate, Utc};
+use crate::store::{Pool, StoreError, Transaction, within};
+use chrono::{DateTime, Utc};
 use cron::Schedule;
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, info, warn};
 
-use crate::flow::DbClock;
-use crate::store::partitions::{drop_partitions, make_next_partition, purge_payloads};
-use crate::store::seals::seal_next_day;
+use crate::flow::{DbClock, STATEMENT};
+use crate::store::partitions::{drop_partitions, make_next_partition, purge_step};
+use crate::store::seals::seal_step;
 use crate::store::tokens::drop_sessions;
 use crate::store::transactions::drop_transaction_subscriptions;
+use crate::store::turn::take_turn;
 use timetable::next_run;
 
 /// How long a run may take. Making a partition moves the rows that came before it, which can take a
@@ -34,6 +35,9 @@ const DEADLINE: Duration = Duration::from_mins(10);
 /// The longest sleep without a look at the database's clock, which may have been
 /// anchored anew.
 const LOOK_AGAIN: Duration = Duration::from_mins(1);
+
+/// How long a worker lets another one go on with a job before it asks for the turn again.
+const ANOTHERS: Duration = Duration::from_secs(1);
 
 /// When the database is maintained, and what it keeps.
 #[derive(Clone, Debug)]
@@ -59,7 +63,7 @@ pub async fn run(pool: Pool, clock: DbClock, settings: Settings, stop: Cancellat
 /// Runs without end: the worker takes a room that ends before its stop for broken.
 async fn rounds(pool: &Pool, clock: &DbClock, settings: &Settings) -> Infallible {
     loop {
-        let worked = maintain(pool, settings).await;
+        let worked = maintain(pool, clock, settings).await;
         let Some(due) = next_run(&settings.schedule, clock.now(), worked) else {
             info!("the maintenance schedule has no further run");
             return pending().await;
@@ -70,7 +74,7 @@ async fn rounds(pool: &Pool, clock: &DbClock, settings: &Settings) -> Infallible
 
 /// Maintains the database once, and tells whether everything worked. Days that cannot be dropped do
 /// not keep new ones from being made, nor the other way round.
-async fn maintain(pool: &Pool, settings: &Settings) -> bool {
+async fn maintain(pool: &Pool, clock: &DbClock, settings: &Settings) -> bool {
     let ahead = settings.partitions_ahead_days;
     let made = make(pool, ahead).await;
     if let Err(error) = &made {
@@ -105,7 +109,7 @@ async fn maintain(pool: &Pool, settings: &Settings) -> bool {
         }
     }
     let purged = match settings.payload_days {
-        Some(keep) => purge(pool, keep).await,
+        Some(keep) => purge(pool, keep, clock.now()).await,
         None => Ok(()),
     };
     if let Err(error) = &purged {
@@ -137,21 +141,45 @@ async fn make(pool: &Pool, ahead: u16) -> Result<(), StoreError> {
     Ok(())
 }
 
-/// Seals each day that is closed. Every row of it is read.
+/// Seals each day that is closed, in steps. Whoever cannot make one waits until there are no more,
+/// and drops no day meanwhile.
 async fn seal(pool: &Pool) -> Result<(), StoreError> {
-    while let Some(day) = within(6 * DEADLINE, seal_next_day(pool)).await? {
-        info!(%day, "sealed the day's records");
+    loop {
+        let mut turn = turn_at(pool, "posthorn.seals").await?;
+        let step = within(DEADLINE, seal_step(&mut turn)).await?;
+        within(STATEMENT, turn.commit()).await?;
+        match step {
+            None => return Ok(()),
+            Some(step) if step.is_sealed => info!(day = %step.day, "sealed the day's records"),
+            Some(_) => {}
+        }
     }
-    Ok(())
 }
 
-async fn purge(pool: &Pool, keep: u16) -> Result<(), StoreError> {
-    let mut after = NaiveDate::default();
-    while let Some((day, events)) = within(DEADLINE, purge_payloads(pool, keep, after)).await? {
-        info!(%day, events, payload_days = keep, "purged payloads");
-        after = day;
+/// Purges each day that is due, in steps. None is gone through twice since this run began, though
+/// it may keep payloads.
+async fn purge(pool: &Pool, keep: u16, began: DateTime<Utc>) -> Result<(), StoreError> {
+    loop {
+        let mut turn = turn_at(pool, "posthorn.purge").await?;
+        let step = within(DEADLINE, purge_step(&mut turn, keep, began)).await?;
+        within(STATEMENT, turn.commit()).await?;
+        let Some(step) = step else {
+            return Ok(());
+        };
+        if step.is_done {
+            info!(day = %step.day, events = step.purged, payload_days = keep, "purged payloads");
+        }
     }
-    Ok(())
+}
+
+/// Waits for the turn at a step.
+async fn turn_at(pool: &Pool, name: &str) -> Result<Transaction, StoreError> {
+    loop {
+        if let Some(turn) = within(STATEMENT, take_turn(pool, name)).await? {
+            return Ok(turn);
+        }
+        tokio::time::sleep(ANOTHERS).await;
+    }
 }
 
 async fn wait_until(due: DateTime<Utc>, clock: &DbClock) {

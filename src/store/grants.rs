@@ -57,6 +57,7 @@ GRANT INSERT (event_id, subscription_id, generation, state, attempts, reason)
 GRANT INSERT (event_id, subscription_id, generation, number, started_at, duration_us, outcome, http_status,
     reason, body, revision, tls, peer, proxy, head_digest, payload_digest) ON posthorn.attempts TO {role};
 GRANT INSERT (started_at, since, events, expected, missing, repaired, settled_to, snapshot, cluster) ON posthorn.audits TO {role};
+GRANT SELECT, INSERT, UPDATE, DELETE ON posthorn.auditing TO {role};
 GRANT INSERT, UPDATE, DELETE ON posthorn.pending_deliveries, posthorn.workers TO {role};
 GRANT SELECT, INSERT, UPDATE ON posthorn.source_comparisons TO {role};
 GRANT SELECT, INSERT, UPDATE, DELETE ON posthorn.source_differences TO {role};
@@ -70,7 +71,7 @@ GRANT EXECUTE ON FUNCTION posthorn.advance_replays, posthorn.are_all_days, posth
     posthorn.count_waiting, posthorn.days, posthorn.days_since, posthorn.declare,
     posthorn.drop_partitions, posthorn.drop_sessions, posthorn.drop_transaction_subscriptions,
     posthorn.issue_device_session, posthorn.issue_session, posthorn.make_next_partition,
-    posthorn.purge_payloads, posthorn.seal_next_day, posthorn.settle_foreign_events,
+    posthorn.purge_step, posthorn.seal_step, posthorn.settle_foreign_events,
     posthorn.shard_of, posthorn.tables, posthorn.uuid_floor, posthorn.uuid_time,
     posthorn.uuid_v7 TO {role};
 ";

@@ -13,6 +13,9 @@ use crate::model::change::{Kind, SettingsChange};
 /// Every change of the configuration, by revision. They are handed on one by one: of most,
 /// nothing is kept. What a transaction published that changed it is told of changes since
 /// a time, and of events since then.
+///
+/// The ids are looked at after the look-up: with them, other indexes would do as well, and while a
+/// day is empty the planner cannot tell which is better.
 pub async fn read_changes(
     pool: &Pool,
     own_since: DateTime<Utc>,
@@ -23,7 +26,8 @@ pub async fn read_changes(
         r#"
         SELECT h.kind, h.subject, h.changed_at, h.settings,
                CASE WHEN h.changed_at >= $1
-                    THEN ARRAY(SELECT e.id FROM posthorn.events e WHERE e.xid = h.xid AND e.id >= posthorn.uuid_floor($1))
+                    THEN ARRAY(SELECT e.id FROM (SELECT v.id FROM posthorn.events v WHERE v.xid = h.xid OFFSET 0) AS e
+                                WHERE e.id >= posthorn.uuid_floor($1))
                     ELSE '{}' END AS "own!"
           FROM posthorn.config_history h
          ORDER BY h.revision, h.changed_at
@@ -47,7 +51,8 @@ pub async fn read_changes_since(
         r#"
         SELECT h.kind AS "kind!", h.subject AS "subject!", h.changed_at AS "changed_at!", h.settings,
                CASE WHEN h.changed_at >= $2
-                    THEN ARRAY(SELECT e.id FROM posthorn.events e WHERE e.xid = h.xid AND e.id >= posthorn.uuid_floor($2))
+                    THEN ARRAY(SELECT e.id FROM (SELECT v.id FROM posthorn.events v WHERE v.xid = h.xid OFFSET 0) AS e
+                                WHERE e.id >= posthorn.uuid_floor($2))
                     ELSE '{}' END AS "own!"
           FROM (SELECT v.* FROM posthorn.subscriptions s
                   JOIN posthorn.config_history v ON v.kind = 'subscription' AND v.subject = s.id::text

@@ -2,6 +2,7 @@
 //! reason for its locks and its order.
 
 pub mod audit;
+pub mod audits;
 mod by_day;
 mod days;
 pub mod declared;

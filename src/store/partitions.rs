@@ -1,8 +1,8 @@
 //! Daily partitions: made ahead of time, emptied of their payloads, and dropped whole.
 
-use chrono::NaiveDate;
+use chrono::{DateTime, NaiveDate, Utc};
 
-use super::{Pool, StoreError};
+use super::{Pool, StoreError, Transaction};
 
 /// Makes a missing partition of the days from today to so many ahead, or of an earlier one
 /// that has rows, and returns its name; none when no day is missing. One in a transaction: for
@@ -30,20 +30,35 @@ pub async fn drop_partitions(pool: &Pool, keep_days: u16) -> Result<Vec<String>,
     .await?)
 }
 
-/// Purges the payloads of the first day behind `after` that is older than `keep_days` and
-/// not done yet, but for events with an open delivery. Returns the day and how many events
-/// it were; none when no day is left.
-pub async fn purge_payloads(
-    pool: &Pool,
+/// A step of the purge of a day.
+#[derive(Clone, Copy, Debug)]
+pub struct PurgeStep {
+    /// The day that is being purged.
+    pub day: NaiveDate,
+    /// How many of its events were purged, in this step and those before.
+    pub purged: i64,
+    /// Whether the day is done now.
+    pub is_done: bool,
+}
+
+/// Makes the next step of the purge of a day that is older than `keep_days`, whichever worker made
+/// the one before. Events with an open delivery keep their payload, and their day is gone through
+/// again, but not if that was done `since`. None when nothing is left to do.
+pub async fn purge_step(
+    turn: &mut Transaction,
     keep_days: u16,
-    after: NaiveDate,
-) -> Result<Option<(NaiveDate, i64)>, StoreError> {
+    since: DateTime<Utc>,
+) -> Result<Option<PurgeStep>, StoreError> {
     let row = sqlx::query!(
-        "SELECT day, purged FROM posthorn.purge_payloads($1, $2)",
+        r#"SELECT day, purged AS "purged?", is_done AS "is_done?" FROM posthorn.purge_step($1, $2)"#,
         i32::from(keep_days),
-        after
+        since
     )
-    .fetch_one(pool)
+    .fetch_one(&mut *turn)
     .await?;
-    Ok(row.day.zip(row.purged))
+    Ok(row.day.map(|day| PurgeStep {
+        day,
+        purged: row.purged.unwrap_or(0),
+        is_done: row.is_done.unwrap_or(false),
+    }))
 }

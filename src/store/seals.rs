@@ -5,14 +5,26 @@ use std::collections::HashSet;
 use chrono::{DateTime, NaiveDate, NaiveTime, TimeDelta, Utc};
 use uuid::Uuid;
 
-use super::{Pool, StoreError};
+use super::{Pool, StoreError, Transaction};
 use crate::model::seal::{Digest, Mark, Records, Row, RowKey, Seal};
 
-/// Seals the day after the last sealed one and returns it; none while it is not closed.
-pub async fn seal_next_day(pool: &Pool) -> Result<Option<NaiveDate>, StoreError> {
-    Ok(sqlx::query_scalar!("SELECT posthorn.seal_next_day()")
-        .fetch_one(pool)
-        .await?)
+/// A step of the sealing of a day.
+#[derive(Clone, Copy, Debug)]
+pub struct SealStep {
+    /// The day that is being sealed, or whose slices are of no use any more.
+    pub day: NaiveDate,
+    /// Whether the day is sealed now.
+    pub is_sealed: bool,
+}
+
+/// Makes the next step of the sealing of the day after the last sealed one, whichever worker made
+/// the one before; none while that day is not closed.
+pub async fn seal_step(turn: &mut Transaction) -> Result<Option<SealStep>, StoreError> {
+    let row = sqlx::query!("SELECT day, is_sealed FROM posthorn.seal_step()")
+        .fetch_one(&mut *turn)
+        .await?;
+    let step = row.day.zip(row.is_sealed);
+    Ok(step.map(|(day, is_sealed)| SealStep { day, is_sealed }))
 }
 
 /// All seals, by day.
@@ -62,6 +74,26 @@ pub async fn slices_digest(
     Ok(digest.map(|digest| Digest::of(&digest)))
 }
 
+/// How many rows of a sealed day there were in each minute that had any, in the order of time.
+pub async fn count_sealed(
+    pool: &Pool,
+    day: NaiveDate,
+    records: Records,
+) -> Result<Vec<(DateTime<Utc>, i64)>, StoreError> {
+    let rows = sqlx::query!(
+        r#"SELECT minute, sum(row_count) AS "count!" FROM posthorn.seal_slices
+            WHERE day = $1 AND records = $2 GROUP BY minute ORDER BY minute"#,
+        day,
+        records.as_str()
+    )
+    .fetch_all(pool)
+    .await?;
+    Ok(rows
+        .into_iter()
+        .map(|row| (row.minute, row.count))
+        .collect())
+}
+
 /// The rows of one minute and one partition, which are not as they were sealed.
 #[derive(Clone, Debug)]
 pub struct ChangedSlice {
@@ -92,7 +124,7 @@ pub async fn find_changed_slices(
                coalesce(n.row_count, 0) AS "found!", coalesce(s.marks, '') AS "marks!"
           FROM (SELECT event_day, minute, row_count, digest, marks FROM posthorn.seal_slices
                  WHERE day = $1 AND records = $2 AND minute >= $3 AND minute < $4) AS s
-          FULL JOIN posthorn.slices($2, $3, $4) AS n USING (event_day, minute)
+          FULL JOIN posthorn.slices($2, $2, $3, $4) AS n USING (event_day, minute)
          WHERE s.digest IS DISTINCT FROM n.digest
            AND NOT (n.digest IS NULL AND event_day IN (SELECT d.day FROM posthorn.dropped_days d))
          ORDER BY 2, 1
@@ -125,7 +157,7 @@ pub async fn read_rows(
         r#"
         SELECT event_id AS "event_id!", subscription_id AS "subscription_id!",
                generation AS "generation!", number AS "number!", substr(digest, 1, 4) AS "mark!"
-          FROM posthorn.digested_rows($1, $2, $3)
+          FROM posthorn.digested_rows($1, $1, $2, $3)
          WHERE posthorn.event_day(event_id) = $4
          ORDER BY event_id, subscription_id, generation, number
         "#,
@@ -160,7 +192,7 @@ pub async fn find_rows_before(
     day: NaiveDate,
 ) -> Result<Vec<Uuid>, StoreError> {
     Ok(sqlx::query_scalar!(
-        r#"SELECT event_id AS "event_id!" FROM posthorn.digested_rows($1, '-infinity', $2) LIMIT 20"#,
+        r#"SELECT event_id AS "event_id!" FROM posthorn.digested_rows($1, $1, '-infinity', $2) LIMIT 20"#,
         records.as_str(),
         day.and_time(NaiveTime::MIN).and_utc()
     )

@@ -36,6 +36,7 @@ mod seals;
 mod secrets;
 mod source;
 mod status;
+mod steps;
 mod systems;
 mod tls;
 mod transactions;

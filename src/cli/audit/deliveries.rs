@@ -6,7 +6,7 @@ use std::process::ExitCode;
 use serde_json::json;
 
 use crate::audit::tally::{Counts, Line};
-use crate::audit::{Audited, Span, audit};
+use crate::audit::{Span, audit};
 use crate::cli::database::refusal;
 use crate::cli::json::lines;
 use crate::cli::moment::Moment;
@@ -29,7 +29,7 @@ pub async fn compare(
     if !json {
         told = writeln!(io::stdout(), "{HEADING}");
     }
-    let Audited { total, .. } = audit(pool, span, repair, |lines| {
+    let total = audit(pool, span, repair, |lines| {
         for line in lines {
             if told.is_ok() {
                 told = tell(line, json);
