@@ -1,5 +1,6 @@
 //! Subscriptions as the database has them, on their way to those that take effect.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use crate::model::settings::Layers;
@@ -29,4 +30,13 @@ pub struct Resolved {
     pub subscription: Option<Arc<Subscription>>,
     /// Why it cannot be used, if it cannot.
     pub why: Option<Arc<str>>,
+}
+
+/// Whose subscriptions a change of the configuration concerns.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Changed {
+    /// Those of these merchants.
+    Merchants(BTreeSet<String>),
+    /// Those of any merchant, or of more than are told one by one.
+    Any,
 }

@@ -1,5 +1,6 @@
 //! Does the reader's errands: what it asks the database, and what it tells the dispatcher.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -18,7 +19,7 @@ use crate::feed::progress::{self, Ask};
 use crate::feed::reader::{Answer, Errand, Input, OfEvents, Question, Reader};
 use crate::flow::input::PageToRoute;
 use crate::flow::shards::ShardOrder;
-use crate::flow::subscriptions::{Resolved, SubscriptionRow};
+use crate::flow::subscriptions::{Changed, Resolved, SubscriptionRow};
 use crate::flow::{Away, STATEMENT, input};
 use crate::http::health::Health;
 use crate::http::metrics::Metrics;
@@ -28,7 +29,10 @@ use crate::store::history::{newest_change, read_changes_since};
 use crate::store::known::find_known_deliveries;
 use crate::store::log::{current_snapshot, read_by_id, read_page, settle_foreign_events};
 use crate::store::pending::count_waiting;
-use crate::store::subscriptions::{current_revision, load_opener, load_subscriptions, resolve_row};
+use crate::store::subscriptions::{
+    PAGE, Place, current_revision, find_changed, find_of_merchants, find_of_shards, load_by_id,
+    load_opener, resolve_row,
+};
 use crate::store::transactions::{find_endpoints, find_statuses_before};
 use crate::store::{Pool, StoreError, within};
 use crate::vault::Keyring;
@@ -210,18 +214,47 @@ impl Reading {
         })
     }
 
-    /// The subscriptions of some shards that changed after a revision. A page at a
-    /// time: their rows take several times what stays of them.
+    /// The subscriptions of some shards that changed after a revision.
     async fn load(&self, revision: i64, shards: &[Shard]) -> Result<Vec<Resolved>, StoreError> {
-        let mut subscriptions = Vec::new();
-        let mut after = Some(Uuid::nil());
-        while let Some(id) = after {
-            let page = load_subscriptions(&self.pool, revision, Some(shards), id);
-            let page = within(STATEMENT * 3, page).await?;
-            after = page.next;
-            subscriptions.extend(self.resolve(page.rows).await?);
+        let changed = if revision < 0 {
+            Changed::Any
+        } else {
+            within(STATEMENT, find_changed(&self.pool, revision)).await?
+        };
+        let mut resolved = match changed {
+            Changed::Any => self.load_all(shards).await?,
+            Changed::Merchants(merchants) => self.load_of_merchants(merchants).await?,
+        };
+        resolved.retain(|one| shards.contains(&one.row.identity.shard));
+        Ok(resolved)
+    }
+
+    async fn load_all(&self, shards: &[Shard]) -> Result<Vec<Resolved>, StoreError> {
+        let mut places: Vec<Place> = shards.iter().copied().map(Place::start).collect();
+        let mut resolved = Vec::new();
+        while !places.is_empty() {
+            let ids = within(STATEMENT, find_of_shards(&self.pool, &mut places)).await?;
+            resolved.extend(self.load_by_id(&ids).await?);
         }
-        Ok(subscriptions)
+        Ok(resolved)
+    }
+
+    async fn load_of_merchants(
+        &self,
+        merchants: BTreeSet<String>,
+    ) -> Result<Vec<Resolved>, StoreError> {
+        let merchants: Vec<String> = merchants.into_iter().collect();
+        let ids = within(STATEMENT, find_of_merchants(&self.pool, &merchants)).await?;
+        let mut resolved = Vec::with_capacity(ids.len());
+        for page in ids.chunks(PAGE) {
+            resolved.extend(self.load_by_id(page).await?);
+        }
+        Ok(resolved)
+    }
+
+    async fn load_by_id(&self, ids: &[Uuid]) -> Result<Vec<Resolved>, StoreError> {
+        let rows = within(STATEMENT * 3, load_by_id(&self.pool, ids)).await?;
+        self.resolve(rows).await
     }
 
     async fn resolve(&self, rows: Vec<SubscriptionRow>) -> Result<Vec<Resolved>, StoreError> {
