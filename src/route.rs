@@ -101,10 +101,10 @@ impl Routes {
         self.by_id.get(&id)
     }
 
-    /// How many subscriptions have settings that can be used, and how many have others.
+    /// How many subscriptions have settings that cannot be used.
     #[must_use]
-    pub fn usable_and_not(&self) -> (usize, usize) {
-        (self.by_id.len() - self.unusable, self.unusable)
+    pub const fn unusable_count(&self) -> usize {
+        self.unusable
     }
 
     /// The subscriptions whose settings cannot be used, and why. As a rule there is none, and

@@ -8,27 +8,30 @@
 
 mod adopting;
 mod answers;
+mod beside;
 mod handing;
 mod words;
 
-use std::collections::{BTreeSet, VecDeque};
-use std::sync::Arc;
+use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
 use chrono::{DateTime, Utc};
 use tracing::{info, warn};
 
 use self::adopting::Adopting;
+use self::beside::Looking;
 use self::handing::Handing;
 pub use self::words::{Answer, Errand, Input, OfEvents, Question};
 use super::look_up::LookUps;
+use super::merchants::Merchants;
 use super::poll::Poll;
 use super::progress::{Ask, Progress, Turn};
 use super::unusable::Unusable;
+use crate::flow::refill::Waiting;
 use crate::flow::shards::ShardOrder;
 use crate::flow::window::WindowPage;
 use crate::flow::{AWAY, Away, DbClock, input};
-use crate::model::{Shard, Snapshot, Subscription};
+use crate::model::{Shard, Snapshot};
 
 /// How often the lanes are told what waits in the database, in case hand-run SQL has made
 /// something due, and unusable subscriptions are tried again.
@@ -57,14 +60,22 @@ pub struct Reader {
     poll: Poll,
     /// The newest configuration that the dispatcher knows.
     revision: Option<i64>,
-    /// When it was changed last: an event from before may have met other settings.
+    /// When it was changed last, of what was read of it: an event from before may have met other
+    /// settings.
     changed_at: Option<DateTime<Utc>>,
     progress: Progress,
     recount_at: Instant,
     is_counting: bool,
-    /// The shards that this worker has, or is about to have.
-    held: BTreeSet<Shard>,
-    /// Subscriptions of these shards that cannot be used.
+    merchants: Merchants,
+    /// What is read of subscriptions beside the events.
+    looking: Option<Looking>,
+    /// When to look at more of them.
+    look_at: Instant,
+    /// What waits, and all replays that do, as they were last counted: to be told between two
+    /// readings.
+    waiting: Option<Vec<Waiting>>,
+    replays: Option<Vec<Waiting>>,
+    /// Subscriptions that cannot be used.
     unusable: Unusable,
     look_ups: LookUps,
     /// Whether the last statement failed: said once.
@@ -104,8 +115,12 @@ enum Doing {
     Looking(Snapshot),
     /// What is in this part of the log?
     Reading(Turn),
-    /// Which settings has the page met, that are newer than those at hand?
-    CatchingUp(Turn, WindowPage, Option<Vec<Arc<Subscription>>>),
+    /// What waits for lanes that the dispatcher cannot open yet?
+    Opening(input::Input),
+    /// Whose settings, that the page has met, are newer than those at hand?
+    CatchingUp(Turn, WindowPage),
+    /// What are the settings of these?
+    Refreshing(Turn, WindowPage, Vec<(String, Shard)>),
     /// What must the dispatcher know of the page's events, and is it in the lanes?
     Handing(Handing),
 }
@@ -123,7 +138,11 @@ impl Reader {
             progress: Progress::default(),
             recount_at: now + RECOUNT,
             is_counting: false,
-            held: BTreeSet::new(),
+            merchants: Merchants::default(),
+            looking: None,
+            look_at: now,
+            waiting: None,
+            replays: None,
             unusable: Unusable::default(),
             look_ups: LookUps::default(),
             away: false,
@@ -146,7 +165,16 @@ impl Reader {
         match input {
             None => {}
             Some(Input::Order(order)) => self.orders.push_back(order),
-            Some(Input::Counted) => self.is_counting = false,
+            Some(Input::Counted(waiting)) => {
+                self.is_counting = false;
+                self.waiting = waiting.or(self.waiting.take());
+            }
+            Some(Input::Replays(waiting)) => self.replays = Some(waiting),
+            Some(Input::Looked(result)) => {
+                if let Some(looking) = &mut self.looking {
+                    looking.take(result);
+                }
+            }
             Some(Input::Answered(Ok(answer))) => self.answered(answer, now),
             Some(Input::Answered(Err(error))) => self.failed(&error, now),
             Some(Input::Routed) => self.routed(now),
@@ -160,6 +188,9 @@ impl Reader {
                 }
                 None => {
                     self.obey_all(now);
+                    if self.take_found(now) {
+                        return;
+                    }
                     if !self.may_read() || now < self.at {
                         return;
                     }
@@ -202,10 +233,7 @@ impl Reader {
         while let Some(order) = self.orders.pop_front() {
             self.at = now;
             match order {
-                ShardOrder::Adopt { taken, cluster } => {
-                    self.held.extend(taken.iter().map(|taken| taken.shard));
-                    self.progress.take_up(taken, cluster);
-                }
+                ShardOrder::Adopt { taken, cluster } => self.progress.take_up(taken, cluster),
                 ShardOrder::Leave(shards) => {
                     let left: Vec<Shard> = shards.iter().map(|(shard, _)| *shard).collect();
                     self.forget(&left);
@@ -223,7 +251,7 @@ impl Reader {
 
     fn forget(&mut self, shards: &[Shard]) {
         self.progress.forget(shards);
-        self.held.retain(|shard| !shards.contains(shard));
+        self.merchants.forget(shards);
         self.unusable.forget(shards);
     }
 
@@ -236,6 +264,7 @@ impl Reader {
         if let Some((taken, cluster)) = self.progress.to_adopt().cloned() {
             return self.adopt(Adopting::of(taken, &cluster), now);
         }
+        self.look_beside(now);
         if now >= self.recount_at && !self.is_counting && !self.progress.live_shards().is_empty() {
             self.recount_at = now + RECOUNT;
             self.is_counting = true;

@@ -23,8 +23,10 @@ use crate::shape::Unsendable;
 pub enum Input {
     /// The feed: these shards are to be acted for from now on.
     Adopt(Adoption),
-    /// The feed: these subscriptions are new or changed, of any shard.
+    /// The feed: these subscriptions are new here or changed, of any shard.
     Subscriptions(Vec<Arc<Subscription>>),
+    /// The feed: the shards have so many subscriptions, those that are not here as well.
+    Counted(usize),
     /// The feed: these events are committed; answered when they are in the lanes, and the next
     /// page may be read.
     Page(PageToRoute, oneshot::Sender<()>),
@@ -71,7 +73,7 @@ pub enum Input {
 pub struct Adoption {
     /// The shards, each with the epoch under which it was taken.
     pub shards: Vec<(Shard, Epoch)>,
-    /// The subscriptions of their merchants.
+    /// The subscriptions of the merchants for which something waits.
     pub subscriptions: Vec<Arc<Subscription>>,
     /// What waits in the database for their lanes.
     pub waiting: Vec<Waiting>,

@@ -10,7 +10,7 @@ use serde_json::Value;
 use tracing::warn;
 use uuid::Uuid;
 
-pub use self::found::{PAGE, Place, find_changed, find_of_merchants, find_of_shards};
+pub use self::found::{PAGE, find_changed, find_merchants_of, find_of_merchants, find_of_shards};
 use super::secrets::load_secrets;
 use super::{Pool, StoreError};
 pub use crate::flow::subscriptions::SubscriptionRow;

@@ -172,9 +172,10 @@ fn flow(own: &Rc<Own>, cluster: String, time: DateTime<Utc>, stop: watch::Receiv
         inputs.clone(),
     ));
     own.spawn(maintenance::run(Rc::clone(own)));
+    let (replays, of_replays) = mpsc::unbounded_channel();
     // Elsewhere they would find nothing, and cost every run a tenth of its time.
     if own.world.scenario.wishes.replays.is_some() {
-        own.spawn(replays::run(Rc::clone(own), inputs.clone()));
+        own.spawn(replays::run(Rc::clone(own), replays, inputs.clone()));
     }
     let settings = ReaderSettings {
         poll_min: Duration::from_millis(10),
@@ -186,7 +187,7 @@ fn flow(own: &Rc<Own>, cluster: String, time: DateTime<Utc>, stop: watch::Receiv
         own: Rc::clone(own),
         dispatcher: inputs.clone(),
     };
-    own.spawn(reading.run(reader, orders_rx, room_rx));
+    own.spawn(reading.run(reader, orders_rx, of_replays, room_rx));
     let settings = KeeperSettings {
         lease: scenario.lease,
         checkpoint_every: scenario.checkpoint_every,

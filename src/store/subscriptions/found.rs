@@ -6,8 +6,7 @@ use std::collections::BTreeSet;
 use uuid::Uuid;
 
 use super::super::{Pool, StoreError};
-use crate::flow::subscriptions::Changed;
-use crate::model::Shard;
+use crate::flow::subscriptions::{Changed, Place};
 
 /// Rows that are read at a time: they take several times what stays of them.
 pub const PAGE: usize = 1000;
@@ -65,24 +64,14 @@ pub async fn find_of_merchants(pool: &Pool, merchants: &[String]) -> Result<Vec<
     .await?)
 }
 
-/// How far the subscriptions of a shard have been gone through: after which id to go on.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Place {
-    /// The shard.
-    pub shard: Shard,
-    /// The last id.
-    pub after: Uuid,
-}
-
-impl Place {
-    /// The beginning of a shard.
-    #[must_use]
-    pub const fn start(shard: Shard) -> Self {
-        Self {
-            shard,
-            after: Uuid::nil(),
-        }
-    }
+/// The merchants that these subscriptions are of.
+pub async fn find_merchants_of(pool: &Pool, ids: &[Uuid]) -> Result<Vec<String>, StoreError> {
+    Ok(sqlx::query_scalar!(
+        "SELECT DISTINCT merchant FROM posthorn.subscriptions WHERE id = ANY ($1)",
+        ids
+    )
+    .fetch_all(pool)
+    .await?)
 }
 
 /// The next page of ids of the shards' subscriptions, as many of each as of the others; `places`
