@@ -31,14 +31,20 @@ pub async fn load_by_id(pool: &Pool, ids: &[Uuid]) -> Result<Vec<SubscriptionRow
     let rows = sqlx::query_as!(
         Row,
         r#"
-        SELECT s.id, s.merchant, s.name, posthorn.shard_of(s.merchant) AS "shard!",
-               greatest(s.revision, p.revision, c.locks_revision) AS "revision!", s.created_at,
-               s.enabled AND s.gone_at IS NULL AS "enabled!", s.gone_at IS NOT NULL AS "gone!", s.paused, s.profile, s.managed_by,
-               jsonb_strip_nulls(to_jsonb(s)) AS "own!"
+        SELECT s.id AS "id!", s.merchant AS "merchant!", s.name AS "name!",
+               posthorn.shard_of(s.merchant) AS "shard!",
+               greatest(s.revision, p.revision, c.locks_revision) AS "revision!",
+               s.created_at AS "created_at!", s.enabled AND s.gone_at IS NULL AS "enabled!",
+               s.gone_at IS NOT NULL AS "gone!", s.paused AS "paused!", s.profile AS "profile?",
+               s.managed_by AS "managed_by!", s.own AS "own!"
           FROM posthorn.config_revision c
-         CROSS JOIN posthorn.subscriptions s
-          LEFT JOIN posthorn.profiles p ON p.name = s.profile
-         WHERE s.id = ANY ($1)
+         CROSS JOIN unnest($1::uuid[]) AS wanted (id)
+         -- One by one: planned on an empty table, a join walks through all of it.
+         CROSS JOIN LATERAL (
+            SELECT s.*, jsonb_strip_nulls(to_jsonb(s)) AS own
+              FROM posthorn.subscriptions s WHERE s.id = wanted.id OFFSET 0) AS s
+          LEFT JOIN LATERAL (
+            SELECT p.revision FROM posthorn.profiles p WHERE p.name = s.profile OFFSET 0) AS p ON true
         "#,
         ids,
     )

@@ -66,12 +66,18 @@ pub async fn find_of_merchants(pool: &Pool, merchants: &[String]) -> Result<Vec<
 
 /// The merchants that these subscriptions are of.
 pub async fn find_merchants_of(pool: &Pool, ids: &[Uuid]) -> Result<Vec<String>, StoreError> {
-    Ok(sqlx::query_scalar!(
-        "SELECT DISTINCT merchant FROM posthorn.subscriptions WHERE id = ANY ($1)",
+    let merchants = sqlx::query_scalar!(
+        r#"
+        SELECT s.merchant AS "merchant!" FROM unnest($1::uuid[]) AS wanted (id)
+         CROSS JOIN LATERAL (
+            SELECT s.merchant FROM posthorn.subscriptions s WHERE s.id = wanted.id OFFSET 0) AS s
+        "#,
         ids
     )
     .fetch_all(pool)
-    .await?)
+    .await?;
+    let merchants: BTreeSet<String> = merchants.into_iter().collect();
+    Ok(merchants.into_iter().collect())
 }
 
 /// The next page of ids of the shards' subscriptions, as many of each as of the others; `places`
@@ -89,8 +95,8 @@ pub async fn find_of_shards(pool: &Pool, places: &mut Vec<Place>) -> Result<Vec<
             -- The row comparison and the order by both columns leave one index to choose.
             SELECT s.id FROM posthorn.subscriptions s
              WHERE posthorn.shard_of(s.merchant) = place.shard
-               AND (posthorn.shard_of(s.merchant), s.id) > (place.shard, place.after)
-             ORDER BY posthorn.shard_of(s.merchant), s.id LIMIT $3) AS s
+               AND (posthorn.shard_of(s.merchant), s.id::text COLLATE "C") > (place.shard, place.after::text)
+             ORDER BY posthorn.shard_of(s.merchant), s.id::text COLLATE "C" LIMIT $3) AS s
         "#,
         &shards,
         &after,
