@@ -86,6 +86,14 @@ impl Routes {
         Some(removed)
     }
 
+    /// The subscriptions of a merchant.
+    #[must_use]
+    pub fn of_merchant(&self, shard: Shard, merchant: &str) -> &[Arc<Subscription>] {
+        let merchants = self.shards.get(&shard);
+        let found = merchants.and_then(|merchants| merchants.get(merchant));
+        found.map_or(&[], Vec::as_slice)
+    }
+
     /// Forgets a shard that has gone to another worker.
     pub fn remove_shard(&mut self, shard: Shard) {
         let merchants = self.shards.remove(&shard).unwrap_or_default();

@@ -11,6 +11,7 @@ mod breaker;
 mod checkpoint;
 mod ended;
 pub mod errand;
+mod forgetting;
 mod handover;
 mod intake;
 pub mod item;
@@ -196,6 +197,10 @@ impl Dispatcher {
             Input::Subscriptions(changed) => self.configure(changed, now),
             Input::Counted(subscriptions) => self.subscriptions = subscriptions,
             Input::Page(page, taken) => self.route(page, taken, now),
+            Input::Forget(merchants, answer) => {
+                // The feed is gone only when the worker ends.
+                let _ = answer.send(self.forget_idle(merchants));
+            }
             Input::WindowRead { shards, end } => self.window_read(&shards, &end),
             Input::Drain(shards) => self.drain(&shards, now),
             Input::Lost(shards) => self.lose(&shards),

@@ -9,8 +9,12 @@ use std::sync::Arc;
 
 use uuid::Uuid;
 
+use crate::flow::input::Forgotten;
 use crate::flow::subscriptions::{Changed, Look, Place, Resolved};
 use crate::model::{Event, Shard};
+
+/// Merchants that are forgotten at a time.
+const FORGOTTEN: usize = 1000;
 
 /// Merchants that are read at a time beside the events.
 const BATCH: usize = 200;
@@ -21,7 +25,7 @@ pub struct Merchants {
     /// The shards that the dispatcher has, and who is counted there: the last half of each
     /// subscription's id, which is its random one.
     counted: BTreeMap<Shard, HashSet<u64>>,
-    known: HashMap<String, Shard>,
+    known: HashMap<String, Known>,
     lanes: HashMap<Uuid, Shard>,
     /// The known ones that may have changed since.
     stale: BTreeSet<String>,
@@ -31,6 +35,17 @@ pub struct Merchants {
     looking: BTreeSet<String>,
     /// How far the shards have been gone through.
     places: Vec<Place>,
+    /// Known ones that had no event for a while: they may be forgotten, unless they have had one
+    /// since.
+    idle: Vec<String>,
+}
+
+/// A merchant that the dispatcher knows.
+#[derive(Clone, Copy, Debug)]
+struct Known {
+    shard: Shard,
+    /// Whether there was an event of it, or a change, since this was last looked at.
+    is_in_use: bool,
 }
 
 impl Merchants {
@@ -45,7 +60,7 @@ impl Merchants {
     /// Shards that are left, or lost.
     pub fn forget(&mut self, shards: &[Shard]) {
         self.counted.retain(|shard, _| !shards.contains(shard));
-        self.known.retain(|_, shard| !shards.contains(shard));
+        self.known.retain(|_, known| !shards.contains(&known.shard));
         self.lanes.retain(|_, shard| !shards.contains(shard));
         self.places.retain(|place| !shards.contains(&place.shard));
         let known = &self.known;
@@ -62,10 +77,13 @@ impl Merchants {
 
     /// The merchants of these events whose subscriptions have to be read before.
     #[must_use]
-    pub fn to_read(&self, events: &[Arc<Event>]) -> Vec<(String, Shard)> {
+    pub fn to_read(&mut self, events: &[Arc<Event>]) -> Vec<(String, Shard)> {
         let mut found = BTreeMap::new();
         for event in events {
             let merchant = &*event.merchant;
+            if let Some(known) = self.known.get_mut(merchant) {
+                known.is_in_use = true;
+            }
             if self.counted.contains_key(&event.shard) && !self.is_fresh(merchant) {
                 found.insert(merchant.to_owned(), event.shard);
             }
@@ -107,7 +125,7 @@ impl Merchants {
         if self.stale.len() > BATCH {
             return Vec::new();
         }
-        let shard = |merchant: &String| Some((merchant.clone(), *self.known.get(merchant)?));
+        let shard = |merchant: &String| Some((merchant.clone(), self.known.get(merchant)?.shard));
         self.stale.iter().filter_map(shard).collect()
     }
 
@@ -202,8 +220,12 @@ impl Merchants {
             .map(|row| (&row.identity.merchant, row.identity.shard));
         let asked = asked.iter().map(|(merchant, shard)| (merchant, *shard));
         for (merchant, shard) in asked.chain(found) {
-            if self.counted.contains_key(&shard) && !self.known.contains_key(merchant) {
-                self.known.insert(merchant.clone(), shard);
+            if self.counted.contains_key(&shard) {
+                let known = Known {
+                    shard,
+                    is_in_use: true,
+                };
+                self.known.insert(merchant.clone(), known);
             }
             self.stale.remove(merchant);
             self.others.remove(merchant);
@@ -213,6 +235,40 @@ impl Merchants {
             self.lanes.insert(row.identity.id, row.identity.shard);
         }
         rows
+    }
+
+    /// Some of the merchants that had no event for a while, where more than so many are known. `anew`
+    /// begins another while.
+    pub fn to_forget(&mut self, kept: usize, anew: bool) -> Vec<(String, Shard)> {
+        if self.known.len() <= kept {
+            self.idle.clear();
+            return Vec::new();
+        }
+        if anew {
+            let idle = self.known.iter().filter(|(_, known)| !known.is_in_use);
+            self.idle = idle.map(|(merchant, _)| merchant.clone()).collect();
+            for known in self.known.values_mut() {
+                known.is_in_use = false;
+            }
+        }
+        let most = FORGOTTEN.min(self.known.len() - kept);
+        let batch = self.idle.split_off(self.idle.len().saturating_sub(most));
+        let still_idle = batch.into_iter().filter_map(|merchant| {
+            let known = self.known.get(&merchant)?;
+            let is_idle = !known.is_in_use
+                && !self.stale.contains(&merchant)
+                && !self.looking.contains(&merchant);
+            is_idle.then_some((merchant, known.shard))
+        });
+        still_idle.collect()
+    }
+
+    /// The dispatcher knows nothing of this merchant any more.
+    pub fn forgotten(&mut self, forgotten: &Forgotten) {
+        self.known.remove(&forgotten.merchant);
+        for id in &forgotten.subscriptions {
+            self.lanes.remove(id);
+        }
     }
 
     fn count(&mut self, rows: &[Resolved]) {

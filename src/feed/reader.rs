@@ -46,6 +46,8 @@ pub struct ReaderSettings {
     pub poll_max: Duration,
     /// How many events a page has at most.
     pub page_rows: u32,
+    /// As many merchants stay known although they have no events.
+    pub merchants: usize,
 }
 
 /// The state machine that reads the log for a worker.
@@ -67,10 +69,14 @@ pub struct Reader {
     recount_at: Instant,
     is_counting: bool,
     merchants: Merchants,
+    /// How many subscriptions the dispatcher was told that there are.
+    counted: usize,
     /// What is read of subscriptions beside the events.
     looking: Option<Looking>,
     /// When to look at more of them.
     look_at: Instant,
+    /// When another while begins after which the idle are forgotten.
+    forget_at: Instant,
     /// What waits, and all replays that do, as they were last counted: to be told between two
     /// readings.
     waiting: Option<Vec<Waiting>>,
@@ -115,6 +121,8 @@ enum Doing {
     Looking(Snapshot),
     /// What is in this part of the log?
     Reading(Turn),
+    /// Which merchants are of no account to the dispatcher?
+    Forgetting,
     /// What waits for lanes that the dispatcher cannot open yet?
     Opening(input::Input),
     /// Whose settings, that the page has met, are newer than those at hand?
@@ -139,8 +147,10 @@ impl Reader {
             recount_at: now + RECOUNT,
             is_counting: false,
             merchants: Merchants::default(),
+            counted: 0,
             looking: None,
             look_at: now,
+            forget_at: now + RECOUNT,
             waiting: None,
             replays: None,
             unusable: Unusable::default(),
@@ -169,6 +179,7 @@ impl Reader {
                 self.is_counting = false;
                 self.waiting = waiting.or(self.waiting.take());
             }
+            Some(Input::Forgotten(forgotten)) => self.forgotten(&forgotten, now),
             Some(Input::Replays(waiting)) => self.replays = Some(waiting),
             Some(Input::Looked(result)) => {
                 if let Some(looking) = &mut self.looking {
@@ -252,6 +263,7 @@ impl Reader {
     fn forget(&mut self, shards: &[Shard]) {
         self.progress.forget(shards);
         self.merchants.forget(shards);
+        self.tell_count();
         self.unusable.forget(shards);
     }
 
@@ -265,6 +277,9 @@ impl Reader {
             return self.adopt(Adopting::of(taken, &cluster), now);
         }
         self.look_beside(now);
+        if self.forget_idle(now) {
+            return;
+        }
         if now >= self.recount_at && !self.is_counting && !self.progress.live_shards().is_empty() {
             self.recount_at = now + RECOUNT;
             self.is_counting = true;
@@ -328,6 +343,7 @@ impl Reader {
             info!("the database is back");
         }
         self.away = false;
+        self.tell_count();
         let Reading { began, found, .. } = self.reading;
         self.at = if self.progress.is_behind() {
             now

@@ -30,6 +30,9 @@ pub enum Input {
     /// The feed: these events are committed; answered when they are in the lanes, and the next
     /// page may be read.
     Page(PageToRoute, oneshot::Sender<()>),
+    /// The feed: these merchants have had no event for a while. Answered with those of whom nothing
+    /// is in memory any more.
+    Forget(Vec<(String, Shard)>, oneshot::Sender<Vec<Forgotten>>),
     /// The feed: these shards have been read up to this snapshot.
     WindowRead {
         /// The shards.
@@ -66,6 +69,15 @@ pub enum Input {
         /// The transaction's subscription.
         subscription_id: Uuid,
     },
+}
+
+/// A merchant of whom the dispatcher knows nothing any more.
+#[derive(Debug)]
+pub struct Forgotten {
+    /// The merchant.
+    pub merchant: String,
+    /// The merchant's subscriptions.
+    pub subscriptions: Vec<Uuid>,
 }
 
 /// Shards that the dispatcher begins to act for, and what it needs for that.

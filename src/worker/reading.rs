@@ -90,6 +90,7 @@ impl Reading {
         match errand {
             Errand::Ask(question) => under_way.push(Box::pin(self.ask(question))),
             Errand::HandOver(page) => under_way.push(Box::pin(self.hand_over(page))),
+            Errand::Forget(merchants) => under_way.push(Box::pin(self.forget(merchants))),
             Errand::Count(shards) => under_way.push(Box::pin(self.count(shards))),
             Errand::Look(look) => under_way.push(Box::pin(self.look(look))),
             Errand::Tell(input) => {
@@ -114,6 +115,13 @@ impl Reading {
         let _ = is_taken.await;
         Point::PageRouted.pass();
         Input::Routed
+    }
+
+    async fn forget(&self, merchants: Vec<(String, Shard)>) -> Input {
+        let (forgotten, answer) = oneshot::channel();
+        self.tell(input::Input::Forget(merchants, forgotten));
+        // An error means that the worker ends.
+        Input::Forgotten(answer.await.unwrap_or_default())
     }
 
     async fn count(&self, shards: Vec<Shard>) -> Input {

@@ -39,4 +39,5 @@ mod status;
 mod systems;
 mod tls;
 mod transactions;
+mod very_many;
 mod wire;

@@ -181,6 +181,7 @@ fn flow(own: &Rc<Own>, cluster: String, time: DateTime<Utc>, stop: watch::Receiv
         poll_min: Duration::from_millis(10),
         poll_max: Duration::from_millis(50),
         page_rows: scenario.page_rows,
+        merchants: 1,
     };
     let reader = Reader::new(settings, clock.clone(), own.now());
     let reading = Reading {

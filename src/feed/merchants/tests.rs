@@ -24,7 +24,7 @@ fn event(merchant: &str) -> Arc<Event> {
     })
 }
 
-fn to_read(merchants: &Merchants, of: &[&str]) -> Vec<String> {
+fn to_read(merchants: &mut Merchants, of: &[&str]) -> Vec<String> {
     let events: Vec<_> = of.iter().map(|merchant| event(merchant)).collect();
     let found = merchants.to_read(&events).into_iter();
     found.map(|(merchant, _)| merchant).collect()
@@ -55,14 +55,14 @@ fn looks_at(merchants: &mut Merchants) -> Vec<String> {
 #[test]
 fn a_merchant_is_read_before_its_first_event_and_after_a_change() {
     let mut merchants = adopted(&["a"]);
-    assert_eq!(to_read(&merchants, &["a", "b", "b"]), ["b"]);
+    assert_eq!(to_read(&mut merchants, &["a", "b", "b"]), ["b"]);
     merchants.learn(&[("b".to_owned(), SHARD)], vec![row("b", 1)]);
-    assert!(to_read(&merchants, &["a", "b"]).is_empty());
+    assert!(to_read(&mut merchants, &["a", "b"]).is_empty());
     assert!(!merchants.lacks_lane(SHARD, Uuid::from_u128(1)));
     merchants.changed(changed(&["b", "c"]));
-    assert_eq!(to_read(&merchants, &["a", "b"]), ["b"]);
+    assert_eq!(to_read(&mut merchants, &["a", "b"]), ["b"]);
     merchants.changed(Changed::Any);
-    assert_eq!(to_read(&merchants, &["a", "b"]), ["a", "b"]);
+    assert_eq!(to_read(&mut merchants, &["a", "b"]), ["a", "b"]);
 }
 
 #[test]
@@ -71,7 +71,7 @@ fn of_a_shard_that_the_dispatcher_has_not_adopted_nothing_is_learnt() {
     merchants.learn(&[], vec![row("a", 1)]);
     assert!(!merchants.lacks_lane(SHARD, Uuid::from_u128(1)));
     merchants.adopt([SHARD]);
-    assert_eq!(to_read(&merchants, &["a"]), ["a"]);
+    assert_eq!(to_read(&mut merchants, &["a"]), ["a"]);
     assert!(merchants.lacks_lane(SHARD, Uuid::from_u128(1)));
 }
 
@@ -80,12 +80,16 @@ fn what_changes_while_it_is_read_beside_the_events_is_read_again() {
     let mut merchants = adopted(&["a", "b"]);
     merchants.changed(changed(&["a", "b"]));
     assert_eq!(looks_at(&mut merchants), ["a", "b"]);
-    assert_eq!(to_read(&merchants, &["a", "b"]), ["a", "b"], "under way");
+    assert_eq!(
+        to_read(&mut merchants, &["a", "b"]),
+        ["a", "b"],
+        "under way"
+    );
     merchants.changed(changed(&["a"]));
     let taken = merchants.looked(vec![row("a", 1), row("b", 2)]);
     let taken: Vec<_> = taken.iter().map(|row| &*row.identity.merchant).collect();
     assert_eq!(taken, ["b"]);
-    assert_eq!(to_read(&merchants, &["a", "b"]), ["a"]);
+    assert_eq!(to_read(&mut merchants, &["a", "b"]), ["a"]);
     assert_eq!(looks_at(&mut merchants), ["a"]);
 }
 
@@ -98,7 +102,25 @@ fn the_idle_are_counted_and_not_kept() {
     looks_at(&mut merchants);
     assert!(merchants.looked(vec![row("b", 2), row("c", 3)]).is_empty());
     assert_eq!(merchants.subscriptions(), 3);
-    assert_eq!(to_read(&merchants, &["a", "b", "c"]), ["a", "b", "c"]);
+    assert_eq!(to_read(&mut merchants, &["a", "b", "c"]), ["a", "b", "c"]);
     merchants.forget(&[SHARD]);
     assert_eq!(merchants.subscriptions(), 0);
+}
+
+#[test]
+fn of_very_many_those_without_events_may_be_forgotten() {
+    let mut merchants = adopted(&["a", "b", "c"]);
+    merchants.learn(&[], vec![row("a", 1)]);
+    assert!(merchants.to_forget(1, true).is_empty(), "just read");
+    to_read(&mut merchants, &["b"]);
+    let mut idle = merchants.to_forget(1, true);
+    idle.sort();
+    assert_eq!(idle, [("a".to_owned(), SHARD), ("c".to_owned(), SHARD)]);
+    merchants.forgotten(&Forgotten {
+        merchant: "a".to_owned(),
+        subscriptions: vec![Uuid::from_u128(1)],
+    });
+    assert_eq!(to_read(&mut merchants, &["a", "b", "c"]), ["a"]);
+    assert!(merchants.lacks_lane(SHARD, Uuid::from_u128(1)));
+    assert!(merchants.to_forget(2, true).is_empty(), "they are no more");
 }

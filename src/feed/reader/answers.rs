@@ -24,7 +24,9 @@ impl Reader {
                 self.adopt(adopting, now);
             }
             (Doing::Retrying, Answer::Subscriptions(loaded)) => {
-                self.learn_and_tell(&[], loaded, now);
+                // The rows are those of before: whose settings are stale stay so.
+                let subscriptions = self.note(loaded.rows, now);
+                self.tell(input::Input::Subscriptions(subscriptions));
                 self.look(now);
             }
             (Doing::Opening(found), Answer::Subscriptions(loaded)) => {

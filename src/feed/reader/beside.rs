@@ -8,9 +8,13 @@ use std::time::{Duration, Instant};
 use uuid::Uuid;
 
 use super::{Doing, Errand, Question, Reader};
+use crate::flow::input::Forgotten;
 use crate::flow::refill::Waiting;
 use crate::flow::subscriptions::{Loaded, Look, Place};
 use crate::flow::{AWAY, Away, input};
+
+/// A merchant without events for so long, or twice as long, may be forgotten.
+const FORGET: Duration = Duration::from_secs(15);
 
 /// Going through the shards pauses for so many times what a page took.
 const SURVEY_PAUSES: u32 = 3;
@@ -75,6 +79,36 @@ impl Reader {
         true
     }
 
+    /// Has merchants forgotten that had no event for a while, if very many are known; true where the
+    /// dispatcher is asked.
+    pub(super) fn forget_idle(&mut self, now: Instant) -> bool {
+        let anew = now >= self.forget_at;
+        if anew {
+            self.forget_at = now + FORGET;
+        }
+        let merchants = self.merchants.to_forget(self.settings.merchants, anew);
+        if merchants.is_empty() {
+            return false;
+        }
+        self.asked = true;
+        self.doing = Some(Doing::Forgetting);
+        self.errands.push(Errand::Forget(merchants));
+        true
+    }
+
+    /// The dispatcher has forgotten these.
+    pub(super) fn forgotten(&mut self, forgotten: &[Forgotten], now: Instant) {
+        self.asked = false;
+        self.doing = None;
+        for merchant in forgotten {
+            self.merchants.forgotten(merchant);
+            for id in &merchant.subscriptions {
+                self.look_ups.forget(*id);
+            }
+        }
+        self.look(now);
+    }
+
     fn take_looked(&mut self, now: Instant) {
         let Some(Looking {
             look,
@@ -103,6 +137,13 @@ impl Reader {
                 self.look_at = now + took * SURVEY_PAUSES;
             }
         }
-        self.tell(input::Input::Counted(self.merchants.subscriptions()));
+    }
+
+    /// Tells how many subscriptions there are, where that has changed.
+    pub(super) fn tell_count(&mut self) {
+        let counted = self.merchants.subscriptions();
+        if std::mem::replace(&mut self.counted, counted) != counted {
+            self.tell(input::Input::Counted(counted));
+        }
     }
 }

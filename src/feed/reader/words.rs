@@ -8,7 +8,7 @@ use uuid::Uuid;
 
 use crate::feed::progress::{self, Ask};
 use crate::flow::Away;
-use crate::flow::input::{self, Endpoints, PageToRoute};
+use crate::flow::input::{self, Endpoints, Forgotten, PageToRoute};
 use crate::flow::refill::Waiting;
 use crate::flow::shards::ShardOrder;
 use crate::flow::subscriptions::{Changed, Loaded, Look, Place, SubscriptionRow};
@@ -25,6 +25,8 @@ pub enum Input {
     Answered(Result<Answer, Away>),
     /// The page of [`Errand::HandOver`] is in the lanes.
     Routed,
+    /// Whom the dispatcher has forgotten, of those of [`Errand::Forget`].
+    Forgotten(Vec<Forgotten>),
     /// What [`Errand::Count`] found; none where the database did not answer.
     Counted(Option<Vec<Waiting>>),
     /// The replays, now and then: all of these wait in the database.
@@ -40,6 +42,8 @@ pub enum Errand {
     Ask(Question),
     /// Hand a page to the dispatcher; answered by [`Input::Routed`].
     HandOver(PageToRoute),
+    /// Have the dispatcher forget these merchants; answered by [`Input::Forgotten`].
+    Forget(Vec<(String, Shard)>),
     /// Count what waits for these, beside the reading; answered by [`Input::Counted`], whatever
     /// the database does.
     Count(Vec<Shard>),

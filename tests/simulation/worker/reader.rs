@@ -70,6 +70,14 @@ impl Reading {
             Errand::Count(shards) => {
                 under_way.push(Box::pin(count(Rc::clone(&self.own), shards)));
             }
+            Errand::Forget(merchants) => {
+                let (forgotten, answer) = oneshot::channel();
+                let input = input::Input::Forget(merchants, forgotten);
+                let _ = self.dispatcher.send(input);
+                under_way.push(Box::pin(async {
+                    Input::Forgotten(answer.await.unwrap_or_default())
+                }));
+            }
             Errand::Look(look) => {
                 let looked = look_at(Rc::clone(&self.own), look);
                 under_way.push(Box::pin(async {
