@@ -177,7 +177,15 @@ COMMENT ON COLUMN posthorn.subscriptions.managed_by IS 'sql: people own the row;
 CREATE INDEX subscriptions_revision ON posthorn.subscriptions (revision);
 COMMENT ON INDEX posthorn.subscriptions_revision IS 'Finds what has changed since a revision.';
 CREATE INDEX subscriptions_profile ON posthorn.subscriptions (profile);
-COMMENT ON INDEX posthorn.subscriptions_profile IS 'Finds the subscriptions of a profile that is renamed or deleted.';
+COMMENT ON INDEX posthorn.subscriptions_profile IS 'Finds the subscriptions of a profile that is changed, renamed or deleted.';
+-- The body of shard_of and not a call of it, as in posthorn.events: an index computes with the
+-- rights of whoever changes a row. The id as text: a look-up by id has one index to choose.
+DO $$
+BEGIN
+    EXECUTE format('CREATE INDEX subscriptions_shard ON posthorn.subscriptions ((%s), (id::text) COLLATE "C")',
+                   substr(pg_get_function_sqlbody('posthorn.shard_of'::regproc), length('RETURN ')));
+END $$;
+COMMENT ON INDEX posthorn.subscriptions_shard IS 'Finds the subscriptions of a shard.';
 
 CREATE TABLE posthorn.locks (
     merchant text CHECK (merchant <> ''),
@@ -413,7 +421,7 @@ BEGIN
     SELECT 'lock', OLD.name, c.revision FROM posthorn.config_revision c;
     RETURN NULL;
 END $$;
-COMMENT ON FUNCTION posthorn.keep_deletion IS 'Trigger: adds to posthorn.config_history that a lock was deleted. A profile can be deleted only when no subscription has it, and leaves no such row.';
+COMMENT ON FUNCTION posthorn.keep_deletion IS 'Trigger: adds to posthorn.config_history that a lock was deleted or has another name. A profile can be deleted only when no subscription has it, and leaves no such row.';
 
 -- Deferred: changed_at is then the commit's time but for a moment, however long the
 -- transaction was open. Workers and the audit compare it with the events' times.
@@ -426,6 +434,9 @@ CREATE CONSTRAINT TRIGGER keep_version AFTER INSERT OR UPDATE ON posthorn.locks
 -- At once, as only its own statement knows its revision.
 CREATE TRIGGER keep_deletion AFTER DELETE ON posthorn.locks
     FOR EACH ROW EXECUTE FUNCTION posthorn.keep_deletion();
+-- Under its old name a lock holds no longer.
+CREATE TRIGGER keep_renaming AFTER UPDATE OF name ON posthorn.locks
+    FOR EACH ROW WHEN (OLD.name IS DISTINCT FROM NEW.name) EXECUTE FUNCTION posthorn.keep_deletion();
 
 CREATE FUNCTION posthorn.config_at(subscription uuid, revision bigint) RETURNS SETOF posthorn.config_history
     LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp

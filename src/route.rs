@@ -86,6 +86,14 @@ impl Routes {
         Some(removed)
     }
 
+    /// The subscriptions of a merchant.
+    #[must_use]
+    pub fn of_merchant(&self, shard: Shard, merchant: &str) -> &[Arc<Subscription>] {
+        let merchants = self.shards.get(&shard);
+        let found = merchants.and_then(|merchants| merchants.get(merchant));
+        found.map_or(&[], Vec::as_slice)
+    }
+
     /// Forgets a shard that has gone to another worker.
     pub fn remove_shard(&mut self, shard: Shard) {
         let merchants = self.shards.remove(&shard).unwrap_or_default();
@@ -101,10 +109,10 @@ impl Routes {
         self.by_id.get(&id)
     }
 
-    /// How many subscriptions have settings that can be used, and how many have others.
+    /// How many subscriptions have settings that cannot be used.
     #[must_use]
-    pub fn usable_and_not(&self) -> (usize, usize) {
-        (self.by_id.len() - self.unusable, self.unusable)
+    pub const fn unusable_count(&self) -> usize {
+        self.unusable
     }
 
     /// The subscriptions whose settings cannot be used, and why. As a rule there is none, and

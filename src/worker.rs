@@ -7,6 +7,7 @@ mod dispatching;
 mod errands;
 mod keeping;
 mod keys;
+mod loading;
 mod machines;
 mod reading;
 mod recording;

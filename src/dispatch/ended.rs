@@ -49,10 +49,11 @@ impl Dispatcher {
     pub(super) fn withdraw_rows(&mut self, rows: Vec<Refilled>, now: Instant) {
         for row in rows {
             let id = row.lane_id;
-            // It counts the entry.
-            if let Some(subscription) = self.routes.get(id).cloned() {
-                self.open_lane(&subscription, now);
-            }
+            // The lane counts the entry. They are found again once its subscription is here.
+            let Some(subscription) = self.routes.get(id).cloned() else {
+                continue;
+            };
+            self.open_lane(&subscription, now);
             if self.lanes.with(id, |lane| lane.may_withdraw(row.key)) == Some(false) {
                 continue;
             }

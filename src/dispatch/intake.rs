@@ -82,11 +82,17 @@ impl Dispatcher {
 
     pub(super) fn configure(&mut self, changed: Vec<Arc<Subscription>>, now: Instant) {
         for subscription in changed {
-            let known = self.routes.get(subscription.id).map(|known| known.revision);
+            let known = self.routes.get(subscription.id);
+            // Of the same revision there is news only where it can be used by now, or no longer.
+            let is_news = known.is_none_or(|known| {
+                known.revision < subscription.revision
+                    || known.revision == subscription.revision
+                        && known.unusable != subscription.unusable
+            });
             let Some(Owned { caught_up, .. }) = self.owned.get(&subscription.shard).copied() else {
                 continue;
             };
-            if known.is_none_or(|known| known <= subscription.revision) {
+            if is_news {
                 self.lanes.with(subscription.id, |lane| {
                     lane.configure(Arc::clone(&subscription), now);
                     if !caught_up {

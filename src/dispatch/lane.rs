@@ -358,6 +358,21 @@ impl Lane {
         .min()
     }
 
+    /// Whether nothing is at hand that only the lane knows: a new one would do the same. How fast
+    /// an endpoint answers is soon learnt again; what a rate allows is not.
+    #[must_use]
+    pub fn is_idle(&self) -> bool {
+        let order_is_settled = self.order.as_ref().is_none_or(|guard| guard.is_settled());
+        self.queue.is_empty()
+            && self.in_flight.is_empty()
+            && self.shelf.is_empty()
+            && order_is_settled
+            && !self.breaker.is_open()
+            && self.throttle.is_none()
+            && self.pace.is_none()
+            && !self.draining
+    }
+
     /// Whether the endpoint gets only probes.
     #[must_use]
     pub const fn is_failing(&self) -> bool {

@@ -71,6 +71,23 @@ impl Lanes {
         }
     }
 
+    /// Whether there is no such lane, or nothing at hand that only the lane knows.
+    #[must_use]
+    pub fn is_idle(&self, id: Uuid) -> bool {
+        self.by_id.get(&id).is_none_or(|lane| lane.is_idle())
+    }
+
+    /// Closes lanes of a shard that are idle.
+    pub fn close(&mut self, shard: Shard, ids: &HashSet<Uuid>) {
+        for id in ids {
+            self.by_id.remove(id);
+            self.schedule(*id, None);
+        }
+        if let Some(of_shard) = self.by_shard.get_mut(&shard) {
+            of_shard.retain(|id| !ids.contains(id));
+        }
+    }
+
     /// All lanes but these have no replay that waits.
     pub fn without_replays_but(&mut self, these: &HashSet<Uuid>) {
         let others = self.by_id.iter_mut().filter(|(id, _)| !these.contains(id));

@@ -11,6 +11,7 @@ mod breaker;
 mod checkpoint;
 mod ended;
 pub mod errand;
+mod forgetting;
 mod handover;
 mod intake;
 pub mod item;
@@ -114,6 +115,8 @@ pub struct Dispatcher {
     settings: DispatchSettings,
     out: Outlets,
     routes: Routes,
+    /// How many subscriptions the shards have, those that are not among the routes as well.
+    subscriptions: usize,
     owned: HashMap<Shard, Owned>,
     /// How often this room was told of lost shards ([`Lease::is_valid`]).
     losses: u64,
@@ -147,6 +150,7 @@ impl Dispatcher {
             settings,
             out,
             routes: Routes::default(),
+            subscriptions: 0,
             owned: HashMap::new(),
             losses: 0,
             checkpoints: Checkpoints::default(),
@@ -191,7 +195,12 @@ impl Dispatcher {
         match input {
             Input::Adopt(adoption) => self.adopt(adoption, now),
             Input::Subscriptions(changed) => self.configure(changed, now),
+            Input::Counted(subscriptions) => self.subscriptions = subscriptions,
             Input::Page(page, taken) => self.route(page, taken, now),
+            Input::Forget(merchants, answer) => {
+                // The feed is gone only when the worker ends.
+                let _ = answer.send(self.forget_idle(merchants));
+            }
             Input::WindowRead { shards, end } => self.window_read(&shards, &end),
             Input::Drain(shards) => self.drain(&shards, now),
             Input::Lost(shards) => self.lose(&shards),
@@ -243,8 +252,8 @@ impl Dispatcher {
         self.gauges_at = now + GAUGES;
         let sums = self.sums();
         let metrics = &self.out.metrics;
-        let (usable, unusable) = self.routes.usable_and_not();
-        metrics.set_subscriptions(usable, unusable);
+        let unusable = self.routes.unusable_count();
+        metrics.set_subscriptions(self.subscriptions.saturating_sub(unusable), unusable);
         metrics.set_queued(sums.queued, sums.bytes);
         metrics.set_in_flight(sums.in_flight);
         metrics.set_waiting(sums.waiting);

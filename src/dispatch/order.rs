@@ -139,6 +139,16 @@ impl OrderGuard {
         !self.is_in_order || self.in_the_air.is_empty() || !self.in_the_air.contains(&item.series())
     }
 
+    /// Whether nothing is on its way that others wait for.
+    #[must_use]
+    pub fn is_settled(&self) -> bool {
+        self.log == Log::CaughtUp
+            && !self.is_spoiled
+            && self.in_the_air.is_empty()
+            && self.leaving.is_empty()
+            && self.barred.is_empty()
+    }
+
     /// Events of the log that are older than some of the rows are still to be read.
     pub const fn falls_behind_log(&mut self) {
         self.log = Log::Behind;

@@ -162,6 +162,16 @@ impl Shelf {
         self.unrecorded > 0
     }
 
+    /// Whether no row waits, none is about to change, and none is asked for.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.all_rows() == 0
+            && self.unrecorded == 0
+            && self.changing.is_empty()
+            && self.refill.is_none()
+            && !self.behind
+    }
+
     pub fn row_changes(&mut self, key: DeliveryKey) {
         self.changing.insert(key, false);
     }

@@ -141,6 +141,13 @@ impl Rig {
         }]));
     }
 
+    /// Whether nothing is known of the merchant any more, once the feed has said that it is idle.
+    fn forgets(&mut self) -> bool {
+        let (answer, mut answered) = oneshot::channel();
+        self.step(Input::Forget(vec![("acme".to_owned(), SHARD)], answer));
+        !answered.try_recv().unwrap().is_empty()
+    }
+
     fn landed(&mut self, flight: &Flight) {
         self.step(Input::Landed(Landed {
             key: flight.item.key,
@@ -185,4 +192,28 @@ fn what_landed_for_an_earlier_ownership_ends_nothing_that_is_in_the_air() {
     rig.landed(&since);
     let entry = rig.entries.try_recv().unwrap().entry;
     assert_eq!((entry.key, entry.epoch), (since.item.key, Epoch(2)));
+}
+
+#[test]
+fn a_merchant_is_forgotten_once_nothing_of_it_is_at_hand() {
+    let mut rig = Rig::new();
+    rig.adopt(1);
+    let entry = rig.withdrawn();
+    assert!(!rig.forgets(), "an entry is on its way to the database");
+    rig.recorded(&entry);
+    let flight = rig.sent(samples::event()).unwrap();
+    assert!(!rig.forgets(), "a request is in the air");
+    rig.landed(&flight);
+    let entry = rig.entries.try_recv().unwrap().entry;
+    assert!(!rig.forgets(), "what came of it is not recorded");
+    rig.recorded(&entry);
+    assert!(rig.forgets());
+    assert!(
+        rig.sent(samples::event()).is_none(),
+        "its subscription is gone"
+    );
+    rig.step(Input::Subscriptions(vec![
+        Arc::new(samples::subscription()),
+    ]));
+    assert!(rig.sent(samples::event()).is_some());
 }

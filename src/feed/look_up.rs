@@ -28,15 +28,7 @@ struct Needs {
 impl LookUps {
     /// Takes a subscription, or its newer revision.
     pub fn note(&mut self, subscription: &Subscription) {
-        if let Some((merchant, before)) = self.by_id.remove(&subscription.id)
-            && let Some(needs) = self.merchants.get_mut(&merchant)
-        {
-            needs.endpoints -= before.endpoints;
-            needs.statuses -= before.statuses;
-            if *needs == Needs::default() {
-                self.merchants.remove(&merchant);
-            }
-        }
+        self.forget(subscription.id);
         let its = Needs {
             endpoints: (subscription.scope == Scope::Transaction).into(),
             statuses: (subscription.emit == Emit::Change).into(),
@@ -49,6 +41,19 @@ impl LookUps {
         needs.endpoints += its.endpoints;
         needs.statuses += its.statuses;
         self.by_id.insert(subscription.id, (merchant, its));
+    }
+
+    /// Forgets a subscription that is not routed to any more.
+    pub fn forget(&mut self, id: Uuid) {
+        if let Some((merchant, before)) = self.by_id.remove(&id)
+            && let Some(needs) = self.merchants.get_mut(&merchant)
+        {
+            needs.endpoints -= before.endpoints;
+            needs.statuses -= before.statuses;
+            if *needs == Needs::default() {
+                self.merchants.remove(&merchant);
+            }
+        }
     }
 
     /// Whether the event's transaction may have brought endpoints.

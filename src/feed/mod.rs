@@ -3,6 +3,7 @@
 pub mod floor;
 pub mod keeper;
 pub mod look_up;
+pub mod merchants;
 pub mod ownership;
 pub mod poll;
 pub mod progress;

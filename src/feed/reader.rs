@@ -8,27 +8,30 @@
 
 mod adopting;
 mod answers;
+mod beside;
 mod handing;
 mod words;
 
-use std::collections::{BTreeSet, VecDeque};
-use std::sync::Arc;
+use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
 use chrono::{DateTime, Utc};
 use tracing::{info, warn};
 
 use self::adopting::Adopting;
+use self::beside::Looking;
 use self::handing::Handing;
 pub use self::words::{Answer, Errand, Input, OfEvents, Question};
 use super::look_up::LookUps;
+use super::merchants::Merchants;
 use super::poll::Poll;
 use super::progress::{Ask, Progress, Turn};
 use super::unusable::Unusable;
+use crate::flow::refill::Waiting;
 use crate::flow::shards::ShardOrder;
 use crate::flow::window::WindowPage;
 use crate::flow::{AWAY, Away, DbClock, input};
-use crate::model::{Shard, Snapshot, Subscription};
+use crate::model::{Shard, Snapshot};
 
 /// How often the lanes are told what waits in the database, in case hand-run SQL has made
 /// something due, and unusable subscriptions are tried again.
@@ -43,6 +46,8 @@ pub struct ReaderSettings {
     pub poll_max: Duration,
     /// How many events a page has at most.
     pub page_rows: u32,
+    /// As many merchants stay known although they have no events.
+    pub merchants: usize,
 }
 
 /// The state machine that reads the log for a worker.
@@ -57,14 +62,26 @@ pub struct Reader {
     poll: Poll,
     /// The newest configuration that the dispatcher knows.
     revision: Option<i64>,
-    /// When it was changed last: an event from before may have met other settings.
+    /// When it was changed last, of what was read of it: an event from before may have met other
+    /// settings.
     changed_at: Option<DateTime<Utc>>,
     progress: Progress,
     recount_at: Instant,
     is_counting: bool,
-    /// The shards that this worker has, or is about to have.
-    held: BTreeSet<Shard>,
-    /// Subscriptions of these shards that cannot be used.
+    merchants: Merchants,
+    /// How many subscriptions the dispatcher was told that there are.
+    counted: usize,
+    /// What is read of subscriptions beside the events.
+    looking: Option<Looking>,
+    /// When to look at more of them.
+    look_at: Instant,
+    /// When another while begins after which the idle are forgotten.
+    forget_at: Instant,
+    /// What waits, and all replays that do, as they were last counted: to be told between two
+    /// readings.
+    waiting: Option<Vec<Waiting>>,
+    replays: Option<Vec<Waiting>>,
+    /// Subscriptions that cannot be used.
     unusable: Unusable,
     look_ups: LookUps,
     /// Whether the last statement failed: said once.
@@ -104,8 +121,14 @@ enum Doing {
     Looking(Snapshot),
     /// What is in this part of the log?
     Reading(Turn),
-    /// Which settings has the page met, that are newer than those at hand?
-    CatchingUp(Turn, WindowPage, Option<Vec<Arc<Subscription>>>),
+    /// Which merchants are of no account to the dispatcher?
+    Forgetting,
+    /// What waits for lanes that the dispatcher cannot open yet?
+    Opening(input::Input),
+    /// Whose settings, that the page has met, are newer than those at hand?
+    CatchingUp(Turn, WindowPage),
+    /// What are the settings of these?
+    Refreshing(Turn, WindowPage, Vec<(String, Shard)>),
     /// What must the dispatcher know of the page's events, and is it in the lanes?
     Handing(Handing),
 }
@@ -123,7 +146,13 @@ impl Reader {
             progress: Progress::default(),
             recount_at: now + RECOUNT,
             is_counting: false,
-            held: BTreeSet::new(),
+            merchants: Merchants::default(),
+            counted: 0,
+            looking: None,
+            look_at: now,
+            forget_at: now + RECOUNT,
+            waiting: None,
+            replays: None,
             unusable: Unusable::default(),
             look_ups: LookUps::default(),
             away: false,
@@ -146,7 +175,17 @@ impl Reader {
         match input {
             None => {}
             Some(Input::Order(order)) => self.orders.push_back(order),
-            Some(Input::Counted) => self.is_counting = false,
+            Some(Input::Counted(waiting)) => {
+                self.is_counting = false;
+                self.waiting = waiting.or(self.waiting.take());
+            }
+            Some(Input::Forgotten(forgotten)) => self.forgotten(&forgotten, now),
+            Some(Input::Replays(waiting)) => self.replays = Some(waiting),
+            Some(Input::Looked(result)) => {
+                if let Some(looking) = &mut self.looking {
+                    looking.take(result);
+                }
+            }
             Some(Input::Answered(Ok(answer))) => self.answered(answer, now),
             Some(Input::Answered(Err(error))) => self.failed(&error, now),
             Some(Input::Routed) => self.routed(now),
@@ -160,6 +199,9 @@ impl Reader {
                 }
                 None => {
                     self.obey_all(now);
+                    if self.take_found(now) {
+                        return;
+                    }
                     if !self.may_read() || now < self.at {
                         return;
                     }
@@ -202,10 +244,7 @@ impl Reader {
         while let Some(order) = self.orders.pop_front() {
             self.at = now;
             match order {
-                ShardOrder::Adopt { taken, cluster } => {
-                    self.held.extend(taken.iter().map(|taken| taken.shard));
-                    self.progress.take_up(taken, cluster);
-                }
+                ShardOrder::Adopt { taken, cluster } => self.progress.take_up(taken, cluster),
                 ShardOrder::Leave(shards) => {
                     let left: Vec<Shard> = shards.iter().map(|(shard, _)| *shard).collect();
                     self.forget(&left);
@@ -223,7 +262,8 @@ impl Reader {
 
     fn forget(&mut self, shards: &[Shard]) {
         self.progress.forget(shards);
-        self.held.retain(|shard| !shards.contains(shard));
+        self.merchants.forget(shards);
+        self.tell_count();
         self.unusable.forget(shards);
     }
 
@@ -235,6 +275,10 @@ impl Reader {
         };
         if let Some((taken, cluster)) = self.progress.to_adopt().cloned() {
             return self.adopt(Adopting::of(taken, &cluster), now);
+        }
+        self.look_beside(now);
+        if self.forget_idle(now) {
+            return;
         }
         if now >= self.recount_at && !self.is_counting && !self.progress.live_shards().is_empty() {
             self.recount_at = now + RECOUNT;
@@ -299,6 +343,7 @@ impl Reader {
             info!("the database is back");
         }
         self.away = false;
+        self.tell_count();
         let Reading { began, found, .. } = self.reading;
         self.at = if self.progress.is_behind() {
             now

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use tracing::{error, info};
 use uuid::Uuid;
 
-use crate::flow::subscriptions::SubscriptionRow;
+use crate::flow::subscriptions::{Resolved, SubscriptionRow};
 use crate::model::Shard;
 
 /// Somebody who reads the log of the last hours finds it.
@@ -38,11 +38,16 @@ impl Unusable {
             .retain(|_, kept| !shards.contains(&kept.row.identity.shard));
     }
 
-    /// Takes note of what became of a row; `why` it cannot be used, if it cannot.
-    pub fn note(&mut self, row: SubscriptionRow, why: Option<Arc<str>>, now: Instant) {
-        let identity = &row.identity;
+    /// How many there are.
+    pub fn len(&self) -> usize {
+        self.kept.len()
+    }
+
+    /// Takes note of what became of a row: of why it cannot be used, if it cannot.
+    pub fn note(&mut self, resolved: &Resolved, now: Instant) {
+        let identity = &resolved.identity;
         let before = self.kept.remove(&identity.id);
-        let Some(why) = why else {
+        let Some((row, why)) = resolved.unusable.as_deref() else {
             if before.is_some() {
                 info!(merchant = %identity.merchant, subscription = %identity.name,
                       "this subscription can be used again");
@@ -50,13 +55,18 @@ impl Unusable {
             return;
         };
         let said_at = match before {
-            Some(kept) if kept.why == why && now < kept.said_at + SAY_AGAIN => kept.said_at,
+            Some(kept) if kept.why == *why && now < kept.said_at + SAY_AGAIN => kept.said_at,
             _ => {
                 error!(merchant = %identity.merchant, subscription = %identity.name, problem = %why,
                        "this subscription cannot be used; its deliveries wait until it is mended");
                 now
             }
         };
-        self.kept.insert(identity.id, Kept { row, why, said_at });
+        let kept = Kept {
+            row: row.clone(),
+            why: Arc::clone(why),
+            said_at,
+        };
+        self.kept.insert(identity.id, kept);
     }
 }

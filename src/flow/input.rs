@@ -23,11 +23,16 @@ use crate::shape::Unsendable;
 pub enum Input {
     /// The feed: these shards are to be acted for from now on.
     Adopt(Adoption),
-    /// The feed: these subscriptions are new or changed, of any shard.
+    /// The feed: these subscriptions are new here or changed, of any shard.
     Subscriptions(Vec<Arc<Subscription>>),
+    /// The feed: the shards have so many subscriptions, those that are not here as well.
+    Counted(usize),
     /// The feed: these events are committed; answered when they are in the lanes, and the next
     /// page may be read.
     Page(PageToRoute, oneshot::Sender<()>),
+    /// The feed: these merchants have had no event for a while. Answered with those of whom nothing
+    /// is in memory any more.
+    Forget(Vec<(String, Shard)>, oneshot::Sender<Vec<Forgotten>>),
     /// The feed: these shards have been read up to this snapshot.
     WindowRead {
         /// The shards.
@@ -66,12 +71,21 @@ pub enum Input {
     },
 }
 
+/// A merchant of whom the dispatcher knows nothing any more.
+#[derive(Debug)]
+pub struct Forgotten {
+    /// The merchant.
+    pub merchant: String,
+    /// The merchant's subscriptions.
+    pub subscriptions: Vec<Uuid>,
+}
+
 /// Shards that the dispatcher begins to act for, and what it needs for that.
 #[derive(Debug)]
 pub struct Adoption {
     /// The shards, each with the epoch under which it was taken.
     pub shards: Vec<(Shard, Epoch)>,
-    /// The subscriptions of their merchants.
+    /// The subscriptions of the merchants for which something waits.
     pub subscriptions: Vec<Arc<Subscription>>,
     /// What waits in the database for their lanes.
     pub waiting: Vec<Waiting>,

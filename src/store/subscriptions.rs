@@ -1,5 +1,7 @@
 //! The configuration that lives in SQL: reading it, and writing what a config file says.
 
+mod found;
+
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
@@ -8,6 +10,7 @@ use serde_json::Value;
 use tracing::warn;
 use uuid::Uuid;
 
+pub use self::found::{PAGE, find_changed, find_merchants_of, find_of_merchants, find_of_shards};
 use super::secrets::load_secrets;
 use super::{Pool, StoreError};
 pub use crate::flow::subscriptions::SubscriptionRow;
@@ -17,36 +20,40 @@ use crate::model::subscription::Locked;
 use crate::model::{Identity, Settings, Shard, Subscription};
 use crate::vault::{Keyring, Opener};
 
-/// Rows that are read at a time.
-const PAGE: i64 = 1000;
-
-/// Some of the rows that were asked for.
-#[derive(Debug)]
-pub struct SubscriptionPage {
-    /// The rows, by id.
-    pub rows: Vec<SubscriptionRow>,
-    /// After which id to go on; none: these were the last.
-    pub next: Option<Uuid>,
-}
-
-/// The subscriptions that changed after `revision`, themselves, by their profile or by a
-/// lock, of all shards or of some: those with an id after `after`, up to a page of them.
+/// The subscriptions of these ids, with their profiles and the locks that hold for them.
 ///
 /// Profiles and locks are read after the rows: where one changes in between, its revision is
-/// newer than the rows' and brings them again. So it is with a row that changes between pages.
-pub async fn load_subscriptions(
-    pool: &Pool,
-    after_revision: i64,
-    shards: Option<&[Shard]>,
-    after: Uuid,
-) -> Result<SubscriptionPage, StoreError> {
-    let rows = load(pool, after_revision, shards, None, after).await?;
-    let is_full = i64::try_from(rows.len()).is_ok_and(|count| count >= PAGE);
-    let next = rows.last().map(|row| row.identity.id);
-    Ok(SubscriptionPage {
-        next: next.filter(|_| is_full),
-        rows,
-    })
+/// newer than the rows' and brings them again. So it is with a row that changes between two calls.
+pub async fn load_by_id(pool: &Pool, ids: &[Uuid]) -> Result<Vec<SubscriptionRow>, StoreError> {
+    if ids.is_empty() {
+        return Ok(Vec::new());
+    }
+    let rows = sqlx::query_as!(
+        Row,
+        r#"
+        SELECT s.id AS "id!", s.merchant AS "merchant!", s.name AS "name!",
+               posthorn.shard_of(s.merchant) AS "shard!",
+               greatest(s.revision, p.revision, c.locks_revision) AS "revision!",
+               s.created_at AS "created_at!", s.enabled AND s.gone_at IS NULL AS "enabled!",
+               s.gone_at IS NOT NULL AS "gone!", s.paused AS "paused!", s.profile AS "profile?",
+               s.managed_by AS "managed_by!", s.own AS "own!"
+          FROM posthorn.config_revision c
+         CROSS JOIN unnest($1::uuid[]) AS wanted (id)
+         -- One by one: planned on an empty table, a join walks through all of it.
+         CROSS JOIN LATERAL (
+            SELECT s.*, jsonb_strip_nulls(to_jsonb(s)) AS own
+              FROM posthorn.subscriptions s WHERE s.id = wanted.id OFFSET 0) AS s
+          LEFT JOIN LATERAL (
+            SELECT p.revision FROM posthorn.profiles p WHERE p.name = s.profile OFFSET 0) AS p ON true
+        "#,
+        ids,
+    )
+    .fetch_all(pool)
+    .await?;
+    let profiles = load_profiles(pool, &rows).await?;
+    let locks = load_locks(pool, &rows).await?;
+    let rows = rows.into_iter().map(|row| row.with(&profiles, &locks));
+    Ok(rows.collect())
 }
 
 /// One subscription by its merchant and its own name.
@@ -55,7 +62,13 @@ pub async fn find_subscription(
     merchant: &str,
     name: &str,
 ) -> Result<Option<SubscriptionRow>, StoreError> {
-    let found = load(pool, -1, None, Some((merchant, name)), Uuid::nil()).await?;
+    let id = sqlx::query_scalar!(
+        "SELECT id FROM posthorn.subscriptions WHERE merchant = $1 AND name = $2",
+        merchant,
+        name
+    );
+    let id = id.fetch_optional(pool).await?;
+    let found = load_by_id(pool, id.as_slice()).await?;
     Ok(found.into_iter().next())
 }
 
@@ -66,50 +79,6 @@ pub async fn list_names(pool: &Pool, merchant: &str) -> Result<Vec<String>, Stor
         merchant
     );
     Ok(names.fetch_all(pool).await?)
-}
-
-async fn load(
-    pool: &Pool,
-    after_revision: i64,
-    shards: Option<&[Shard]>,
-    named: Option<(&str, &str)>,
-    after: Uuid,
-) -> Result<Vec<SubscriptionRow>, StoreError> {
-    let (merchant, name) = named.unzip();
-    let shards: Option<Vec<i16>> =
-        shards.map(|shards| shards.iter().map(|shard| shard.0).collect());
-    let rows = sqlx::query_as!(
-        Row,
-        r#"
-        SELECT s.id, s.merchant, s.name, posthorn.shard_of(s.merchant) AS "shard!",
-               greatest(s.revision, p.revision, c.locks_revision) AS "revision!", s.created_at,
-               s.enabled AND s.gone_at IS NULL AS "enabled!", s.gone_at IS NOT NULL AS "gone!", s.paused, s.profile, s.managed_by,
-               jsonb_strip_nulls(to_jsonb(s)) AS "own!"
-          FROM posthorn.config_revision c
-         CROSS JOIN posthorn.subscriptions s
-          LEFT JOIN posthorn.profiles p ON p.name = s.profile
-         WHERE (s.revision > $1 OR p.revision > $1 OR c.locks_revision > $1)
-           AND ($2::smallint[] IS NULL OR posthorn.shard_of(s.merchant) = ANY ($2))
-           AND ($3::text IS NULL OR (s.merchant = $3 AND s.name = $4))
-           AND s.id > $5
-         ORDER BY s.id LIMIT $6
-        "#,
-        after_revision,
-        shards.as_deref(),
-        merchant,
-        name,
-        after,
-        PAGE,
-    )
-    .fetch_all(pool)
-    .await?;
-    if rows.is_empty() {
-        return Ok(Vec::new());
-    }
-    let profiles = load_profiles(pool).await?;
-    let locks = load_locks(pool).await?;
-    let rows = rows.into_iter().map(|row| row.with(&profiles, &locks));
-    Ok(rows.collect())
 }
 
 /// A row of `posthorn.subscriptions`, without its layers.
@@ -163,10 +132,25 @@ impl Row {
     }
 }
 
-/// Every profile by its name.
-async fn load_profiles(pool: &Pool) -> Result<HashMap<String, Arc<Settings>>, StoreError> {
+/// The profiles that these rows name, by their names.
+async fn load_profiles(
+    pool: &Pool,
+    rows: &[Row],
+) -> Result<HashMap<String, Arc<Settings>>, StoreError> {
+    let named: HashSet<&str> = rows
+        .iter()
+        .filter_map(|row| row.profile.as_deref())
+        .collect();
+    if named.is_empty() {
+        return Ok(HashMap::new());
+    }
+    let named: Vec<&str> = named.into_iter().collect();
     let rows = sqlx::query!(
-        r#"SELECT name, jsonb_strip_nulls(to_jsonb(p)) AS "given!" FROM posthorn.profiles p"#
+        r#"
+        SELECT name, jsonb_strip_nulls(to_jsonb(p)) AS "given!" FROM posthorn.profiles p
+         WHERE name = ANY ($1)
+        "#,
+        &named as &[&str]
     )
     .fetch_all(pool)
     .await?;
@@ -183,11 +167,16 @@ struct Lock {
     settings: Arc<Settings>,
 }
 
-/// Every lock, the one that wins first.
-async fn load_locks(pool: &Pool) -> Result<Vec<Lock>, StoreError> {
+/// The locks that may hold for these rows, the one that wins first.
+async fn load_locks(pool: &Pool, rows: &[Row]) -> Result<Vec<Lock>, StoreError> {
+    let merchants: HashSet<&str> = rows.iter().map(|row| &*row.merchant).collect();
+    let merchants: Vec<&str> = merchants.into_iter().collect();
     let rows = sqlx::query!(
-        r#"SELECT name, merchant, profile, jsonb_strip_nulls(to_jsonb(l)) AS "given!"
-             FROM posthorn.locks l ORDER BY name"#
+        r#"
+        SELECT name, merchant, profile, jsonb_strip_nulls(to_jsonb(l)) AS "given!"
+          FROM posthorn.locks l WHERE merchant IS NULL OR merchant = ANY ($1) ORDER BY name
+        "#,
+        &merchants as &[&str]
     )
     .fetch_all(pool)
     .await?;

@@ -13,6 +13,7 @@ use uuid::Uuid;
 use super::air::Air;
 use super::errands::Errands;
 use super::keeping::Keeping;
+use super::loading::Loader;
 use super::reading::Reading;
 use super::recording::Recording;
 use super::replays::Replays;
@@ -26,6 +27,7 @@ use crate::flow::DbClock;
 use crate::flow::entry::{Backlog, ToRecord};
 use crate::flow::input::Input;
 use crate::flow::lease::Lease;
+use crate::flow::refill::Waiting;
 use crate::flow::shards::{Condition, Drained, ShardOrder};
 use crate::http::health::Health;
 use crate::http::metrics::Metrics;
@@ -60,6 +62,7 @@ pub(super) fn start(
     let (recorder, entries) = mpsc::unbounded_channel();
     let (keeper, drained) = mpsc::unbounded_channel();
     let (reader, orders) = mpsc::unbounded_channel();
+    let (replays, of_replays) = mpsc::unbounded_channel();
     let (room, has_room) = watch::channel(true);
     let (condition, told) = watch::channel(Condition::default());
     let flow = Flow {
@@ -77,9 +80,9 @@ pub(super) fn start(
         condition,
     };
     rooms.spawn(flow.record(entries));
-    rooms.spawn(flow.replay());
+    rooms.spawn(flow.replay(replays));
     rooms.spawn(flow.dispatch(inputs_rx, told_by_dispatcher));
-    rooms.spawn(flow.read(orders, has_room));
+    rooms.spawn(flow.read(orders, of_replays, has_room));
     tokio::spawn(flow.keep(reader, drained, told, stop.clone()))
 }
 
@@ -118,10 +121,14 @@ impl Flow<'_> {
         recording.run(recorder, entries)
     }
 
-    fn replay(&self) -> impl Future<Output = ()> + Send + use<> {
+    fn replay(
+        &self,
+        reader: UnboundedSender<Vec<Waiting>>,
+    ) -> impl Future<Output = ()> + Send + use<> {
         let replays = Replays {
             pool: self.ground.pool.clone(),
             worker: self.worker,
+            reader,
             dispatcher: self.dispatcher.clone(),
             metrics: self.ground.metrics.clone(),
         };
@@ -173,12 +180,16 @@ impl Flow<'_> {
     fn read(
         &self,
         orders: UnboundedReceiver<ShardOrder>,
+        replays: UnboundedReceiver<Vec<Waiting>>,
         has_room: watch::Receiver<bool>,
     ) -> impl Future<Output = ()> + Send + use<> {
         let reading = Reading {
             pool: self.ground.pool.clone(),
-            keys: Arc::clone(&self.ground.keys),
-            proxy_pools: self.config.egress.proxy_pool_names(),
+            loader: Loader {
+                pool: self.ground.pool.clone(),
+                keys: Arc::clone(&self.ground.keys),
+                proxy_pools: self.config.egress.proxy_pool_names().into(),
+            },
             dispatcher: self.dispatcher.clone(),
             metrics: self.ground.metrics.clone(),
             health: self.ground.health.clone(),
@@ -186,7 +197,7 @@ impl Flow<'_> {
         let settings = settings::of_reader(&self.config.worker);
         let reader = Reader::new(settings, self.ground.clock.clone(), Instant::now());
         async move {
-            reading.run(reader, orders, has_room).await;
+            reading.run(reader, orders, replays, has_room).await;
             // It ends with the keeper; the worker ends the rest.
             std::future::pending::<()>().await;
         }

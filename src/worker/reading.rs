@@ -10,37 +10,34 @@ use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender};
 use tokio::sync::{oneshot, watch};
 use tokio::time::sleep_until;
 use tracing::debug;
-use uuid::Uuid;
 
-use crate::config::secrets;
+use super::loading::Loader;
 use crate::crash::Point;
 use crate::feed::progress::{self, Ask};
 use crate::feed::reader::{Answer, Errand, Input, OfEvents, Question, Reader};
 use crate::flow::input::PageToRoute;
+use crate::flow::refill::Waiting;
 use crate::flow::shards::ShardOrder;
-use crate::flow::subscriptions::{Resolved, SubscriptionRow};
+use crate::flow::subscriptions::Look;
 use crate::flow::{Away, STATEMENT, input};
 use crate::http::health::Health;
 use crate::http::metrics::Metrics;
 use crate::model::{Event, Shard};
 use crate::route::history::History;
-use crate::store::history::{newest_change, read_changes_since};
+use crate::store::history::read_changes_since;
 use crate::store::known::find_known_deliveries;
 use crate::store::log::{current_snapshot, read_by_id, read_page, settle_foreign_events};
 use crate::store::pending::count_waiting;
-use crate::store::subscriptions::{current_revision, load_opener, load_subscriptions, resolve_row};
+use crate::store::subscriptions::{current_revision, find_changed};
 use crate::store::transactions::{find_endpoints, find_statuses_before};
 use crate::store::{Pool, StoreError, within};
-use crate::vault::Keyring;
 
 /// What the reader's errands need.
 pub struct Reading {
     /// The worker's connections.
     pub pool: Pool,
-    /// What opens stored secrets.
-    pub keys: Arc<Keyring>,
-    /// The names of the proxy pools that this worker knows.
-    pub proxy_pools: Vec<String>,
+    /// Reads subscriptions.
+    pub loader: Loader,
     /// The dispatcher's inputs.
     pub dispatcher: UnboundedSender<input::Input>,
     /// Counts the failures of the database.
@@ -57,6 +54,7 @@ impl Reading {
         self,
         mut reader: Reader,
         mut orders: UnboundedReceiver<ShardOrder>,
+        mut replays: UnboundedReceiver<Vec<Waiting>>,
         mut room: watch::Receiver<bool>,
     ) {
         let mut under_way = UnderWay::new();
@@ -77,6 +75,7 @@ impl Reading {
                     }
                     Some(input)
                 }
+                Some(waiting) = replays.recv() => Some(Input::Replays(waiting)),
                 // An error means that the worker ends.
                 Ok(()) = room.changed() => None,
                 Some(()) = OptionFuture::from(wake) => None,
@@ -91,7 +90,9 @@ impl Reading {
         match errand {
             Errand::Ask(question) => under_way.push(Box::pin(self.ask(question))),
             Errand::HandOver(page) => under_way.push(Box::pin(self.hand_over(page))),
+            Errand::Forget(merchants) => under_way.push(Box::pin(self.forget(merchants))),
             Errand::Count(shards) => under_way.push(Box::pin(self.count(shards))),
+            Errand::Look(look) => under_way.push(Box::pin(self.look(look))),
             Errand::Tell(input) => {
                 let adopts = matches!(input, input::Input::Adopt(_));
                 self.tell(input);
@@ -116,19 +117,41 @@ impl Reading {
         Input::Routed
     }
 
+    async fn forget(&self, merchants: Vec<(String, Shard)>) -> Input {
+        let (forgotten, answer) = oneshot::channel();
+        self.tell(input::Input::Forget(merchants, forgotten));
+        // An error means that the worker ends.
+        Input::Forgotten(answer.await.unwrap_or_default())
+    }
+
     async fn count(&self, shards: Vec<Shard>) -> Input {
         match within(STATEMENT * 3, count_waiting(&self.pool, &shards)).await {
-            Ok(waiting) => self.tell(input::Input::Waiting(waiting)),
-            Err(error) => debug!(%error, "cannot count what waits; the next time will do"),
+            Ok(waiting) => Input::Counted(Some(waiting)),
+            Err(error) => {
+                debug!(%error, "cannot count what waits; the next time will do");
+                Input::Counted(None)
+            }
         }
-        Input::Counted
+    }
+
+    /// In a task of its own: settings are resolved by the hundred there.
+    async fn look(&self, look: Look) -> Input {
+        let loader = self.loader.clone();
+        let looked = tokio::spawn(async move { loader.look(look).await }).await;
+        Input::Looked(match looked {
+            Ok(looked) => looked.map_err(|error| self.away(&error)),
+            Err(broken) => Err(Away(broken.to_string())),
+        })
+    }
+
+    fn away(&self, error: &StoreError) -> Away {
+        self.metrics.database_error();
+        Away(error.to_string())
     }
 
     async fn ask(&self, question: Question) -> Input {
-        Input::Answered(self.answer(question).await.map_err(|error| {
-            self.metrics.database_error();
-            Away(error.to_string())
-        }))
+        let answer = self.answer(question).await;
+        Input::Answered(answer.map_err(|error| self.away(&error)))
     }
 
     async fn answer(&self, question: Question) -> Result<Answer, StoreError> {
@@ -137,13 +160,14 @@ impl Reading {
             Question::Revision => {
                 Answer::Revision(within(STATEMENT, current_revision(pool)).await?)
             }
-            Question::Subscriptions { after, shards } => {
-                Answer::Subscriptions(self.load(after, &shards).await?)
+            Question::Changed(revision) => {
+                Answer::Changed(within(STATEMENT, find_changed(pool, revision)).await?)
             }
-            Question::Retry(rows) => Answer::Subscriptions(self.resolve(rows).await?),
-            Question::NewestChange => {
-                Answer::Changed(within(STATEMENT, newest_change(pool)).await?)
+            Question::OfMerchants(merchants) => {
+                Answer::Subscriptions(self.loader.of_merchants(&merchants).await?)
             }
+            Question::OfLanes(lanes) => Answer::Subscriptions(self.loader.of_lanes(&lanes).await?),
+            Question::Retry(rows) => Answer::Subscriptions(self.loader.again(rows).await?),
             Question::Waiting(shards) => {
                 Answer::Waiting(within(STATEMENT * 3, count_waiting(pool, &shards)).await?)
             }
@@ -208,34 +232,6 @@ impl Reading {
                 Answer::Before(find_statuses_before(pool, &borrowed(&events)).await?)
             }
         })
-    }
-
-    /// The subscriptions of some shards that changed after a revision. A page at a
-    /// time: their rows take several times what stays of them.
-    async fn load(&self, revision: i64, shards: &[Shard]) -> Result<Vec<Resolved>, StoreError> {
-        let mut subscriptions = Vec::new();
-        let mut after = Some(Uuid::nil());
-        while let Some(id) = after {
-            let page = load_subscriptions(&self.pool, revision, Some(shards), id);
-            let page = within(STATEMENT * 3, page).await?;
-            after = page.next;
-            subscriptions.extend(self.resolve(page.rows).await?);
-        }
-        Ok(subscriptions)
-    }
-
-    async fn resolve(&self, rows: Vec<SubscriptionRow>) -> Result<Vec<Resolved>, StoreError> {
-        let opener = load_opener(&self.pool, &self.keys, &rows);
-        let opener = within(STATEMENT, opener).await?;
-        let resolved = rows.into_iter().map(|row| {
-            let (subscription, why) = resolve_row(&row, &opener, &secrets::read, &self.proxy_pools);
-            Resolved {
-                row,
-                subscription,
-                why,
-            }
-        });
-        Ok(resolved.collect())
     }
 }
 

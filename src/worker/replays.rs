@@ -10,6 +10,7 @@ use uuid::Uuid;
 
 use crate::flow::STATEMENT;
 use crate::flow::input::Input;
+use crate::flow::refill::Waiting;
 use crate::http::metrics::Metrics;
 use crate::store::replays::{advance_replays, count_replays, find_withdrawn};
 use crate::store::{Pool, StoreError, within};
@@ -29,6 +30,8 @@ pub struct Replays {
     pub pool: Pool,
     /// Whose shards are looked after here.
     pub worker: Uuid,
+    /// Learns what waits, and tells the dispatcher once that has the subscriptions.
+    pub reader: UnboundedSender<Vec<Waiting>>,
     pub dispatcher: UnboundedSender<Input>,
     pub metrics: Metrics,
 }
@@ -61,6 +64,7 @@ impl Replays {
         let Self {
             pool,
             worker,
+            reader,
             dispatcher,
             metrics,
         } = self;
@@ -68,8 +72,8 @@ impl Replays {
         metrics.replayed(advanced.opened);
         metrics.set_replays(advanced.running);
         let waiting = within(STATEMENT, count_replays(pool, *worker)).await?;
-        // The dispatcher is gone only when the worker ends.
-        let _ = dispatcher.send(Input::Replays(waiting));
+        // Reader and dispatcher are gone only when the worker ends.
+        let _ = reader.send(waiting);
         if advanced.running == 0 {
             return Ok(IDLE);
         }

@@ -10,6 +10,10 @@ use crate::feed::reader::ReaderSettings;
 use crate::maintenance;
 use crate::record::RecorderSettings;
 
+/// As many merchants without events stay in memory, some 2 kB for each subscription: what is known
+/// need not be read for the next event.
+const MERCHANTS: usize = 20_000;
+
 pub(super) fn of_recorder(worker: &config::Worker) -> RecorderSettings {
     RecorderSettings {
         flush_after: worker.flush_after,
@@ -22,6 +26,7 @@ pub(super) fn of_reader(worker: &config::Worker) -> ReaderSettings {
         poll_min: worker.poll_min,
         poll_max: worker.poll_max,
         page_rows: worker.page_rows,
+        merchants: MERCHANTS,
     }
 }
 

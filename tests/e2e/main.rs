@@ -40,4 +40,5 @@ mod steps;
 mod systems;
 mod tls;
 mod transactions;
+mod very_many;
 mod wire;

@@ -1,9 +1,15 @@
 //! Statements whose plans have to do for all that comes: what they read is counted.
 
+use std::collections::BTreeSet;
+
 use posthorn::flow::entry::{Change, Entry};
+use posthorn::flow::subscriptions::{Changed, Place};
 use posthorn::model::{DeliveryKey, Epoch, Shard, State};
 use posthorn::store::ledger::write_batch;
 use posthorn::store::replays::advance_replays;
+use posthorn::store::subscriptions::{
+    find_changed, find_merchants_of, find_of_merchants, find_of_shards, load_by_id,
+};
 use posthorn::store::{Pool, connect};
 use sqlx::{AssertSqlSafe, Executor, Row};
 use uuid::Uuid;
@@ -131,9 +137,145 @@ async fn a_step_of_a_replay_looks_at_its_own_deliveries_among_many_subscriptions
     assert!(read < most, "{read} blocks for {ENDED} deliveries");
 }
 
+/// Changes of the configuration, one after another, and whose subscriptions each concerns.
+const CHANGES: &[(&str, Option<&[&str]>)] = &[
+    (
+        "UPDATE posthorn.subscriptions SET paused = true WHERE merchant = 'm-7'",
+        Some(&["m-7"]),
+    ),
+    (
+        "UPDATE posthorn.profiles SET timeout = '3 s' WHERE name = 'rare'",
+        Some(&["m-1", "m-2"]),
+    ),
+    (
+        "INSERT INTO posthorn.locks (name, merchant, timeout) VALUES ('l', 'm-9', '4 s')",
+        Some(&["m-9"]),
+    ),
+    (
+        "UPDATE posthorn.locks SET merchant = 'm-10'",
+        Some(&["m-10", "m-9"]),
+    ),
+    (
+        "UPDATE posthorn.locks SET merchant = 'm-11', name = 'k'",
+        Some(&["m-10", "m-11"]),
+    ),
+    (
+        "UPDATE posthorn.locks SET merchant = NULL, profile = 'rare'",
+        Some(&["m-1", "m-11", "m-2"]),
+    ),
+    ("DELETE FROM posthorn.locks", Some(&["m-1", "m-2"])),
+    (
+        "INSERT INTO posthorn.locks (name, timeout) VALUES ('all', '4 s')",
+        None,
+    ),
+    (
+        "UPDATE posthorn.locks SET merchant = 'm-9' WHERE name = 'all'",
+        None,
+    ),
+    (
+        "UPDATE posthorn.profiles SET timeout = '3 s' WHERE name = 'common'",
+        None,
+    ),
+];
+
+#[tokio::test]
+async fn what_a_change_concerns_is_found_without_a_walk_through_all_subscriptions() {
+    let _alone = alone_among_the_heavy().await;
+    let database = Database::new().await;
+    database
+        .execute(
+            "INSERT INTO posthorn.profiles (name, url) VALUES
+                ('rare', 'https://a.example/'), ('common', 'https://a.example/');
+             INSERT INTO posthorn.subscriptions (merchant, name, profile)
+             SELECT 'm-' || n, 'orders', CASE WHEN n < 3 THEN 'rare' ELSE 'common' END
+               FROM generate_series(1, 20000) AS n",
+        )
+        .await;
+    database.execute("VACUUM ANALYZE").await;
+    for (change, expected) in CHANGES {
+        let known: i64 = database
+            .value("SELECT revision FROM posthorn.config_revision")
+            .await;
+        database.execute(change).await;
+        let before = subscriptions_read(&database, 0).await;
+        let worker = connect(&database.url.clone().into(), 1).unwrap();
+        let changed = find_changed(&worker, known).await.unwrap();
+        worker.close().await;
+        let expected = expected.map_or(Changed::Any, |merchants| {
+            Changed::Merchants(merchants.iter().map(|&merchant| merchant.into()).collect())
+        });
+        assert_eq!(changed, expected, "{change}");
+        let read = subscriptions_read(&database, 0).await - before;
+        let most = if changed == Changed::Any { 1001 } else { 10 };
+        assert!(read <= most, "{read} rows for: {change}");
+    }
+}
+
+#[tokio::test]
+async fn the_subscriptions_of_a_merchant_are_found_by_the_plans_of_an_empty_table() {
+    let _alone = alone_among_the_heavy().await;
+    let database = Database::new().await;
+    database.execute("VACUUM ANALYZE").await;
+    let worker = connect(&database.url.clone().into(), 1).unwrap();
+    let load = async || {
+        let found = find_changed(&worker, i64::MAX - 1).await.unwrap();
+        assert_eq!(found, Changed::Merchants(BTreeSet::new()));
+        let ids = find_of_merchants(&worker, &["m-7".to_owned()]).await;
+        let rows = load_by_id(&worker, &ids.unwrap()).await.unwrap();
+        let ids: Vec<Uuid> = rows.iter().map(|row| row.identity.id).collect();
+        let merchants = find_merchants_of(&worker, &ids).await.unwrap();
+        let mut places = vec![Place::start(Shard(5))];
+        let of_shard = find_of_shards(&worker, &mut places).await.unwrap();
+        assert!(places.is_empty(), "it was less than a page");
+        (merchants, of_shard.len())
+    };
+    load().await;
+    load_by_id(&worker, &[Uuid::now_v7()]).await.unwrap();
+    database
+        .execute(
+            "INSERT INTO posthorn.subscriptions (merchant, name, url)
+             SELECT 'm-' || n, 'orders', 'https://a.example/' FROM generate_series(1, 20000) AS n",
+        )
+        .await;
+    let of_shard: i64 = database
+        .value("SELECT count(*) FROM posthorn.subscriptions WHERE posthorn.shard_of(merchant) = 5")
+        .await;
+    let before = subscriptions_read(&database, 1).await;
+
+    let (merchants, found) = load().await;
+
+    worker.close().await;
+    assert_eq!(merchants, ["m-7"]);
+    assert_eq!(i64::try_from(found).unwrap(), of_shard);
+    let read = subscriptions_read(&database, 0).await - before;
+    assert!(read <= of_shard + 10, "{read} rows");
+}
+
+/// Rows of subscriptions that were looked at, once no more than so many sessions of Posthorn's are
+/// left.
+async fn subscriptions_read(database: &Database, sessions: i64) -> i64 {
+    no_more_sessions_than(database, sessions).await;
+    database
+        .value(
+            "SELECT seq_tup_read + idx_tup_fetch FROM pg_stat_user_tables
+              WHERE relid = 'posthorn.subscriptions'::regclass",
+        )
+        .await
+}
+
 /// Blocks of the tables' indexes that were looked at, once no more than so many sessions of
 /// Posthorn's are left: a session's counts are all there when it has ended.
 async fn blocks(database: &Database, tables: &str, sessions: i64) -> i64 {
+    no_more_sessions_than(database, sessions).await;
+    database
+        .value(&format!(
+            "SELECT sum(idx_blks_hit + idx_blks_read)::bigint FROM pg_statio_user_indexes
+              WHERE relname LIKE '{tables}'",
+        ))
+        .await
+}
+
+async fn no_more_sessions_than(database: &Database, sessions: i64) {
     database
         .counts(
             "the session's end",
@@ -142,10 +284,4 @@ async fn blocks(database: &Database, tables: &str, sessions: i64) -> i64 {
             |left| left == sessions,
         )
         .await;
-    database
-        .value(&format!(
-            "SELECT sum(idx_blks_hit + idx_blks_read)::bigint FROM pg_statio_user_indexes
-              WHERE relname LIKE '{tables}'",
-        ))
-        .await
 }

@@ -12,6 +12,7 @@ mod leases;
 mod mvcc;
 mod replays;
 mod rules;
+mod subscriptions;
 mod transactions;
 mod waiting;
 
@@ -132,22 +133,6 @@ impl Database {
         let kept = kept.map_or(999, |(xid, _)| *xid) + 1;
         self.next_xid = self.next_xid.saturating_sub(lost).max(kept);
         self.latest_completed = self.next_xid - 1;
-    }
-
-    pub fn load_subscriptions(
-        &self,
-        since: i64,
-        shards: Option<&[Shard]>,
-    ) -> Vec<Arc<Subscription>> {
-        let wanted = |subscription: &&Arc<Subscription>| {
-            subscription.revision > since
-                && shards.is_none_or(|shards| shards.contains(&subscription.shard))
-        };
-        self.subscriptions
-            .values()
-            .filter(wanted)
-            .cloned()
-            .collect()
     }
 
     pub fn subscribe(&mut self, subscription: Subscription) {

@@ -172,21 +172,23 @@ fn flow(own: &Rc<Own>, cluster: String, time: DateTime<Utc>, stop: watch::Receiv
         inputs.clone(),
     ));
     own.spawn(maintenance::run(Rc::clone(own)));
+    let (replays, of_replays) = mpsc::unbounded_channel();
     // Elsewhere they would find nothing, and cost every run a tenth of its time.
     if own.world.scenario.wishes.replays.is_some() {
-        own.spawn(replays::run(Rc::clone(own), inputs.clone()));
+        own.spawn(replays::run(Rc::clone(own), replays, inputs.clone()));
     }
     let settings = ReaderSettings {
         poll_min: Duration::from_millis(10),
         poll_max: Duration::from_millis(50),
         page_rows: scenario.page_rows,
+        merchants: 1,
     };
     let reader = Reader::new(settings, clock.clone(), own.now());
     let reading = Reading {
         own: Rc::clone(own),
         dispatcher: inputs.clone(),
     };
-    own.spawn(reading.run(reader, orders_rx, room_rx));
+    own.spawn(reading.run(reader, orders_rx, of_replays, room_rx));
     let settings = KeeperSettings {
         lease: scenario.lease,
         checkpoint_every: scenario.checkpoint_every,

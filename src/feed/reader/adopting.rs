@@ -1,26 +1,27 @@
 //! Shards that were just taken: what the dispatcher must know of them before anything is read.
 
-use std::sync::Arc;
+use std::collections::BTreeSet;
 use std::time::Instant;
 
 use tracing::{info, warn};
+use uuid::Uuid;
 
 use super::{Answer, Doing, Question, Reader};
 use crate::feed::progress::Start;
 use crate::flow::input::{Adoption, Input};
 use crate::flow::refill::Waiting;
 use crate::flow::shards::Taken;
-use crate::model::{Shard, Subscription};
+use crate::flow::subscriptions::Loaded;
+use crate::model::Shard;
 
 /// What is known of the shards so far. If the database fails to answer, it begins anew.
 #[derive(Debug)]
 pub(super) struct Adopting {
     taken: Vec<Taken>,
     revision: Option<i64>,
-    subscriptions: Option<Vec<Arc<Subscription>>>,
-    /// Whether it is known when the configuration was changed last.
-    knows_change: bool,
     waiting: Option<Vec<Waiting>>,
+    /// The subscriptions of the merchants for which something waits.
+    loaded: Option<Loaded>,
     /// Whether no event has a transaction id of another cluster.
     is_settled: bool,
 }
@@ -31,9 +32,8 @@ impl Adopting {
         Self {
             taken,
             revision: None,
-            subscriptions: None,
-            knows_change: false,
             waiting: None,
+            loaded: None,
             is_settled,
         }
     }
@@ -52,26 +52,20 @@ impl Adopting {
         if self.revision.is_none() {
             return Some(Question::Revision);
         }
-        if self.subscriptions.is_none() {
-            return Some(Question::Subscriptions { after: -1, shards });
-        }
-        if !self.knows_change {
-            return Some(Question::NewestChange);
-        }
-        if self.waiting.is_none() {
+        let Some(waiting) = &self.waiting else {
             return Some(Question::Waiting(shards));
+        };
+        if self.loaded.is_none() && !waiting.is_empty() {
+            let lanes: BTreeSet<Uuid> = waiting.iter().map(|waiting| waiting.lane_id).collect();
+            return Some(Question::OfLanes(lanes.into_iter().collect()));
         }
         (!self.is_settled).then_some(Question::SettleForeignEvents)
     }
 
-    pub(super) fn take(&mut self, answer: Answer, reader: &mut Reader, now: Instant) {
+    pub(super) fn take(&mut self, answer: Answer) {
         match answer {
             Answer::Revision(revision) => self.revision = Some(revision),
-            Answer::Subscriptions(rows) => self.subscriptions = Some(reader.resolved(rows, now)),
-            Answer::Changed(at) => {
-                reader.changed_at = at;
-                self.knows_change = true;
-            }
+            Answer::Subscriptions(loaded) => self.loaded = Some(loaded),
             Answer::Waiting(waiting) => self.waiting = Some(waiting),
             Answer::Settled => self.is_settled = true,
             answer => debug_assert!(false, "{answer:?} says nothing of new shards"),
@@ -89,14 +83,14 @@ impl Reader {
         let Adopting {
             taken,
             revision,
-            subscriptions,
             waiting,
+            loaded,
             ..
         } = adopting;
-        if let (Some(revision), Some(subscriptions), Some(waiting)) =
-            (revision, subscriptions, waiting)
-        {
+        if let (Some(revision), Some(waiting)) = (revision, waiting) {
             self.revision.get_or_insert(revision);
+            self.merchants.adopt(taken.iter().map(|taken| taken.shard));
+            let subscriptions = self.learn(&[], loaded.unwrap_or_default(), now);
             let shards = taken.iter().map(|taken| (taken.shard, taken.epoch));
             self.tell(Input::Adopt(Adoption {
                 shards: shards.collect(),

@@ -21,6 +21,8 @@ const MARGIN: TimeDelta = TimeDelta::minutes(1);
 #[derive(Debug)]
 pub(super) struct Handing {
     events: Vec<Arc<Event>>,
+    /// Merchants whose subscriptions are being read.
+    pub(super) unread: Vec<(String, Shard)>,
     /// Deliveries that were recorded before the shard changed hands.
     known: Option<HashSet<DeliveryKey>>,
     versions: Option<Versions>,
@@ -33,6 +35,7 @@ impl Handing {
     pub(super) fn of(found: Found) -> Self {
         Self {
             events: found.events.into_iter().map(Arc::new).collect(),
+            unread: Vec::new(),
             known: (!found.compare).then(HashSet::new),
             versions: None,
             endpoints: None,
@@ -58,6 +61,12 @@ impl Reader {
     pub(super) fn hand_on(&mut self, mut handing: Handing, now: Instant) {
         if handing.events.is_empty() {
             return self.handed(handing, now);
+        }
+        handing.unread = self.merchants.to_read(&handing.events);
+        if !handing.unread.is_empty() {
+            let merchants = handing.unread.iter().map(|(merchant, _)| merchant.clone());
+            let question = Question::OfMerchants(merchants.collect());
+            return self.ask(Doing::Handing(handing), question);
         }
         if let Some(question) = self.question_of(&mut handing) {
             let question = Question::OfEvents(question);

@@ -8,10 +8,10 @@ use uuid::Uuid;
 
 use crate::feed::progress::{self, Ask};
 use crate::flow::Away;
-use crate::flow::input::{self, Endpoints, PageToRoute};
+use crate::flow::input::{self, Endpoints, Forgotten, PageToRoute};
 use crate::flow::refill::Waiting;
 use crate::flow::shards::ShardOrder;
-use crate::flow::subscriptions::{Resolved, SubscriptionRow};
+use crate::flow::subscriptions::{Changed, Loaded, Look, Place, SubscriptionRow};
 use crate::model::event::StatusesBefore;
 use crate::model::{DeliveryKey, Event, Shard};
 use crate::route::versions::Versions;
@@ -25,8 +25,14 @@ pub enum Input {
     Answered(Result<Answer, Away>),
     /// The page of [`Errand::HandOver`] is in the lanes.
     Routed,
-    /// [`Errand::Count`] is done.
-    Counted,
+    /// Whom the dispatcher has forgotten, of those of [`Errand::Forget`].
+    Forgotten(Vec<Forgotten>),
+    /// What [`Errand::Count`] found; none where the database did not answer.
+    Counted(Option<Vec<Waiting>>),
+    /// The replays, now and then: all of these wait in the database.
+    Replays(Vec<Waiting>),
+    /// What [`Errand::Look`] found, and where in the shards to go on.
+    Looked(Result<(Loaded, Vec<Place>), Away>),
 }
 
 /// What the reader has others do.
@@ -36,9 +42,13 @@ pub enum Errand {
     Ask(Question),
     /// Hand a page to the dispatcher; answered by [`Input::Routed`].
     HandOver(PageToRoute),
-    /// Count what waits for these, beside the reading, and tell the dispatcher; answered by
-    /// [`Input::Counted`], whatever the database does.
+    /// Have the dispatcher forget these merchants; answered by [`Input::Forgotten`].
+    Forget(Vec<(String, Shard)>),
+    /// Count what waits for these, beside the reading; answered by [`Input::Counted`], whatever
+    /// the database does.
     Count(Vec<Shard>),
+    /// Read subscriptions beside the reading; answered by [`Input::Looked`].
+    Look(Look),
     /// Tell the dispatcher.
     Tell(input::Input),
 }
@@ -48,18 +58,15 @@ pub enum Errand {
 pub enum Question {
     /// Which revision does the configuration have? Answered by [`Answer::Revision`].
     Revision,
-    /// Which subscriptions of these shards changed after a revision? Answered by
+    /// Whose subscriptions changed after this revision? Answered by [`Answer::Changed`].
+    Changed(i64),
+    /// What are the subscriptions of these merchants? Answered by [`Answer::Subscriptions`].
+    OfMerchants(Vec<String>),
+    /// What are the subscriptions of the merchants whose lanes these are? Answered by
     /// [`Answer::Subscriptions`].
-    Subscriptions {
-        /// The revision that is known.
-        after: i64,
-        /// Whose subscriptions.
-        shards: Vec<Shard>,
-    },
+    OfLanes(Vec<Uuid>),
     /// Can these be used by now? Answered by [`Answer::Subscriptions`].
     Retry(Vec<SubscriptionRow>),
-    /// When was the configuration changed last? Answered by [`Answer::Changed`].
-    NewestChange,
     /// What waits for these shards? Answered by [`Answer::Waiting`].
     Waiting(Vec<Shard>),
     /// Events of another cluster get transaction ids of this one. Answered by
@@ -97,9 +104,9 @@ pub enum Answer {
     /// The revision of the configuration.
     Revision(i64),
     /// Subscriptions, as far as they can be used.
-    Subscriptions(Vec<Resolved>),
-    /// When the configuration was changed last, if it ever was.
-    Changed(Option<DateTime<Utc>>),
+    Subscriptions(Loaded),
+    /// Whose subscriptions changed.
+    Changed(Changed),
     /// What waits, by lane.
     Waiting(Vec<Waiting>),
     /// No event has a transaction id of another cluster any more.

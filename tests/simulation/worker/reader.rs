@@ -1,6 +1,7 @@
 //! Does the errands of the real reader (`posthorn::feed::reader`) on simulated time.
 
 use std::rc::Rc;
+use std::sync::Arc;
 
 use futures::StreamExt;
 use futures::future::LocalBoxFuture;
@@ -8,10 +9,10 @@ use futures::stream::FuturesUnordered;
 use posthorn::feed::progress::{self, Ask};
 use posthorn::feed::reader::{Answer, Errand, Input, OfEvents, Question, Reader};
 use posthorn::flow::input::{self, PageToRoute};
+use posthorn::flow::refill::Waiting;
 use posthorn::flow::shards::ShardOrder;
-use posthorn::flow::subscriptions::{Resolved, SubscriptionRow};
-use posthorn::model::settings::Layers;
-use posthorn::model::{Identity, Settings, Shard, Subscription};
+use posthorn::flow::subscriptions::{Loaded, Look, Place, Resolved};
+use posthorn::model::{Identity, Shard, Subscription};
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender};
 use tokio::sync::{oneshot, watch};
 
@@ -30,6 +31,7 @@ impl Reading {
         self,
         mut reader: Reader,
         mut orders: UnboundedReceiver<ShardOrder>,
+        mut replays: UnboundedReceiver<Vec<Waiting>>,
         mut room: watch::Receiver<bool>,
     ) {
         let own = Rc::clone(&self.own);
@@ -47,6 +49,7 @@ impl Reading {
                     None => return,
                 },
                 Some(input) = under_way.next() => Some(input),
+                Some(waiting) = replays.recv() => Some(Input::Replays(waiting)),
                 Ok(()) = room.changed() => None,
                 () = own.sleep(span.unwrap_or_default()), if span.is_some() => None,
             };
@@ -65,11 +68,21 @@ impl Reading {
             }
             Errand::HandOver(page) => under_way.push(Box::pin(self.hand_over(page))),
             Errand::Count(shards) => {
-                under_way.push(Box::pin(count(
-                    Rc::clone(&self.own),
-                    shards,
-                    self.dispatcher.clone(),
-                )));
+                under_way.push(Box::pin(count(Rc::clone(&self.own), shards)));
+            }
+            Errand::Forget(merchants) => {
+                let (forgotten, answer) = oneshot::channel();
+                let input = input::Input::Forget(merchants, forgotten);
+                let _ = self.dispatcher.send(input);
+                under_way.push(Box::pin(async {
+                    Input::Forgotten(answer.await.unwrap_or_default())
+                }));
+            }
+            Errand::Look(look) => {
+                let looked = look_at(Rc::clone(&self.own), look);
+                under_way.push(Box::pin(async {
+                    Input::Looked(looked.await.map_err(Into::into))
+                }));
             }
             // The dispatcher is gone only when the process is.
             Errand::Tell(input) => drop(self.dispatcher.send(input)),
@@ -86,18 +99,40 @@ impl Reading {
     }
 }
 
-async fn count(
-    own: Rc<Own>,
-    shards: Vec<Shard>,
-    dispatcher: UnboundedSender<input::Input>,
-) -> Input {
+async fn count(own: Rc<Own>, shards: Vec<Shard>) -> Input {
     let waiting = own.ask("count what waits", STATEMENT * 3, move |database| {
         database.count_waiting(&shards)
     });
-    if let Ok(waiting) = waiting.await {
-        let _ = dispatcher.send(input::Input::Waiting(waiting));
+    Input::Counted(waiting.await.ok())
+}
+
+async fn look_at(own: Rc<Own>, look: Look) -> Result<(Loaded, Vec<Place>), Away> {
+    match look {
+        Look::Merchants(merchants) => {
+            let rows = own.ask("look at merchants", STATEMENT * 3, move |database| {
+                database.of_merchants(&merchants)
+            });
+            let rows = rows.await?;
+            Ok((loaded(own, rows).await?, Vec::new()))
+        }
+        Look::Shards(places) => {
+            let page = own.ask("look at shards", STATEMENT * 3, move |database| {
+                database.of_shards(&places)
+            });
+            let (rows, next) = page.await?;
+            Ok((loaded(own, rows).await?, next))
+        }
     }
-    Input::Counted
+}
+
+async fn loaded(own: Rc<Own>, rows: Vec<Arc<Subscription>>) -> Result<Loaded, Away> {
+    let newest = own.ask("newest change", STATEMENT, |database| {
+        database.newest_change()
+    });
+    Ok(Loaded {
+        rows: rows.into_iter().map(resolved).collect(),
+        changed_at: newest.await?,
+    })
 }
 
 async fn answer(own: Rc<Own>, question: Question) -> Result<Answer, Away> {
@@ -106,19 +141,27 @@ async fn answer(own: Rc<Own>, question: Question) -> Result<Answer, Away> {
             let revision = own.ask("revision", STATEMENT, |database| database.revision);
             Answer::Revision(revision.await?)
         }
-        Question::Subscriptions { after, shards } => {
-            let rows = own.ask("subscriptions", STATEMENT * 3, move |database| {
-                database.load_subscriptions(after, Some(&shards))
+        Question::Changed(revision) => {
+            let changed = own.ask("what has changed", STATEMENT, move |database| {
+                database.find_changed(revision)
             });
-            Answer::Subscriptions(rows.await?.into_iter().map(resolved).collect())
+            Answer::Changed(changed.await?)
+        }
+        Question::OfMerchants(merchants) => {
+            let rows = own.ask("subscriptions", STATEMENT * 3, move |database| {
+                database.of_merchants(&merchants)
+            });
+            let rows = rows.await?;
+            Answer::Subscriptions(loaded(own, rows).await?)
+        }
+        Question::OfLanes(lanes) => {
+            let rows = own.ask("subscriptions", STATEMENT * 3, move |database| {
+                database.of_lanes(&lanes)
+            });
+            let rows = rows.await?;
+            Answer::Subscriptions(loaded(own, rows).await?)
         }
         Question::Retry(_) => unreachable!("all can be used here"),
-        Question::NewestChange => {
-            let newest = own.ask("newest change", STATEMENT, |database| {
-                database.newest_change()
-            });
-            Answer::Changed(newest.await?)
-        }
         Question::Waiting(shards) => {
             let waiting = own.ask("count what waits", STATEMENT * 3, move |database| {
                 database.count_waiting(&shards)
@@ -195,25 +238,19 @@ async fn of_events(own: Rc<Own>, question: OfEvents) -> Result<Answer, Away> {
 }
 
 /// The model has subscriptions as they take effect, and no rows.
-fn resolved(subscription: std::sync::Arc<Subscription>) -> Resolved {
+fn resolved(subscription: Arc<Subscription>) -> Resolved {
     Resolved {
-        row: SubscriptionRow {
-            identity: Identity {
-                id: subscription.id,
-                merchant: subscription.merchant.clone(),
-                name: subscription.name.clone(),
-                shard: subscription.shard,
-                revision: subscription.revision,
-                created_at: subscription.created_at,
-                enabled: subscription.enabled,
-                paused: subscription.paused,
-            },
-            layers: Layers::default(),
-            settings: Settings::default(),
-            managed_by: "sql".to_owned(),
-            gone: false,
+        identity: Identity {
+            id: subscription.id,
+            merchant: subscription.merchant.clone(),
+            name: subscription.name.clone(),
+            shard: subscription.shard,
+            revision: subscription.revision,
+            created_at: subscription.created_at,
+            enabled: subscription.enabled,
+            paused: subscription.paused,
         },
         subscription: Some(subscription),
-        why: None,
+        unusable: None,
     }
 }

@@ -4,6 +4,7 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use posthorn::flow::input::Input;
+use posthorn::flow::refill::Waiting;
 use tokio::sync::mpsc::UnboundedSender;
 
 use super::{Own, STATEMENT};
@@ -17,21 +18,29 @@ const LATE: Duration = Duration::from_millis(250);
 /// Few, so that withdrawing takes several rounds.
 const WITHDRAWN: usize = 5;
 
-pub async fn run(own: Rc<Own>, dispatcher: UnboundedSender<Input>) {
+pub async fn run(
+    own: Rc<Own>,
+    reader: UnboundedSender<Vec<Waiting>>,
+    dispatcher: UnboundedSender<Input>,
+) {
     loop {
-        let pause = step(&own, &dispatcher).await.unwrap_or(IDLE);
+        let pause = step(&own, &reader, &dispatcher).await.unwrap_or(IDLE);
         own.sleep(pause).await;
     }
 }
 
-async fn step(own: &Rc<Own>, dispatcher: &UnboundedSender<Input>) -> Result<Duration, Away> {
+async fn step(
+    own: &Rc<Own>,
+    reader: &UnboundedSender<Vec<Waiting>>,
+    dispatcher: &UnboundedSender<Input>,
+) -> Result<Duration, Away> {
     let advanced = own.ask("advance replays", STATEMENT, Database::advance_replays);
     let advanced = advanced.await?;
     let worker = own.id;
     let waiting = own.ask("count replays", STATEMENT, move |database| {
         database.count_replays(worker)
     });
-    let _ = dispatcher.send(Input::Replays(waiting.await?));
+    let _ = reader.send(waiting.await?);
     if advanced.running == 0 {
         return Ok(IDLE);
     }
