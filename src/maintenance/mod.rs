@@ -56,7 +56,7 @@ pub struct Settings {
 /// each minute until one worked. Several workers may do this at once: the database lets one after
 /// the other, and the later ones find nothing to do.
 pub async fn run(pool: Pool, clock: DbClock, settings: Settings, stop: CancellationToken) {
-    let rounds = rounds(&pool, &clock, &settings);
+    let rounds = Box::pin(rounds(&pool, &clock, &settings));
     stop.run_until_cancelled(rounds).await;
 }
 

@@ -72,7 +72,7 @@ proptest! {
             let value = &request.headers[name.as_str()];
             prop_assert!(value.as_bytes().iter().all(|byte| matches!(byte, b' '..=b'~' | b'\t')));
             prop_assert!(value.is_sensitive() || !is_secret);
-            prop_assert!(subscription.form.fixed.iter().any(|fixed| fixed.spelling == name));
+            prop_assert!(subscription.form.fixed.iter().any(|fixed| *fixed.spelling == *name));
         }
     }
 }
