@@ -22,14 +22,19 @@ pub async fn find_changed(pool: &Pool, revision: i64) -> Result<Changed, StoreEr
             SELECT NULL AS merchant, p.name AS profile FROM posthorn.profiles p WHERE p.revision > $1
              UNION ALL
             SELECT h.settings ->> 'merchant', h.settings ->> 'profile'
-              FROM posthorn.config_history h
-             WHERE (SELECT c.locks_revision FROM posthorn.config_revision c) > $1
-               AND h.kind = 'lock' AND h.settings IS NOT NULL
-               AND EXISTS (SELECT FROM posthorn.config_history new
-                            WHERE new.kind = 'lock' AND new.subject = h.subject AND new.revision > $1)
-               AND NOT EXISTS (SELECT FROM posthorn.config_history later
-                                WHERE later.kind = 'lock' AND later.subject = h.subject
-                                  AND later.revision > h.revision AND later.revision <= $1)
+              FROM (SELECT DISTINCT new.subject FROM posthorn.config_history new
+                     WHERE (SELECT c.locks_revision FROM posthorn.config_revision c) > $1
+                       AND new.kind = 'lock' AND new.revision > $1) AS changed
+             CROSS JOIN LATERAL (
+                SELECT v.settings FROM posthorn.config_history v
+                 WHERE v.kind = 'lock' AND v.subject = changed.subject
+                   AND v.revision >= coalesce((
+                       SELECT before.revision FROM posthorn.config_history before
+                        WHERE before.kind = 'lock' AND before.subject = changed.subject
+                          AND before.revision <= $1
+                        ORDER BY before.revision DESC LIMIT 1), 0)
+                OFFSET 0) AS h
+             WHERE h.settings IS NOT NULL
         )
         (SELECT s.merchant FROM posthorn.subscriptions s
           WHERE s.revision > $1 ORDER BY s.revision LIMIT 1001)
