@@ -81,6 +81,7 @@ COMMENT ON INDEX posthorn.pending_deliveries_series IS
 CREATE FUNCTION posthorn.count_waiting(shards smallint[], most int)
     RETURNS TABLE (shard smallint, lane_id uuid, replays boolean, row_count bigint, due_at timestamptz)
     LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp
+    SET enable_seqscan = off SET enable_bitmapscan = off SET enable_sort = off
 AS $$
 DECLARE
     lane   record;
@@ -94,13 +95,18 @@ BEGIN
         LOOP
             walked := 0;
             lane_id := NULL;
-            FOR lane IN EXECUTE format(
-                'SELECT w.lane_id, count(*) AS row_count, min(w.due_at) AS due_at
-                   FROM (SELECT p.lane_id, p.due_at FROM posthorn.pending_deliveries p
-                          WHERE p.generation %s 0 AND p.shard = $1 AND p.lane_id > $2
-                          ORDER BY p.lane_id, p.due_at, p.event_id LIMIT $3) AS w
-                  GROUP BY w.lane_id ORDER BY w.lane_id', CASE WHEN replays THEN '>' ELSE '=' END)
-                USING shard, after, most
+            FOR lane IN
+                SELECT w.lane_id, count(*) AS row_count, min(w.due_at) AS due_at
+                  FROM ((SELECT p.lane_id, p.due_at FROM posthorn.pending_deliveries p
+                          WHERE NOT count_waiting.replays AND p.generation = 0
+                            AND p.shard = count_waiting.shard AND p.lane_id > after
+                          ORDER BY p.lane_id, p.due_at, p.event_id LIMIT most)
+                        UNION ALL
+                        (SELECT p.lane_id, p.due_at FROM posthorn.pending_deliveries p
+                          WHERE count_waiting.replays AND p.generation > 0
+                            AND p.shard = count_waiting.shard AND p.lane_id > after
+                          ORDER BY p.lane_id, p.due_at, p.event_id LIMIT most)) AS w
+                 GROUP BY w.lane_id ORDER BY w.lane_id
             LOOP
                 IF lane_id IS NOT NULL THEN
                     after := lane_id;
