@@ -22,8 +22,9 @@ const LOOK: Duration = Duration::from_millis(3);
 /// Before each entry of the server's log.
 const MARK: &str = "@@@ ";
 
-/// Characters that tell statements apart; `pg_stat_activity` has no more than 1,023 bytes.
-const TOLD_BY: usize = 300;
+/// Bytes of a statement that `pg_stat_activity` has: all, since the days that it names may stand far
+/// behind, and with and without them it is another one.
+const WHOLE: &str = "32kB";
 
 /// From the worker's start on, and without the parameters.
 const LOG: &str = "
@@ -49,6 +50,7 @@ type Held = HashMap<String, i64>;
 pub async fn measure(setting: &Setting, events: usize, past: Past) -> anyhow::Result<f64> {
     let settings = Stand::settings()
         .with("logging_collector", "on")
+        .with("track_activity_query_size", WHOLE)
         .with("log_line_prefix", MARK);
     let stand = Stand::with(settings, past).await?;
     let receiver = setting.receiver().await?;
@@ -100,5 +102,5 @@ fn statement(entry: &str) -> Option<String> {
 
 fn told_by(statement: &str) -> String {
     let words: Vec<&str> = statement.split_whitespace().collect();
-    words.join(" ").chars().take(TOLD_BY).collect()
+    words.join(" ")
 }
