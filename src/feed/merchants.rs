@@ -1,5 +1,5 @@
-//! Whose subscriptions the dispatcher has: those of merchants with events or open deliveries, and
-//! of no others, however many there are. Without I/O.
+//! The merchants whose subscriptions the dispatcher has: those with events or open deliveries, and
+//! no others, however many there are. Without I/O.
 //!
 //! A merchant is *known* with all of its subscriptions or not at all. Before an event is routed its
 //! merchant has to be known, and not *stale*: changed since it was read.
@@ -19,7 +19,7 @@ const FORGOTTEN: usize = 1000;
 /// Merchants that are read at a time beside the events.
 const BATCH: usize = 200;
 
-/// Whose subscriptions are known to the dispatcher, and whose are to be read.
+/// The merchants whose subscriptions the dispatcher knows, and those whose are to be read.
 #[derive(Debug, Default)]
 pub struct Merchants {
     /// The shards that the dispatcher has, and who is counted there: the last half of each
@@ -103,11 +103,7 @@ impl Merchants {
             Changed::Merchants(merchants) => {
                 for merchant in merchants {
                     self.looking.remove(&merchant);
-                    if self.known.contains_key(&merchant) {
-                        self.stale.insert(merchant);
-                    } else {
-                        self.others.insert(merchant);
-                    }
+                    self.has_to_be_read(merchant);
                 }
             }
             Changed::Any => {
@@ -116,6 +112,14 @@ impl Merchants {
                 self.stale = self.known.keys().cloned().collect();
                 self.places = self.counted.keys().copied().map(Place::start).collect();
             }
+        }
+    }
+
+    fn has_to_be_read(&mut self, merchant: String) {
+        if self.known.contains_key(&merchant) {
+            self.stale.insert(merchant);
+        } else {
+            self.others.insert(merchant);
         }
     }
 
@@ -154,11 +158,7 @@ impl Merchants {
         match look {
             Look::Merchants(_) => {
                 for merchant in std::mem::take(&mut self.looking) {
-                    if self.known.contains_key(&merchant) {
-                        self.stale.insert(merchant);
-                    } else {
-                        self.others.insert(merchant);
-                    }
+                    self.has_to_be_read(merchant);
                 }
             }
             Look::Shards(places) => self.go_on(places),

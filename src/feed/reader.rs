@@ -46,7 +46,7 @@ pub struct ReaderSettings {
     pub poll_max: Duration,
     /// How many events a page has at most.
     pub page_rows: u32,
-    /// As many merchants stay known although they have no events.
+    /// How many merchants stay known although they have no events.
     pub merchants: usize,
 }
 
@@ -125,7 +125,7 @@ enum Doing {
     Forgetting,
     /// What waits for lanes that the dispatcher cannot open yet?
     Opening(input::Input),
-    /// Whose settings, that the page has met, are newer than those at hand?
+    /// Which merchants have newer settings than those at hand, as the page has met?
     CatchingUp(Turn, WindowPage),
     /// What are the settings of these?
     Refreshing(Turn, WindowPage, Vec<(String, Shard)>),

@@ -74,7 +74,7 @@ impl Place {
     }
 }
 
-/// Whose subscriptions a change of the configuration concerns.
+/// The merchants whose subscriptions a change of the configuration concerns.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Changed {
     /// Those of these merchants.

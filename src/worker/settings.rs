@@ -10,7 +10,7 @@ use crate::feed::reader::ReaderSettings;
 use crate::maintenance;
 use crate::record::RecorderSettings;
 
-/// As many merchants without events stay in memory, some 2 kB for each subscription: what is known
+/// How many merchants without events stay in memory, some 2 kB for each subscription: what is known
 /// need not be read for the next event.
 const MERCHANTS: usize = 20_000;
 

@@ -285,13 +285,8 @@ async fn an_audit_that_a_killed_worker_left_is_finished_by_another() {
     let rows = 60_000;
     let database = Database::new().await;
     let receiver = receiver().await;
-    let settings = json!({"url": receiver.url("/"), "created_at": "2020-01-01T00:00:00Z"});
-    database.subscribe("acme", "orders", settings).await;
     database
-        .as_superuser(
-            "SET LOCAL session_replication_role = replica;
-             UPDATE posthorn.config_history SET changed_at = '2020-01-01'",
-        )
+        .subscribe_long_ago("acme", "orders", json!({ "url": receiver.url("/") }))
         .await;
     database.make_day(DAYS).await;
     live_through(&database, rows).await;

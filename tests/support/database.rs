@@ -233,6 +233,18 @@ impl Database {
         .await;
     }
 
+    /// Inserts a subscription that has been there, with all that is configured, since before any
+    /// event.
+    pub async fn subscribe_long_ago(&self, merchant: &str, name: &str, mut settings: Value) {
+        settings["created_at"] = "2020-01-01T00:00:00Z".into();
+        self.subscribe(merchant, name, settings).await;
+        self.as_superuser(
+            "SET LOCAL session_replication_role = replica;
+             UPDATE posthorn.config_history SET changed_at = '2020-01-01'",
+        )
+        .await;
+    }
+
     /// Inserts a subscription; `settings` is an object whose keys are columns.
     pub async fn subscribe(&self, merchant: &str, name: &str, settings: Value) -> Uuid {
         let mut row = settings;

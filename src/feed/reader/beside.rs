@@ -19,7 +19,7 @@ const FORGET: Duration = Duration::from_secs(15);
 /// Going through the shards pauses for so many times what a page took.
 const SURVEY_PAUSES: u32 = 3;
 
-/// As many subscriptions that cannot be used are told of, although they get no events.
+/// How many subscriptions that cannot be used are told of although they get no events.
 const UNUSABLE: usize = 1000;
 
 /// A look that is under way.

@@ -58,7 +58,7 @@ pub enum Errand {
 pub enum Question {
     /// Which revision does the configuration have? Answered by [`Answer::Revision`].
     Revision,
-    /// Whose subscriptions changed after this revision? Answered by [`Answer::Changed`].
+    /// Which merchants' subscriptions changed after this revision? Answered by [`Answer::Changed`].
     Changed(i64),
     /// What are the subscriptions of these merchants? Answered by [`Answer::Subscriptions`].
     OfMerchants(Vec<String>),
@@ -105,7 +105,7 @@ pub enum Answer {
     Revision(i64),
     /// Subscriptions, as far as they can be used.
     Subscriptions(Loaded),
-    /// Whose subscriptions changed.
+    /// The merchants whose subscriptions changed.
     Changed(Changed),
     /// What waits, by lane.
     Waiting(Vec<Waiting>),

@@ -11,8 +11,8 @@ use crate::flow::subscriptions::{Changed, Place};
 /// Rows that are read at a time: they take several times what stays of them.
 pub const PAGE: usize = 1000;
 
-/// Whose subscriptions have changed after `revision`: themselves, by their profile or by a lock
-/// that holds for them or did so before. More than a thousand are not told one by one.
+/// The merchants whose subscriptions changed after `revision`: themselves, by their profile, or by
+/// a lock that holds for them or did so before. More than a thousand are not told one by one.
 ///
 /// A lock's reach is that of its versions: of those since, and of the last one before.
 pub async fn find_changed(pool: &Pool, revision: i64) -> Result<Changed, StoreError> {

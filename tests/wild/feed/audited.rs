@@ -85,13 +85,8 @@ async fn a_change_of_the_settings_since_leaves_nothing_undecided() {
 async fn an_audit_goes_on_where_the_last_one_left_something() {
     let database = Database::new().await;
     let receiver = receiver().await;
-    let settings = json!({"url": receiver.url("/"), "created_at": "2020-01-01T00:00:00Z"});
-    database.subscribe("acme", "orders", settings).await;
     database
-        .as_superuser(
-            "SET LOCAL session_replication_role = replica;
-             UPDATE posthorn.config_history SET changed_at = '2020-01-01'",
-        )
+        .subscribe_long_ago("acme", "orders", json!({ "url": receiver.url("/") }))
         .await;
     // Of the times before, workers had read up to three days ago; one event was committed late.
     database
